@@ -1,0 +1,117 @@
+//! General-purpose compression of encoded bytes.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// zstd's own default: a good ratio at a rate that import does not notice.
+const ZSTD_LEVEL: i32 = 3;
+
+/// The compression of a store's blocks, kept only where it makes a block smaller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// No compression.
+    None,
+    /// Zstandard, level 3.
+    #[default]
+    Zstd,
+    /// LZ4 blocks: larger, faster.
+    Lz4,
+}
+
+impl Codec {
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [Self::None, Self::Zstd, Self::Lz4].get(usize::from(code)).copied()
+    }
+
+    /// `raw` compressed with this codec, or as it is where that would not make it smaller; and the
+    /// codec that was used.
+    pub(crate) fn compress(self, raw: &[u8]) -> (Self, Cow<'_, [u8]>) {
+        let compressed = match self {
+            Self::None => return (Self::None, Cow::Borrowed(raw)),
+            // Compression into memory fails only for want of it; the bytes are then kept as they are.
+            Self::Zstd => zstd::bulk::compress(raw, ZSTD_LEVEL).ok(),
+            Self::Lz4 => Some(lz4_flex::block::compress(raw)),
+        };
+        match compressed {
+            Some(compressed) if compressed.len() < raw.len() => (self, Cow::Owned(compressed)),
+            _ => (Self::None, Cow::Borrowed(raw)),
+        }
+    }
+
+    /// Fills `raw` with what `bytes` were compressed from, which must be of just that length.
+    pub(crate) fn decompress(self, bytes: &[u8], raw: &mut [u8]) -> Result<(), String> {
+        let expected = raw.len();
+        let found = match self {
+            Self::None => {
+                if bytes.len() == expected {
+                    raw.copy_from_slice(bytes);
+                }
+                bytes.len()
+            }
+            Self::Zstd => zstd::bulk::decompress_to_buffer(bytes, raw).map_err(|e| format!("zstd: {e}"))?,
+            Self::Lz4 => lz4_flex::block::decompress_into(bytes, raw).map_err(|e| format!("lz4: {e}"))?,
+        };
+        if found == expected { Ok(()) } else { Err(format!("{found} bytes where {expected} were expected")) }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Zstd => "zstd",
+            Self::Lz4 => "lz4",
+        })
+    }
+}
+
+impl FromStr for Codec {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::None, Self::Zstd, Self::Lz4]
+            .into_iter()
+            .find(|codec| codec.to_string() == name)
+            .ok_or_else(|| format!("`{name}` is not a codec: choose zstd, lz4 or none"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_comes_back() {
+        let repetitive = b"temperature".repeat(100);
+        let random: Vec<u8> = (0..999u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for codec in [Codec::None, Codec::Zstd, Codec::Lz4] {
+            for raw in [&repetitive, &random, &vec![]] {
+                let (used, bytes) = codec.compress(raw);
+                assert!(bytes.len() <= raw.len());
+                let mut back = vec![0; raw.len()];
+                used.decompress(&bytes, &mut back).unwrap();
+                assert_eq!(&back, raw);
+            }
+            assert_eq!(codec.to_string().parse(), Ok(codec));
+            assert_eq!(Codec::from_code(codec.code()), Some(codec));
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_an_error() {
+        for codec in [Codec::None, Codec::Zstd, Codec::Lz4] {
+            let (used, bytes) = codec.compress(&[7; 100]);
+            for length in [0, 99, 101] {
+                assert!(used.decompress(&bytes, &mut vec![0; length]).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Chunk arithmetic: which chunks a region crosses, and where its cells lie in them. No I/O.
+
+/// A box of cells: its first cell and its extent along each dimension.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Region {
+    /// The index of the first cell along each dimension.
+    pub start: Vec<usize>,
+    /// The number of cells along each dimension.
+    pub shape: Vec<usize>,
+}
+
+impl Region {
+    /// The box that starts at `start` and has `shape`.
+    pub fn new(start: impl Into<Vec<usize>>, shape: impl Into<Vec<usize>>) -> Self {
+        Self { start: start.into(), shape: shape.into() }
+    }
+
+    /// All of an array of `shape`.
+    pub fn all(shape: &[usize]) -> Self {
+        Self::new(vec![0; shape.len()], shape)
+    }
+
+    /// The number of cells.
+    pub fn cells(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The cells that both boxes have, which may be none.
+    pub fn intersect(&self, other: &Self) -> Self {
+        let dims = self.start.iter().zip(&self.shape).zip(other.start.iter().zip(&other.shape));
+        let (start, shape) = dims
+            .map(|((&a, &n), (&b, &m))| {
+                let start = a.max(b);
+                (start, (a + n).min(b + m).saturating_sub(start))
+            })
+            .unzip();
+        Self { start, shape }
+    }
+}
+
+/// The chunks of one array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkGrid {
+    shape: Vec<usize>,
+    chunk: Vec<usize>,
+}
+
+/// Consecutive cells of a region, in row-major order, that are consecutive in one chunk too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The chunk's number among those that the region crosses, in the order of [`ChunkGrid::crossing`].
+    pub chunk: usize,
+    /// The first cell, counted from the chunk's first.
+    pub offset: usize,
+    /// The number of cells.
+    pub length: usize,
+}
+
+impl ChunkGrid {
+    /// The chunks of an array of `shape`, each of `chunk` cells but for those at the far edges.
+    /// The two have the same length, and no chunk size is 0.
+    pub fn new(shape: &[usize], chunk: &[usize]) -> Self {
+        debug_assert!(shape.len() == chunk.len() && chunk.iter().all(|&size| size > 0));
+        Self { shape: shape.to_vec(), chunk: chunk.to_vec() }
+    }
+
+    /// The number of chunks along each dimension.
+    pub fn counts(&self) -> Vec<usize> {
+        self.shape.iter().zip(&self.chunk).map(|(size, chunk)| size.div_ceil(*chunk)).collect()
+    }
+
+    /// The number of chunks.
+    pub fn len(&self) -> usize {
+        self.counts().iter().product()
+    }
+
+    /// True where a dimension has size 0, so that there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True where `coordinate` is that of a chunk.
+    pub fn contains(&self, coordinate: &[u32]) -> bool {
+        let counts = self.counts();
+        coordinate.len() == counts.len()
+            && coordinate.iter().zip(&counts).all(|(&c, &count)| (c as usize) < count)
+    }
+
+    /// The cells of a chunk.
+    pub fn region(&self, coordinate: &[u32]) -> Region {
+        let dims = coordinate.iter().zip(self.shape.iter().zip(&self.chunk));
+        let (start, shape) = dims
+            .map(|(&c, (&size, &chunk))| {
+                let start = c as usize * chunk;
+                (start, size.saturating_sub(start).min(chunk))
+            })
+            .unzip();
+        Region { start, shape }
+    }
+
+    /// The coordinates of the chunks that `region` crosses, in row-major order.
+    pub fn crossing(&self, region: &Region) -> Vec<Vec<u32>> {
+        if region.cells() == 0 {
+            return Vec::new();
+        }
+        let ranges: Vec<_> = self.crossed(region).collect();
+        let mut coordinates = vec![Vec::with_capacity(ranges.len())];
+        for range in ranges {
+            coordinates = coordinates
+                .into_iter()
+                .flat_map(|prefix| {
+                    range.clone().map(move |c| {
+                        let mut coordinate = prefix.clone();
+                        coordinate.push(u32::try_from(c).unwrap_or(u32::MAX));
+                        coordinate
+                    })
+                })
+                .collect();
+        }
+        coordinates
+    }
+
+    /// The cells of `region` in row-major order, as runs in the chunks that it crosses.
+    pub fn runs(&self, region: &Region) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        if region.cells() == 0 {
+            return runs;
+        }
+        let crossed: Vec<_> = self.crossed(region).collect();
+        let rank = self.shape.len();
+        // Row by row along the fastest dimension, and in a row chunk by chunk.
+        let rows = region.cells() / region.shape.last().copied().unwrap_or(1);
+        let mut index = region.start.clone();
+        for _ in 0..rows {
+            let mut chunk = 0;
+            let mut offset = 0;
+            for d in 0..rank.saturating_sub(1) {
+                let c = index[d] / self.chunk[d];
+                chunk = chunk * crossed[d].len() + (c - crossed[d].start);
+                offset = offset * self.extent(d, c) + (index[d] - c * self.chunk[d]);
+            }
+            match rank.checked_sub(1) {
+                None => push(&mut runs, Run { chunk: 0, offset: 0, length: 1 }),
+                Some(last) => {
+                    let end = region.start[last] + region.shape[last];
+                    for c in crossed[last].clone() {
+                        let first = (c * self.chunk[last]).max(region.start[last]);
+                        let until = ((c + 1) * self.chunk[last]).min(end);
+                        push(
+                            &mut runs,
+                            Run {
+                                chunk: chunk * crossed[last].len() + (c - crossed[last].start),
+                                offset: offset * self.extent(last, c) + (first - c * self.chunk[last]),
+                                length: until - first,
+                            },
+                        );
+                    }
+                }
+            }
+            for d in (0..rank.saturating_sub(1)).rev() {
+                index[d] += 1;
+                if index[d] < region.start[d] + region.shape[d] {
+                    break;
+                }
+                index[d] = region.start[d];
+            }
+        }
+        runs
+    }
+
+    /// The range of chunks crossed along each dimension, for a region that is not empty.
+    fn crossed(&self, region: &Region) -> impl Iterator<Item = std::ops::Range<usize>> {
+        region
+            .start
+            .iter()
+            .zip(&region.shape)
+            .zip(&self.chunk)
+            .map(|((&start, &size), &chunk)| start / chunk..(start + size).div_ceil(chunk))
+    }
+
+    /// The extent along dimension `d` of the chunks whose coordinate there is `c`.
+    fn extent(&self, d: usize, c: usize) -> usize {
+        (self.shape[d] - c * self.chunk[d]).min(self.chunk[d])
+    }
+}
+
+fn push(runs: &mut Vec<Run>, run: Run) {
+    match runs.last_mut() {
+        Some(last) if last.chunk == run.chunk && last.offset + last.length == run.offset => {
+            last.length += run.length;
+        }
+        _ => runs.push(run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn indices(region: &Region) -> Vec<Vec<usize>> {
+        let mut all = vec![vec![]];
+        for (&start, &size) in region.start.iter().zip(&region.shape) {
+            all = all
+                .into_iter()
+                .flat_map(|p: Vec<usize>| (start..start + size).map(move |i| [p.clone(), vec![i]].concat()))
+                .collect();
+        }
+        all
+    }
+
+    fn case() -> impl Strategy<Value = (Vec<usize>, Vec<usize>, Region)> {
+        prop::collection::vec((0usize..7, 1usize..5, 0usize..7, 0usize..7), 0..4).prop_map(|dims| {
+            let shape: Vec<_> = dims.iter().map(|d| d.0).collect();
+            let chunk: Vec<_> = dims.iter().map(|d| d.1).collect();
+            let start: Vec<_> = dims.iter().map(|d| d.2.min(d.0)).collect();
+            let size: Vec<_> = dims.iter().zip(&start).map(|(d, s)| d.3.min(d.0 - s)).collect();
+            (shape, chunk, Region::new(start, size))
+        })
+    }
+
+    proptest! {
+        /// Every cell of a region is found at the place in its chunk that its index says.
+        #[test]
+        fn runs_name_the_cells_of_a_region_in_order((shape, chunk, region) in case()) {
+            let grid = ChunkGrid::new(&shape, &chunk);
+            let crossing = grid.crossing(&region);
+            let named: Vec<_> = grid
+                .runs(&region)
+                .into_iter()
+                .flat_map(|run| {
+                    let cells = indices(&grid.region(&crossing[run.chunk]));
+                    cells[run.offset..run.offset + run.length].to_vec()
+                })
+                .collect();
+            prop_assert_eq!(named, indices(&region));
+        }
+
+        /// The chunks of an array are its cells, each once.
+        #[test]
+        fn chunks_partition_an_array((shape, chunk, _) in case()) {
+            let grid = ChunkGrid::new(&shape, &chunk);
+            let all = grid.crossing(&Region::all(&shape));
+            prop_assert_eq!(all.len(), grid.len());
+            prop_assert!(all.iter().all(|c| grid.contains(c)));
+            let mut cells: Vec<_> = all.iter().flat_map(|c| indices(&grid.region(c))).collect();
+            cells.sort();
+            prop_assert_eq!(cells, indices(&Region::all(&shape)));
+        }
+    }
+
+    #[test]
+    fn whole_chunks_are_one_run() {
+        let grid = ChunkGrid::new(&[4, 6], &[2, 6]);
+        assert_eq!(grid.runs(&grid.region(&[1, 0])), [Run { chunk: 0, offset: 0, length: 12 }]);
+        let scalar = ChunkGrid::new(&[], &[]);
+        assert_eq!(scalar.runs(&Region::all(&[])), [Run { chunk: 0, offset: 0, length: 1 }]);
+    }
+}

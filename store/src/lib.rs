@@ -1,0 +1,80 @@
+//! A store for thousands of N-dimensional datasets, kept *variable-first*: every dataset's `temperature`
+//! lies in one place, so that a question about one variable in all datasets reads one file.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> atlas::Result<()> {
+//! # let directory = std::env::temp_dir().join(format!("atlas-doc-{}", std::process::id()));
+//! # let _ = std::fs::remove_dir_all(&directory);
+//! use atlas::{Atlas, StoreConfig};
+//! use ndarray::array;
+//!
+//! let atlas = Atlas::create_path(&directory, StoreConfig::default()).await?;
+//! let station = atlas.create_dataset("station-1").await?;
+//! station.set_attribute("title", "Harbour").await?;
+//! station.define_array::<f32>("temperature", &["time", "depth"], &[2, 3], None, Some(-999.0)).await?;
+//! let values = array![[7.5f32, 7.25, 7.0], [8.5, 8.25, -999.0]];
+//! station.write_array("temperature", &[0, 0], values.view().into_dyn()).await?;
+//! atlas.flush().await?;
+//!
+//! let warm = station.read_array::<f32>("temperature", &[1, 0], &[1, 2]).await?;
+//! assert_eq!(warm, array![[8.5, 8.25]].into_dyn());
+//! assert_eq!(station.array_stats("temperature").await?.null_count, 1);
+//! # std::fs::remove_dir_all(&directory).ok();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is what
+//!
+//! A store has **datasets**, each a set of named **arrays** over named **dimensions**, with attributes: the
+//! shape of a NetCDF file or of an `xarray.Dataset`. The arrays of one name in all datasets are a
+//! **variable**. An array is cut into **chunks**; chunks of one variable are encoded together in **blocks**;
+//! blocks and the index of their chunks make a **segment**, a file. A cell that nobody wrote, or that equals
+//! the array's **fill value**, is *missing*: null in Arrow arrays, the fill value in [`ndarray`] ones.
+//!
+//! # How it is used
+//!
+//! - [`Atlas`] creates and opens stores, on any [`object_store`]; [`DatasetView`] defines, writes and reads
+//!   the arrays of one dataset.
+//! - Nothing that is written can be read before [`Atlas::flush`], which commits all of it at once. Of two
+//!   writers who commit at the same time one gets [`Error::Conflict`].
+//! - A [`Snapshot`] is one generation of a store. It stays readable and the same while others are committed.
+//! - [`Catalog`] is what is known without reading any value; [`VariableIndex`] has [`Statistics`] of every
+//!   chunk. Engines plan with the two and then [`read`](Snapshot::read) regions of many datasets at once.
+//!
+//! It is not a file system and not a database: there are no transactions over several stores, and datasets
+//! are added, not yet changed.
+
+mod catalog;
+mod codec;
+mod dataset;
+mod dtype;
+mod encoding;
+mod error;
+pub mod format;
+mod grid;
+mod pending;
+mod schema;
+mod segment;
+mod snapshot;
+mod statistics;
+mod storage;
+mod store;
+mod value;
+
+pub use catalog::{Catalog, Dataset, DatasetSchema, SegmentEntry};
+pub use codec::Codec;
+pub use dataset::DatasetView;
+pub use dtype::{DType, Element, Timestamp};
+pub use error::{Error, Result};
+pub use grid::{ChunkGrid, Region, Run};
+pub use schema::{ArraySchema, Attributes, default_chunk};
+pub use snapshot::{ArrayRead, ChunkRef, Snapshot, VariableIndex};
+pub use statistics::Statistics;
+pub use storage::{ReadMetrics, Storage};
+pub use store::{Atlas, StoreConfig};
+pub use value::{AttributeValue, Value};
+
+/// The catalog's name in a store.
+pub(crate) const CATALOG_FILE: &str = "atlas.json";

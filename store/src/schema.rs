@@ -1,0 +1,131 @@
+//! What a dataset's arrays look like, apart from their sizes, which differ from dataset to dataset.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AttributeValue, DType, Error, Result, Value};
+
+/// Attributes in the order in which they were set.
+pub type Attributes = Vec<(String, AttributeValue)>;
+
+/// Cells of a chunk when nobody says otherwise: half a MiB of `f32`.
+const DEFAULT_CHUNK_CELLS: usize = 128 * 1024;
+
+/// The largest chunk, in bytes of raw values.
+pub(crate) const MAX_CHUNK_BYTES: usize = 256 * 1024 * 1024;
+
+/// An array without its sizes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ArraySchema {
+    /// The array's name, one per dataset.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: DType,
+    /// Its dimensions, slowest first; none for a single value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dims: Vec<String>,
+    /// Cells of a chunk along each dimension; 0 is all of the dimension.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chunk: Vec<usize>,
+    /// The value that stands for a missing cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<Value>,
+    /// `units`, `long_name` and the like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Attributes,
+}
+
+impl ArraySchema {
+    /// An array of `dtype` over `dims`, in chunks as long as its dimensions.
+    pub fn new(name: impl Into<String>, dtype: DType, dims: &[&str]) -> Self {
+        Self {
+            name: name.into(),
+            dtype,
+            dims: dims.iter().map(ToString::to_string).collect(),
+            chunk: vec![0; dims.len()],
+            fill: None,
+            attributes: Vec::new(),
+        }
+    }
+
+    /// The value of an attribute.
+    pub fn attribute(&self, name: &str) -> Option<&AttributeValue> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The size of a chunk along each dimension of an array of `shape`.
+    pub fn chunk_shape(&self, shape: &[usize]) -> Vec<usize> {
+        self.chunk
+            .iter()
+            .zip(shape)
+            .map(|(&chunk, &size)| if chunk == 0 { size.max(1) } else { chunk })
+            .collect()
+    }
+}
+
+/// A chunk shape (0 is all of a dimension) for an array of `shape` that nobody chose one for: whole
+/// where that is small, else cut along the slowest dimensions.
+pub fn default_chunk(shape: &[usize]) -> Vec<usize> {
+    let mut chunk = vec![0; shape.len()];
+    let mut cells = 1usize;
+    for (size, chunk) in shape.iter().zip(&mut chunk).rev() {
+        let room = (DEFAULT_CHUNK_CELLS / cells).max(1);
+        if *size > room {
+            *chunk = room;
+        }
+        cells = cells.saturating_mul((*size).clamp(1, room));
+    }
+    chunk
+}
+
+/// Checks a name against the rules of the store: see [`Error::Name`].
+pub(crate) fn check_name(kind: &'static str, name: &str) -> Result<()> {
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name == "." || name == ".." {
+        "`.` and `..` are directories"
+    } else if name.contains('/') {
+        "it has a `/` in it"
+    } else if name.starts_with('_') {
+        "names that start with `_` are the store's own"
+    } else if name == crate::CATALOG_FILE {
+        "it is the name of the catalog"
+    } else if name.contains('\0') {
+        "it has a NUL in it"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Name { kind, name: name.to_owned(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_chunks_are_whole_while_small_and_cut_the_slowest_dimensions() {
+        assert_eq!(default_chunk(&[]), [0usize; 0]);
+        assert_eq!(default_chunk(&[50, 168]), [0, 0]);
+        assert_eq!(default_chunk(&[1000, 300, 400]), [1, 0, 0]);
+        assert_eq!(default_chunk(&[1000, 3, 400]), [109, 0, 0]);
+        assert_eq!(default_chunk(&[10_000_000]), [DEFAULT_CHUNK_CELLS]);
+        assert_eq!(default_chunk(&[0, 5]), [0, 0]);
+    }
+
+    #[test]
+    fn chunk_shapes_follow_the_array() {
+        let mut schema = ArraySchema::new("t", DType::F32, &["x", "y"]);
+        assert_eq!(schema.chunk_shape(&[3, 0]), [3, 1]);
+        schema.chunk = vec![2, 0];
+        assert_eq!(schema.chunk_shape(&[3, 4]), [2, 4]);
+    }
+
+    #[test]
+    fn names_keep_the_rules() {
+        for name in ["TEMP", "group.var", "a b", "é", "1"] {
+            check_name("an array", name).unwrap();
+        }
+        for name in ["", ".", "..", "a/b", "_x", "a\0"] {
+            assert!(check_name("an array", name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! One generation of a store, to read from.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, MutableArrayData, RecordBatch, make_array, new_null_array};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::OnceCell;
+
+use crate::catalog::{Catalog, Dataset};
+use crate::segment::Segment;
+use crate::storage::{ReadMetrics, Storage};
+use crate::{ArraySchema, ChunkGrid, DType, Error, Region, Result, Run, Statistics};
+
+/// Requests to the storage that are under way at one time.
+const CONCURRENCY: usize = 8;
+
+/// A generation of a store. It stays what it is while writers commit others.
+#[derive(Debug)]
+pub struct Snapshot {
+    storage: Storage,
+    catalog: Catalog,
+    indexes: HashMap<String, OnceCell<Arc<VariableIndex>>>,
+}
+
+/// The chunks of one variable, in all datasets.
+#[derive(Debug)]
+pub struct VariableIndex {
+    /// Oldest first: what a later one says replaces what an earlier one said.
+    segments: Vec<Segment>,
+}
+
+/// A chunk of a [`VariableIndex`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChunkRef {
+    segment: u32,
+    row: u32,
+}
+
+/// A region of a variable in one dataset, to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrayRead {
+    /// The dataset's ordinal.
+    pub dataset: u32,
+    /// The region; it must lie in the array.
+    pub region: Region,
+}
+
+/// How to read one region: the chunks that it crosses, and its cells as runs in them.
+struct Plan {
+    dtype: DType,
+    cells: usize,
+    /// `None` for chunks that nobody wrote. With the number of cells that the grid gives the chunk.
+    chunks: Vec<(Option<ChunkRef>, usize)>,
+    runs: Vec<Run>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(storage: Storage, catalog: Catalog) -> Self {
+        let indexes = catalog.variables.keys().map(|name| (name.clone(), OnceCell::new())).collect();
+        Self { storage, catalog, indexes }
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Where the store lies.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// The index of a variable: read on first use, one request for each of its segments.
+    pub async fn index(&self, variable: &str, metrics: &ReadMetrics) -> Result<Arc<VariableIndex>> {
+        let Some(cell) = self.indexes.get(variable) else {
+            return Ok(Arc::new(VariableIndex { segments: Vec::new() }));
+        };
+        let open = || async {
+            let entries = self.catalog.variables.get(variable).into_iter().flatten();
+            let segments = stream::iter(entries)
+                .map(|entry| Segment::open(&self.storage, variable, entry, metrics))
+                .buffered(CONCURRENCY)
+                .try_collect()
+                .await?;
+            Ok(Arc::new(VariableIndex { segments }))
+        };
+        cell.get_or_try_init(open).await.cloned()
+    }
+
+    /// The chunks of an array of a dataset.
+    pub fn chunk_grid(&self, dataset: &Dataset, array: &ArraySchema) -> ChunkGrid {
+        let shape = self.catalog.shape(dataset, array);
+        ChunkGrid::new(&shape, &array.chunk_shape(&shape))
+    }
+
+    /// The cells of regions of a variable, each in row-major order with missing cells null: one array for
+    /// each read, in the variable's type in that dataset. Each block is read and decoded once.
+    ///
+    /// # Errors
+    /// Where a dataset has no such array, a region lies outside it, or a file cannot be read.
+    pub async fn read(
+        &self,
+        variable: &str,
+        reads: &[ArrayRead],
+        metrics: &ReadMetrics,
+    ) -> Result<Vec<ArrayRef>> {
+        let index = self.index(variable, metrics).await?;
+        let plans: Vec<_> =
+            reads.iter().map(|read| self.plan(&index, variable, read)).collect::<Result<_>>()?;
+        let mut chunks: Vec<_> =
+            plans.iter().flat_map(|plan| &plan.chunks).filter_map(|(chunk, _)| *chunk).collect();
+        chunks.sort_unstable();
+        chunks.dedup();
+        let cells = self.chunks(&index, &chunks, metrics).await?;
+        let cells: HashMap<_, _> = chunks.into_iter().zip(cells).collect();
+        plans
+            .iter()
+            .map(|plan| plan.assemble(&cells).map_err(|reason| Error::corrupt(variable, reason)))
+            .collect()
+    }
+
+    fn plan(&self, index: &VariableIndex, variable: &str, read: &ArrayRead) -> Result<Plan> {
+        let Some(dataset) = self.catalog.dataset(read.dataset) else {
+            return Err(Error::NoDataset { dataset: format!("#{}", read.dataset) });
+        };
+        let Some(array) = self.catalog.array(dataset, variable) else {
+            return Err(Error::NoArray { dataset: dataset.name.clone(), array: variable.to_owned() });
+        };
+        let shape = self.catalog.shape(dataset, array);
+        check_region(&dataset.name, variable, &read.region, &shape)?;
+        let grid = self.chunk_grid(dataset, array);
+        let chunks = grid
+            .crossing(&read.region)
+            .iter()
+            .map(|coordinate| (index.find(read.dataset, coordinate), grid.region(coordinate).cells()))
+            .collect();
+        Ok(Plan { dtype: array.dtype, cells: read.region.cells(), chunks, runs: grid.runs(&read.region) })
+    }
+
+    /// The cells of chunks, each block read and decoded once.
+    async fn chunks(
+        &self,
+        index: &VariableIndex,
+        chunks: &[ChunkRef],
+        metrics: &ReadMetrics,
+    ) -> Result<Vec<ArrayRef>> {
+        // The blocks needed of each segment, in the order in which they lie in it.
+        let mut needed: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        let mut places = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            let segment = index.segment(*chunk)?;
+            let (block, cells) = segment.index.cells(chunk.row as usize);
+            needed.entry(chunk.segment as usize).or_default().insert(block);
+            places.push((chunk.segment as usize, block, cells));
+        }
+        let read: Vec<_> = stream::iter(&needed)
+            .map(|(&segment, blocks)| async move {
+                let numbers: Vec<_> = blocks.iter().copied().collect();
+                let Some(opened) = index.segments.get(segment) else { return Ok((segment, HashMap::new())) };
+                let arrays = opened.blocks(&self.storage, &numbers, metrics).await?;
+                Ok::<_, Error>((segment, numbers.into_iter().zip(arrays).collect::<HashMap<_, _>>()))
+            })
+            .buffered(CONCURRENCY)
+            .try_collect()
+            .await?;
+        let read: HashMap<_, _> = read.into_iter().collect();
+        metrics.count_chunks(chunks.len());
+        let cells = places.into_iter().map(|(segment, block, cells)| {
+            let block = read.get(&segment).and_then(|blocks| blocks.get(&block));
+            let slice = block.filter(|block| cells.end <= block.len());
+            let slice = slice.map(|block| block.slice(cells.start, cells.len()));
+            slice.ok_or_else(|| Error::corrupt("an index", "a chunk lies outside its block"))
+        });
+        cells.collect()
+    }
+}
+
+impl Plan {
+    fn assemble(&self, cells: &HashMap<ChunkRef, ArrayRef>) -> Result<ArrayRef, String> {
+        let arrow = self.dtype.arrow();
+        let chunk = |number: usize| -> Result<Option<&ArrayRef>, String> {
+            let Some((chunk, expected)) = self.chunks.get(number) else {
+                return Err("no such chunk".to_owned());
+            };
+            let Some(array) = chunk.as_ref().and_then(|chunk| cells.get(chunk)) else { return Ok(None) };
+            if array.len() != *expected || *array.data_type() != arrow {
+                let (found, of) = (array.len(), array.data_type());
+                return Err(format!(
+                    "a chunk has {found} cells of {of} where {expected} of {arrow} were expected"
+                ));
+            }
+            Ok(Some(array))
+        };
+        if let [run] = self.runs.as_slice() {
+            return Ok(match chunk(run.chunk)? {
+                Some(array) => array.slice(run.offset, run.length),
+                None => new_null_array(&arrow, run.length),
+            });
+        }
+        let mut sources = Vec::with_capacity(self.chunks.len());
+        let mut source = Vec::with_capacity(self.chunks.len());
+        for number in 0..self.chunks.len() {
+            source.push(chunk(number)?.map(|array| {
+                sources.push(array.to_data());
+                sources.len() - 1
+            }));
+        }
+        if sources.is_empty() {
+            return Ok(new_null_array(&arrow, self.cells));
+        }
+        let mut gathered = MutableArrayData::new(sources.iter().collect(), true, self.cells);
+        for run in &self.runs {
+            match source.get(run.chunk).copied().flatten() {
+                Some(source) => gathered.try_extend(source, run.offset, run.offset + run.length),
+                None => gathered.try_extend_nulls(run.length),
+            }
+            .map_err(|e| e.to_string())?;
+        }
+        Ok(make_array(gathered.freeze()))
+    }
+}
+
+impl VariableIndex {
+    /// The chunk at a coordinate of a dataset's array, unless nobody wrote it.
+    pub fn find(&self, dataset: u32, coordinate: &[u32]) -> Option<ChunkRef> {
+        for (number, segment) in self.segments.iter().enumerate().rev() {
+            let rows = segment.index.rows(dataset);
+            let deletes = segment.index.deletes(&rows);
+            if let Some(row) = segment.index.find(rows, coordinate) {
+                return Some(ChunkRef {
+                    segment: u32::try_from(number).ok()?,
+                    row: u32::try_from(row).ok()?,
+                });
+            }
+            if deletes {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// What is known of a chunk.
+    pub fn statistics(&self, chunk: ChunkRef) -> Statistics {
+        let segment = self.segments.get(chunk.segment as usize);
+        segment.map(|segment| segment.index.statistics(chunk.row as usize)).unwrap_or_default()
+    }
+
+    /// The tables of chunks as they are stored: the file, its type, and the table of section "Index" of the
+    /// format. They have chunks too that later ones replace or whose dataset is gone.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, DType, &RecordBatch)> {
+        self.segments
+            .iter()
+            .map(|segment| (segment.file.as_str(), segment.entry.dtype, segment.index.table()))
+    }
+
+    /// The chunks that count, in order of their tables: table and row, dataset and coordinate.
+    pub fn chunks(&self) -> impl Iterator<Item = (ChunkRef, u32, &[u32])> {
+        self.segments.iter().enumerate().flat_map(move |(number, segment)| {
+            (0..segment.index.len()).filter_map(move |row| {
+                let chunk = ChunkRef { segment: u32::try_from(number).ok()?, row: u32::try_from(row).ok()? };
+                let (dataset, coordinate) = (segment.index.dataset(row), segment.index.coordinate(row));
+                (self.find(dataset, coordinate) == Some(chunk)).then_some((chunk, dataset, coordinate))
+            })
+        })
+    }
+
+    /// A chunk's place: the number of its table, and of its row there.
+    pub fn place(&self, chunk: ChunkRef) -> (usize, usize) {
+        (chunk.segment as usize, chunk.row as usize)
+    }
+
+    fn segment(&self, chunk: ChunkRef) -> Result<&Segment> {
+        let segment = self.segments.get(chunk.segment as usize);
+        segment.ok_or_else(|| Error::corrupt("an index", "it has no such segment"))
+    }
+}
+
+/// Checks that `region` lies in an array of `shape`.
+pub(crate) fn check_region(dataset: &str, array: &str, region: &Region, shape: &[usize]) -> Result<()> {
+    let (start, size) = (&region.start, &region.shape);
+    let inside = start.len() == shape.len()
+        && size.len() == shape.len()
+        && start
+            .iter()
+            .zip(size)
+            .zip(shape)
+            .all(|((start, size), &limit)| start.checked_add(*size).is_some_and(|end| end <= limit));
+    if inside {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        dataset: dataset.to_owned(),
+        array: array.to_owned(),
+        reason: format!("the region of shape {size:?} at {start:?} does not lie in its shape {shape:?}"),
+    })
+}

@@ -1,0 +1,279 @@
+//! Objects under a prefix of an object store, and the address by which people know them.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path as FilePath;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
+use url::Url;
+
+use crate::{Error, Result};
+
+/// Ranges of one file that lie closer than this are read as one.
+const COALESCE: u64 = 1024 * 1024;
+
+/// What reading took.
+#[derive(Debug, Default)]
+pub struct ReadMetrics {
+    requests: AtomicU64,
+    bytes: AtomicU64,
+    chunks: AtomicU64,
+}
+
+impl ReadMetrics {
+    /// The number of requests to the object storage.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The number of bytes that they brought.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The number of chunks decoded.
+    pub fn chunks(&self) -> u64 {
+        self.chunks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_request(&self, bytes: usize) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_chunks(&self, chunks: usize) {
+        self.chunks.fetch_add(chunks as u64, Ordering::Relaxed);
+    }
+}
+
+/// Where a store lies: an object store, a prefix in it, and the URL of the object store.
+#[derive(Clone)]
+pub struct Storage {
+    objects: Arc<dyn ObjectStore>,
+    prefix: Path,
+    root: Url,
+}
+
+impl Storage {
+    /// The objects under `prefix` of `objects`. The store is told from others by the object store's own
+    /// address: two of them at the same address are taken to be the same.
+    pub fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
+        static OTHERS: AtomicU64 = AtomicU64::new(0);
+        let number = OTHERS.fetch_add(1, Ordering::Relaxed);
+        let root = unnamed_root(number);
+        Self { objects, prefix, root }
+    }
+
+    /// A directory, which need not exist.
+    pub fn local(path: impl AsRef<FilePath>) -> Result<Self> {
+        let path = path.as_ref();
+        let failed = |reason: String| Error::Location { location: path.display().to_string(), reason };
+        let absolute = std::path::absolute(path).map_err(|e| failed(e.to_string()))?;
+        if absolute.is_file() {
+            return Err(failed("it is a file, not a directory".to_owned()));
+        }
+        // `..` has no meaning in an object's path.
+        let absolute = match absolute.canonicalize() {
+            Ok(canonical) => canonical,
+            Err(_) => absolute,
+        };
+        let prefix = Path::from_absolute_path(&absolute).map_err(|e| failed(e.to_string()))?;
+        let root = Url::parse("file:///").map_err(|e| failed(e.to_string()))?;
+        Ok(Self { objects: Arc::new(LocalFileSystem::new()), prefix, root })
+    }
+
+    /// The place that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and their like), with
+    /// credentials from the environment; or a local path, where it is not a URL.
+    pub fn at(location: &str) -> Result<Self> {
+        let url = match Url::parse(location) {
+            // One letter is a drive of Windows rather than a scheme.
+            Ok(url) if url.scheme().len() > 1 => url,
+            _ => return Self::local(location),
+        };
+        // Errors of libraries repeat the address.
+        let failed = |reason: String| {
+            let location = without_credentials(&url);
+            Error::Location { reason: reason.replace(url.as_str(), &location), location }
+        };
+        if url.scheme() == "file" {
+            let path = url.to_file_path().map_err(|()| failed("it is not an absolute path".to_owned()))?;
+            return Self::local(path);
+        }
+        let mut root = url.clone();
+        root.set_path("");
+        root.set_query(None);
+        root.set_fragment(None);
+        let _ = root.set_username("");
+        let _ = root.set_password(None);
+        if url.scheme() == "memory" {
+            static MEMORY: OnceLock<Arc<InMemory>> = OnceLock::new();
+            let prefix = Path::from_url_path(url.path()).map_err(|e| failed(e.to_string()))?;
+            let objects = Arc::clone(MEMORY.get_or_init(Arc::default));
+            return Ok(Self { objects, prefix, root });
+        }
+        let options = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value));
+        let (objects, prefix) =
+            object_store::parse_url_opts(&url, options).map_err(|e| failed(e.to_string()))?;
+        Ok(Self { objects: objects.into(), prefix, root })
+    }
+
+    /// The object store.
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// The URL of the object store, under which an engine may know it.
+    pub fn root(&self) -> &Url {
+        &self.root
+    }
+
+    /// The path of one of the store's files in the object store.
+    pub fn path(&self, file: &str) -> Path {
+        file.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+    }
+
+    pub(crate) async fn get(&self, file: &str) -> Result<Bytes> {
+        let result = self.objects.get(&self.path(file)).await.map_err(|e| self.failed(file, e))?;
+        result.bytes().await.map_err(|e| self.failed(file, e))
+    }
+
+    pub(crate) async fn exists(&self, file: &str) -> Result<bool> {
+        match self.objects.head(&self.path(file)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(self.failed(file, e)),
+        }
+    }
+
+    /// The bytes of `range` of a file that must be `size` bytes long.
+    pub(crate) async fn get_range(
+        &self,
+        file: &str,
+        size: u64,
+        range: Range<u64>,
+        metrics: &ReadMetrics,
+    ) -> Result<Bytes> {
+        let length = range.end - range.start;
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let result = self.objects.get_opts(&self.path(file), options).await;
+        let result: GetResult = match result {
+            Ok(result) => result,
+            Err(e) => return Err(self.unreadable(file, size, e).await),
+        };
+        if result.meta.size != size {
+            return Err(wrong_size(file, size, result.meta.size));
+        }
+        let bytes = result.bytes().await.map_err(|e| self.failed(file, e))?;
+        metrics.count_request(bytes.len());
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(Error::corrupt(file, format!("{} bytes came where {length} were asked for", bytes.len())))
+        }
+    }
+
+    /// The bytes of `ranges` of a file that must be `size` bytes long, in as few requests as is sensible.
+    pub(crate) async fn get_ranges(
+        &self,
+        file: &str,
+        size: u64,
+        ranges: &[Range<u64>],
+        metrics: &ReadMetrics,
+    ) -> Result<Vec<Bytes>> {
+        object_store::coalesce_ranges(ranges, |range| self.get_range(file, size, range, metrics), COALESCE)
+            .await
+    }
+
+    pub(crate) async fn put(&self, file: &str, bytes: Bytes) -> Result<()> {
+        let put = self.objects.put(&self.path(file), PutPayload::from(bytes)).await;
+        put.map(drop).map_err(|e| self.failed(file, e))
+    }
+
+    /// Writes a file that must not exist. False where it does.
+    pub(crate) async fn create(&self, file: &str, bytes: Bytes) -> Result<bool> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.objects.put_opts(&self.path(file), PutPayload::from(bytes), options).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(false)
+            }
+            Err(e) => Err(self.failed(file, e)),
+        }
+    }
+
+    pub(crate) async fn delete(&self, file: &str) -> Result<()> {
+        self.objects.delete(&self.path(file)).await.map_err(|e| self.failed(file, e))
+    }
+
+    pub(crate) fn failed(&self, file: &str, source: object_store::Error) -> Error {
+        Error::Storage { file: file.to_owned(), source }
+    }
+
+    /// Why a range could not be read: because the file is shorter than it was, or as the storage says.
+    async fn unreadable(&self, file: &str, size: u64, source: object_store::Error) -> Error {
+        match self.objects.head(&self.path(file)).await {
+            Ok(meta) if meta.size != size => wrong_size(file, size, meta.size),
+            _ => self.failed(file, source),
+        }
+    }
+}
+
+fn wrong_size(file: &str, expected: u64, found: u64) -> Error {
+    Error::corrupt(file, format!("it is {found} bytes long where the catalog says {expected}"))
+}
+
+#[allow(clippy::expect_used)]
+fn unnamed_root(number: u64) -> Url {
+    Url::parse(&format!("atlas-{number}://store")).expect("the address is well formed")
+}
+
+fn without_credentials(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string()
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.root.scheme() == "file" {
+            write!(f, "/{}", self.prefix)
+        } else {
+            write!(f, "{}/{}", self.root.as_str().trim_end_matches('/'), self.prefix)
+        }
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Storage({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_shows_no_credentials() {
+        let storage = Storage::at("memory://user:secret@host/a/b").unwrap();
+        assert_eq!(storage.to_string(), "memory://host/a/b");
+        let error = Storage::at("gopher://user:secret@host/a").unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_path_is_local() {
+        assert_eq!(Storage::at("/tmp/no such store").unwrap().to_string(), "/tmp/no such store");
+        assert_eq!(Storage::at("file:///tmp/x").unwrap().to_string(), "/tmp/x");
+    }
+}
