@@ -1,1 +1,84 @@
-//! placeholder
+//! [Atlas stores](atlas) as DataFusion tables.
+//!
+//! ```
+//! # use datafusion::prelude::SessionContext;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use atlas::{Atlas, StoreConfig};
+//! use atlas_datafusion::register_store;
+//! # use ndarray::array;
+//! # let atlas = Atlas::create_url("memory:///doc", StoreConfig::default()).await?;
+//! # for (name, warmth) in [("a", 1.0f32), ("b", 3.0)] {
+//! #     let dataset = atlas.create_dataset(name).await?;
+//! #     dataset.define_array::<f32>("temperature", &["time"], &[2], None, None).await?;
+//! #     dataset.write_array("temperature", &[0], array![warmth, warmth + 1.0].view().into_dyn()).await?;
+//! # }
+//! # atlas.flush().await?;
+//!
+//! let atlas = Atlas::open_url("memory:///doc").await?;
+//! let ctx = SessionContext::new();
+//! register_store(&ctx, "atlas", &atlas)?;
+//! let means = ctx.sql("SELECT dataset, mean(temperature) AS mean FROM atlas GROUP BY dataset ORDER BY 1").await?;
+//! assert_eq!(means.to_string().await?, "\
+//! +---------+------+
+//! | dataset | mean |
+//! +---------+------+
+//! | a       | 1.5  |
+//! | b       | 3.5  |
+//! +---------+------+");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The tables of a store
+//!
+//! Registered as `atlas`, a store is
+//!
+//! - **`atlas`**, the wide table of its primary grid: a row for each cell of the grid in each dataset, a column for
+//!   the dataset's name, for each dimension, for each variable on the grid or on some of its dimensions (which is repeated along the
+//!   others, as `xarray.Dataset.to_dataframe()` does), and for each attribute of datasets;
+//! - **`atlas.<variable>`**, for each variable a table of its own cells;
+//! - **`atlas._grid_<dims>`**, the wide tables of further grids;
+//! - **`atlas._datasets`**, **`atlas._variables`**, **`atlas._attributes`**, **`atlas._chunks`**: what is known without reading
+//!   values.
+//!
+//! A dimension's column is its coordinate, the one-dimensional variable of the same name, where the
+//! dataset has one, else the index from 0. Missing cells are NULL, and so is NaN unless [`TableOptions`] says
+//! otherwise. Where datasets declare one name with different types, the column has the type that holds them
+//! all: for numbers the one that NumPy promotes to, else text.
+//!
+//! # What a query reads
+//!
+//! Only the columns that it names. Predicates on `dataset`, on attributes and on one coordinate are decided
+//! once for each dataset or coordinate value, and choose datasets and index ranges. Predicates on values rule
+//! chunks out by their statistics; then the columns they name are read, and only for chunks with a
+//! matching row the other columns. `EXPLAIN ANALYZE` shows it: `chunks_total` is the sum of `chunks_pruned`,
+//! `chunks_from_stats` (chunks without a value) and `chunks_decoded`; `bytes_read` and `requests` are those of the storage.
+//!
+//! # Not here
+//!
+//! Tables are read, not written: [`atlas`] and `atlas-import` write stores. A registered table keeps showing the generation
+//! it was registered with.
+
+mod columns;
+mod error;
+mod grids;
+mod layout;
+mod metadata;
+mod options;
+mod predicate;
+mod pruning;
+mod register;
+mod scan;
+mod source;
+mod table;
+mod widen;
+
+pub use grids::{Grid, grids};
+pub use metadata::{Metadata, MetadataTable};
+pub use options::TableOptions;
+pub use register::{
+    FILE_TYPE, READ_ATLAS, register_atlas, register_store, register_store_with, session_state, with_atlas,
+};
+pub use source::AtlasSource;
+pub use table::AtlasTable;

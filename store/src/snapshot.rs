@@ -50,7 +50,7 @@ pub struct ArrayRead {
 struct Plan {
     dtype: DType,
     cells: usize,
-    /// `None` for chunks that nobody wrote. With the number of cells that the grid gives the chunk.
+    /// `None` for chunks without values. With the number of cells that the grid gives the chunk.
     chunks: Vec<(Option<ChunkRef>, usize)>,
     runs: Vec<Run>,
 }
@@ -78,11 +78,9 @@ impl Snapshot {
         };
         let open = || async {
             let entries = self.catalog.variables.get(variable).into_iter().flatten();
-            let segments = stream::iter(entries)
-                .map(|entry| Segment::open(&self.storage, variable, entry, metrics))
-                .buffered(CONCURRENCY)
-                .try_collect()
-                .await?;
+            let opening: Vec<_> =
+                entries.map(|entry| Segment::open(&self.storage, variable, entry, metrics)).collect();
+            let segments = stream::iter(opening).buffered(CONCURRENCY).try_collect().await?;
             Ok(Arc::new(VariableIndex { segments }))
         };
         cell.get_or_try_init(open).await.cloned()
@@ -133,7 +131,10 @@ impl Snapshot {
         let chunks = grid
             .crossing(&read.region)
             .iter()
-            .map(|coordinate| (index.find(read.dataset, coordinate), grid.region(coordinate).cells()))
+            .map(|coordinate| {
+                let chunk = index.find(read.dataset, coordinate).filter(|chunk| !index.all_missing(*chunk));
+                (chunk, grid.region(coordinate).cells())
+            })
             .collect();
         Ok(Plan { dtype: array.dtype, cells: read.region.cells(), chunks, runs: grid.runs(&read.region) })
     }
@@ -154,25 +155,32 @@ impl Snapshot {
             needed.entry(chunk.segment as usize).or_default().insert(block);
             places.push((chunk.segment as usize, block, cells));
         }
-        let read: Vec<_> = stream::iter(&needed)
-            .map(|(&segment, blocks)| async move {
-                let numbers: Vec<_> = blocks.iter().copied().collect();
-                let Some(opened) = index.segments.get(segment) else { return Ok((segment, HashMap::new())) };
-                let arrays = opened.blocks(&self.storage, &numbers, metrics).await?;
-                Ok::<_, Error>((segment, numbers.into_iter().zip(arrays).collect::<HashMap<_, _>>()))
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
-        let read: HashMap<_, _> = read.into_iter().collect();
+        let reading: Vec<_> = needed
+            .into_iter()
+            .map(|(segment, blocks)| self.blocks(index, segment, blocks.into_iter().collect(), metrics))
+            .collect();
+        let read: HashMap<_, _> = stream::iter(reading).buffered(CONCURRENCY).try_collect().await?;
         metrics.count_chunks(chunks.len());
         let cells = places.into_iter().map(|(segment, block, cells)| {
-            let block = read.get(&segment).and_then(|blocks| blocks.get(&block));
+            let block: Option<&ArrayRef> = read.get(&segment).and_then(|blocks| blocks.get(&block));
             let slice = block.filter(|block| cells.end <= block.len());
             let slice = slice.map(|block| block.slice(cells.start, cells.len()));
             slice.ok_or_else(|| Error::corrupt("an index", "a chunk lies outside its block"))
         });
         cells.collect()
+    }
+
+    /// Blocks of one segment, by number.
+    async fn blocks(
+        &self,
+        index: &VariableIndex,
+        segment: usize,
+        numbers: Vec<usize>,
+        metrics: &ReadMetrics,
+    ) -> Result<(usize, HashMap<usize, ArrayRef>)> {
+        let Some(opened) = index.segments.get(segment) else { return Ok((segment, HashMap::new())) };
+        let arrays = opened.blocks(&self.storage, &numbers, metrics).await?;
+        Ok((segment, numbers.into_iter().zip(arrays).collect()))
     }
 }
 
@@ -244,6 +252,12 @@ impl VariableIndex {
     pub fn statistics(&self, chunk: ChunkRef) -> Statistics {
         let segment = self.segments.get(chunk.segment as usize);
         segment.map(|segment| segment.index.statistics(chunk.row as usize)).unwrap_or_default()
+    }
+
+    /// True where every cell of a chunk is missing, so that there is nothing to read.
+    pub fn all_missing(&self, chunk: ChunkRef) -> bool {
+        let segment = self.segments.get(chunk.segment as usize);
+        segment.is_some_and(|segment| segment.index.all_missing(chunk.row as usize))
     }
 
     /// The tables of chunks as they are stored: the file, its type, and the table of section "Index" of the

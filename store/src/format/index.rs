@@ -260,6 +260,11 @@ impl Index {
         (self.block.value(row) as usize, start..start + self.row_count.value(row) as usize)
     }
 
+    /// True where all cells of a row's chunk are missing.
+    pub(crate) fn all_missing(&self, row: usize) -> bool {
+        self.null_count.value(row) == self.row_count.value(row)
+    }
+
     /// What is known of a row's chunk.
     pub(crate) fn statistics(&self, row: usize) -> Statistics {
         let bound = |name| self.chunks.column_by_name(name).and_then(|column| self.dtype.value(column, row));

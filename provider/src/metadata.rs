@@ -1,0 +1,359 @@
+//! Tables about a store: its datasets, variables, attributes and chunks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, StringViewBuilder, UInt64Array,
+    new_null_array,
+};
+use arrow::compute::{cast, concat};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use atlas::{ArraySchema, AttributeValue, Catalog, DType, ReadMetrics, Snapshot};
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::error::from_store;
+use crate::layout::attribute_types;
+use crate::widen::AttributeType;
+
+/// A table about a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// A row for each dataset: `name`, `cells`, the sizes of dimensions, attributes.
+    Datasets,
+    /// A row for each variable.
+    Variables,
+    /// A row for each attribute of each dataset and of each of its arrays.
+    Attributes,
+    /// A row for each chunk.
+    Chunks,
+}
+
+impl Metadata {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Datasets, Self::Variables, Self::Attributes, Self::Chunks];
+
+    /// The table's name. No variable's starts with `_`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Datasets => "_datasets",
+            Self::Variables => "_variables",
+            Self::Attributes => "_attributes",
+            Self::Chunks => "_chunks",
+        }
+    }
+
+    /// The columns, for a store with a catalog.
+    fn schema(self, catalog: &Catalog) -> SchemaRef {
+        let text = |name: &str, nullable| Field::new(name, DataType::Utf8View, nullable);
+        let count = |name: &str| Field::new(name, DataType::UInt64, false);
+        let fields = match self {
+            Self::Datasets => return DatasetColumns::of(catalog).schema(),
+            Self::Variables => vec![
+                text("name", false),
+                text("dtype", false),
+                text("dims", false),
+                count("datasets"),
+                count("cells"),
+                count("missing"),
+                count("chunks"),
+                Field::new("raw_bytes", DataType::UInt64, true),
+                count("stored_bytes"),
+                text("units", true),
+                text("long_name", true),
+                text("standard_name", true),
+            ],
+            Self::Attributes => vec![
+                text("dataset", false),
+                text("variable", true),
+                text("name", false),
+                text("dtype", false),
+                text("value", false),
+            ],
+            Self::Chunks => {
+                let coordinate = Arc::new(Field::new("item", DataType::UInt32, false));
+                vec![
+                    text("variable", false),
+                    text("dataset", false),
+                    text("dtype", false),
+                    text("file", false),
+                    Field::new("chunk", DataType::List(coordinate), false),
+                    Field::new("block", DataType::UInt32, false),
+                    Field::new("offset", DataType::UInt32, false),
+                    Field::new("row_count", DataType::UInt32, false),
+                    Field::new("null_count", DataType::UInt32, false),
+                    Field::new("nan_count", DataType::UInt32, false),
+                    text("min", true),
+                    text("max", true),
+                    text("sum", true),
+                ]
+            }
+        };
+        Arc::new(Schema::new(fields))
+    }
+
+    async fn columns(self, snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
+        match self {
+            Self::Datasets => DatasetColumns::of(snapshot.catalog()).arrays(snapshot.catalog()),
+            Self::Variables => Ok(variables(snapshot.catalog())),
+            Self::Attributes => Ok(attributes(snapshot.catalog())),
+            Self::Chunks => chunks(snapshot).await,
+        }
+    }
+}
+
+/// A table about one generation of a store. It is made when it is scanned.
+#[derive(Debug)]
+pub struct MetadataTable {
+    kind: Metadata,
+    snapshot: Arc<Snapshot>,
+    schema: SchemaRef,
+}
+
+impl MetadataTable {
+    /// The table of a kind.
+    pub fn new(kind: Metadata, snapshot: Arc<Snapshot>) -> Self {
+        let schema = kind.schema(snapshot.catalog());
+        Self { kind, snapshot, schema }
+    }
+}
+
+#[async_trait]
+impl TableProvider for MetadataTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = self.kind.columns(&self.snapshot).await?;
+        let batch = RecordBatch::try_new(self.schema(), columns)?;
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema(), projection.cloned())?)
+    }
+}
+
+/// The columns of `_datasets` after `name` and `cells`.
+struct DatasetColumns {
+    /// Dimensions, each with its column.
+    dims: Vec<(String, String)>,
+    /// Attributes, each with its column and type.
+    attributes: Vec<(String, String, AttributeType)>,
+}
+
+impl DatasetColumns {
+    fn of(catalog: &Catalog) -> Self {
+        let mut taken: BTreeSet<String> = ["name", "cells"].map(str::to_owned).into();
+        let mut free = |what: &str, name: &str| {
+            let mut name = name.to_owned();
+            while !taken.insert(name.clone()) {
+                name = format!("{what}.{name}");
+            }
+            name
+        };
+        let mut dims: Vec<(String, String)> = Vec::new();
+        for dim in catalog.schemas.iter().flat_map(|schema| &schema.dims) {
+            if !dims.iter().any(|(name, _)| name == dim) {
+                dims.push((dim.clone(), free("dim", dim)));
+            }
+        }
+        let attributes = attribute_types(catalog).into_iter().map(|(key, kind)| {
+            let column = free("attr", &key);
+            (key, column, kind)
+        });
+        Self { dims, attributes: attributes.collect() }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let mut fields =
+            vec![Field::new("name", DataType::Utf8View, false), Field::new("cells", DataType::UInt64, false)];
+        fields.extend(self.dims.iter().map(|(_, column)| Field::new(column, DataType::Int64, true)));
+        fields.extend(self.attributes.iter().map(|(_, column, kind)| Field::new(column, kind.arrow(), true)));
+        Arc::new(Schema::new(fields))
+    }
+
+    fn arrays(&self, catalog: &Catalog) -> Result<Vec<ArrayRef>> {
+        let cells = catalog.datasets().map(|(_, dataset)| {
+            let arrays = catalog.arrays(catalog.schema(dataset));
+            arrays.map(|array| catalog.shape(dataset, array).iter().product::<usize>() as u64).sum::<u64>()
+        });
+        let names = catalog.datasets().map(|(_, dataset)| dataset.name.as_str());
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(StringViewArray::from_iter_values(names)),
+            Arc::new(UInt64Array::from_iter_values(cells)),
+        ];
+        for (dim, _) in &self.dims {
+            let sizes =
+                catalog.datasets().map(|(_, dataset)| i64::try_from(catalog.size(dataset, dim)?).ok());
+            columns.push(Arc::new(sizes.collect::<Int64Array>()));
+        }
+        for (key, _, kind) in &self.attributes {
+            let values = catalog.datasets().map(|(_, dataset)| {
+                let position = catalog.schema(dataset).attributes.iter().position(|name| name == key)?;
+                dataset.attributes.get(position)
+            });
+            columns.push(kind.array(values)?);
+        }
+        Ok(columns)
+    }
+}
+
+/// What is known of a variable from the catalog.
+#[derive(Default)]
+struct Variable<'a> {
+    dtypes: BTreeSet<DType>,
+    dims: BTreeSet<String>,
+    datasets: u64,
+    cells: u64,
+    /// Bytes of all values before encoding; unknown where they differ in length.
+    raw_bytes: Option<u64>,
+    schema: Option<&'a ArraySchema>,
+}
+
+fn variables(catalog: &Catalog) -> Vec<ArrayRef> {
+    let mut variables: BTreeMap<&str, Variable> = BTreeMap::new();
+    for (_, dataset) in catalog.datasets() {
+        for array in catalog.arrays(catalog.schema(dataset)) {
+            let variable = variables
+                .entry(&array.name)
+                .or_insert_with(|| Variable { raw_bytes: Some(0), ..Variable::default() });
+            let cells = catalog.shape(dataset, array).iter().product::<usize>() as u64;
+            variable.dtypes.insert(array.dtype);
+            variable.dims.insert(format!("({})", array.dims.join(", ")));
+            variable.datasets += 1;
+            variable.cells += cells;
+            let bytes = array.dtype.width().map(|width| cells * width as u64);
+            variable.raw_bytes = variable.raw_bytes.zip(bytes).map(|(a, b)| a + b);
+            variable.schema.get_or_insert(array);
+        }
+    }
+    let text = |text: &dyn Fn(&Variable) -> Option<String>| -> ArrayRef {
+        Arc::new(variables.values().map(text).collect::<StringViewArray>())
+    };
+    let attribute = |name: &'static str| {
+        text(&move |variable| match variable.schema?.attribute(name)? {
+            AttributeValue::One(value) => Some(value.to_string()),
+            AttributeValue::List(..) => None,
+        })
+    };
+    let count = |count: &dyn Fn(&str, &Variable) -> Option<u64>| -> ArrayRef {
+        Arc::new(variables.iter().map(|(name, variable)| count(name, variable)).collect::<UInt64Array>())
+    };
+    let stored = |name: &str, sum: fn(&atlas::SegmentEntry) -> u64| {
+        catalog.variables.get(name).into_iter().flatten().map(sum).sum::<u64>()
+    };
+    let dtypes =
+        |variable: &Variable| variable.dtypes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    vec![
+        Arc::new(StringViewArray::from_iter_values(variables.keys())),
+        text(&|variable| Some(dtypes(variable))),
+        text(&|variable| Some(variable.dims.iter().cloned().collect::<Vec<_>>().join(", "))),
+        count(&|_, variable| Some(variable.datasets)),
+        count(&|_, variable| Some(variable.cells)),
+        // Cells that no segment has were never written.
+        count(&|name, variable| {
+            Some(stored(name, |s| s.missing) + variable.cells.saturating_sub(stored(name, |s| s.cells)))
+        }),
+        count(&|name, _| Some(stored(name, |s| s.chunks))),
+        count(&|_, variable| variable.raw_bytes),
+        count(&|name, _| Some(stored(name, |s| s.size))),
+        attribute("units"),
+        attribute("long_name"),
+        attribute("standard_name"),
+    ]
+}
+
+fn attributes(catalog: &Catalog) -> Vec<ArrayRef> {
+    let mut columns: [StringViewBuilder; 5] =
+        std::array::from_fn(|_| StringViewBuilder::new().with_deduplicate_strings());
+    let mut push = |dataset: &str, variable: Option<&str>, name: &str, value: &AttributeValue| {
+        let dtype = match value {
+            AttributeValue::One(value) => value.dtype().to_string(),
+            AttributeValue::List(dtype, _) => format!("list of {dtype}"),
+        };
+        let values = [Some(dataset), variable, Some(name), Some(&dtype), Some(&value.to_string())];
+        for (column, value) in columns.iter_mut().zip(values) {
+            column.append_option(value);
+        }
+    };
+    for (_, dataset) in catalog.datasets() {
+        for (name, value) in catalog.attributes(dataset) {
+            push(&dataset.name, None, name, value);
+        }
+        for array in catalog.arrays(catalog.schema(dataset)) {
+            for (name, value) in &array.attributes {
+                push(&dataset.name, Some(&array.name), name, value);
+            }
+        }
+    }
+    columns.into_iter().map(|mut column| Arc::new(column.finish()) as ArrayRef).collect()
+}
+
+async fn chunks(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
+    let catalog = snapshot.catalog();
+    let schema = Metadata::Chunks.schema(catalog);
+    let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
+    for variable in catalog.variables.keys() {
+        let index = snapshot.index(variable, &ReadMetrics::default()).await.map_err(from_store)?;
+        // The rows of each table whose chunks count, with the names of their datasets.
+        let mut live: BTreeMap<usize, (Vec<u32>, Vec<&str>)> = BTreeMap::new();
+        for (chunk, ordinal, _) in index.chunks() {
+            let (number, row) = index.place(chunk);
+            if let (Some(dataset), Ok(row)) = (catalog.dataset(ordinal), u32::try_from(row)) {
+                let (rows, names) = live.entry(number).or_default();
+                rows.push(row);
+                names.push(&dataset.name);
+            }
+        }
+        for (number, (file, dtype, table)) in index.tables().enumerate() {
+            let Some((rows, names)) = live.remove(&number) else { continue };
+            let constant = |text: &str| -> ArrayRef {
+                Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(text, rows.len())))
+            };
+            let rows = arrow::array::UInt32Array::from(rows.clone());
+            let table = arrow::compute::take_record_batch(table, &rows)?;
+            let column = |field: &Arc<Field>| match field.name().as_str() {
+                "variable" => Ok(constant(variable)),
+                "dataset" => Ok(Arc::new(StringViewArray::from_iter_values(&names)) as ArrayRef),
+                "dtype" => Ok(constant(&dtype.to_string())),
+                "file" => Ok(constant(file)),
+                name => match table.column_by_name(name) {
+                    Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+                    Some(column) if dtype == DType::Binary => {
+                        let shown = column
+                            .as_binary_view()
+                            .iter()
+                            .map(|value| value.map(|bytes| atlas::Value::Binary(bytes.to_vec()).to_string()));
+                        Ok(Arc::new(shown.collect::<StringViewArray>()) as ArrayRef)
+                    }
+                    Some(column) => cast(column, field.data_type()),
+                    None => Ok(new_null_array(field.data_type(), rows.len())),
+                },
+            };
+            parts.push(schema.fields().iter().map(column).collect::<Result<_, _>>()?);
+        }
+    }
+    schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(position, field)| {
+            let column: Vec<_> =
+                parts.iter().filter_map(|part| part.get(position)).map(AsRef::as_ref).collect();
+            if column.is_empty() { Ok(new_null_array(field.data_type(), 0)) } else { Ok(concat(&column)?) }
+        })
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! Stores as tables of a session.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use atlas::{Atlas, Snapshot};
+use datafusion::catalog::{
+    SchemaProvider, Session, TableFunctionArgs, TableFunctionImpl, TableProvider, TableProviderFactory,
+};
+use datafusion::common::{DataFusionError, Result, ScalarValue, TableReference, plan_err};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{CreateExternalTable, Expr};
+use datafusion::prelude::SessionContext;
+
+use crate::error::from_store;
+use crate::grids::{Grid, grids};
+use crate::metadata::{Metadata, MetadataTable};
+use crate::options::TableOptions;
+use crate::table::AtlasTable;
+
+/// The word after `STORED AS` for a store.
+pub const FILE_TYPE: &str = "ATLAS";
+
+/// The name of the table function that reads a store.
+pub const READ_ATLAS: &str = "read_atlas";
+
+/// Registers a store under a name: the wide table as `name`, and in a schema `name` a table for each
+/// variable, for each further grid, and about the store itself (`_datasets`, `_variables`, `_attributes`, `_chunks`).
+///
+/// The tables show the generation that `atlas` has now. Registering again under the same name replaces them.
+///
+/// # Errors
+/// Where the session's default catalog takes no schemas.
+pub fn register_store(ctx: &SessionContext, name: &str, atlas: &Atlas) -> Result<()> {
+    register_store_with(ctx, name, atlas, TableOptions::default())
+}
+
+/// Registers a store as [`register_store`] does, shown as `options` say.
+///
+/// # Errors
+/// Those of [`register_store`], and where `options` has a dimension that no dataset has.
+pub fn register_store_with(
+    ctx: &SessionContext,
+    name: &str,
+    atlas: &Atlas,
+    options: TableOptions,
+) -> Result<()> {
+    let snapshot = atlas.snapshot();
+    let table = AtlasTable::wide(name, Arc::clone(&snapshot), &options)?;
+    let state = ctx.state();
+    let catalog = &state.config_options().catalog;
+    let Some(default) = ctx.catalog(&catalog.default_catalog) else {
+        return plan_err!("the session has no catalog `{}`", catalog.default_catalog);
+    };
+    if default.schema(name).is_some() && *name == catalog.default_schema {
+        return plan_err!("`{name}` is the session's default schema: register the store under another name");
+    }
+    let schema = StoreSchema { name: name.to_owned(), snapshot, options };
+    default.register_schema(name, Arc::new(schema))?;
+    ctx.deregister_table(TableReference::bare(name))?;
+    ctx.register_table(TableReference::bare(name), Arc::new(table))?;
+    Ok(())
+}
+
+/// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS ATLAS` and
+/// the table function `read_atlas`.
+pub fn with_atlas(builder: SessionStateBuilder) -> SessionStateBuilder {
+    let mut builder = builder.with_table_factory(FILE_TYPE.to_owned(), Arc::new(StoreFactory));
+    let function = datafusion::catalog::TableFunction::new(READ_ATLAS.to_owned(), Arc::new(ReadAtlas));
+    builder.table_functions().get_or_insert_default().insert(READ_ATLAS.to_owned(), Arc::new(function));
+    builder
+}
+
+/// A session's state with DataFusion's defaults and what [`with_atlas`] adds.
+pub fn session_state() -> SessionState {
+    with_atlas(SessionStateBuilder::new().with_default_features()).build()
+}
+
+/// Adds to an existing session what [`with_atlas`] adds to a new one.
+pub fn register_atlas(ctx: &SessionContext) {
+    ctx.register_udtf(READ_ATLAS, Arc::new(ReadAtlas));
+    let state = ctx.state_ref();
+    state.write().table_factories_mut().insert(FILE_TYPE.to_owned(), Arc::new(StoreFactory));
+}
+
+/// The tables of a store.
+#[derive(Debug)]
+struct StoreSchema {
+    name: String,
+    snapshot: Arc<Snapshot>,
+    options: TableOptions,
+}
+
+impl StoreSchema {
+    /// The further grids: all but the primary one.
+    fn grids(&self) -> Vec<Grid> {
+        grids(self.snapshot.catalog()).into_iter().skip(1).collect()
+    }
+
+    fn has_variable(&self, name: &str) -> bool {
+        self.snapshot.catalog().arrays.iter().any(|array| array.name == name)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for StoreSchema {
+    fn table_names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            self.snapshot.catalog().arrays.iter().map(|array| array.name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names.extend(Metadata::ALL.map(|kind| kind.name().to_owned()));
+        names.extend(self.grids().iter().map(Grid::table_name));
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let snapshot = || Arc::clone(&self.snapshot);
+        let full_name = format!("{}.{name}", self.name);
+        if let Some(kind) = Metadata::ALL.into_iter().find(|kind| kind.name() == name) {
+            return Ok(Some(Arc::new(MetadataTable::new(kind, snapshot()))));
+        }
+        if let Some(grid) = self.grids().into_iter().find(|grid| grid.table_name() == name) {
+            let options = TableOptions { dimensions: Some(grid.dims), ..self.options.clone() };
+            return Ok(Some(Arc::new(AtlasTable::wide(&full_name, snapshot(), &options)?)));
+        }
+        if !self.has_variable(name) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(AtlasTable::variable(&full_name, snapshot(), name, &self.options))))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|table| table == name)
+    }
+}
+
+/// `CREATE EXTERNAL TABLE … STORED AS ATLAS LOCATION '…' OPTIONS (…)`.
+#[derive(Debug)]
+struct StoreFactory;
+
+#[async_trait]
+impl TableProviderFactory for StoreFactory {
+    async fn create(
+        &self,
+        _state: &dyn Session,
+        cmd: &CreateExternalTable,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let [location] = cmd.locations.as_slice() else {
+            return plan_err!("an Atlas table has one location, the directory or URL of its store");
+        };
+        if !cmd.schema.fields().is_empty() {
+            return plan_err!("an Atlas table has the columns of its store: leave out the list of columns");
+        }
+        let mut options = TableOptions::default();
+        for (key, value) in &cmd.options {
+            let flag = || match value.to_ascii_lowercase().as_str() {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => plan_err!("option `{key}` is true or false, not `{value}`"),
+            };
+            // An option without a prefix gets that of file formats.
+            match key.strip_prefix("format.").unwrap_or(key) {
+                "dimensions" => options.dimensions = Some(dimensions(value)),
+                "attributes" => options.attributes = flag()?,
+                "nan_as_null" => options.nan_as_null = flag()?,
+                _ => {
+                    return plan_err!(
+                        "`{key}` is no option of an Atlas table: it has dimensions, attributes and nan_as_null"
+                    );
+                }
+            }
+        }
+        let atlas = Atlas::open_url(location).await.map_err(from_store)?;
+        Ok(Arc::new(AtlasTable::wide(cmd.name.table(), atlas.snapshot(), &options)?))
+    }
+}
+
+fn dimensions(text: &str) -> Vec<String> {
+    text.split(',').map(|dim| dim.trim().to_owned()).filter(|dim| !dim.is_empty()).collect()
+}
+
+/// `read_atlas('location'[, 'dimension, …'])`: the wide table of a store.
+#[derive(Debug)]
+struct ReadAtlas;
+
+impl TableFunctionImpl for ReadAtlas {
+    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let texts = args.exprs().iter().map(|expr| match expr {
+            Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
+                Some(text.clone())
+            }
+            _ => None,
+        });
+        let texts: Option<Vec<_>> = texts.collect();
+        let (location, options) = match texts.as_deref() {
+            Some([location]) => (location.clone(), TableOptions::default()),
+            Some([location, dims]) => (
+                location.clone(),
+                TableOptions { dimensions: Some(dimensions(dims)), ..TableOptions::default() },
+            ),
+            _ => {
+                return plan_err!(
+                    "{READ_ATLAS} takes the location of a store and, if wanted, dimensions: {READ_ATLAS}('path'[, 'time, depth'])"
+                );
+            }
+        };
+        let atlas = open_blocking(location)?;
+        Ok(Arc::new(AtlasTable::wide(READ_ATLAS, atlas.snapshot(), &options)?))
+    }
+}
+
+/// Opens a store where one cannot wait asynchronously: on a thread with a runtime of its own, since the
+/// caller's may have no other thread.
+fn open_blocking(location: String) -> Result<Atlas> {
+    let opened = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(Atlas::open_url(&location)).map_err(from_store)
+    });
+    opened.join().unwrap_or_else(|_| Err(DataFusionError::Internal("opening a store failed".to_owned())))
+}

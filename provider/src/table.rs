@@ -1,0 +1,207 @@
+//! A table over a store, as DataFusion sees it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use atlas::{Catalog, Snapshot};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
+use datafusion::datasource::listing::{FileRange, PartitionedFile};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::columns::Table;
+use crate::grids::grids;
+use crate::layout::Layout;
+use crate::options::TableOptions;
+use crate::predicate::{Predicate, Scope, scope};
+use crate::scan::select_datasets;
+use crate::source::AtlasSource;
+
+/// Parts of a scan for each partition, so that a partition that is done can take over from others.
+const PARTS: u64 = 4;
+
+/// A table over one generation of a store.
+#[derive(Debug)]
+pub struct AtlasTable {
+    table: Table,
+}
+
+impl AtlasTable {
+    /// The wide table: over the store's primary grid, or over the dimensions that `options` chooses.
+    ///
+    /// # Errors
+    /// Where `options` has a dimension that no dataset has.
+    pub fn wide(name: &str, snapshot: Arc<Snapshot>, options: &TableOptions) -> Result<Self> {
+        let catalog = snapshot.catalog();
+        let dims = match &options.dimensions {
+            Some(dims) => {
+                check_dimensions(catalog, dims)?;
+                dims.clone()
+            }
+            None => grids(catalog).into_iter().next().map_or_else(Vec::new, |grid| grid.dims),
+        };
+        let layout = Layout::wide(catalog, &dims, options);
+        Ok(Self::new(name, snapshot, layout, options))
+    }
+
+    /// The table of one variable: its own cells only. `name` is the table's, for plans.
+    pub fn variable(name: &str, snapshot: Arc<Snapshot>, variable: &str, options: &TableOptions) -> Self {
+        let layout = Layout::variable(snapshot.catalog(), variable);
+        Self::new(name, snapshot, layout, options)
+    }
+
+    fn new(name: &str, snapshot: Arc<Snapshot>, layout: Layout, options: &TableOptions) -> Self {
+        let nan_as_null = options.nan_as_null;
+        Self { table: Table { name: name.to_owned(), snapshot, layout: Arc::new(layout), nan_as_null } }
+    }
+
+    /// The dimensions of the table, slowest first.
+    pub fn dimensions(&self) -> &[String] {
+        &self.table.layout.dims
+    }
+
+    /// What a filter depends on; rows, where it names something that is no column.
+    fn scope(&self, filter: &Expr) -> Scope {
+        let layout = &self.table.layout;
+        let columns = filter
+            .column_refs()
+            .into_iter()
+            .map(|column| layout.position(column.name()).and_then(|position| layout.columns.get(position)));
+        columns.collect::<Option<Vec<_>>>().map_or(Scope::Rows, scope)
+    }
+
+    /// The tiles of the selected datasets, cut into parts for `partitions` partitions, and the number of rows of
+    /// those datasets.
+    fn parts(&self, predicates: &[Predicate], partitions: usize) -> Result<(Vec<Vec<FileRange>>, u64)> {
+        let layout = &self.table.layout;
+        let datasets: Vec<_> = layout.datasets().collect();
+        let ordinals: Vec<_> = datasets.iter().map(|&(ordinal, _)| ordinal).collect();
+        let selected = select_datasets(&self.table, predicates, &ordinals)?;
+        let mut rows = 0u64;
+        let mut runs: Vec<std::ops::Range<u64>> = Vec::new();
+        for (i, (ordinal, tiles)) in datasets.into_iter().enumerate() {
+            if selected.as_ref().is_some_and(|selected| !selected.value(i)) {
+                continue;
+            }
+            if let Some((dataset, layout)) = self.table.dataset(ordinal) {
+                rows = rows.saturating_add(layout.shape(dataset).iter().product::<usize>() as u64);
+            }
+            match runs.last_mut() {
+                Some(run) if run.end == tiles.start => run.end = tiles.end,
+                _ if tiles.is_empty() => {}
+                _ => runs.push(tiles),
+            }
+        }
+        let tiles: u64 = runs.iter().map(|run| run.end - run.start).sum();
+        let partitions = u64::try_from(partitions.max(1)).unwrap_or(1);
+        let size = tiles.div_ceil(partitions * PARTS).max(1);
+        let mut parts: Vec<(std::ops::Range<u64>, u64)> = Vec::new();
+        for mut run in runs {
+            while !run.is_empty() {
+                // A part may span datasets that are not selected: the scan looks again.
+                match parts.last_mut() {
+                    Some((part, count)) if *count < size => {
+                        let more = (size - *count).min(run.end - run.start);
+                        part.end = run.start + more;
+                        *count += more;
+                        run.start += more;
+                    }
+                    _ => parts.push((run.start..run.start, 0)),
+                }
+            }
+        }
+        let per_partition = parts.len().div_ceil(usize::try_from(partitions).unwrap_or(1)).max(1);
+        let bound = |bound: u64| i64::try_from(bound).unwrap_or(i64::MAX);
+        let parts: Vec<_> = parts
+            .into_iter()
+            .map(|(part, _)| FileRange { start: bound(part.start), end: bound(part.end) })
+            .collect();
+        Ok((parts.chunks(per_partition).map(<[_]>::to_vec).collect(), rows))
+    }
+}
+
+fn check_dimensions(catalog: &Catalog, dims: &[String]) -> Result<()> {
+    let known = |dim: &String| catalog.schemas.iter().any(|schema| schema.dims.contains(dim));
+    match dims.iter().enumerate().find(|(i, dim)| !known(dim) || dims.iter().take(*i).any(|d| d == *dim)) {
+        None => Ok(()),
+        Some((_, dim)) => {
+            let mut all: Vec<_> = catalog.schemas.iter().flat_map(|schema| &schema.dims).cloned().collect();
+            all.sort();
+            all.dedup();
+            let all = all.join(", ");
+            Err(DataFusionError::Plan(format!(
+                "`{dim}` cannot be a dimension of the table: choose from {all}, each once"
+            )))
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for AtlasTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.table.layout.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| match self.scope(filter) {
+                Scope::Dataset | Scope::Dimension(_) => TableProviderFilterPushDown::Exact,
+                Scope::Rows => TableProviderFilterPushDown::Inexact,
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let layout = &self.table.layout;
+        let schema = DFSchema::try_from(Arc::clone(&layout.schema))?;
+        let (mut predicates, mut hints) = (Vec::new(), Vec::new());
+        for filter in filters {
+            let expr = state.create_physical_expr(filter.clone(), &schema)?;
+            if self.scope(filter) == Scope::Rows { hints.push(expr) } else { predicates.push(expr) }
+        }
+        let selecting = predicates.iter().map(|expr| Predicate::new(expr, &layout.schema, &layout.columns));
+        let selecting: Vec<_> = selecting.collect::<Result<_>>()?;
+        let (parts, rows) = self.parts(&selecting, state.config().target_partitions())?;
+
+        let mut statistics = Statistics::new_unknown(&layout.schema);
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        let exact = selecting.iter().all(|predicate| predicate.scope == Scope::Dataset);
+        statistics.num_rows = if exact { Precision::Exact(rows) } else { Precision::Inexact(rows) };
+
+        let storage = self.table.snapshot.storage();
+        let url = ObjectStoreUrl::parse(storage.root())?;
+        if state.runtime_env().object_store(&url).is_err() {
+            state.runtime_env().register_object_store(storage.root(), Arc::clone(storage.objects()));
+        }
+        let catalog = storage.path("atlas.json");
+        let file = |range: FileRange| {
+            PartitionedFile::new_with_range(catalog.to_string(), 0, range.start, range.end)
+        };
+        let groups = parts.into_iter().map(|parts| FileGroup::new(parts.into_iter().map(file).collect()));
+        let source = AtlasSource::new(self.table.clone(), predicates, hints);
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups.collect())
+            .with_statistics(statistics)
+            .with_limit(limit)
+            .with_projection_indices(projection.cloned())?
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
