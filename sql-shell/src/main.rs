@@ -1,1 +1,69 @@
-fn main() {}
+//! `atlas`: SQL over thousands of N-dimensional datasets.
+
+mod demo;
+mod error;
+mod import;
+mod info;
+mod output;
+mod session;
+mod shell;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Failure, Result};
+
+#[derive(Parser)]
+#[command(name = "atlas", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a small store of synthetic stations and grids, and ask it three questions.
+    Demo {
+        /// The directory of the store; it is made where it does not exist.
+        #[arg(default_value = "atlas-demo")]
+        directory: PathBuf,
+    },
+    /// Import NetCDF files into a store, which is created where it does not exist.
+    Import(import::Arguments),
+    /// Query stores, by the statements given or in a shell.
+    Sql(session::Arguments),
+    /// Describe a store: its datasets, variables and grids.
+    Info {
+        /// The store: a directory or a URL.
+        store: String,
+    },
+}
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("unknown");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error::report(&Failure::new(format!("internal error at {place}: {message}")));
+    }));
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has had enough of it.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            error::report(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    match command {
+        Command::Demo { directory } => runtime.block_on(demo::run(&directory)),
+        Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
+        Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
+        Command::Info { store } => runtime.block_on(info::run(&store)),
+    }
+}

@@ -1,0 +1,74 @@
+//! What went wrong, in a line for people.
+
+use std::io::{self, Write};
+
+use datafusion::common::DataFusionError;
+
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// A failure, as it is told to the user.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    broken_pipe: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), broken_pipe: false }
+    }
+
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.broken_pipe
+    }
+}
+
+/// Tells a failure on stderr.
+pub(crate) fn report(failure: &Failure) {
+    // There is nobody left to tell where this fails.
+    let _ = writeln!(io::stderr(), "error: {}", failure.message);
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self { message: error.to_string(), broken_pipe: error.kind() == io::ErrorKind::BrokenPipe }
+    }
+}
+
+impl From<DataFusionError> for Failure {
+    fn from(error: DataFusionError) -> Self {
+        Self::new(message(&error))
+    }
+}
+
+impl From<atlas::Error> for Failure {
+    fn from(error: atlas::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<atlas_import::Error> for Failure {
+    fn from(error: atlas_import::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<arrow::error::ArrowError> for Failure {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        match error {
+            arrow::error::ArrowError::IoError(_, source) => source.into(),
+            error => Self::new(error.to_string()),
+        }
+    }
+}
+
+/// An error of a query without what only a developer of the engine wants to know.
+fn message(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::External(source) => source.to_string(),
+        DataFusionError::Context(_, inner) => message(inner),
+        DataFusionError::Shared(inner) => message(inner),
+        DataFusionError::Diagnostic(_, inner) => message(inner),
+        error => error.strip_backtrace(),
+    }
+}

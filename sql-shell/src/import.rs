@@ -1,0 +1,111 @@
+//! `atlas import`.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use atlas::{Atlas, Codec, StoreConfig};
+use atlas_import::{ImportOptions, NameFrom, Progress, import};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::error::{Failure, Result};
+use crate::output::Bytes;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The store: a directory or a URL.
+    store: String,
+    /// NetCDF files, directories of them, or globs.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// What datasets are named after: stem, path, or attr:<key> for a global attribute.
+    #[arg(long, value_name = "WHAT", default_value_t)]
+    name_from: NameFrom,
+    /// Go on past files that cannot be read, and list them at the end.
+    #[arg(long)]
+    skip_errors: bool,
+    /// Files to read at one time; as many as there are processors, by default.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// The compression of a new store: zstd, lz4 or none.
+    #[arg(long)]
+    codec: Option<Codec>,
+    /// Chunk sizes by dimension, such as time=24,lat=50.
+    #[arg(long, value_name = "DIM=N,…", value_delimiter = ',', value_parser = parse_chunk)]
+    chunk: Vec<(String, usize)>,
+}
+
+fn parse_chunk(text: &str) -> Result<(String, usize), String> {
+    let (dim, size) = text.split_once('=').ok_or("give a dimension and a size, such as time=24")?;
+    match size.parse() {
+        Ok(size) if size > 0 => Ok((dim.to_owned(), size)),
+        _ => Err(format!("`{size}` is not a number of cells")),
+    }
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
+    let started = Instant::now();
+    let atlas = open_or_create(&arguments.store, arguments.codec).await?;
+    let defaults = ImportOptions::default();
+    let options = ImportOptions {
+        name_from: arguments.name_from.clone(),
+        skip_errors: arguments.skip_errors,
+        jobs: arguments.jobs.unwrap_or(defaults.jobs),
+        chunk: arguments.chunk.iter().cloned().collect::<HashMap<_, _>>(),
+    };
+    // The bar is on stderr, and is not drawn where that is no terminal.
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("{wide_bar} {pos}/{len} files  {per_sec}  {msg}  ETA {eta}")
+    {
+        bar.set_style(style);
+    }
+    let show = |progress: Progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.files as u64);
+        bar.set_message(Bytes(progress.bytes).to_string());
+    };
+    let report = import(&atlas, &arguments.paths, &options, &show).await;
+    bar.finish_and_clear();
+    let report = report?;
+
+    let seconds = started.elapsed().as_secs_f64();
+    #[allow(clippy::cast_precision_loss)]
+    let rate = report.imported as f64 / seconds.max(1e-9);
+    let (imported, bytes) = (report.imported, Bytes(report.bytes));
+    writeln!(io::stdout(), "{imported} datasets ({bytes}) imported in {seconds:.1} s, {rate:.0} files/s")?;
+    let mut stderr = io::stderr();
+    if !report.left_out.is_empty() {
+        writeln!(stderr, "left out {} variables or attributes:", report.left_out.len())?;
+        for (path, reason) in &report.left_out {
+            writeln!(stderr, "  {}: {reason}", path.display())?;
+        }
+    }
+    if !report.skipped.is_empty() {
+        writeln!(stderr, "skipped {} files:", report.skipped.len())?;
+        for (_, error) in &report.skipped {
+            writeln!(stderr, "  {error}")?;
+        }
+    }
+    Ok(())
+}
+
+async fn open_or_create(location: &str, codec: Option<Codec>) -> Result<Atlas> {
+    match Atlas::open_url(location).await {
+        Ok(atlas) => {
+            let found = atlas.snapshot().catalog().codec;
+            match codec.filter(|codec| *codec != found) {
+                None => Ok(atlas),
+                Some(_) => {
+                    Err(Failure::new(format!("the store's codec is {found} already: leave out --codec")))
+                }
+            }
+        }
+        Err(atlas::Error::NoStore { .. }) => {
+            Ok(Atlas::create_url(location, StoreConfig { codec: codec.unwrap_or_default() }).await?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,44 @@
+//! `atlas info`.
+
+use std::io::{self, Write};
+
+use atlas::Atlas;
+use atlas_datafusion::{grids, register_store};
+use datafusion::physical_plan::execute_stream;
+
+use crate::error::Result;
+use crate::output::{self, Bytes, Format};
+use crate::session::new_session;
+
+const VARIABLES: &str = "
+    SELECT name, dtype, dims, datasets, cells, missing, chunks, stored_bytes AS bytes,
+           round(CAST(raw_bytes AS DOUBLE) / nullif(stored_bytes, 0), 2) AS ratio, units
+    FROM atlas._variables";
+
+pub(crate) async fn run(location: &str) -> Result<()> {
+    let atlas = Atlas::open_url(location).await?;
+    let snapshot = atlas.snapshot();
+    let catalog = snapshot.catalog();
+    let stored: u64 = catalog.variables.values().flatten().map(|segment| segment.size).sum();
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "{}: {} datasets, {} variables, {} in segments, generation {}, codec {}",
+        atlas.storage(),
+        catalog.datasets().count(),
+        atlas.list_arrays().len(),
+        Bytes(stored),
+        catalog.generation,
+        catalog.codec
+    )?;
+    writeln!(out, "\nGrids, the primary one first:")?;
+    for grid in grids(catalog) {
+        writeln!(out, "  ({}) with {} cells", grid.dims.join(", "), grid.cells)?;
+    }
+    writeln!(out, "\nVariables (ratio: bytes of raw values to bytes stored):")?;
+    let session = new_session();
+    register_store(&session, "atlas", &atlas)?;
+    let plan = session.sql(VARIABLES).await?.create_physical_plan().await?;
+    output::write(execute_stream(plan, session.task_ctx())?, Format::Table, None, &mut out).await?;
+    Ok(())
+}
