@@ -116,6 +116,10 @@ impl AtlasTable {
                 }
             }
         }
+        if parts.is_empty() {
+            // A plan has one partition at least.
+            parts.push((0..0, 0));
+        }
         let per_partition = parts.len().div_ceil(usize::try_from(partitions).unwrap_or(1)).max(1);
         let bound = |bound: u64| i64::try_from(bound).unwrap_or(i64::MAX);
         let parts: Vec<_> = parts

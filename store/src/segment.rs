@@ -98,7 +98,8 @@ pub(crate) struct SegmentWriter {
     path: String,
     dtype: DType,
     codec: Codec,
-    sink: BufWriter,
+    /// `None` once it was asked to complete the file, after which it takes no more orders.
+    sink: Option<BufWriter>,
     /// Chunks of the block being filled.
     filling: Vec<ArrayRef>,
     filling_cells: usize,
@@ -123,7 +124,7 @@ impl SegmentWriter {
             path,
             dtype,
             codec,
-            sink,
+            sink: Some(sink),
             filling: Vec::new(),
             filling_cells: 0,
             filling_bytes: 0,
@@ -187,7 +188,8 @@ impl SegmentWriter {
 
     async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
         self.offset += bytes.len() as u64;
-        self.sink.put(Bytes::from(bytes)).await.map_err(|e| self.storage.failed(&self.path, e))
+        let Some(sink) = &mut self.sink else { return Err(Error::Poisoned) };
+        sink.put(Bytes::from(bytes)).await.map_err(|e| self.storage.failed(&self.path, e))
     }
 
     /// Writes what is left: the file is there when this returns. `keep` says which datasets' chunks count.
@@ -226,7 +228,8 @@ impl SegmentWriter {
         };
         self.write(index).await?;
         self.write(trailer.encode()).await?;
-        self.sink.shutdown().await.map_err(|e| Error::Storage {
+        let Some(mut sink) = self.sink.take() else { return Err(Error::Poisoned) };
+        sink.shutdown().await.map_err(|e| Error::Storage {
             file: self.path.clone(),
             source: object_store::Error::Generic { store: "atlas", source: Box::new(e) },
         })?;
@@ -236,7 +239,9 @@ impl SegmentWriter {
     /// Gives up what was written so far. What cannot be removed is a file that no catalog names.
     pub(crate) async fn abort(&mut self) {
         self.encoding.clear();
-        let _ = self.sink.abort().await;
+        if let Some(mut sink) = self.sink.take() {
+            let _ = sink.abort().await;
+        }
     }
 
     /// The path of the file in the store.

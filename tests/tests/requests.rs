@@ -1,0 +1,209 @@
+//! What is read for what: no more files, blocks and bytes than a question needs.
+
+use std::sync::Arc;
+
+use atlas::{Atlas, StoreConfig, Timestamp};
+use atlas_datafusion::TableOptions;
+use atlas_tests::objects::{Request, Watched};
+use atlas_tests::{memory, rows, session};
+use datafusion::prelude::SessionContext;
+use ndarray::{Array1, Array2};
+use object_store::path::Path;
+
+const DATASETS: usize = 40;
+const TIMES: usize = 1000;
+const DEPTHS: usize = 20;
+
+/// Datasets with temperature and salinity over (time, depth), cut along time into ten chunks of 80 kB.
+async fn store() -> (Arc<Watched>, Atlas) {
+    let objects = memory();
+    let atlas = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    for number in 0..DATASETS {
+        let dataset = atlas.create_dataset(&format!("d{number:02}")).await.unwrap();
+        dataset.set_attribute("group", if number < 10 { "north" } else { "south" }).await.unwrap();
+        let times = Array1::from_iter((0..TIMES).map(|i| Timestamp(i as i64 * 3_600_000_000_000)));
+        dataset.define_array::<Timestamp>("time", &["time"], &[TIMES], None, None).await.unwrap();
+        dataset.write_array("time", &[0], times.view().into_dyn()).await.unwrap();
+        let depths = Array1::from_iter((0..DEPTHS).map(|i| i as f32));
+        dataset.define_array::<f32>("depth", &["depth"], &[DEPTHS], None, None).await.unwrap();
+        dataset.write_array("depth", &[0], depths.view().into_dyn()).await.unwrap();
+        for (name, offset) in [("temperature", 0.0), ("salinity", 30.0)] {
+            // Values that hardly compress, so that bytes tell blocks apart; larger in later datasets.
+            let values = Array2::from_shape_fn((TIMES, DEPTHS), |(i, j)| {
+                let chance = (i * 7919 + j * 104_729 + number * 1_299_709) as u32;
+                offset + number as f64 + f64::from(chance.wrapping_mul(2_654_435_761)) / f64::from(u32::MAX)
+            });
+            let (dims, shape) = (["time", "depth"], [TIMES, DEPTHS]);
+            dataset.define_array::<f64>(name, &dims, &shape, Some(&[100, DEPTHS]), None).await.unwrap();
+            dataset.write_array(name, &[0, 0], values.view().into_dyn()).await.unwrap();
+        }
+    }
+    atlas.close().await.unwrap();
+    let watched = Watched::new(objects);
+    let atlas = Atlas::open(watched.clone(), Path::from("s")).await.unwrap();
+    (watched, atlas)
+}
+
+/// The variables whose files were read.
+fn variables(requests: &[Request]) -> Vec<String> {
+    let mut variables: Vec<_> = requests
+        .iter()
+        .filter_map(|r| r.path.strip_prefix("s/")?.split('/').next())
+        .map(str::to_owned)
+        .collect();
+    variables.sort();
+    variables.dedup();
+    variables
+}
+
+fn bytes(requests: &[Request]) -> u64 {
+    requests.iter().filter_map(|request| request.range.as_ref()).map(|range| range.end - range.start).sum()
+}
+
+/// The requests for bytes before the index: for blocks.
+async fn block_requests(atlas: &Atlas, requests: &[Request]) -> Vec<Request> {
+    let snapshot = atlas.snapshot();
+    let variables = &snapshot.catalog().variables;
+    let is_block = |request: &&Request| {
+        let segment = variables.iter().find_map(|(variable, segments)| {
+            segments.iter().find(|segment| request.path == format!("s/{variable}/{}", segment.file))
+        });
+        request.range.as_ref().is_some_and(|range| segment.is_some_and(|segment| range.start < segment.index))
+    };
+    requests.iter().filter(is_block).cloned().collect()
+}
+
+async fn ask(ctx: &SessionContext, watched: &Watched, sql: &str) -> (Vec<String>, Vec<Request>) {
+    watched.take_requests();
+    let answer = rows(ctx, sql).await.unwrap();
+    (answer, watched.take_requests())
+}
+
+#[tokio::test]
+async fn a_question_reads_what_it_needs() {
+    let (watched, atlas) = store().await;
+    assert_eq!(watched.take_requests(), [Request { path: "s/atlas.json".into(), range: None }], "opening");
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    assert_eq!(watched.take_requests(), [], "registering");
+
+    let rows_of_all = (DATASETS * TIMES * DEPTHS).to_string();
+    let (answer, requests) = ask(&ctx, &watched, "SELECT count(*) FROM atlas").await;
+    assert_eq!((answer, requests), (vec![rows_of_all.clone()], vec![]), "counting rows");
+    let (_, requests) = ask(&ctx, &watched, "SELECT DISTINCT dataset, \"group\" FROM atlas").await;
+    assert_eq!(requests, [], "names and attributes");
+    let (answer, requests) =
+        ask(&ctx, &watched, "SELECT count(*) FROM atlas WHERE \"group\" = 'north'").await;
+    assert_eq!(
+        (answer, requests),
+        (vec![(10 * TIMES * DEPTHS).to_string()], vec![]),
+        "counting some datasets"
+    );
+
+    let (_, requests) =
+        ask(&ctx, &watched, "SELECT dataset, avg(temperature) FROM atlas GROUP BY dataset").await;
+    assert_eq!(variables(&requests), ["temperature"]);
+    let all = bytes(&requests);
+    let (_, requests) = ask(&ctx, &watched, "SELECT depth, avg(salinity) FROM atlas GROUP BY depth").await;
+    assert_eq!(variables(&requests), ["depth", "salinity"]);
+
+    let (_, requests) = ask(&ctx, &watched, "SELECT avg(temperature) FROM atlas WHERE dataset = 'd07'").await;
+    assert_eq!(variables(&requests), ["temperature"]);
+    // Its ten chunks lie in one or two of the seven blocks.
+    assert!(bytes(&requests) < all * 3 / 7, "{} of {all} bytes for one dataset", bytes(&requests));
+}
+
+#[tokio::test]
+async fn predicates_keep_blocks_from_being_read() {
+    let (watched, atlas) = store().await;
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    let (_, requests) = ask(&ctx, &watched, "SELECT avg(temperature) FROM atlas").await;
+    let all = bytes(&requests);
+
+    let none = "SELECT dataset, salinity FROM atlas WHERE temperature > 1000";
+    let (answer, requests) = ask(&ctx, &watched, none).await;
+    assert_eq!(answer.len(), 0);
+    assert_eq!(block_requests(&atlas, &requests).await, [], "no chunk can satisfy it");
+
+    // Only the last dataset is as warm as that, and its salinity alone is looked at.
+    let some = "SELECT salinity FROM atlas WHERE temperature >= 39.0";
+    let (answer, requests) = ask(&ctx, &watched, some).await;
+    assert_eq!(answer.len(), TIMES * DEPTHS);
+    assert!(bytes(&block_requests(&atlas, &requests).await) < all / 5);
+
+    let late =
+        "SELECT count(temperature) FROM atlas WHERE time >= TIMESTAMP '1970-02-10' AND dataset = 'd20'";
+    let (answer, requests) = ask(&ctx, &watched, late).await;
+    assert_eq!(answer, [(40 * DEPTHS).to_string()]);
+    assert_eq!(variables(&requests), ["temperature", "time"]);
+}
+
+/// With a block for each chunk it shows which chunks are read.
+#[tokio::test]
+async fn a_coordinate_range_reads_the_chunks_that_it_crosses() {
+    let objects = memory();
+    let atlas = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    let dataset = atlas.create_dataset("grid").await.unwrap();
+    let (rows_, columns) = (4096, 512);
+    let lat = Array1::from_iter((0..rows_).map(|i| i as f64));
+    dataset.define_array::<f64>("lat", &["lat"], &[rows_], None, None).await.unwrap();
+    dataset.write_array("lat", &[0], lat.view().into_dyn()).await.unwrap();
+    let noise = |(i, j): (usize, usize)| f64::from(((i * columns + j) as u32).wrapping_mul(2_654_435_761));
+    let values = Array2::from_shape_fn((rows_, columns), noise);
+    let chunk = [256, columns];
+    dataset.define_array::<f64>("t", &["lat", "lon"], &[rows_, columns], Some(&chunk), None).await.unwrap();
+    dataset.write_array("t", &[0, 0], values.view().into_dyn()).await.unwrap();
+    atlas.close().await.unwrap();
+
+    let watched = Watched::new(objects);
+    let atlas = Atlas::open(watched.clone(), Path::from("s")).await.unwrap();
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    // Rows 500 to 1000 lie in chunks 1 to 3 of 16.
+    let sql = "SELECT count(t) FROM atlas WHERE lat BETWEEN 500 AND 1000 AND lon < 5";
+    let (answer, requests) = ask(&ctx, &watched, sql).await;
+    assert_eq!(answer, [(501 * 5).to_string()]);
+    let blocks = block_requests(&atlas, &requests).await;
+    let of_t: Vec<_> = blocks.into_iter().filter(|request| request.path.contains("/t/")).collect();
+    let segment = atlas.snapshot().catalog().variables["t"][0].clone();
+    let block = segment.index / 16;
+    let (read, start) = (bytes(&of_t), of_t.iter().filter_map(|r| r.range.clone()).map(|r| r.start).min());
+    assert!(read > 2 * block && read < 4 * block, "{read} bytes of blocks of {block}");
+    assert!(start.is_some_and(|start| start > block / 2), "the first chunk is not read");
+}
+
+#[tokio::test]
+async fn a_limit_stops_reading() {
+    let (watched, atlas) = store().await;
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    let (_, requests) = ask(&ctx, &watched, "SELECT temperature FROM atlas").await;
+    let all = bytes(&block_requests(&atlas, &requests).await);
+    let (answer, requests) = ask(&ctx, &watched, "SELECT temperature FROM atlas LIMIT 3").await;
+    assert_eq!(answer.len(), 3);
+    let some = bytes(&block_requests(&atlas, &requests).await);
+    // One block for each of the three partitions.
+    assert!(some < all / 2, "{some} of {all} bytes");
+}
+
+#[tokio::test]
+async fn explain_analyze_counts_chunks() {
+    let (_, atlas) = store().await;
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    for sql in [
+        "SELECT avg(temperature) FROM atlas",
+        "SELECT salinity FROM atlas WHERE temperature >= 39.0",
+        "SELECT salinity FROM atlas WHERE depth > 3 AND time < TIMESTAMP '1970-01-09'",
+        "SELECT dataset FROM atlas WHERE temperature > 1000",
+    ] {
+        let plan = rows(&ctx, &format!("EXPLAIN ANALYZE {sql}")).await.unwrap().join("\n");
+        let metric = |name: &str| -> f64 {
+            let (_, after) =
+                plan.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("{name} in {plan}"));
+            let text = after.split([',', ']']).next().unwrap();
+            let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
+            number.parse::<f64>().unwrap() * if unit == "K" { 1000.0 } else { 1.0 }
+        };
+        let total = metric("chunks_total");
+        let parts = metric("chunks_pruned") + metric("chunks_from_stats") + metric("chunks_decoded");
+        assert!(total > 0.0 && (total - parts).abs() <= total * 0.01, "{total} is not {parts}: {plan}");
+        assert!(metric("requests") >= 0.0 && metric("bytes_read") >= 0.0);
+    }
+}
