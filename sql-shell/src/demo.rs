@@ -175,7 +175,7 @@ fn nanoseconds_to(year: u32) -> i64 {
 
 /// Degrees Celsius of a year's mean at a latitude.
 fn climate(latitude: f64) -> f64 {
-    28.0 - 45.0 * (latitude.to_radians().sin()).powi(2)
+    27.0 - 30.0 * latitude.to_radians().sin().powi(2)
 }
 
 /// Degrees Celsius that a time of the year, from 0 to 1, differs from the year's mean.

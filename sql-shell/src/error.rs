@@ -69,6 +69,7 @@ fn message(error: &DataFusionError) -> String {
         DataFusionError::Context(_, inner) => message(inner),
         DataFusionError::Shared(inner) => message(inner),
         DataFusionError::Diagnostic(_, inner) => message(inner),
+        DataFusionError::SQL(source, _) => source.to_string(),
         error => error.strip_backtrace(),
     }
 }

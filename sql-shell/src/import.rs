@@ -11,7 +11,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Failure, Result};
-use crate::output::Bytes;
+use crate::output::{Bytes, count};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -74,17 +74,17 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     #[allow(clippy::cast_precision_loss)]
     let rate = report.imported as f64 / seconds.max(1e-9);
-    let (imported, bytes) = (report.imported, Bytes(report.bytes));
-    writeln!(io::stdout(), "{imported} datasets ({bytes}) imported in {seconds:.1} s, {rate:.0} files/s")?;
+    let (imported, bytes) = (count(report.imported, "dataset"), Bytes(report.bytes));
+    writeln!(io::stdout(), "{imported} ({bytes}) imported in {seconds:.1} s, {rate:.0} files/s")?;
     let mut stderr = io::stderr();
     if !report.left_out.is_empty() {
-        writeln!(stderr, "left out {} variables or attributes:", report.left_out.len())?;
+        writeln!(stderr, "left out {}:", count(report.left_out.len(), "thing"))?;
         for (path, reason) in &report.left_out {
             writeln!(stderr, "  {}: {reason}", path.display())?;
         }
     }
     if !report.skipped.is_empty() {
-        writeln!(stderr, "skipped {} files:", report.skipped.len())?;
+        writeln!(stderr, "skipped {}:", count(report.skipped.len(), "file"))?;
         for (_, error) in &report.skipped {
             writeln!(stderr, "  {error}")?;
         }

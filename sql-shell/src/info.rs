@@ -7,7 +7,7 @@ use atlas_datafusion::{grids, register_store};
 use datafusion::physical_plan::execute_stream;
 
 use crate::error::Result;
-use crate::output::{self, Bytes, Format};
+use crate::output::{self, Bytes, Format, count};
 use crate::session::new_session;
 
 const VARIABLES: &str = "
@@ -23,10 +23,10 @@ pub(crate) async fn run(location: &str) -> Result<()> {
     let mut out = io::stdout();
     writeln!(
         out,
-        "{}: {} datasets, {} variables, {} in segments, generation {}, codec {}",
+        "{}: {}, {}, {} in segments, generation {}, codec {}",
         atlas.storage(),
-        catalog.datasets().count(),
-        atlas.list_arrays().len(),
+        count(catalog.datasets().count(), "dataset"),
+        count(atlas.list_arrays().len(), "variable"),
         Bytes(stored),
         catalog.generation,
         catalog.codec

@@ -171,6 +171,12 @@ fn rule(data_type: &DataType) -> &'static str {
     if data_type.is_numeric() { "---:" } else { "---" }
 }
 
+/// A number of things: `1 file`, `2 files`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// A number of bytes for people.
 pub(crate) struct Bytes(pub u64);
 

@@ -74,6 +74,7 @@ pub(crate) fn open_output(path: Option<&Path>) -> Result<Box<dyn Write + Send>> 
 /// A session with stores registered.
 async fn open(stores: &[String]) -> Result<SessionContext> {
     let session = new_session();
+    let mut names = Vec::new();
     for store in stores {
         // A `=` may be in a path too: a name is a word before the first.
         let (name, location) = match store.split_once('=') {
@@ -81,7 +82,11 @@ async fn open(stores: &[String]) -> Result<SessionContext> {
             _ if stores.len() == 1 => ("atlas".to_owned(), store.as_str()),
             _ => (name_of(store), store.as_str()),
         };
+        if names.contains(&name) {
+            return Err(Failure::new(format!("two stores would both be `{name}`: name them, NAME=STORE")));
+        }
         register_store(&session, &name, &Atlas::open_url(location).await?)?;
+        names.push(name);
     }
     Ok(session)
 }

@@ -14,7 +14,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Editor, Helper};
 
 use crate::error::{self, Failure, Result};
-use crate::output::Format;
+use crate::output::{Format, count};
 use crate::session::{open_output, parse, run_statement};
 
 /// Rows of a result that are shown; the rest is counted.
@@ -90,8 +90,8 @@ async fn run_line(
         let started = Instant::now();
         let rows = run_statement(session, statement, format, Some(MOST_ROWS), out).await?;
         out.flush()?;
-        let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
-        writeln!(io::stdout(), "{rows} in {:.3} s", started.elapsed().as_secs_f64())?;
+        let seconds = started.elapsed().as_secs_f64();
+        writeln!(io::stdout(), "{} in {seconds:.3} s", count(rows, "row"))?;
     }
     Ok(())
 }

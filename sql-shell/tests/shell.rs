@@ -1,0 +1,204 @@
+//! The command as its users meet it: arguments in, exit code, stdout and stderr out.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use netcdf_writer::{NcAttrValue, NcFileBuilder, NcWriteOptions};
+
+/// Runs `atlas` in a directory and tells what came of it. What differs from run to run is left out.
+fn atlas(directory: &Path, arguments: &[&str], stdin: &str) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_atlas"))
+        .args(arguments)
+        .current_dir(directory)
+        .env("COLUMNS", "100")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let mut told = format!("$ atlas {}\n", arguments.join(" "));
+    if !stdin.is_empty() {
+        told.push_str(&format!("stdin: {stdin}\n"));
+    }
+    let directories = [directory.to_owned(), directory.canonicalize().unwrap()];
+    for (name, bytes) in [("stdout", output.stdout), ("stderr", output.stderr)] {
+        let mut text = String::from_utf8(bytes).unwrap();
+        for directory in &directories {
+            text = text.replace(&*directory.to_string_lossy(), "DIR");
+        }
+        if !text.is_empty() {
+            told.push_str(&format!("--- {name}\n{}", without_times(&text)));
+        }
+    }
+    told.push_str(&format!("--- exit code {}\n", output.status.code().unwrap()));
+    told
+}
+
+/// Durations and rates as `…`: the number before ` s` or ` files/s`.
+fn without_times(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        for i in 1..words.len() {
+            let unit = words[i].trim_end_matches(['\n', '.', ',', ';']);
+            if ["s", "files/s"].contains(&unit) && words[i - 1].parse::<f64>().is_ok() {
+                words[i - 1] = "…";
+            }
+        }
+        out.push_str(&words.join(" "));
+    }
+    out
+}
+
+fn netcdf(path: &Path, values: &[f32]) {
+    let mut file = NcFileBuilder::new();
+    let x = file.add_dimension("x", values.len() as u64).unwrap();
+    file.add_attribute("title", NcAttrValue::Chars("A \"small\" file, with | and ,".into())).unwrap();
+    let v = file.add_variable::<f32>("v", &[x]).unwrap();
+    file.set_variable_fill_value(v, -1.0f32).unwrap();
+    file.add_variable_attribute(v, "units", NcAttrValue::Chars("m".into())).unwrap();
+    file.write_variable(v, values).unwrap();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, file.to_vec(NcWriteOptions::classic()).unwrap().1).unwrap();
+}
+
+/// A directory with `data/one.nc` and `data/two.nc`, imported into `store`.
+fn directory_with_store() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    netcdf(&directory.path().join("data/one.nc"), &[0.5, 1.5, -1.0]);
+    netcdf(&directory.path().join("data/two.nc"), &[10.0, 20.0]);
+    assert!(atlas(directory.path(), &["import", "store", "data"], "").ends_with("exit code 0\n"));
+    directory
+}
+
+fn transcript(directory: &Path, runs: &[&[&str]]) -> String {
+    runs.iter().map(|arguments| atlas(directory, arguments, "")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn help_says_what_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs: [&[&str]; 4] = [&[], &["sql", "--help"], &["import", "--help"], &["query", "store"]];
+    insta::assert_snapshot!(transcript(directory.path(), &runs));
+}
+
+#[test]
+fn the_demo_answers_three_questions_and_can_be_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs: [&[&str]; 3] = [
+        &["demo", "here"],
+        &["demo", "here"],
+        &["sql", "here", "-c", "SELECT count(*) FROM atlas._datasets"],
+    ];
+    insta::assert_snapshot!(transcript(directory.path(), &runs));
+}
+
+#[test]
+fn every_format_shows_the_same_rows() {
+    let directory = directory_with_store();
+    let sql = "SELECT * FROM atlas WHERE v IS NULL OR v < 15 ORDER BY dataset, x";
+    let runs = ["table", "csv", "tsv", "json", "ndjson", "markdown"]
+        .map(|format| atlas(directory.path(), &["sql", "store", "--format", format, "-c", sql], ""));
+    let none = ["table", "csv", "json", "ndjson", "markdown"].map(|format| {
+        atlas(
+            directory.path(),
+            &["sql", "store", "--format", format, "-c", "SELECT v FROM atlas WHERE v > 99"],
+            "",
+        )
+    });
+    insta::assert_snapshot!([runs.join("\n"), none.join("\n")].join("\n"));
+}
+
+#[test]
+fn statements_come_from_arguments_files_and_pipes() {
+    let directory = directory_with_store();
+    std::fs::write(
+        directory.path().join("script.sql"),
+        "-- two statements\nCREATE VIEW w AS SELECT sum(v) AS total FROM atlas GROUP BY dataset;\nSELECT * FROM w ORDER BY total;",
+    )
+    .unwrap();
+    let told = [
+        transcript(
+            directory.path(),
+            &[
+                &["sql", "store", "-c", "SELECT 1 AS a; SELECT 2 AS b", "-c", "SELECT 3 AS c"],
+                &["sql", "store", "-f", "script.sql"],
+                &["sql", "store", "-o", "out.csv", "--format", "csv", "-c", "SELECT max(v) FROM atlas"],
+                &[
+                    "sql",
+                    "left=store",
+                    "right=store",
+                    "-c",
+                    "SELECT count(*) FROM left JOIN right USING (dataset, x)",
+                ],
+                &[
+                    "sql",
+                    "store",
+                    "more=./store",
+                    "-c",
+                    "SELECT count(store.v) FROM store JOIN more USING (dataset, x)",
+                ],
+                &["sql", "store", "store/", "-c", "SELECT 1"],
+            ],
+        ),
+        format!("out.csv: {}", std::fs::read_to_string(directory.path().join("out.csv")).unwrap()),
+        atlas(
+            directory.path(),
+            &["sql", "store"],
+            "SELECT dataset, avg(v)\nFROM atlas GROUP BY 1 ORDER BY 1;\n",
+        ),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn errors_go_to_stderr_with_exit_code_1() {
+    let directory = directory_with_store();
+    std::fs::write(directory.path().join("data/bad.nc"), b"CDF\x01 but no more").unwrap();
+    let runs: [&[&str]; 10] = [
+        &["sql", "nowhere", "-c", "SELECT 1"],
+        &["sql", "data/one.nc", "-c", "SELECT 1"],
+        &["sql", "store", "-c", "SELEC 1"],
+        &["sql", "store", "-c", "SELECT w FROM atlas"],
+        &["sql", "store", "-c", "SELECT * FROM nothing"],
+        &["sql", "store", "-f", "nothing.sql"],
+        &["info", "nowhere"],
+        &["import", "store", "data/one.nc"],
+        &["import", "store", "nothing/*.nc"],
+        &["import", "other", "data"],
+    ];
+    insta::assert_snapshot!(transcript(directory.path(), &runs));
+}
+
+#[test]
+fn an_import_goes_on_past_a_broken_file_when_told_to() {
+    let directory = directory_with_store();
+    std::fs::write(directory.path().join("data/bad.nc"), b"CDF\x01 but no more").unwrap();
+    let runs: [&[&str]; 4] = [
+        &["import", "other", "data", "--skip-errors", "--codec", "lz4", "--chunk", "x=2"],
+        &["info", "other"],
+        &["import", "other", "data/one.nc", "--name-from", "attr:title"],
+        &["import", "third", "data/one.nc", "--codec", "brotli"],
+    ];
+    insta::assert_snapshot!(transcript(directory.path(), &runs));
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_error() {
+    let directory = directory_with_store();
+    let sql = "SELECT a.v FROM atlas a, atlas b, atlas c, atlas d, atlas e, atlas f, atlas g, atlas h";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_atlas"))
+        .args(["sql", "store", "--format", "csv", "-c", sql])
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
