@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// NetCDF files, directories of them, or globs.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// What datasets are named after: stem, path, or attr:<key> for a global attribute.
+    /// What datasets are named after: stem, path, or attr:KEY for a global attribute.
     #[arg(long, value_name = "WHAT", default_value_t)]
     name_from: NameFrom,
     /// Go on past files that cannot be read, and list them at the end.

@@ -1,7 +1,9 @@
 //! The interactive shell.
 
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::prelude::SessionContext;
@@ -12,6 +14,8 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Editor, Helper};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 use crate::error::{self, Failure, Result};
 use crate::output::{Format, count};
@@ -36,7 +40,11 @@ pub(crate) async fn run(session: &SessionContext, format: Format, output: Option
         // There is none before the first session.
         let _ = editor.load_history(path);
     }
-    let mut out = open_output(output)?;
+    // Results of all statements go to one file: it is made now, and added to.
+    drop(open_output(output)?);
+    let interrupts = interrupts()?;
+    // Statements have threads of their own, so that none can keep the shell from hearing Ctrl-C.
+    let mut workers = Runtime::new()?;
     writeln!(io::stdout(), "Atlas {}. Type \\? for help.", env!("CARGO_PKG_VERSION"))?;
     loop {
         // The editor waits for keys on a thread of its own, so that nothing else waits with it.
@@ -66,34 +74,68 @@ pub(crate) async fn run(session: &SessionContext, format: Format, output: Option
             Some(Command::Unknown) => {
                 error::report(&Failure::new(format!("`{}` is no command: type \\? for help", line.trim())));
             }
-            None => tokio::select! {
-                done = run_line(session, &line, format, &mut out) => {
-                    if let Err(failure) = done {
-                        error::report(&failure);
+            None => {
+                let output = output.map(Path::to_owned);
+                let mut task = workers.spawn(run_line(session.clone(), line, format, output));
+                tokio::select! {
+                    done = &mut task => match done {
+                        Ok(Ok(())) => {}
+                        Ok(Err(failure)) => error::report(&failure),
+                        // The hook has told what happened.
+                        Err(_) => {}
+                    },
+                    () = interrupts.notified() => {
+                        task.abort();
+                        // What does not stop at once is left alone with its threads.
+                        std::mem::replace(&mut workers, Runtime::new()?).shutdown_background();
+                        writeln!(io::stderr(), "cancelled")?;
                     }
                 }
-                _ = tokio::signal::ctrl_c() => writeln!(io::stderr(), "cancelled")?,
-            },
+            }
         }
     }
-    out.flush()?;
+    workers.shutdown_background();
     Ok(())
 }
 
 async fn run_line(
-    session: &SessionContext,
-    line: &str,
+    session: SessionContext,
+    line: String,
     format: Format,
-    out: &mut (dyn Write + Send),
+    output: Option<PathBuf>,
 ) -> Result<()> {
-    for statement in parse(line)? {
+    for statement in parse(&line)? {
         let started = Instant::now();
-        let rows = run_statement(session, statement, format, Some(MOST_ROWS), out).await?;
+        let (mut out, most) = match &output {
+            None => (open_output(None)?, Some(MOST_ROWS)),
+            Some(path) => {
+                let file = OpenOptions::new().append(true).open(path)?;
+                (Box::new(BufWriter::new(file)) as Box<dyn Write + Send>, None)
+            }
+        };
+        let rows = run_statement(&session, statement, format, most, &mut out).await?;
         out.flush()?;
         let seconds = started.elapsed().as_secs_f64();
         writeln!(io::stdout(), "{} in {seconds:.3} s", count(rows, "row"))?;
     }
     Ok(())
+}
+
+/// Hears Ctrl-C while a statement runs (the editor hears it as a key).
+///
+/// It listens on a thread of its own, which is never busy.
+fn interrupts() -> Result<Arc<Notify>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let heard = Arc::new(Notify::new());
+    let tell = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                tell.notify_waiters();
+            }
+        });
+    });
+    Ok(heard)
 }
 
 /// The file with what was typed before, in the user's directory for data.

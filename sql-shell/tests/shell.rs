@@ -1,4 +1,11 @@
 //! The command as its users meet it: arguments in, exit code, stdout and stderr out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 use std::io::Write;
 use std::path::Path;
