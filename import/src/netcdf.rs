@@ -95,23 +95,33 @@ impl Variable<'_> {
     }
 }
 
+/// Dimensions of a group, by name: the name in the dataset, and the size.
+type Scope<'a> = HashMap<&'a str, (String, u64)>;
+
 /// The variables of a group and of those below it. What a group below the root has is named
 /// `group.name`, its dimensions too; `scopes` has the dimensions of the groups above, outermost first.
 fn collect<'a>(
     group: &'a NcGroup,
     path: &[&'a str],
-    scopes: &mut Vec<HashMap<&'a str, String>>,
+    scopes: &mut Vec<Scope<'a>>,
     variables: &mut Vec<Variable<'a>>,
 ) {
     let prefix: String = path.iter().map(|name| format!("{name}.")).collect();
-    scopes.push(
-        group.dimensions.iter().map(|dim| (dim.name.as_str(), format!("{prefix}{}", dim.name))).collect(),
-    );
+    // The reader lists a dimension of a group above again where the group uses it: it is another one only if
+    // its size differs or the group has coordinates for it.
+    let own = group.dimensions.iter().filter(|dim| {
+        let above = scopes.iter().rev().find_map(|scope| scope.get(dim.name.as_str()));
+        let coordinate =
+            group.variables.iter().any(|variable| variable.is_coordinate_variable_for(&dim.name));
+        coordinate || above.is_none_or(|(_, size)| *size != dim.size)
+    });
+    let own = own.map(|dim| (dim.name.as_str(), (format!("{prefix}{}", dim.name), dim.size))).collect();
+    scopes.push(own);
     for source in &group.variables {
         let mut dims: Vec<(String, usize)> = Vec::new();
         for dim in source.dimensions() {
             let known = scopes.iter().rev().find_map(|scope| scope.get(dim.name.as_str()));
-            let mut name = legal(known.map_or(dim.name.as_str(), String::as_str));
+            let mut name = legal(known.map_or(dim.name.as_str(), |(name, _)| name.as_str()));
             while dims.iter().any(|(other, _)| *other == name) {
                 // A covariance has a dimension twice; an array cannot.
                 name.push_str("_2");

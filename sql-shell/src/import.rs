@@ -78,7 +78,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     writeln!(io::stdout(), "{imported} ({bytes}) imported in {seconds:.1} s, {rate:.0} files/s")?;
     let mut stderr = io::stderr();
     if !report.left_out.is_empty() {
-        writeln!(stderr, "left out {}:", count(report.left_out.len(), "thing"))?;
+        writeln!(stderr, "left out of the datasets:")?;
         for (path, reason) in &report.left_out {
             writeln!(stderr, "  {}: {reason}", path.display())?;
         }

@@ -73,6 +73,9 @@ fn everything(nc4: bool) -> NcFileBuilder {
         file.write_variable(v, &[10.0f64, 20.0, 30.0]).unwrap();
         let v = file.add_variable_path::<u64>("profile/count", &[level]).unwrap();
         file.write_variable(v, &[1u64, 2, u64::MAX]).unwrap();
+        // On the root's time and the group's level.
+        let v = file.add_variable_path::<f32>("profile/value", &[time, level]).unwrap();
+        file.write_variable(v, &[0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).unwrap();
         file.add_group_attribute("profile", "sensor", text("CTD")).unwrap();
         let v = file.add_string_variable("label", &[lat]).unwrap();
         file.write_string_variable(v, &["south", "north"]).unwrap();
@@ -145,6 +148,8 @@ async fn values_are_what_the_conventions_make_of_them() {
         if nc4 {
             assert_eq!(column(&ctx, "profile.level").await, ["10.0", "20.0", "30.0"]);
             assert_eq!(column(&ctx, "profile.count").await, ["1", "2", &u64::MAX.to_string()]);
+            let shared = "SELECT max(time), max(\"profile.level\") FROM atlas.\"profile.value\" WHERE \"profile.value\" < 5";
+            assert_eq!(rows(&ctx, shared).await.unwrap(), ["2000-01-01T01:30:00|30.0"]);
             assert_eq!(column(&ctx, "label").await, ["south", "north"]);
             let sensor = "SELECT \"profile.sensor\" FROM atlas._datasets";
             assert_eq!(rows(&ctx, sensor).await.unwrap(), ["CTD"]);
