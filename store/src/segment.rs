@@ -229,9 +229,11 @@ impl SegmentWriter {
         self.write(index).await?;
         self.write(trailer.encode()).await?;
         let Some(mut sink) = self.sink.take() else { return Err(Error::Poisoned) };
-        sink.shutdown().await.map_err(|e| Error::Storage {
-            file: self.path.clone(),
-            source: object_store::Error::Generic { store: "atlas", source: Box::new(e) },
+        sink.shutdown().await.map_err(|e| {
+            let source = e
+                .downcast()
+                .unwrap_or_else(|e| object_store::Error::Generic { store: "atlas", source: Box::new(e) });
+            self.storage.failed(&self.path, source)
         })?;
         Ok(Some(entry))
     }
