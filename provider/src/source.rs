@@ -35,6 +35,8 @@ pub struct AtlasSource {
     projection: ProjectionExprs,
     /// What the scan's rows satisfy. Over the table's columns.
     predicates: Vec<Arc<dyn PhysicalExpr>>,
+    /// How many of the predicates the table knew when it counted its rows: the first ones.
+    counted: usize,
     /// What somebody else makes sure of, and what may yet rule boxes of rows out.
     hints: Vec<Arc<dyn PhysicalExpr>>,
     batch_size: usize,
@@ -53,7 +55,8 @@ impl AtlasSource {
         let all: Vec<_> = (0..table.layout.columns.len()).collect();
         let projection = ProjectionExprs::from_indices(&all, &table.layout.schema);
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { table, schema, projection, predicates, hints, batch_size: 8192, metrics }
+        let counted = predicates.len();
+        Self { table, schema, projection, predicates, counted, hints, batch_size: 8192, metrics }
     }
 
     fn scan(&self, limit: Option<usize>, partition: usize) -> Result<Scan> {
@@ -111,11 +114,14 @@ impl FileSource for AtlasSource {
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
-        // Predicates that select whole datasets are in the statistics that the table gave already.
-        let rest = self.predicates.iter().filter(|expr| {
-            let predicate = Predicate::new(expr, &self.table.layout.schema, &self.table.layout.columns);
-            !predicate.is_ok_and(|predicate| predicate.scope == Scope::Dataset)
-        });
+        // The table's statistics are exact for predicates that select whole datasets, where it knew them.
+        let layout = &self.table.layout;
+        let is_counted = |(position, expr): (usize, &Arc<dyn PhysicalExpr>)| {
+            let predicate = Predicate::new(expr, &layout.schema, &layout.columns);
+            position < self.counted && predicate.is_ok_and(|predicate| predicate.scope == Scope::Dataset)
+        };
+        let rest =
+            self.predicates.iter().enumerate().filter(|entry| !is_counted(*entry)).map(|(_, expr)| expr);
         let rest: Vec<_> = rest.map(Arc::clone).collect();
         (!rest.is_empty()).then(|| conjunction(rest))
     }

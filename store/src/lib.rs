@@ -54,6 +54,7 @@ mod encoding;
 mod error;
 pub mod format;
 mod grid;
+mod open_chunk;
 mod pending;
 mod schema;
 mod segment;

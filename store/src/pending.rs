@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, MutableArrayData, make_array, new_null_array};
-use arrow::compute::interleave;
+use arrow::array::{Array, ArrayRef};
 use arrow::error::ArrowError;
 use futures::{StreamExt, stream};
 
 use crate::catalog::{Catalog, Dataset, DatasetSchema, MAX_CELLS, SegmentEntry};
+use crate::open_chunk::{OpenChunk, cut};
 use crate::schema::{MAX_CHUNK_BYTES, check_name};
 use crate::segment::SegmentWriter;
 use crate::snapshot::check_region;
@@ -49,14 +49,6 @@ struct PendingArray {
     open: BTreeMap<Vec<u32>, OpenChunk>,
     /// Chunks that were complete and went to their segment.
     sealed: HashSet<Vec<u32>>,
-}
-
-/// A chunk until all its cells are written: pieces of it, later ones over earlier ones.
-struct OpenChunk {
-    region: Region,
-    pieces: Vec<(Region, ArrayRef)>,
-    written: Vec<bool>,
-    left: usize,
 }
 
 impl Pending {
@@ -142,11 +134,8 @@ impl Pending {
         if dataset.arrays.iter().any(|array| array.schema.name == schema.name) {
             return Err(Error::ArrayExists { dataset: dataset.name.clone(), array: schema.name });
         }
-        let grid = check_shape(&schema, shape).map_err(|reason| Error::Shape {
-            dataset: dataset.name.clone(),
-            array: schema.name.clone(),
-            reason,
-        })?;
+        let grid =
+            check_shape(&schema, shape).map_err(|reason| shape_error(&dataset.name, &schema.name, reason))?;
         for (dim, &size) in schema.dims.iter().zip(shape) {
             match dataset.dims.iter().find(|(name, _)| name == dim) {
                 Some(&(_, expected)) if expected != size => {
@@ -202,11 +191,8 @@ impl Pending {
         check_region(dataset, array, &region, &pending.shape)?;
         if region.cells() != cells.len() {
             let (found, shape) = (cells.len(), &region.shape);
-            return Err(Error::Shape {
-                dataset: dataset.to_owned(),
-                array: variable,
-                reason: format!("{found} values were given for a region of shape {shape:?}"),
-            });
+            let reason = format!("{found} values were given for a region of shape {shape:?}");
+            return Err(shape_error(dataset, &variable, reason));
         }
         let crossing = pending.grid.crossing(&region);
         if let Some(chunk) = crossing.iter().find(|chunk| pending.sealed.contains(*chunk)) {
@@ -219,11 +205,8 @@ impl Pending {
         };
         let mut complete = Vec::new();
         for coordinate in crossing {
-            let written = pending.write_chunk(coordinate, &region, &cells).map_err(|e| Error::Shape {
-                dataset: dataset.to_owned(),
-                array: variable.clone(),
-                reason: e.to_string(),
-            })?;
+            let written = pending.write_chunk(coordinate, &region, &cells);
+            let written = written.map_err(|e| shape_error(dataset, &variable, e.to_string()))?;
             complete.extend(written);
         }
         for (coordinate, cells) in complete {
@@ -261,7 +244,9 @@ impl Pending {
         // From here on nothing can be added: what fails half-way cannot be taken up again.
         self.poisoned = true;
         for position in 0..self.datasets.len() {
-            for (dataset, array, dtype, coordinate, cells) in self.take_open(position) {
+            for (dataset, array, dtype, coordinate, chunk) in self.take_open(position) {
+                let cells =
+                    chunk.assemble(dtype).map_err(|e| shape_error(&dataset, &array, e.to_string()))?;
                 self.append(&dataset, &array, dtype, coordinate, cells).await?;
             }
         }
@@ -344,20 +329,17 @@ impl Pending {
         catalog
     }
 
-    /// The chunks of a dataset that are still open, as they go to their segments.
-    fn take_open(&mut self, position: usize) -> Vec<(String, String, DType, Vec<u32>, ArrayRef)> {
+    /// The chunks of a dataset that are still open, with the dataset, the array and its type.
+    fn take_open(&mut self, position: usize) -> Vec<(String, String, DType, Vec<u32>, OpenChunk)> {
         let Some(dataset) = self.datasets.get_mut(position) else { return Vec::new() };
-        let name = dataset.name.clone();
+        let name = &dataset.name;
         let arrays = dataset.arrays.iter_mut().flat_map(|array| {
             let (variable, dtype) = (array.schema.name.clone(), array.schema.dtype);
             let open = std::mem::take(&mut array.open);
-            open.into_iter().map(move |(coordinate, chunk)| (variable.clone(), dtype, coordinate, chunk))
+            open.into_iter()
+                .map(move |(coordinate, chunk)| (name.clone(), variable.clone(), dtype, coordinate, chunk))
         });
-        arrays
-            .map(|(variable, dtype, coordinate, chunk)| {
-                (name.clone(), variable, dtype, coordinate, chunk.assemble(dtype))
-            })
-            .collect()
+        arrays.collect()
     }
 
     fn dataset(&mut self, name: &str) -> Result<&mut PendingDataset> {
@@ -402,80 +384,16 @@ impl PendingArray {
             self.sealed.insert(coordinate.clone());
             return Ok(Some((coordinate, piece)));
         }
-        let open = self.open.entry(coordinate.clone()).or_insert_with(|| {
-            let cells = chunk.cells();
-            OpenChunk { region: chunk, pieces: Vec::new(), written: vec![false; cells], left: cells }
-        });
+        let open = self.open.entry(coordinate.clone()).or_insert_with(|| OpenChunk::new(chunk));
         open.write(part, piece);
-        if open.left > 0 {
+        if !open.is_complete() {
             return Ok(None);
         }
-        let cells = open.assemble(self.schema.dtype);
+        let cells = open.assemble(self.schema.dtype)?;
         self.open.remove(&coordinate);
         self.sealed.insert(coordinate.clone());
         Ok(Some((coordinate, cells)))
     }
-}
-
-impl OpenChunk {
-    fn write(&mut self, part: Region, piece: ArrayRef) {
-        for cell in self.places(&part) {
-            if let Some(written) = self.written.get_mut(cell)
-                && !std::mem::replace(written, true)
-            {
-                self.left -= 1;
-            }
-        }
-        self.pieces.push((part, piece));
-    }
-
-    /// The cells of the chunk, those that nobody wrote null.
-    fn assemble(&self, dtype: DType) -> ArrayRef {
-        let missing = new_null_array(&dtype.arrow(), 1);
-        let mut sources: Vec<&dyn Array> = vec![&missing];
-        let mut from = vec![(0, 0); self.written.len()];
-        for (part, piece) in &self.pieces {
-            for (cell, place) in self.places(part).enumerate() {
-                if let Some(from) = from.get_mut(place) {
-                    *from = (sources.len(), cell);
-                }
-            }
-            sources.push(piece);
-        }
-        // Interleaving fails only for arrays of different types.
-        interleave(&sources, &from).unwrap_or(missing)
-    }
-
-    /// The places of a part's cells among those of the chunk.
-    fn places(&self, part: &Region) -> impl Iterator<Item = usize> + use<> {
-        let runs = whole(&self.region).runs(&relative(part, &self.region));
-        runs.into_iter().flat_map(|run| run.offset..run.offset + run.length)
-    }
-}
-
-/// The cells of `part` of `region`, whose cells are `cells`.
-fn cut(cells: &ArrayRef, region: &Region, part: &Region) -> Result<ArrayRef, ArrowError> {
-    let runs = whole(region).runs(&relative(part, region));
-    if let [run] = runs.as_slice() {
-        return Ok(cells.slice(run.offset, run.length));
-    }
-    let data = cells.to_data();
-    let mut piece = MutableArrayData::new(vec![&data], true, part.cells());
-    for run in runs {
-        piece.try_extend(0, run.offset, run.offset + run.length)?;
-    }
-    Ok(make_array(piece.freeze()))
-}
-
-/// A grid with one chunk, of the shape of `region`.
-fn whole(region: &Region) -> ChunkGrid {
-    ChunkGrid::new(&region.shape, &region.shape.iter().map(|&size| size.max(1)).collect::<Vec<_>>())
-}
-
-/// `part`, as seen from the first cell of `region`.
-fn relative(part: &Region, region: &Region) -> Region {
-    let start: Vec<_> = part.start.iter().zip(&region.start).map(|(part, start)| part - start).collect();
-    Region::new(start, part.shape.clone())
 }
 
 fn set(attributes: &mut Attributes, key: &str, value: AttributeValue) {
@@ -483,6 +401,10 @@ fn set(attributes: &mut Attributes, key: &str, value: AttributeValue) {
         Some((_, old)) => *old = value,
         None => attributes.push((key.to_owned(), value)),
     }
+}
+
+fn shape_error(dataset: &str, array: &str, reason: String) -> Error {
+    Error::Shape { dataset: dataset.to_owned(), array: array.to_owned(), reason }
 }
 
 fn check_key(key: &str) -> Result<()> {

@@ -19,10 +19,7 @@ pub fn real_data() -> Option<PathBuf> {
     if path.is_dir() {
         return path.canonicalize().ok();
     }
-    #[allow(clippy::print_stderr)]
-    {
-        eprintln!("skipped: there is no {}", path.display());
-    }
+    eprintln!("skipped: there is no {}", path.display());
     None
 }
 

@@ -1,11 +1,4 @@
 //! Real data: Argo profiles and ERA-Interim fields, against answers that others computed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking"
-)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,4 @@
 //! Every query over a store gives the rows that it gives over the same table held in memory.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking"
-)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

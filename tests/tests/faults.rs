@@ -1,11 +1,4 @@
 //! What fails, when it fails, leaves the store as it was or as it was to be; and damage is noticed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking"
-)]
 
 use std::sync::Arc;
 

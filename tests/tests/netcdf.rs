@@ -1,11 +1,4 @@
 //! What the CF conventions say of NetCDF files, classic and NetCDF-4, is what the store has.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking"
-)]
 
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,4 @@
 //! What is read for what: no more files, blocks and bytes than a question needs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking"
-)]
 
 use std::sync::Arc;
 

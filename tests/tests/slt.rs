@@ -1,13 +1,6 @@
 //! Runs `slt/*.slt`: SQL and its answers, by topic. With `UPDATE_SLT` set it writes the answers instead.
 //!
 //! The tables are those of a small store, made here: see [`store`].
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking"
-)]
 
 use std::path::Path;
 use std::process::ExitCode;
