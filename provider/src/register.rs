@@ -1,6 +1,7 @@
 //! Stores as tables of a session.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use atlas::{Atlas, Snapshot};
@@ -55,7 +56,7 @@ pub fn register_store_with(
     if default.schema(name).is_some() && *name == catalog.default_schema {
         return plan_err!("`{name}` is the session's default schema: register the store under another name");
     }
-    let schema = StoreSchema { name: name.to_owned(), snapshot, options };
+    let schema = StoreSchema { name: name.to_owned(), snapshot, options, tables: Mutex::default() };
     default.register_schema(name, Arc::new(schema))?;
     ctx.deregister_table(TableReference::bare(name))?;
     ctx.register_table(TableReference::bare(name), Arc::new(table))?;
@@ -89,12 +90,30 @@ struct StoreSchema {
     name: String,
     snapshot: Arc<Snapshot>,
     options: TableOptions,
+    /// The tables that were asked for: what they have is worked out once.
+    tables: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
 }
 
 impl StoreSchema {
     /// The further grids: all but the primary one.
     fn grids(&self) -> Vec<Grid> {
         grids(self.snapshot.catalog()).into_iter().skip(1).collect()
+    }
+
+    fn make_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let snapshot = || Arc::clone(&self.snapshot);
+        let full_name = format!("{}.{name}", self.name);
+        if let Some(kind) = Metadata::ALL.into_iter().find(|kind| kind.name() == name) {
+            return Ok(Some(Arc::new(MetadataTable::new(kind, snapshot()))));
+        }
+        if let Some(grid) = self.grids().into_iter().find(|grid| grid.table_name() == name) {
+            let options = TableOptions { dimensions: Some(grid.dims), ..self.options.clone() };
+            return Ok(Some(Arc::new(AtlasTable::wide(&full_name, snapshot(), &options)?)));
+        }
+        if !self.has_variable(name) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(AtlasTable::variable(&full_name, snapshot(), name, &self.options))))
     }
 
     fn has_variable(&self, name: &str) -> bool {
@@ -115,19 +134,15 @@ impl SchemaProvider for StoreSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let snapshot = || Arc::clone(&self.snapshot);
-        let full_name = format!("{}.{name}", self.name);
-        if let Some(kind) = Metadata::ALL.into_iter().find(|kind| kind.name() == name) {
-            return Ok(Some(Arc::new(MetadataTable::new(kind, snapshot()))));
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = tables.get(name) {
+            return Ok(Some(Arc::clone(table)));
         }
-        if let Some(grid) = self.grids().into_iter().find(|grid| grid.table_name() == name) {
-            let options = TableOptions { dimensions: Some(grid.dims), ..self.options.clone() };
-            return Ok(Some(Arc::new(AtlasTable::wide(&full_name, snapshot(), &options)?)));
+        let table = self.make_table(name)?;
+        if let Some(table) = &table {
+            tables.insert(name.to_owned(), Arc::clone(table));
         }
-        if !self.has_variable(name) {
-            return Ok(None);
-        }
-        Ok(Some(Arc::new(AtlasTable::variable(&full_name, snapshot(), name, &self.options))))
+        Ok(table)
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -248,7 +248,7 @@ impl fmt::Display for Storage {
         if self.root.scheme() == "file" {
             write!(f, "/{}", self.prefix)
         } else {
-            write!(f, "{}/{}", self.root.as_str().trim_end_matches('/'), self.prefix)
+            write!(f, "{}://{}/{}", self.root.scheme(), self.root.authority(), self.prefix)
         }
     }
 }

@@ -289,3 +289,101 @@ async fn roll_forward(storage: &Storage, mut catalog: Catalog) -> Result<Catalog
         storage.put(CATALOG_FILE, bytes).await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync + 'static>() {}
+        shared::<Atlas>();
+        shared::<DatasetView>();
+        shared::<Snapshot>();
+    }
+
+    #[tokio::test]
+    async fn errors_say_what_was_expected_and_found() {
+        let atlas = Atlas::create_url("memory:///errors", StoreConfig::default()).await.unwrap();
+        let dataset = atlas.create_dataset("d").await.unwrap();
+        dataset.define_array::<f32>("t", &["x", "y"], &[2, 3], Some(&[1, 3]), None).await.unwrap();
+        let six = ndarray::Array2::<f32>::zeros((2, 3)).into_dyn();
+        let mut told = Vec::new();
+        told.push(atlas.create_dataset("d").await.err());
+        told.push(atlas.create_dataset("a/b").await.err());
+        told.push(atlas.open_dataset("e").await.err());
+        told.push(dataset.define_array::<f32>("t", &[], &[], None, None).await.err());
+        told.push(dataset.define_array::<f32>("u", &["y"], &[4], None, None).await.err());
+        told.push(dataset.define_array::<f32>("u", &["z", "z"], &[4, 4], None, None).await.err());
+        told.push(dataset.define_array::<f32>("u", &["z"], &[4, 4], None, None).await.err());
+        told.push(dataset.define_array::<f32>("u", &["z"], &[1 << 40], Some(&[1 << 40]), None).await.err());
+        told.push(dataset.write_array("s", &[0, 0], six.view()).await.err());
+        told.push(dataset.write_array("t", &[0, 1], six.view()).await.err());
+        told.push(dataset.write_array("t", &[0, 0], six.mapv(f64::from).view()).await.err());
+        told.push(dataset.read_array::<f32>("t", &[0, 0], &[1, 1]).await.err());
+        dataset.write_array("t", &[0, 0], six.view()).await.unwrap();
+        told.push(dataset.write_array("t", &[0, 0], six.view()).await.err());
+        atlas.flush().await.unwrap();
+        told.push(dataset.write_array("t", &[0, 0], six.view()).await.err());
+        told.push(dataset.read_array::<f64>("t", &[0, 0], &[1, 1]).await.err());
+        told.push(dataset.read_array::<f32>("t", &[usize::MAX, 0], &[2, 1]).await.err());
+        told.push(Atlas::create_url("memory:///errors", StoreConfig::default()).await.err());
+        told.push(Atlas::open_url("memory:///nothing").await.err());
+        let told: Vec<_> = told.into_iter().map(|error| error.unwrap().to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "dataset `d` exists already",
+                "`a/b` cannot name a dataset: it has a `/` in it",
+                "there is no dataset `e` in this store",
+                "dataset `d` has an array `t` already",
+                "dimension `y` of dataset `d` has size 3, but array `u` gives it 4",
+                "array `u` of dataset `d`: it has dimension `z` twice",
+                "array `u` of dataset `d`: dimensions [\"z\"], shape [4, 4] and chunk shape [0, 0] differ in length",
+                "array `u` of dataset `d`: a chunk of shape [1099511627776] is larger than 268435456 bytes: choose smaller chunks",
+                "dataset `d` has no array `s`",
+                "array `t` of dataset `d`: the region of shape [2, 3] at [0, 1] does not lie in its shape [2, 3]",
+                "array `t` of dataset `d` holds f32, not f64",
+                "dataset `d` has not been flushed: call `flush` before reading it",
+                "array `t` of dataset `d`: the chunk at [0, 0] has been written already",
+                "dataset `d` is committed: this version adds datasets, it does not change them",
+                "array `t` of dataset `d` holds f32, not f64",
+                "array `t` of dataset `d`: the region of shape [2, 1] at [18446744073709551615, 0] does not lie in its shape [2, 3]",
+                "there is an Atlas store at memory:///errors already: open it, or choose another place",
+                "no Atlas store at memory:///nothing: it has no atlas.json",
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_region_can_be_written_in_pieces_and_what_is_not_written_is_missing() {
+        let atlas = Atlas::create_url("memory:///pieces", StoreConfig::default()).await.unwrap();
+        let dataset = atlas.create_dataset("d").await.unwrap();
+        dataset.define_array::<i32>("t", &["x", "y"], &[3, 4], Some(&[2, 3]), Some(-1)).await.unwrap();
+        let one = |value: i32, shape: (usize, usize)| ndarray::Array2::from_elem(shape, value).into_dyn();
+        dataset.write_array("t", &[0, 1], one(1, (3, 2)).view()).await.unwrap();
+        dataset.write_array("t", &[1, 2], one(2, (2, 2)).view()).await.unwrap();
+        atlas.flush().await.unwrap();
+        let read = dataset.read_array::<i32>("t", &[0, 0], &[3, 4]).await.unwrap();
+        let expected = ndarray::array![[-1, 1, 1, -1], [-1, 1, 2, 2], [-1, 1, 2, 2]];
+        assert_eq!(read, expected.into_dyn());
+        assert_eq!(dataset.array_stats("t").await.unwrap().null_count, 4);
+    }
+
+    #[tokio::test]
+    async fn a_discarded_dataset_leaves_nothing() {
+        let atlas = Atlas::create_url("memory:///discarded", StoreConfig::default()).await.unwrap();
+        for name in ["a", "b", "c"] {
+            let dataset = atlas.create_dataset(name).await.unwrap();
+            dataset.define_array::<String>("s", &[], &[], None, None).await.unwrap();
+            dataset.write_array("s", &[], ndarray::arr0(name.to_owned()).view().into_dyn()).await.unwrap();
+        }
+        atlas.discard_dataset("b").await.unwrap();
+        atlas.flush().await.unwrap();
+        assert_eq!(atlas.list_datasets().await, ["a", "c"]);
+        assert!(matches!(atlas.open_dataset("b").await, Err(Error::NoDataset { .. })));
+        let read = atlas.open_dataset("c").await.unwrap().read_array::<String>("s", &[], &[]).await.unwrap();
+        assert_eq!(read.first().map(String::as_str), Some("c"));
+        assert_eq!(atlas.snapshot().catalog().variables["s"][0].chunks, 2);
+    }
+}
