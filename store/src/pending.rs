@@ -203,13 +203,15 @@ impl Pending {
             Some(fill) => expected.mask(&cells, fill),
             None => cells,
         };
-        let mut complete = Vec::new();
-        for coordinate in crossing {
-            let written = pending.write_chunk(coordinate, &region, &cells);
-            let written = written.map_err(|e| shape_error(dataset, &variable, e.to_string()))?;
-            complete.extend(written);
-        }
-        for (coordinate, cells) in complete {
+        let written = crossing.into_iter().map(|coordinate| pending.write_chunk(coordinate, &region, &cells));
+        let complete: Vec<_> = match written.collect() {
+            Ok(complete) => complete,
+            Err(error) => {
+                self.poisoned = true;
+                return Err(shape_error(dataset, &variable, ArrowError::to_string(&error)));
+            }
+        };
+        for (coordinate, cells) in complete.into_iter().flatten() {
             self.append(dataset, &variable, expected, coordinate, cells).await?;
         }
         Ok(())
