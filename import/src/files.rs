@@ -114,6 +114,8 @@ fn name(base: &Path, path: &Path, name_from: &NameFrom) -> Result<String, String
             cf::attribute_value(&attribute.value).map(|value| value.to_string().trim().to_owned())
         }
     };
+    // A dataset's name has no `/` and does not start with `_`.
+    let name = name.map(|name| name.trim_start_matches('_').replace('/', ":"));
     name.filter(|name| !name.is_empty())
         .ok_or_else(|| format!("it has nothing to be named after ({name_from})"))
 }
@@ -150,17 +152,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         std::fs::create_dir_all(root.join("b/c")).unwrap();
-        for file in ["z.nc", "b/a.NC", "b/c/y.nc4", "b/readme.txt"] {
+        for file in ["_z.nc", "b/a.NC", "b/c/y.nc4", "b/readme.txt"] {
             std::fs::write(root.join(file), b"x").unwrap();
         }
         let names = |paths: &[PathBuf], from: &NameFrom| -> Vec<String> {
             find_files(paths, from).unwrap().into_iter().map(|file| file.unwrap().name).collect()
         };
-        assert_eq!(names(&[root.to_owned()], &NameFrom::Stem), ["a", "y", "z"]);
-        assert_eq!(names(&[root.to_owned()], &NameFrom::Path), ["b:a", "b:c:y", "z"]);
+        assert_eq!(names(&[root.to_owned()], &NameFrom::Stem), ["z", "a", "y"]);
+        assert_eq!(names(&[root.to_owned()], &NameFrom::Path), ["z", "b:a", "b:c:y"]);
         assert_eq!(names(&[root.join("b/*")], &NameFrom::Stem), ["a", "y", "readme"]);
         assert_eq!(names(&[root.join("b/readme.txt")], &NameFrom::Path), ["readme"]);
-        assert_eq!(names(&[root.join("z.nc"), root.to_owned()], &NameFrom::Stem), ["z", "a", "y"]);
+        assert_eq!(names(&[root.join("_z.nc"), root.to_owned()], &NameFrom::Stem), ["z", "a", "y"]);
         for nothing in ["missing", "*.hdf", "b/c/*.txt"] {
             assert!(matches!(find_files(&[root.join(nothing)], &NameFrom::Stem), Err(Error::Nothing { .. })));
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path as FilePath;
+use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -80,11 +80,7 @@ impl Storage {
         if absolute.is_file() {
             return Err(failed("it is a file, not a directory".to_owned()));
         }
-        // `..` has no meaning in an object's path.
-        let absolute = match absolute.canonicalize() {
-            Ok(canonical) => canonical,
-            Err(_) => absolute,
-        };
+        let absolute = resolve(&absolute);
         let prefix = Path::from_absolute_path(&absolute).map_err(|e| failed(e.to_string()))?;
         let root = Url::parse("file:///").map_err(|e| failed(e.to_string()))?;
         Ok(Self { objects: Arc::new(LocalFileSystem::new()), prefix, root })
@@ -226,6 +222,23 @@ impl Storage {
     }
 }
 
+/// An absolute path without links and `..`, which have no meaning in an object's path. What does not exist yet is taken
+/// by its words.
+fn resolve(path: &FilePath) -> PathBuf {
+    let existing = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    let Some((ancestor, mut resolved)) = existing else { return path.to_owned() };
+    for part in path.strip_prefix(ancestor).unwrap_or(path).components() {
+        match part {
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            Component::Normal(name) => resolved.push(name),
+            _ => {}
+        }
+    }
+    resolved
+}
+
 fn wrong_size(file: &str, expected: u64, found: u64) -> Error {
     Error::corrupt(file, format!("it is {found} bytes long where the catalog says {expected}"))
 }
@@ -269,6 +282,19 @@ mod tests {
         assert_eq!(storage.to_string(), "memory://host/a/b");
         let error = Storage::at("gopher://user:secret@host/a").unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_path_may_lead_up_and_need_not_exist() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("a")).unwrap();
+        let at = |path: &str| Storage::local(root.join(path)).unwrap().to_string();
+        assert_eq!(at("a/../new store/é"), root.join("new store/é").to_string_lossy());
+        assert_eq!(at("b/../c/./d"), root.join("c/d").to_string_lossy());
+        assert_eq!(at("a"), root.join("a").to_string_lossy());
+        std::fs::write(root.join("file"), "").unwrap();
+        assert!(Storage::local(root.join("file")).is_err());
     }
 
     #[test]
