@@ -1,6 +1,6 @@
 //! A table's scan as DataFusion plans it: a [`FileSource`] whose "files" are ranges of tiles.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -71,14 +71,25 @@ impl AtlasSource {
         let schema = Arc::new(table.layout.schema.project(&columns)?);
         let projection =
             self.projection.clone().try_map_exprs(|expr| reassign_expr_columns(expr, &schema))?;
-        let predicates = self
-            .predicates
-            .iter()
-            .map(|expr| Predicate::new(expr, &table.layout.schema, &table.layout.columns));
-        let predicates: Vec<_> = predicates.collect::<Result<_>>()?;
-        let of_rows =
-            self.predicates.iter().zip(&predicates).filter(|(_, predicate)| predicate.scope == Scope::Rows);
-        let pruning = of_rows.map(|(expr, _)| expr).chain(&self.hints).map(Arc::clone).collect();
+        let (mut predicates, mut pruning) = (Vec::new(), Vec::new());
+        let mut of_dims: BTreeMap<usize, Vec<Arc<dyn PhysicalExpr>>> = BTreeMap::new();
+        for expr in &self.predicates {
+            let predicate = Predicate::new(expr, &table.layout.schema, &table.layout.columns)?;
+            match predicate.scope {
+                Scope::Dimension(dim) => of_dims.entry(dim).or_default().push(Arc::clone(expr)),
+                Scope::Dataset => predicates.push(predicate),
+                Scope::Rows => {
+                    predicates.push(predicate);
+                    pruning.push(Arc::clone(expr));
+                }
+            }
+        }
+        // Together, those on one coordinate read it once.
+        for exprs in of_dims.into_values() {
+            let all = conjunction(exprs);
+            predicates.push(Predicate::new(&all, &table.layout.schema, &table.layout.columns)?);
+        }
+        pruning.extend(self.hints.iter().map(Arc::clone));
         Ok(Scan {
             projector: projection.make_projector(&schema)?,
             table: table.clone(),
