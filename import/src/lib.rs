@@ -76,6 +76,8 @@ pub struct Report {
     pub skipped: Vec<(PathBuf, Error)>,
     /// Variables that were left out, each with its file and the reason.
     pub left_out: Vec<(PathBuf, String)>,
+    /// Dimensions that [`chunk`](ImportOptions::chunk) names and that no array has.
+    pub unknown_dims: Vec<String>,
 }
 
 /// Imports files, directories (all NetCDF files below them) and globs, and commits.
@@ -93,7 +95,8 @@ pub async fn import(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Report, Error> {
     atlas.refresh().await?;
-    let mut report = Report::default();
+    let mut report = Report { unknown_dims: options.chunk.keys().cloned().collect(), ..Report::default() };
+    report.unknown_dims.sort();
     let files = named_files(atlas, paths, options, &mut report).await?;
     let mut state = Progress { total: files.len() + report.skipped.len(), ..Progress::default() };
     state.files = report.skipped.len();
@@ -206,7 +209,10 @@ async fn write_piece(
 ) -> atlas::Result<()> {
     match piece {
         Piece::Attribute(key, value) => dataset.set_attribute(&key, value).await,
-        Piece::Array(schema, shape) => dataset.define(schema, &shape).await,
+        Piece::Array(schema, shape) => {
+            report.unknown_dims.retain(|dim| !schema.dims.contains(dim));
+            dataset.define(schema, &shape).await
+        }
         Piece::Cells { array, start, shape, cells } => {
             dataset.write_arrow(&array, &start, &shape, cells).await
         }

@@ -77,6 +77,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let (imported, bytes) = (count(report.imported, "dataset"), Bytes(report.bytes));
     writeln!(io::stdout(), "{imported} ({bytes}) imported in {seconds:.1} s, {rate:.0} files/s")?;
     let mut stderr = io::stderr();
+    for dim in &report.unknown_dims {
+        writeln!(stderr, "no array has the dimension `{dim}`: its --chunk did nothing")?;
+    }
     if !report.left_out.is_empty() {
         writeln!(stderr, "left out of the datasets:")?;
         for (path, reason) in &report.left_out {

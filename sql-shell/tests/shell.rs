@@ -185,7 +185,7 @@ fn an_import_goes_on_past_a_broken_file_when_told_to() {
     let directory = directory_with_store();
     std::fs::write(directory.path().join("data/bad.nc"), b"CDF\x01 but no more").unwrap();
     let runs: [&[&str]; 4] = [
-        &["import", "other", "data", "--skip-errors", "--codec", "lz4", "--chunk", "x=2"],
+        &["import", "other", "data", "--skip-errors", "--codec", "lz4", "--chunk", "x=2,y=3"],
         &["info", "other"],
         &["import", "other", "data/one.nc", "--name-from", "attr:title"],
         &["import", "third", "data/one.nc", "--codec", "brotli"],
