@@ -134,8 +134,8 @@ impl Table {
         Ok(stored)
     }
 
-    /// The coordinates along a dimension of the table in `range` of its indices, as they are shown; `None`
-    /// where the dataset's rows do not have the dimension.
+    /// The coordinates that `column` shows in some datasets, for each of them from an index on so many: an array for each
+    /// dataset, of NULL where its rows do not have the dimension.
     pub async fn coordinates(
         &self,
         column: usize,
