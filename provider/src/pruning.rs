@@ -120,16 +120,7 @@ impl Known {
                 let Some(index) = indexes.get(&array.name) else { return Self::default() };
                 let Some((dataset, _)) = table.dataset(tile.dataset) else { return Self::default() };
                 let grid = table.snapshot.chunk_grid(dataset, array);
-                let mut statistics = Statistics::default();
-                for coordinate in grid.crossing(&project(&tile.region, dims)) {
-                    statistics.merge(&match index.find(tile.dataset, &coordinate) {
-                        Some(chunk) => index.statistics(chunk),
-                        None => {
-                            let cells = grid.region(&coordinate).cells() as u64;
-                            Statistics { row_count: cells, null_count: cells, ..Statistics::default() }
-                        }
-                    });
-                }
+                let statistics = index.statistics_of(tile.dataset, &grid, &project(&tile.region, dims));
                 Self::of_statistics(&statistics, array.dtype, rows, table.nan_as_null)
             }
         }

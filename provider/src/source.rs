@@ -127,12 +127,12 @@ impl FileSource for AtlasSource {
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
         // The table's statistics are exact for predicates that select whole datasets, where it knew them.
         let layout = &self.table.layout;
-        let is_counted = |(position, expr): (usize, &Arc<dyn PhysicalExpr>)| {
+        let is_counted = |expr: &Arc<dyn PhysicalExpr>| {
             let predicate = Predicate::new(expr, &layout.schema, &layout.columns);
-            position < self.counted && predicate.is_ok_and(|predicate| predicate.scope == Scope::Dataset)
+            predicate.is_ok_and(|predicate| predicate.scope == Scope::Dataset)
         };
-        let rest =
-            self.predicates.iter().enumerate().filter(|entry| !is_counted(*entry)).map(|(_, expr)| expr);
+        let (known, late) = self.predicates.split_at(self.counted);
+        let rest = known.iter().filter(|expr| !is_counted(expr)).chain(late);
         let rest: Vec<_> = rest.map(Arc::clone).collect();
         (!rest.is_empty()).then(|| conjunction(rest))
     }
@@ -190,7 +190,9 @@ impl FileSource for AtlasSource {
                     return PushedDown::No;
                 }
                 if DynamicFilterTracking::classify(&filter).contains_dynamic_filter() {
-                    source.hints.push(filter);
+                    if !source.hints.contains(&filter) {
+                        source.hints.push(filter);
+                    }
                     return PushedDown::No;
                 }
                 source.hints.retain(|hint| hint != &filter);

@@ -229,15 +229,5 @@ async fn statistics(
     let index = snapshot.index(&array.name, &ReadMetrics::default()).await?;
     let grid = snapshot.chunk_grid(dataset, array);
     let all = Region::all(&snapshot.catalog().shape(dataset, array));
-    let mut whole = Statistics::default();
-    for coordinate in grid.crossing(&all) {
-        whole.merge(&match index.find(ordinal, &coordinate) {
-            Some(chunk) => index.statistics(chunk),
-            None => {
-                let cells = grid.region(&coordinate).cells() as u64;
-                Statistics { row_count: cells, null_count: cells, ..Statistics::default() }
-            }
-        });
-    }
-    Ok(whole)
+    Ok(index.statistics_of(ordinal, &grid, &all))
 }

@@ -65,6 +65,11 @@ impl Pending {
         }
     }
 
+    /// Forgets all that is pending.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::new(self.storage.clone(), Arc::clone(&self.base));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.datasets.is_empty()
     }

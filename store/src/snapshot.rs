@@ -19,7 +19,7 @@ const CONCURRENCY: usize = 8;
 #[derive(Debug)]
 pub struct Snapshot {
     storage: Storage,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     indexes: HashMap<String, OnceCell<Arc<VariableIndex>>>,
 }
 
@@ -56,7 +56,7 @@ struct Plan {
 }
 
 impl Snapshot {
-    pub(crate) fn new(storage: Storage, catalog: Catalog) -> Self {
+    pub(crate) fn new(storage: Storage, catalog: Arc<Catalog>) -> Self {
         let indexes = catalog.variables.keys().map(|name| (name.clone(), OnceCell::new())).collect();
         Self { storage, catalog, indexes }
     }
@@ -252,6 +252,22 @@ impl VariableIndex {
     pub fn statistics(&self, chunk: ChunkRef) -> Statistics {
         let segment = self.segments.get(chunk.segment as usize);
         segment.map(|segment| segment.index.statistics(chunk.row as usize)).unwrap_or_default()
+    }
+
+    /// What is known of the chunks that a region of a dataset's array crosses; `grid` has the array's chunks.
+    pub fn statistics_of(&self, dataset: u32, grid: &ChunkGrid, region: &Region) -> Statistics {
+        let mut all = Statistics::default();
+        for coordinate in grid.crossing(region) {
+            all.merge(&match self.find(dataset, &coordinate) {
+                Some(chunk) => self.statistics(chunk),
+                // Nobody wrote it.
+                None => {
+                    let cells = grid.region(&coordinate).cells() as u64;
+                    Statistics { row_count: cells, null_count: cells, ..Statistics::default() }
+                }
+            });
+        }
+        all
     }
 
     /// True where every cell of a chunk is missing, so that there is nothing to read.

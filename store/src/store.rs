@@ -86,7 +86,8 @@ impl Atlas {
     }
 
     fn with(storage: Storage, catalog: Catalog) -> Self {
-        let pending = Mutex::new(Pending::new(storage.clone(), Arc::new(catalog.clone())));
+        let catalog = Arc::new(catalog);
+        let pending = Mutex::new(Pending::new(storage.clone(), Arc::clone(&catalog)));
         let snapshot = RwLock::new(Arc::new(Snapshot::new(storage.clone(), catalog)));
         Self { inner: Arc::new(Inner { storage, snapshot, pending }) }
     }
@@ -170,14 +171,13 @@ impl Atlas {
         let committed = commit(storage, &catalog).await;
         match committed {
             Ok(()) => {
-                *pending = Pending::new(storage.clone(), Arc::new(catalog.clone()));
-                self.show(catalog);
+                self.show(&mut pending, Arc::new(catalog));
                 Ok(())
             }
             Err(error) => {
                 if matches!(error, Error::Conflict { .. }) {
                     discard_files(storage, &segments).await;
-                    *pending = Pending::new(storage.clone(), Arc::new(base.catalog().clone()));
+                    pending.forget();
                 }
                 Err(error)
             }
@@ -200,12 +200,13 @@ impl Atlas {
             Err(error) => return Err(error),
         };
         let catalog = roll_forward(&self.inner.storage, catalog).await?;
-        *pending = Pending::new(self.inner.storage.clone(), Arc::new(catalog.clone()));
-        self.show(catalog);
+        self.show(&mut pending, Arc::new(catalog));
         Ok(())
     }
 
-    fn show(&self, catalog: Catalog) {
+    /// Goes on to a generation, with nothing pending.
+    fn show(&self, pending: &mut Pending, catalog: Arc<Catalog>) {
+        *pending = Pending::new(self.inner.storage.clone(), Arc::clone(&catalog));
         let snapshot = Arc::new(Snapshot::new(self.inner.storage.clone(), catalog));
         *self.inner.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
