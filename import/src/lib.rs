@@ -118,7 +118,7 @@ pub async fn import(
                 report.bytes += file.size;
             }
             Err(error) if options.skip_errors && error.is_of_file() => {
-                atlas.discard_dataset(&file.name).await?;
+                atlas.delete_dataset(&file.name).await?;
                 report.skipped.push((file.path.clone(), error));
             }
             Err(error) => return Err(error),

@@ -100,7 +100,7 @@ impl Metadata {
     async fn columns(self, snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
         match self {
             Self::Datasets => DatasetColumns::of(snapshot.catalog()).arrays(snapshot.catalog()),
-            Self::Variables => Ok(variables(snapshot.catalog())),
+            Self::Variables => variables(snapshot).await,
             Self::Attributes => Ok(attributes(snapshot.catalog())),
             Self::Chunks => chunks(snapshot).await,
         }
@@ -223,7 +223,26 @@ struct Variable<'a> {
     schema: Option<&'a ArraySchema>,
 }
 
-fn variables(catalog: &Catalog) -> Vec<ArrayRef> {
+/// Chunks of a variable, and their cells and those of them that are missing.
+async fn stored(snapshot: &Snapshot, variable: &str) -> Result<[u64; 3]> {
+    let catalog = snapshot.catalog();
+    let entries = catalog.variables.get(variable).into_iter().flatten();
+    let mut totals = [0; 3];
+    if catalog.generation <= 1 {
+        entries.for_each(|s| totals = [totals[0] + s.chunks, totals[1] + s.cells, totals[2] + s.missing]);
+        return Ok(totals);
+    }
+    // Chunks may have been replaced and deleted since they were counted.
+    let index = snapshot.index(variable, &ReadMetrics::default()).await.map_err(from_store)?;
+    for (chunk, ..) in snapshot.chunks_of(variable, &index) {
+        let known = index.statistics(chunk);
+        totals = [totals[0] + 1, totals[1] + known.row_count, totals[2] + known.null_count];
+    }
+    Ok(totals)
+}
+
+async fn variables(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
+    let catalog = snapshot.catalog();
     let mut variables: BTreeMap<&str, Variable> = BTreeMap::new();
     for (_, dataset) in catalog.datasets() {
         for array in catalog.arrays(catalog.schema(dataset)) {
@@ -252,12 +271,15 @@ fn variables(catalog: &Catalog) -> Vec<ArrayRef> {
     let count = |count: &dyn Fn(&str, &Variable) -> Option<u64>| -> ArrayRef {
         Arc::new(variables.iter().map(|(name, variable)| count(name, variable)).collect::<UInt64Array>())
     };
-    let stored = |name: &str, sum: fn(&atlas::SegmentEntry) -> u64| {
-        catalog.variables.get(name).into_iter().flatten().map(sum).sum::<u64>()
-    };
+    let mut totals: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    for name in variables.keys() {
+        totals.insert(name, stored(snapshot, name).await?);
+    }
+    let total = |name: &str| totals.get(name).copied().unwrap_or_default();
+    let bytes = |name: &str| catalog.variables.get(name).into_iter().flatten().map(|s| s.size).sum();
     let dtypes =
         |variable: &Variable| variable.dtypes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    vec![
+    Ok(vec![
         Arc::new(StringViewArray::from_iter_values(variables.keys())),
         text(&|variable| Some(dtypes(variable))),
         text(&|variable| Some(variable.dims.iter().cloned().collect::<Vec<_>>().join(", "))),
@@ -265,15 +287,16 @@ fn variables(catalog: &Catalog) -> Vec<ArrayRef> {
         count(&|_, variable| Some(variable.cells)),
         // Cells that no segment has were never written.
         count(&|name, variable| {
-            Some(stored(name, |s| s.missing) + variable.cells.saturating_sub(stored(name, |s| s.cells)))
+            let [_, cells, missing] = total(name);
+            Some(missing + variable.cells.saturating_sub(cells))
         }),
-        count(&|name, _| Some(stored(name, |s| s.chunks))),
+        count(&|name, _| Some(total(name)[0])),
         count(&|_, variable| variable.raw_bytes),
-        count(&|name, _| Some(stored(name, |s| s.size))),
+        count(&|name, _| Some(bytes(name))),
         attribute("units"),
         attribute("long_name"),
         attribute("standard_name"),
-    ]
+    ])
 }
 
 fn attributes(catalog: &Catalog) -> Vec<ArrayRef> {
@@ -310,7 +333,7 @@ async fn chunks(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
         let index = snapshot.index(variable, &ReadMetrics::default()).await.map_err(from_store)?;
         // The rows of each table whose chunks count, with the names of their datasets.
         let mut live: BTreeMap<usize, (Vec<u32>, Vec<&str>)> = BTreeMap::new();
-        for (chunk, ordinal, _) in index.chunks() {
+        for (chunk, ordinal, _) in snapshot.chunks_of(variable, &index) {
             let (number, row) = index.place(chunk);
             if let (Some(dataset), Ok(row)) = (catalog.dataset(ordinal), u32::try_from(row)) {
                 let (rows, names) = live.entry(number).or_default();

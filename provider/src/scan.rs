@@ -25,8 +25,12 @@ use crate::layout::{ColumnKind, Tile};
 use crate::predicate::{Predicate, Scope, all_of, batch};
 use crate::pruning::{indexes, may_match, project};
 
-/// Rows of a group of tiles, unless one tile has more.
+/// Rows of a group of tiles where it has many columns, unless one tile has more.
 const GROUP_ROWS: usize = 64 * 1024;
+
+/// Values of a group of tiles where it has few columns: so many that a distant storage is asked a few times for much,
+/// and that groups share few blocks.
+const GROUP_VALUES: usize = 1024 * 1024;
 
 /// Tiles of a group, at the most.
 const GROUP_TILES: usize = 4096;
@@ -380,7 +384,8 @@ impl Iterator for Groups {
     type Item = Vec<Tile>;
 
     fn next(&mut self) -> Option<Vec<Tile>> {
-        let most = self.scan.limit.unwrap_or(GROUP_ROWS).clamp(1, GROUP_ROWS);
+        let rows = (GROUP_VALUES / self.scan.columns.len().max(1)).max(GROUP_ROWS);
+        let most = self.scan.limit.unwrap_or(rows).clamp(1, rows);
         let (mut group, mut rows) = (Vec::new(), 0);
         while rows < most && group.len() < GROUP_TILES {
             let Some((ordinal, left)) = self.current.take().or_else(|| self.datasets.next()) else { break };

@@ -106,9 +106,11 @@ async fn open_or_create(location: &str, codec: Option<Codec>) -> Result<Atlas> {
                 }
             }
         }
-        Err(atlas::Error::NoStore { .. }) => {
-            Ok(Atlas::create_url(location, StoreConfig { codec: codec.unwrap_or_default() }).await?)
-        }
+        Err(atlas::Error::NoStore { .. }) => Ok(Atlas::create_url(
+            location,
+            StoreConfig { codec: codec.unwrap_or_default(), ..StoreConfig::default() },
+        )
+        .await?),
         Err(error) => Err(error.into()),
     }
 }

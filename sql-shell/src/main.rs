@@ -4,12 +4,14 @@ mod demo;
 mod error;
 mod import;
 mod info;
+mod maintain;
 mod output;
 mod session;
 mod shell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +41,31 @@ enum Command {
         /// The store: a directory or a URL.
         store: String,
     },
+    /// List the commits of a store that are kept, newest first.
+    Log {
+        /// The store: a directory or a URL.
+        store: String,
+    },
+    /// Read a whole store and check every checksum, every statistic and every file. Exit code 1 where it is damaged.
+    Verify {
+        /// The store: a directory or a URL.
+        store: String,
+    },
+    /// Rewrite variables that many commits have left in many segments, without what was replaced or deleted.
+    Compact {
+        /// The store: a directory or a URL.
+        store: String,
+        /// The variables; all of them, by default.
+        variables: Vec<String>,
+    },
+    /// Remove earlier generations, and files that no generation left needs.
+    Vacuum {
+        /// The store: a directory or a URL.
+        store: String,
+        /// How old they must be, such as 12h. It must be longer than any import or query that is running takes.
+        #[arg(long, value_name = "AGE", default_value = "7days", value_parser = maintain::parse_age)]
+        older_than: Duration,
+    },
 }
 
 fn main() -> ExitCode {
@@ -65,5 +92,9 @@ fn run(command: Command) -> Result<()> {
         Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
         Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
         Command::Info { store } => runtime.block_on(info::run(&store)),
+        Command::Log { store } => runtime.block_on(maintain::log(&store)),
+        Command::Verify { store } => runtime.block_on(maintain::verify(&store)),
+        Command::Compact { store, variables } => runtime.block_on(maintain::compact(&store, &variables)),
+        Command::Vacuum { store, older_than } => runtime.block_on(maintain::vacuum(&store, older_than)),
     }
 }

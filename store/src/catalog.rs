@@ -1,12 +1,14 @@
 //! The catalog: everything about a store but its values. One JSON document, `atlas.json`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::checksum::crc32c;
 use crate::format::VERSION;
 use crate::schema::check_name;
 use crate::{ArraySchema, AttributeValue, Codec, DType, Error, Result};
@@ -16,6 +18,10 @@ use crate::{ArraySchema, AttributeValue, Codec, DType, Error, Result};
 pub struct Catalog {
     /// Counts the commits: 0 is a store that nothing was committed to.
     pub generation: u64,
+    /// When it was committed, in milliseconds since 1970-01-01T00:00:00Z by the clock of who did.
+    pub committed: i64,
+    /// What led to it: `write` or `compact`.
+    pub operation: String,
     /// The codec of blocks written from now on.
     pub codec: Codec,
     /// The arrays that datasets have, each different array once.
@@ -84,6 +90,8 @@ const ZERO: &str = "00000000";
 #[derive(Deserialize)]
 struct Document {
     generation: u64,
+    committed: i64,
+    operation: String,
     codec: Codec,
     arrays: Vec<ArraySchema>,
     schemas: Vec<DatasetSchema>,
@@ -157,7 +165,12 @@ impl Catalog {
         let mut text = format!("{HEAD}{VERSION}{CHECKSUM}{ZERO}\",\n");
         let start = text.len() - ZERO.len() - 3;
         // Writing to a String does not fail.
-        let _ = write!(text, r#""generation":{},"codec":"{}""#, self.generation, self.codec);
+        let operation = serde_json::to_string(&self.operation)?;
+        let _ = write!(
+            text,
+            r#""generation":{},"committed":{},"operation":{operation},"codec":"{}""#,
+            self.generation, self.committed, self.codec
+        );
         section(&mut text, "arrays", self.arrays.iter().map(AsRef::as_ref))?;
         section(&mut text, "schemas", self.schemas.iter().map(AsRef::as_ref))?;
         text.push_str(",\n\"variables\":{");
@@ -170,9 +183,22 @@ impl Catalog {
         text.push('}');
         section(&mut text, "datasets", self.datasets.iter())?;
         text.push_str("}\n");
-        let checksum = format!("{:08x}", crc32c::crc32c(text.as_bytes()));
+        let checksum = format!("{:08x}", crc32c(&[text.as_bytes()]));
         text.replace_range(start..start + ZERO.len(), &checksum);
         Ok(text.into_bytes())
+    }
+
+    /// A document with its checksum made right, for fuzzers.
+    pub(crate) fn sealed(bytes: &[u8]) -> Vec<u8> {
+        let start = HEAD.len() + VERSION.to_string().len() + CHECKSUM.len();
+        let mut sealed = bytes.to_vec();
+        let Some(place) = sealed.get_mut(start..start + ZERO.len()) else { return sealed };
+        place.copy_from_slice(ZERO.as_bytes());
+        let checksum = format!("{:08x}", crc32c(&[&sealed]));
+        if let Some(place) = sealed.get_mut(start..start + ZERO.len()) {
+            place.copy_from_slice(checksum.as_bytes());
+        }
+        sealed
     }
 
     /// The inverse of [`encode`](Self::encode); `file` is where the document was read, for errors.
@@ -181,6 +207,8 @@ impl Catalog {
         let document: Document = parse(file, bytes)?;
         let catalog = Self {
             generation: document.generation,
+            committed: document.committed,
+            operation: document.operation,
             codec: document.codec,
             arrays: document.arrays.into_iter().map(Arc::new).collect(),
             schemas: document.schemas.into_iter().map(Arc::new).collect(),
@@ -240,10 +268,91 @@ impl Catalog {
         Ok(())
     }
 
-    /// Forgets what was derived from the datasets, for somebody who is about to change them.
-    pub(crate) fn changed(mut self) -> Self {
-        self.ordinals = OnceLock::new();
-        self
+    /// The next generation, to be changed.
+    pub(crate) fn next(&self, operation: &str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            generation: self.generation + 1,
+            committed: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            operation: operation.to_owned(),
+            codec: self.codec,
+            arrays: self.arrays.clone(),
+            schemas: self.schemas.clone(),
+            variables: self.variables.clone(),
+            datasets: self.datasets.clone(),
+            ordinals: OnceLock::new(),
+        }
+    }
+
+    /// True where `other` has the same datasets with the same arrays, if perhaps in other segments.
+    pub(crate) fn same_datasets(&self, other: &Self) -> bool {
+        self.arrays == other.arrays && self.schemas == other.schemas && self.datasets == other.datasets
+    }
+
+    /// The numbers of the arrays and schemas.
+    pub(crate) fn interned(&self) -> Interned {
+        Interned {
+            arrays: self.arrays.iter().cloned().zip(0..).collect(),
+            schemas: self.schemas.iter().cloned().zip(0..).collect(),
+        }
+    }
+
+    /// Leaves out schemas, arrays and variables that no dataset has.
+    pub(crate) fn prune(&mut self) {
+        let used: HashSet<usize> = self.datasets().map(|(_, dataset)| dataset.schema).collect();
+        let schemas = keep(&mut self.schemas, &used);
+        for dataset in self.datasets.iter_mut().flatten() {
+            dataset.schema = schemas.get(&dataset.schema).copied().unwrap_or(dataset.schema);
+        }
+        let used: HashSet<usize> = self.schemas.iter().flat_map(|schema| schema.arrays.clone()).collect();
+        let arrays = keep(&mut self.arrays, &used);
+        for schema in &mut self.schemas {
+            for array in &mut Arc::make_mut(schema).arrays {
+                *array = arrays.get(array).copied().unwrap_or(*array);
+            }
+        }
+        let names: HashSet<&str> = self.arrays.iter().map(|array| array.name.as_str()).collect();
+        self.variables.retain(|name, _| names.contains(name.as_str()));
+    }
+}
+
+/// Numbers of arrays and schemas, by which equal ones become one.
+pub(crate) struct Interned {
+    arrays: HashMap<Arc<ArraySchema>, usize>,
+    schemas: HashMap<Arc<DatasetSchema>, usize>,
+}
+
+impl Interned {
+    /// The number of an array in `catalog`, which it is added to where it is new.
+    pub(crate) fn array(&mut self, catalog: &mut Catalog, array: &Arc<ArraySchema>) -> usize {
+        *self.arrays.entry(Arc::clone(array)).or_insert_with(|| {
+            catalog.arrays.push(Arc::clone(array));
+            catalog.arrays.len() - 1
+        })
+    }
+
+    /// The number of a schema in `catalog`, which it is added to where it is new.
+    pub(crate) fn schema(&mut self, catalog: &mut Catalog, schema: DatasetSchema) -> usize {
+        *self.schemas.entry(Arc::new(schema)).or_insert_with_key(|schema| {
+            catalog.schemas.push(Arc::clone(schema));
+            catalog.schemas.len() - 1
+        })
+    }
+}
+
+/// Keeps the items with these numbers, and gives their new numbers by their old ones.
+fn keep<T>(items: &mut Vec<T>, used: &HashSet<usize>) -> HashMap<usize, usize> {
+    let mut old = 0..;
+    items.retain(|_| old.next().is_some_and(|number| used.contains(&number)));
+    let mut kept: Vec<usize> = used.iter().copied().collect();
+    kept.sort_unstable();
+    kept.into_iter().zip(0..).collect()
+}
+
+impl SegmentEntry {
+    /// The path of the file in the store.
+    pub fn path(&self, variable: &str) -> String {
+        format!("{variable}/{}", self.file)
     }
 }
 
@@ -276,8 +385,7 @@ fn unseal(file: &str, bytes: &[u8]) -> Result<()> {
     let rest = rest.strip_prefix(CHECKSUM.as_bytes()).ok_or_else(foreign)?;
     let (expected, after) = rest.split_at_checked(ZERO.len()).ok_or_else(foreign)?;
     let head = bytes.len() - rest.len();
-    let checksum = crc32c::crc32c(bytes.get(..head).unwrap_or_default());
-    let checksum = crc32c::crc32c_append(crc32c::crc32c_append(checksum, ZERO.as_bytes()), after);
+    let checksum = crc32c(&[bytes.get(..head).unwrap_or_default(), ZERO.as_bytes(), after]);
     if format!("{checksum:08x}").as_bytes() == expected {
         return Ok(());
     }
@@ -351,6 +459,20 @@ mod tests {
         assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
         let empty = Catalog::default().encode().unwrap();
         assert!(Catalog::decode("atlas.json", &empty).unwrap().datasets.is_empty());
+    }
+
+    #[test]
+    fn what_no_dataset_has_is_left_out() {
+        let mut catalog = example();
+        catalog.arrays.insert(0, Arc::new(ArraySchema::new("gone", DType::I8, &[])));
+        catalog.schemas.insert(0, Arc::new(DatasetSchema { arrays: vec![0], ..DatasetSchema::default() }));
+        Arc::make_mut(&mut catalog.schemas[1]).arrays = vec![1];
+        catalog.datasets.iter_mut().flatten().for_each(|dataset| dataset.schema = 1);
+        catalog.variables.insert("gone".into(), Vec::new());
+        catalog.prune();
+        assert_eq!(catalog.encode().unwrap(), example().encode().unwrap());
+        catalog.prune();
+        assert!(catalog.same_datasets(&example()));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! General-purpose compression of encoded bytes.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use zstd::bulk::Decompressor;
 
 /// zstd's own default: a good ratio at a rate that import does not notice.
 const ZSTD_LEVEL: i32 = 3;
@@ -31,8 +33,7 @@ impl Codec {
         [Self::None, Self::Zstd, Self::Lz4].get(usize::from(code)).copied()
     }
 
-    /// `raw` compressed with this codec, or as it is where that would not make it smaller; and the
-    /// codec that was used.
+    /// `raw` compressed with this codec, or as it is where that does not pay; and the codec that was used.
     pub(crate) fn compress(self, raw: &[u8]) -> (Self, Cow<'_, [u8]>) {
         let compressed = match self {
             Self::None => return (Self::None, Cow::Borrowed(raw)),
@@ -41,8 +42,36 @@ impl Codec {
             Self::Lz4 => Some(lz4_flex::block::compress(raw)),
         };
         match compressed {
-            Some(compressed) if compressed.len() < raw.len() => (self, Cow::Owned(compressed)),
+            Some(compressed) if self.price(compressed.len(), raw.len()) < raw.len() => {
+                (self, Cow::Owned(compressed))
+            }
             _ => (Self::None, Cow::Borrowed(raw)),
+        }
+    }
+
+    /// What `raw` costs when it is compressed where that pays: the bytes it takes, and the time to get them
+    /// back in bytes that could be read in it.
+    pub(crate) fn cost(self, raw: &[u8]) -> usize {
+        let (codec, bytes) = self.compress(raw);
+        codec.price(bytes.len(), raw.len())
+    }
+
+    fn price(self, compressed: usize, raw: usize) -> usize {
+        compressed
+            + match self {
+                Self::None => 0,
+                Self::Zstd => raw / 10,
+                Self::Lz4 => raw / 50,
+            }
+    }
+
+    /// The bytes that `length` compressed ones can be at the most: what to allocate for hostile ones.
+    pub(crate) fn most(self, length: usize) -> usize {
+        match self {
+            Self::None => length,
+            // A block of 128 KiB of one byte takes four.
+            Self::Zstd => length.saturating_mul(128 * 1024 / 4),
+            Self::Lz4 => length.saturating_mul(255),
         }
     }
 
@@ -56,11 +85,25 @@ impl Codec {
                 }
                 bytes.len()
             }
-            Self::Zstd => zstd::bulk::decompress_to_buffer(bytes, raw).map_err(|e| format!("zstd: {e}"))?,
+            Self::Zstd => decompress_zstd(bytes, raw).map_err(|e| format!("zstd: {e}"))?,
             Self::Lz4 => lz4_flex::block::decompress_into(bytes, raw).map_err(|e| format!("lz4: {e}"))?,
         };
         if found == expected { Ok(()) } else { Err(format!("{found} bytes where {expected} were expected")) }
     }
+}
+
+/// A decompressor takes longer to make than a small block to read: each thread keeps one.
+fn decompress_zstd(bytes: &[u8], raw: &mut [u8]) -> std::io::Result<usize> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new()?),
+        };
+        decompressor.decompress_to_buffer(bytes, raw)
+    })
 }
 
 impl fmt::Display for Codec {

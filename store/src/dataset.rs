@@ -53,16 +53,33 @@ impl DatasetView {
     /// # Errors
     /// Those of [`define_array`](Self::define_array).
     pub async fn define(&self, schema: ArraySchema, shape: &[usize]) -> Result<()> {
-        self.atlas.define(&self.name, schema, shape).await
+        self.atlas.change(|pending| pending.define(&self.name, schema, shape)).await
+    }
+
+    /// Takes an array away.
+    ///
+    /// # Errors
+    /// [`Error::NoArray`].
+    pub async fn delete_array(&self, name: &str) -> Result<()> {
+        self.atlas.change(|pending| pending.delete_array(&self.name, name)).await
+    }
+
+    /// Makes a dimension `size` long, and with it every array over it. The new cells are missing until they are
+    /// written.
+    ///
+    /// # Errors
+    /// [`Error::NoDimension`], [`Error::Shrink`], [`Error::Shape`] where an array would be too large.
+    pub async fn extend(&self, dimension: &str, size: usize) -> Result<()> {
+        self.atlas.change(|pending| pending.extend(&self.name, dimension, size)).await
     }
 
     /// Writes the region that starts at `start` and has the shape of `values`.
     ///
-    /// A chunk is encoded when its last cell is written: a cell can be written again until then.
+    /// Cells that were written before are overwritten. A chunk is encoded when its last cell is written; of chunks
+    /// that are cut, the other cells are read again in the flush.
     ///
     /// # Errors
-    /// [`Error::NoArray`], [`Error::WrongType`], [`Error::Shape`] where the region lies outside the array,
-    /// [`Error::Written`], [`Error::Committed`].
+    /// [`Error::NoArray`], [`Error::WrongType`], [`Error::Shape`] where the region lies outside the array.
     pub async fn write_array<T: Element>(
         &self,
         name: &str,
@@ -100,14 +117,7 @@ impl DatasetView {
         shape: &[usize],
     ) -> Result<ArrayD<T>> {
         let schema = self.schema(name).await?;
-        if schema.dtype != T::DTYPE {
-            return Err(Error::WrongType {
-                dataset: self.name.clone(),
-                array: name.to_owned(),
-                expected: schema.dtype,
-                found: T::DTYPE.to_string(),
-            });
-        }
+        schema.check_type::<T>(&self.name)?;
         let missing = schema.fill.as_ref().and_then(T::from_value).unwrap_or_default();
         let cells = self.read_arrow(name, start, shape).await?;
         ArrayD::from_shape_vec(shape, T::from_arrow(&cells, &missing)).map_err(|e| Error::Shape {
@@ -185,33 +195,43 @@ impl DatasetView {
     /// Sets an attribute of the dataset.
     ///
     /// # Errors
-    /// [`Error::Name`], [`Error::Committed`].
+    /// [`Error::Name`].
     pub async fn set_attribute(&self, key: &str, value: impl Into<AttributeValue>) -> Result<()> {
-        self.atlas.set_attribute(&self.name, None, key, value.into()).await
+        self.atlas.change(|pending| pending.set_attribute(&self.name, key, value.into())).await
+    }
+
+    /// Takes an attribute of the dataset away.
+    ///
+    /// # Errors
+    /// [`Error::NoAttribute`].
+    pub async fn remove_attribute(&self, key: &str) -> Result<()> {
+        self.atlas.change(|pending| pending.remove_attribute(&self.name, key)).await
     }
 
     /// Sets an attribute of an array.
     ///
     /// # Errors
-    /// [`Error::NoArray`], [`Error::Name`], [`Error::Committed`].
+    /// [`Error::NoArray`], [`Error::Name`].
     pub async fn set_array_attribute(
         &self,
         array: &str,
         key: &str,
         value: impl Into<AttributeValue>,
     ) -> Result<()> {
-        self.atlas.set_attribute(&self.name, Some(array), key, value.into()).await
+        let value = value.into();
+        self.atlas.change(|pending| pending.set_array_attribute(&self.name, array, key, value)).await
+    }
+
+    /// Takes an attribute of an array away.
+    ///
+    /// # Errors
+    /// [`Error::NoArray`], [`Error::NoAttribute`].
+    pub async fn remove_array_attribute(&self, array: &str, key: &str) -> Result<()> {
+        self.atlas.change(|pending| pending.remove_array_attribute(&self.name, array, key)).await
     }
 
     async fn committed(&self, catalog: &Catalog) -> Result<(u32, Dataset)> {
-        let found = catalog.ordinal(&self.name);
-        match found.and_then(|ordinal| Some((ordinal, catalog.dataset(ordinal)?.clone()))) {
-            Some(found) => Ok(found),
-            None if self.atlas.is_pending(&self.name).await => {
-                Err(Error::NotFlushed { dataset: self.name.clone() })
-            }
-            None => Err(Error::NoDataset { dataset: self.name.clone() }),
-        }
+        self.atlas.committed(catalog, &self.name).await
     }
 }
 

@@ -104,6 +104,11 @@ impl DType {
         }
     }
 
+    /// Bytes of one value in memory: of text and bytes, those of its view.
+    pub(crate) fn memory_width(self) -> usize {
+        self.width().unwrap_or(size_of::<u128>())
+    }
+
     /// The type of this type's sums as SQL computes them, or `None` where there is no sum.
     pub fn sum(self) -> Option<DataType> {
         match self {

@@ -131,21 +131,49 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
-    /// Cells of a chunk that was complete, and so encoded, cannot be written again before the flush.
-    #[error("array `{array}` of dataset `{dataset}`: the chunk at {chunk:?} has been written already")]
-    Written {
-        /// The dataset.
-        dataset: String,
-        /// The array.
-        array: String,
-        /// The coordinate of the chunk in the array's chunk grid.
-        chunk: Vec<u32>,
+    /// No dataset has an array of that name.
+    #[error("no dataset of this store has an array `{variable}`")]
+    NoVariable {
+        /// The name as given.
+        variable: String,
     },
-    /// A dataset that was committed cannot be changed.
-    #[error("dataset `{dataset}` is committed: this version adds datasets, it does not change them")]
-    Committed {
+    /// No array of the dataset has that dimension.
+    #[error("dataset `{dataset}` has no dimension `{dimension}`")]
+    NoDimension {
         /// The dataset.
         dataset: String,
+        /// The name as given.
+        dimension: String,
+    },
+    /// A dimension was to be made shorter.
+    #[error("dimension `{dimension}` of dataset `{dataset}` has size {size}: it cannot become {wanted}")]
+    Shrink {
+        /// The dataset.
+        dataset: String,
+        /// The dimension.
+        dimension: String,
+        /// Its size.
+        size: usize,
+        /// The size that was asked for.
+        wanted: usize,
+    },
+    /// There is no attribute of that name.
+    #[error("{of} has no attribute `{attribute}`")]
+    NoAttribute {
+        /// The dataset or the array, with its name.
+        of: String,
+        /// The name as given.
+        attribute: String,
+    },
+    /// A generation that the store has not, or no longer.
+    #[error("{location} has no generation {generation}: {reason}")]
+    NoGeneration {
+        /// The store.
+        location: String,
+        /// The generation as given.
+        generation: u64,
+        /// Why it cannot be had.
+        reason: &'static str,
     },
     /// What was asked for is still only in memory.
     #[error("dataset `{dataset}` has not been flushed: call `flush` before reading it")]
@@ -169,6 +197,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Storage { source: object_store::Error::NotFound { .. }, .. })
+    }
+
     pub(crate) fn corrupt(file: impl ToString, reason: impl Into<String>) -> Self {
         Self::Corrupt { file: file.to_string(), reason: reason.into() }
     }

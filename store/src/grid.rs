@@ -86,6 +86,29 @@ impl ChunkGrid {
             && coordinate.iter().zip(&counts).all(|(&c, &count)| (c as usize) < count)
     }
 
+    /// The shape of the array.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of a chunk among all, in row-major order.
+    pub(crate) fn number(&self, coordinate: &[u32]) -> u64 {
+        self.counts()
+            .iter()
+            .zip(coordinate)
+            .fold(0, |number, (&count, &c)| number * count as u64 + u64::from(c))
+    }
+
+    /// The inverse of [`number`](Self::number).
+    pub(crate) fn coordinate(&self, mut number: u64) -> Vec<u32> {
+        let mut coordinate = vec![0; self.shape.len()];
+        for (c, count) in coordinate.iter_mut().zip(self.counts()).rev() {
+            *c = u32::try_from(number % count.max(1) as u64).unwrap_or(u32::MAX);
+            number /= count.max(1) as u64;
+        }
+        coordinate
+    }
+
     /// The cells of a chunk.
     pub fn region(&self, coordinate: &[u32]) -> Region {
         let dims = coordinate.iter().zip(self.shape.iter().zip(&self.chunk));
@@ -244,6 +267,10 @@ mod tests {
             let all = grid.crossing(&Region::all(&shape));
             prop_assert_eq!(all.len(), grid.len());
             prop_assert!(all.iter().all(|c| grid.contains(c)));
+            for (number, coordinate) in (0u64..).zip(&all) {
+                prop_assert_eq!(grid.number(coordinate), number);
+                prop_assert_eq!(&grid.coordinate(number), coordinate);
+            }
             let mut cells: Vec<_> = all.iter().flat_map(|c| indices(&grid.region(c))).collect();
             cells.sort();
             prop_assert_eq!(cells, indices(&Region::all(&shape)));

@@ -43,18 +43,31 @@
 //! - [`Catalog`] is what is known without reading any value; [`VariableIndex`] has [`Statistics`] of every
 //!   chunk. Engines plan with the two and then [`read`](Snapshot::read) regions of many datasets at once.
 //!
-//! It is not a file system and not a database: there are no transactions over several stores, and datasets
-//! are added, not yet changed.
+//! - What is committed can be [overwritten](DatasetView::write_array), [extended](DatasetView::extend), deleted and
+//!   renamed, all in one commit. Earlier generations [stay readable](Atlas::open_at) until they are
+//!   [vacuumed](Atlas::vacuum); [`Atlas::compact`] puts in order what many commits have left, and
+//!   [`Atlas::verify`] reads everything to see whether it is whole.
+//!
+//! It is not a file system and not a database: there are no transactions over several stores, and of two writers one
+//! must begin again.
 
+mod across;
+mod cache;
 mod catalog;
+mod checksum;
 mod codec;
+mod commit;
+mod compact;
 mod dataset;
 mod dtype;
+mod durability;
 mod encoding;
 mod error;
 pub mod format;
 mod grid;
-mod open_chunk;
+mod history;
+#[doc(hidden)]
+pub mod internals;
 mod pending;
 mod schema;
 mod segment;
@@ -63,19 +76,25 @@ mod statistics;
 mod storage;
 mod store;
 mod value;
+mod verify;
 
+pub use cache::CacheBudget;
 pub use catalog::{Catalog, Dataset, DatasetSchema, SegmentEntry};
 pub use codec::Codec;
+pub use compact::Compacted;
 pub use dataset::DatasetView;
 pub use dtype::{DType, Element, Timestamp};
+pub use durability::Durability;
 pub use error::{Error, Result};
 pub use grid::{ChunkGrid, Region, Run};
+pub use history::{Commit, Vacuumed};
 pub use schema::{ArraySchema, Attributes, default_chunk};
 pub use snapshot::{ArrayRead, ChunkRef, Snapshot, VariableIndex};
 pub use statistics::Statistics;
 pub use storage::{ReadMetrics, Storage};
 pub use store::{Atlas, StoreConfig};
 pub use value::{AttributeValue, Value};
+pub use verify::Verified;
 
 /// The catalog's name in a store.
 pub(crate) const CATALOG_FILE: &str = "atlas.json";

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttributeValue, DType, Error, Result, Value};
+use crate::catalog::MAX_CELLS;
+use crate::{AttributeValue, ChunkGrid, DType, Element, Error, Result, Value};
 
 /// Attributes in the order in which they were set.
 pub type Attributes = Vec<(String, AttributeValue)>;
 
 /// Cells of a chunk when nobody says otherwise: half a MiB of `f32`.
-const DEFAULT_CHUNK_CELLS: usize = 128 * 1024;
+pub(crate) const DEFAULT_CHUNK_CELLS: usize = 128 * 1024;
 
 /// The largest chunk, in bytes of raw values.
 pub(crate) const MAX_CHUNK_BYTES: usize = 256 * 1024 * 1024;
@@ -50,6 +51,19 @@ impl ArraySchema {
     /// The value of an attribute.
     pub fn attribute(&self, name: &str) -> Option<&AttributeValue> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// Checks that the array of `dataset` that this describes holds values of a type.
+    pub(crate) fn check_type<T: Element>(&self, dataset: &str) -> Result<()> {
+        if self.dtype == T::DTYPE {
+            return Ok(());
+        }
+        Err(Error::WrongType {
+            dataset: dataset.to_owned(),
+            array: self.name.clone(),
+            expected: self.dtype,
+            found: T::DTYPE.to_string(),
+        })
     }
 
     /// The size of a chunk along each dimension of an array of `shape`.
@@ -96,6 +110,46 @@ pub(crate) fn check_name(kind: &'static str, name: &str) -> Result<()> {
     };
     Err(Error::Name { kind, name: name.to_owned(), reason })
 }
+
+/// Checks that `schema` and `shape` fit each other.
+pub(crate) fn check_shape(schema: &ArraySchema, shape: &[usize]) -> Result<(), String> {
+    let (rank, dims) = (schema.dims.len(), &schema.dims);
+    if shape.len() != rank || schema.chunk.len() != rank {
+        let chunk = &schema.chunk;
+        return Err(format!(
+            "dimensions {dims:?}, shape {shape:?} and chunk shape {chunk:?} differ in length"
+        ));
+    }
+    if let Some(dim) =
+        (1..rank).find_map(|i| dims.get(i).filter(|dim| dims.iter().take(i).any(|d| d == *dim)))
+    {
+        return Err(format!("it has dimension `{dim}` twice"));
+    }
+    if let Some(fill) = schema.fill.as_ref().filter(|fill| !schema.dtype.holds(fill)) {
+        return Err(format!("its fill value {fill} is not a {}", schema.dtype));
+    }
+    let cells = shape.iter().try_fold(1usize, |cells, &size| cells.checked_mul(size));
+    if cells.is_none_or(|cells| cells as u64 > MAX_CELLS) {
+        return Err(format!("its shape {shape:?} has too many cells"));
+    }
+    let chunk = schema.chunk_shape(shape);
+    let bytes = chunk.iter().zip(shape).try_fold(schema.dtype.memory_width(), |bytes, (&chunk, &size)| {
+        bytes.checked_mul(chunk.min(size.max(1)))
+    });
+    if bytes.is_none_or(|bytes| bytes > MAX_CHUNK_BYTES) {
+        return Err(format!(
+            "a chunk of shape {chunk:?} is larger than {MAX_CHUNK_BYTES} bytes: choose smaller chunks"
+        ));
+    }
+    let chunks = ChunkGrid::new(shape, &chunk).counts().into_iter().try_fold(1usize, usize::checked_mul);
+    if chunks.is_none_or(|chunks| chunks > MAX_CHUNKS) {
+        return Err(format!("it has more than {MAX_CHUNKS} chunks: choose larger chunks"));
+    }
+    Ok(())
+}
+
+/// Chunks of an array, at the most: as many as one segment's index can have rows.
+const MAX_CHUNKS: usize = 1 << 28;
 
 #[cfg(test)]
 mod tests {

@@ -10,9 +10,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 
 use crate::catalog::SegmentEntry;
+use crate::checksum::crc32c;
 use crate::format::VERSION;
 use crate::format::block;
-use crate::format::index::{self, BlockEntry, ChunkEntry, Index};
+use crate::format::index::{self, BlockEntry, ChunkEntry, ChunkTable, Index};
 use crate::format::trailer::{self, Trailer};
 use crate::storage::{ReadMetrics, Storage};
 use crate::{Codec, DType, Error, Result, Statistics};
@@ -29,6 +30,8 @@ const ENCODERS: usize = 4;
 /// A segment of a catalog, opened.
 #[derive(Debug)]
 pub(crate) struct Segment {
+    /// By which the cache knows its blocks.
+    pub number: u64,
     /// The path of its file in the store.
     pub file: String,
     pub entry: SegmentEntry,
@@ -39,11 +42,12 @@ impl Segment {
     /// Reads the index: one request.
     pub(crate) async fn open(
         storage: &Storage,
+        number: u64,
         variable: &str,
         entry: &SegmentEntry,
         metrics: &ReadMetrics,
     ) -> Result<Self> {
-        let file = format!("{variable}/{}", entry.file);
+        let file = entry.path(variable);
         let corrupt = |reason: String| Error::corrupt(&file, reason);
         let length =
             entry.size.checked_sub(entry.index).and_then(|tail| tail.checked_sub(trailer::LENGTH as u64));
@@ -59,21 +63,30 @@ impl Segment {
         if (trailer.index_offset, trailer.index_length, trailer.dtype) != (entry.index, length, entry.dtype) {
             return Err(corrupt("it is not the file that the catalog means".to_owned()));
         }
-        let (expected, found) = (trailer.index_checksum, crc32c::crc32c(index));
+        let (expected, found) = (trailer.index_checksum, crc32c(&[index]));
         if expected != found {
             let reason = format!("its index has checksum {found:08x} where {expected:08x} was expected");
             return Err(corrupt(reason));
         }
-        let index = Index::decode(entry.dtype, index, entry.index)
-            .map_err(|reason| corrupt(format!("in its index, {reason}")))?;
-        Ok(Self { entry: entry.clone(), index, file })
+        let index =
+            block::decompress(trailer.index_codec, tail.slice(..index.len()), trailer.index_raw_length)
+                .and_then(|index| Index::decode(entry.dtype, &index, entry.index))
+                .map_err(|reason| corrupt(format!("in its index, {reason}")))?;
+        Ok(Self { number, entry: entry.clone(), index, file })
     }
 
-    /// Reads and decodes blocks, given by number, each once.
+    /// Bytes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.index.memory() + size_of::<Self>()
+    }
+
+    /// Reads and decodes blocks, given by number, each once. What is to be kept for long (`keep`) does not hold on to
+    /// what was read beside it.
     pub(crate) async fn blocks(
         &self,
         storage: &Storage,
         numbers: &[usize],
+        keep: bool,
         metrics: &ReadMetrics,
     ) -> Result<Vec<ArrayRef>> {
         let entries: Vec<_> = numbers.iter().filter_map(|&number| self.index.blocks.get(number)).collect();
@@ -81,6 +94,8 @@ impl Segment {
             entries.iter().map(|entry| entry.offset..entry.offset + u64::from(entry.length)).collect();
         let bytes = storage.get_ranges(&self.file, self.entry.size, &ranges, metrics).await?;
         let decode = |((number, entry), bytes): ((&usize, &&BlockEntry), &Bytes)| {
+            let apart = keep && numbers.len() > 1 && block::is_used_in_place(bytes);
+            let bytes = if apart { &Bytes::copy_from_slice(bytes) } else { bytes };
             block::decode(bytes, self.entry.dtype, entry.cells as usize)
                 .map_err(|reason| Error::corrupt(&self.file, format!("block {number}: {reason}")))
         };
@@ -110,7 +125,7 @@ pub(crate) struct SegmentWriter {
     started: u32,
     blocks: Vec<BlockEntry>,
     offset: u64,
-    chunks: Vec<ChunkEntry>,
+    chunks: ChunkTable,
 }
 
 impl SegmentWriter {
@@ -132,7 +147,7 @@ impl SegmentWriter {
             started: 0,
             blocks: Vec::new(),
             offset: 0,
-            chunks: Vec::new(),
+            chunks: ChunkTable::new(dtype),
         }
     }
 
@@ -192,41 +207,54 @@ impl SegmentWriter {
         sink.put(Bytes::from(bytes)).await.map_err(|e| self.storage.failed(&self.path, e))
     }
 
-    /// Writes what is left: the file is there when this returns. `keep` says which datasets' chunks count.
-    /// `None` where there is nothing to keep, and so no file.
-    pub(crate) async fn finish(&mut self, keep: impl Fn(u32) -> bool) -> Result<Option<SegmentEntry>> {
+    /// Adds the row that deletes what earlier segments have of a dataset.
+    pub(crate) fn delete(&mut self, dataset: u32) {
+        let statistics = Statistics::default();
+        self.chunks.push(ChunkEntry { dataset, chunk: None, block: 0, offset: 0, statistics });
+    }
+
+    /// Leaves out the chunks that were added of a dataset so far.
+    pub(crate) fn forget(&mut self, dataset: u32) {
+        self.chunks.forget(dataset);
+    }
+
+    /// Writes what is left: the file is there when this returns. `None` where there is nothing to keep, and so no file.
+    pub(crate) async fn finish(&mut self) -> Result<Option<SegmentEntry>> {
         if !self.filling.is_empty() {
             self.seal().await?;
         }
         while !self.encoding.is_empty() {
             self.write_next().await?;
         }
-        let mut chunks = std::mem::take(&mut self.chunks);
-        chunks.retain(|chunk| keep(chunk.dataset));
-        if chunks.is_empty() {
+        let chunks = std::mem::replace(&mut self.chunks, ChunkTable::new(self.dtype));
+        let corrupt = |reason| Error::corrupt(&self.path, reason);
+        let chunks = chunks.finish().map_err(|e| corrupt(e.to_string()))?;
+        if chunks.num_rows() == 0 {
             self.abort().await;
             return Ok(None);
         }
-        chunks.sort_unstable_by(|a, b| (a.dataset, &a.chunk).cmp(&(b.dataset, &b.chunk)));
-        let corrupt = |reason| Error::corrupt(&self.path, reason);
-        let index = index::encode(self.dtype, &self.blocks, &chunks).map_err(corrupt)?;
+        let raw = index::encode(&self.blocks, &chunks).map_err(corrupt)?;
+        let (index_codec, index) = Codec::Zstd.compress(&raw);
+        let (count, cells, missing) = index::totals(&chunks);
         let entry = SegmentEntry {
             file: self.file.clone(),
             dtype: self.dtype,
             size: self.offset + (index.len() + trailer::LENGTH) as u64,
             index: self.offset,
-            chunks: chunks.len() as u64,
-            cells: chunks.iter().map(|chunk| chunk.statistics.row_count).sum(),
-            missing: chunks.iter().map(|chunk| chunk.statistics.null_count).sum(),
+            chunks: count,
+            cells,
+            missing,
         };
         let trailer = Trailer {
             index_offset: self.offset,
             index_length: index.len() as u64,
-            index_checksum: crc32c::crc32c(&index),
+            index_raw_length: raw.len() as u64,
+            index_codec,
+            index_checksum: crc32c(&[&index]),
             version: u16::try_from(VERSION).unwrap_or(u16::MAX),
             dtype: self.dtype,
         };
-        self.write(index).await?;
+        self.write(index.into_owned()).await?;
         self.write(trailer.encode()).await?;
         let Some(mut sink) = self.sink.take() else { return Err(Error::Poisoned) };
         sink.shutdown().await.map_err(|e| {
@@ -244,11 +272,6 @@ impl SegmentWriter {
         if let Some(mut sink) = self.sink.take() {
             let _ = sink.abort().await;
         }
-    }
-
-    /// The path of the file in the store.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
     }
 }
 

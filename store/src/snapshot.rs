@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, MutableArrayData, RecordBatch, make_array, new_null_array};
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::sync::OnceCell;
 
-use crate::catalog::{Catalog, Dataset};
+use crate::cache::Caches;
+use crate::catalog::{Catalog, Dataset, SegmentEntry};
 use crate::segment::Segment;
 use crate::storage::{ReadMetrics, Storage};
 use crate::{ArraySchema, ChunkGrid, DType, Error, Region, Result, Run, Statistics};
@@ -16,18 +16,18 @@ use crate::{ArraySchema, ChunkGrid, DType, Error, Region, Result, Run, Statistic
 const CONCURRENCY: usize = 8;
 
 /// A generation of a store. It stays what it is while writers commit others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     storage: Storage,
+    caches: Arc<Caches>,
     catalog: Arc<Catalog>,
-    indexes: HashMap<String, OnceCell<Arc<VariableIndex>>>,
 }
 
 /// The chunks of one variable, in all datasets.
 #[derive(Debug)]
 pub struct VariableIndex {
     /// Oldest first: what a later one says replaces what an earlier one said.
-    segments: Vec<Segment>,
+    segments: Vec<Arc<Segment>>,
 }
 
 /// A chunk of a [`VariableIndex`].
@@ -56,9 +56,12 @@ struct Plan {
 }
 
 impl Snapshot {
-    pub(crate) fn new(storage: Storage, catalog: Arc<Catalog>) -> Self {
-        let indexes = catalog.variables.keys().map(|name| (name.clone(), OnceCell::new())).collect();
-        Self { storage, catalog, indexes }
+    pub(crate) fn new(storage: Storage, caches: Arc<Caches>, catalog: Arc<Catalog>) -> Self {
+        Self { storage, caches, catalog }
+    }
+
+    pub(crate) fn caches(&self) -> &Arc<Caches> {
+        &self.caches
     }
 
     /// The catalog.
@@ -71,25 +74,60 @@ impl Snapshot {
         &self.storage
     }
 
-    /// The index of a variable: read on first use, one request for each of its segments.
+    /// The index of a variable: one request for each of its segments that is not in the cache.
+    ///
+    /// # Errors
+    /// Where a segment cannot be read, or is damaged.
     pub async fn index(&self, variable: &str, metrics: &ReadMetrics) -> Result<Arc<VariableIndex>> {
-        let Some(cell) = self.indexes.get(variable) else {
-            return Ok(Arc::new(VariableIndex { segments: Vec::new() }));
+        let entries = self.catalog.variables.get(variable).into_iter().flatten();
+        self.index_of(variable, entries, metrics).await.map(Arc::new)
+    }
+
+    /// The index that segments of a variable have together, oldest first.
+    pub(crate) async fn index_of(
+        &self,
+        variable: &str,
+        entries: impl Iterator<Item = &SegmentEntry>,
+        metrics: &ReadMetrics,
+    ) -> Result<VariableIndex> {
+        let opening: Vec<_> = entries.map(|entry| self.segment(variable, entry, metrics)).collect();
+        let segments = stream::iter(opening).buffered(CONCURRENCY).try_collect().await?;
+        Ok(VariableIndex { segments })
+    }
+
+    async fn segment(
+        &self,
+        variable: &str,
+        entry: &SegmentEntry,
+        metrics: &ReadMetrics,
+    ) -> Result<Arc<Segment>> {
+        let open = async {
+            let number = self.caches.number();
+            Segment::open(&self.storage, number, variable, entry, metrics).await.map(Arc::new)
         };
-        let open = || async {
-            let entries = self.catalog.variables.get(variable).into_iter().flatten();
-            let opening: Vec<_> =
-                entries.map(|entry| Segment::open(&self.storage, variable, entry, metrics)).collect();
-            let segments = stream::iter(opening).buffered(CONCURRENCY).try_collect().await?;
-            Ok(Arc::new(VariableIndex { segments }))
-        };
-        cell.get_or_try_init(open).await.cloned()
+        self.caches.segments.get_or_insert_async(&entry.path(variable), open).await
     }
 
     /// The chunks of an array of a dataset.
     pub fn chunk_grid(&self, dataset: &Dataset, array: &ArraySchema) -> ChunkGrid {
         let shape = self.catalog.shape(dataset, array);
         ChunkGrid::new(&shape, &array.chunk_shape(&shape))
+    }
+
+    /// The chunks of a variable that datasets have, in order of their tables: with the dataset and the coordinate.
+    pub fn chunks_of<'a>(
+        &'a self,
+        variable: &'a str,
+        index: &'a VariableIndex,
+    ) -> impl Iterator<Item = (ChunkRef, u32, &'a [u32])> {
+        index.chunks().filter(move |(_, dataset, coordinate)| {
+            // Of datasets and arrays that were deleted the index may still tell.
+            let found = self
+                .catalog
+                .dataset(*dataset)
+                .and_then(|dataset| Some((dataset, self.catalog.array(dataset, variable)?)));
+            found.is_some_and(|(dataset, array)| self.chunk_grid(dataset, array).contains(coordinate))
+        })
     }
 
     /// The cells of regions of a variable, each in row-major order with missing cells null: one array for
@@ -140,7 +178,7 @@ impl Snapshot {
     }
 
     /// The cells of chunks, each block read and decoded once.
-    async fn chunks(
+    pub(crate) async fn chunks(
         &self,
         index: &VariableIndex,
         chunks: &[ChunkRef],
@@ -170,7 +208,7 @@ impl Snapshot {
         cells.collect()
     }
 
-    /// Blocks of one segment, by number.
+    /// Blocks of one segment, by number: those that are not in the cache are read.
     async fn blocks(
         &self,
         index: &VariableIndex,
@@ -178,9 +216,23 @@ impl Snapshot {
         numbers: Vec<usize>,
         metrics: &ReadMetrics,
     ) -> Result<(usize, HashMap<usize, ArrayRef>)> {
-        let Some(opened) = index.segments.get(segment) else { return Ok((segment, HashMap::new())) };
-        let arrays = opened.blocks(&self.storage, &numbers, metrics).await?;
-        Ok((segment, numbers.into_iter().zip(arrays).collect()))
+        let mut blocks = HashMap::with_capacity(numbers.len());
+        let Some(opened) = index.segments.get(segment) else { return Ok((segment, blocks)) };
+        let mut missing = Vec::new();
+        for number in numbers {
+            match self.caches.block(opened.number, number) {
+                Some(block) => drop(blocks.insert(number, block)),
+                None => missing.push(number),
+            }
+        }
+        let read = opened.blocks(&self.storage, &missing, self.caches.keeps_blocks(), metrics).await?;
+        for (number, block) in missing.into_iter().zip(read) {
+            if self.caches.keeps_blocks() {
+                self.caches.keep_block(opened.number, number, &block);
+            }
+            blocks.insert(number, block);
+        }
+        Ok((segment, blocks))
     }
 }
 
@@ -270,6 +322,17 @@ impl VariableIndex {
         all
     }
 
+    /// The number of cells of a chunk.
+    pub(crate) fn cells(&self, chunk: ChunkRef) -> usize {
+        self.segments.get(chunk.segment as usize).map_or(0, |s| s.index.cells(chunk.row as usize).1.len())
+    }
+
+    /// The coordinate of a chunk.
+    pub(crate) fn coordinate(&self, chunk: ChunkRef) -> &[u32] {
+        let segment = self.segments.get(chunk.segment as usize);
+        segment.map(|segment| segment.index.coordinate(chunk.row as usize)).unwrap_or_default()
+    }
+
     /// True where every cell of a chunk is missing, so that there is nothing to read.
     pub fn all_missing(&self, chunk: ChunkRef) -> bool {
         let segment = self.segments.get(chunk.segment as usize);
@@ -284,10 +347,10 @@ impl VariableIndex {
             .map(|segment| (segment.file.as_str(), segment.entry.dtype, segment.index.table()))
     }
 
-    /// The chunks that count, in order of their tables: table and row, dataset and coordinate.
-    pub fn chunks(&self) -> impl Iterator<Item = (ChunkRef, u32, &[u32])> {
+    /// The chunks that no later one replaces, in order of their tables: with the dataset and the coordinate.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (ChunkRef, u32, &[u32])> {
         self.segments.iter().enumerate().flat_map(move |(number, segment)| {
-            (0..segment.index.len()).filter_map(move |row| {
+            (0..segment.index.len()).filter(|&row| !segment.index.is_deletion(row)).filter_map(move |row| {
                 let chunk = ChunkRef { segment: u32::try_from(number).ok()?, row: u32::try_from(row).ok()? };
                 let (dataset, coordinate) = (segment.index.dataset(row), segment.index.coordinate(row));
                 (self.find(dataset, coordinate) == Some(chunk)).then_some((chunk, dataset, coordinate))
@@ -301,7 +364,7 @@ impl VariableIndex {
     }
 
     fn segment(&self, chunk: ChunkRef) -> Result<&Segment> {
-        let segment = self.segments.get(chunk.segment as usize);
+        let segment = self.segments.get(chunk.segment as usize).map(AsRef::as_ref);
         segment.ok_or_else(|| Error::corrupt("an index", "it has no such segment"))
     }
 }

@@ -76,6 +76,27 @@ impl Statistics {
         self.null_count == self.row_count
     }
 
+    /// True where `other` says the same, but for the last digits of a sum of floats, which depend on the order in
+    /// which they are added.
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        let same_sum = match (&self.sum, &other.sum) {
+            (Some(Value::F64(a)), Some(Value::F64(b))) => {
+                a.to_bits() == b.to_bits() || (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
+                    // Sums that cancel out are as uncertain as the values are large.
+                    || self.largest().is_some_and(|x| (a - b).abs() <= 1e-12 * x * self.row_count as f64)
+            }
+            (a, b) => a == b,
+        };
+        same_sum && Self { sum: None, ..self.clone() } == Self { sum: None, ..other.clone() }
+    }
+
+    fn largest(&self) -> Option<f64> {
+        match (&self.min, &self.max) {
+            (Some(Value::F64(min)), Some(Value::F64(max))) => Some(min.abs().max(max.abs())),
+            _ => None,
+        }
+    }
+
     /// Counts `other`'s cells too.
     pub fn merge(&mut self, other: &Self) {
         let (empty, other_empty) = (self.is_valueless(), other.is_valueless());

@@ -1,12 +1,15 @@
 //! Objects under a prefix of an object store, and the address by which people know them.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -15,6 +18,8 @@ use object_store::{
 };
 use url::Url;
 
+use crate::commit::RECORDS;
+use crate::durability::{Disk, Durability};
 use crate::{Error, Result};
 
 /// Ranges of one file that lie closer than this are read as one.
@@ -60,6 +65,20 @@ pub struct Storage {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
     root: Url,
+    durability: Option<Arc<dyn Durability>>,
+}
+
+/// A file under a store's prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its path in the object store.
+    pub location: Path,
+    /// Its path in the store, as the object store writes names.
+    pub path: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When it was written last.
+    pub modified: DateTime<Utc>,
 }
 
 impl Storage {
@@ -69,7 +88,12 @@ impl Storage {
         static OTHERS: AtomicU64 = AtomicU64::new(0);
         let number = OTHERS.fetch_add(1, Ordering::Relaxed);
         let root = unnamed_root(number);
-        Self { objects, prefix, root }
+        Self { objects, prefix, root, durability: None }
+    }
+
+    /// The same, with files that are durable only once `durability` has made them so.
+    pub fn with_durability(self, durability: Arc<dyn Durability>) -> Self {
+        Self { durability: Some(durability), ..self }
     }
 
     /// A directory, which need not exist.
@@ -83,11 +107,15 @@ impl Storage {
         let absolute = resolve(&absolute);
         let prefix = Path::from_absolute_path(&absolute).map_err(|e| failed(e.to_string()))?;
         let root = Url::parse("file:///").map_err(|e| failed(e.to_string()))?;
-        Ok(Self { objects: Arc::new(LocalFileSystem::new()), prefix, root })
+        let objects = Arc::new(LocalFileSystem::new());
+        let durability: Arc<dyn Durability> = Arc::new(Disk::new(Arc::clone(&objects)));
+        Ok(Self { objects, prefix, root, durability: Some(durability) })
     }
 
     /// The place that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and their like), with
-    /// credentials from the environment; or a local path, where it is not a URL.
+    /// credentials, timeouts and the like from the environment, by the names that [`object_store`] gives them
+    /// (`AWS_ACCESS_KEY_ID`, `TIMEOUT`, …); or a local path, where it is not a URL. Requests that fail in a way that may
+    /// pass are repeated as `object_store` repeats them: ten times, for three minutes.
     pub fn at(location: &str) -> Result<Self> {
         let url = match Url::parse(location) {
             // One letter is a drive of Windows rather than a scheme.
@@ -99,6 +127,10 @@ impl Storage {
             let location = without_credentials(&url);
             Error::Location { reason: reason.replace(url.as_str(), &location), location }
         };
+        // What talks to the storage would show them in its errors.
+        if url.password().is_some() {
+            return Err(failed("it has a password in it: give credentials in the environment".to_owned()));
+        }
         if url.scheme() == "file" {
             let path = url.to_file_path().map_err(|()| failed("it is not an absolute path".to_owned()))?;
             return Self::local(path);
@@ -113,12 +145,12 @@ impl Storage {
             static MEMORY: OnceLock<Arc<InMemory>> = OnceLock::new();
             let prefix = Path::from_url_path(url.path()).map_err(|e| failed(e.to_string()))?;
             let objects = Arc::clone(MEMORY.get_or_init(Arc::default));
-            return Ok(Self { objects, prefix, root });
+            return Ok(Self { objects, prefix, root, durability: None });
         }
         let options = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value));
         let (objects, prefix) =
             object_store::parse_url_opts(&url, options).map_err(|e| failed(e.to_string()))?;
-        Ok(Self { objects: objects.into(), prefix, root })
+        Ok(Self { objects: objects.into(), prefix, root, durability: None })
     }
 
     /// The object store.
@@ -188,20 +220,116 @@ impl Storage {
             .await
     }
 
-    pub(crate) async fn put(&self, file: &str, bytes: Bytes) -> Result<()> {
-        let put = self.objects.put(&self.path(file), PutPayload::from(bytes)).await;
-        put.map(drop).map_err(|e| self.failed(file, e))
+    /// Writes a file, in the place of one that may be there, at once.
+    pub(crate) async fn replace(&self, file: &str, bytes: Bytes) -> Result<()> {
+        let path = self.path(file);
+        let Some(durability) = &self.durability else {
+            let put = self.objects.put(&path, PutPayload::from(bytes)).await;
+            return put.map(drop).map_err(|e| self.failed(file, e));
+        };
+        // Bytes that are not durable must not be under the name when the power fails.
+        let new = self.write_new(durability.as_ref(), bytes).await?;
+        self.objects.rename(&new, &path).await.map_err(|e| self.failed(file, e))?;
+        durability.sync(&self.prefix, vec![path]).await.map_err(|e| self.failed(file, e))
     }
 
     /// Writes a file that must not exist. False where it does.
     pub(crate) async fn create(&self, file: &str, bytes: Bytes) -> Result<bool> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.objects.put_opts(&self.path(file), PutPayload::from(bytes), options).await {
-            Ok(_) => Ok(true),
+        let path = self.path(file);
+        let Some(durability) = &self.durability else {
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            let put = self.objects.put_opts(&path, PutPayload::from(bytes), options).await;
+            return self.is_created(file, put.map(drop));
+        };
+        let new = self.write_new(durability.as_ref(), bytes).await?;
+        let copied = self.objects.copy_if_not_exists(&new, &path).await;
+        if copied.is_ok() {
+            durability.sync(&self.prefix, vec![path]).await.map_err(|e| self.failed(file, e))?;
+        }
+        // What cannot be removed does no harm.
+        let _ = self.objects.delete(&new).await;
+        self.is_created(file, copied)
+    }
+
+    fn is_created(&self, file: &str, created: object_store::Result<()>) -> Result<bool> {
+        match created {
+            Ok(()) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Ok(false)
             }
             Err(e) => Err(self.failed(file, e)),
+        }
+    }
+
+    /// Writes durable bytes under a name that nobody reads.
+    async fn write_new(&self, durability: &dyn Durability, bytes: Bytes) -> Result<Path> {
+        let file = format!("{RECORDS}/{:016x}.new", RandomState::new().hash_one(std::process::id()));
+        let path = self.path(&file);
+        let written = async {
+            self.objects.put(&path, PutPayload::from(bytes)).await?;
+            durability.sync(&self.prefix, vec![path.clone()]).await
+        };
+        written.await.map_err(|e| self.failed(&file, e))?;
+        Ok(path)
+    }
+
+    /// Makes files durable, where that takes more than to write them.
+    pub(crate) async fn sync(&self, files: &[String]) -> Result<()> {
+        let Some(durability) = &self.durability else { return Ok(()) };
+        let paths = files.iter().map(|file| self.path(file)).collect();
+        durability.sync(&self.prefix, paths).await.map_err(|e| self.failed("its segments", e))
+    }
+
+    /// Every file of the store, and what else lies under its prefix.
+    pub(crate) async fn list(&self) -> Result<Vec<StoredFile>> {
+        let mut listed = self.objects.list(Some(&self.prefix));
+        let mut files = Vec::new();
+        while let Some(meta) = listed.next().await {
+            let meta = match meta {
+                Ok(meta) => meta,
+                // It went away while we looked.
+                Err(object_store::Error::NotFound { .. }) => continue,
+                Err(e) => return Err(self.failed("the list of its files", e)),
+            };
+            let parts: Vec<_> = meta
+                .location
+                .parts()
+                .skip(self.prefix.parts_count())
+                .map(|part| part.as_ref().to_owned())
+                .collect();
+            files.push(StoredFile {
+                path: parts.join("/"),
+                size: meta.size,
+                modified: meta.last_modified,
+                location: meta.location,
+            });
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    /// Files that the object store began to write and has not shown yet: a process that was killed leaves them.
+    pub(crate) async fn staged(&self) -> Result<Vec<StoredFile>> {
+        match &self.durability {
+            Some(durability) => {
+                let staged = durability.staged(&self.prefix).await;
+                staged.map_err(|e| self.failed("the list of its files", e))
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes a listed or staged file, which may be gone already.
+    pub(crate) async fn remove(&self, file: &StoredFile) -> Result<()> {
+        let removed = match &self.durability {
+            Some(durability) if file.path.contains('#') => {
+                durability.remove_staged(&self.prefix, &file.path).await
+            }
+            _ => self.objects.delete(&file.location).await,
+        };
+        match removed {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(self.failed(&file.path, e)),
         }
     }
 
@@ -278,10 +406,12 @@ mod tests {
 
     #[test]
     fn an_address_shows_no_credentials() {
-        let storage = Storage::at("memory://user:secret@host/a/b").unwrap();
+        let storage = Storage::at("memory://user@host/a/b?key=secret").unwrap();
         assert_eq!(storage.to_string(), "memory://host/a/b");
-        let error = Storage::at("gopher://user:secret@host/a").unwrap_err();
-        assert!(!error.to_string().contains("secret"), "{error}");
+        for scheme in ["memory", "https", "gopher"] {
+            let error = Storage::at(&format!("{scheme}://user:secret@host/a")).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
     }
 
     #[test]

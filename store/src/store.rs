@@ -4,22 +4,24 @@ use std::path::Path as FilePath;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::ArrayRef;
-use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::sync::Mutex;
 
-use crate::catalog::Catalog;
-use crate::pending::{Pending, discard_files};
+use crate::cache::Caches;
+use crate::catalog::{Catalog, Dataset};
+use crate::pending::{Changes, Pending};
 use crate::snapshot::Snapshot;
 use crate::storage::Storage;
-use crate::{ArraySchema, AttributeValue, CATALOG_FILE, Codec, DatasetView, Error, Region, Result};
+use crate::{CATALOG_FILE, CacheBudget, Codec, DatasetView, Error, Region, Result, commit};
 
 /// How a new store is to be.
 #[derive(Clone, Debug, Default)]
 pub struct StoreConfig {
     /// The compression of its blocks.
     pub codec: Codec,
+    /// What is kept in memory of what is read.
+    pub cache: CacheBudget,
 }
 
 /// A store. Clones of it are the same store with the same pending changes.
@@ -40,25 +42,25 @@ impl Atlas {
     /// # Errors
     /// [`Error::StoreExists`] where there is a store already.
     pub async fn create(objects: Arc<dyn ObjectStore>, prefix: Path, config: StoreConfig) -> Result<Self> {
-        Self::create_at(Storage::new(objects, prefix), config).await
+        Self::create_in(Storage::new(objects, prefix), config).await
     }
 
     /// A new store in a local directory, which need not exist.
     pub async fn create_path(path: impl AsRef<FilePath>, config: StoreConfig) -> Result<Self> {
-        Self::create_at(Storage::local(path)?, config).await
+        Self::create_in(Storage::local(path)?, config).await
     }
 
     /// A new store at a URL or a local path: see [`Storage::at`].
     pub async fn create_url(location: &str, config: StoreConfig) -> Result<Self> {
-        Self::create_at(Storage::at(location)?, config).await
+        Self::create_in(Storage::at(location)?, config).await
     }
 
     /// A new store.
-    pub async fn create_at(storage: Storage, config: StoreConfig) -> Result<Self> {
+    pub async fn create_in(storage: Storage, config: StoreConfig) -> Result<Self> {
         if storage.exists(CATALOG_FILE).await? {
             return Err(Error::StoreExists { location: storage.to_string() });
         }
-        Ok(Self::with(storage, Catalog::empty(config.codec)))
+        Ok(Self::with(storage, Arc::new(Caches::new(config.cache)), Catalog::empty(config.codec)))
     }
 
     /// The store under `prefix` of `objects`. Reads its catalog and nothing else.
@@ -66,30 +68,36 @@ impl Atlas {
     /// # Errors
     /// [`Error::NoStore`] where there is none, [`Error::Corrupt`] where its catalog is damaged.
     pub async fn open(objects: Arc<dyn ObjectStore>, prefix: Path) -> Result<Self> {
-        Self::open_at(Storage::new(objects, prefix)).await
+        Self::open_in(Storage::new(objects, prefix)).await
     }
 
     /// The store in a local directory.
     pub async fn open_path(path: impl AsRef<FilePath>) -> Result<Self> {
-        Self::open_at(Storage::local(path)?).await
+        Self::open_in(Storage::local(path)?).await
     }
 
     /// The store at a URL or a local path: see [`Storage::at`].
     pub async fn open_url(location: &str) -> Result<Self> {
-        Self::open_at(Storage::at(location)?).await
+        Self::open_in(Storage::at(location)?).await
     }
 
     /// An existing store.
-    pub async fn open_at(storage: Storage) -> Result<Self> {
-        let catalog = read_catalog(&storage).await?;
-        Ok(Self::with(storage, catalog))
+    pub async fn open_in(storage: Storage) -> Result<Self> {
+        let catalog = commit::read(&storage).await?;
+        Ok(Self::with(storage, Arc::new(Caches::new(CacheBudget::default())), catalog))
     }
 
-    fn with(storage: Storage, catalog: Catalog) -> Self {
-        let catalog = Arc::new(catalog);
-        let pending = Mutex::new(Pending::new(storage.clone(), Arc::clone(&catalog)));
-        let snapshot = RwLock::new(Arc::new(Snapshot::new(storage.clone(), catalog)));
-        Self { inner: Arc::new(Inner { storage, snapshot, pending }) }
+    pub(crate) fn with(storage: Storage, caches: Arc<Caches>, catalog: Catalog) -> Self {
+        let snapshot = Arc::new(Snapshot::new(storage.clone(), caches, Arc::new(catalog)));
+        let pending = Mutex::new(Pending::new(Arc::clone(&snapshot)));
+        Self { inner: Arc::new(Inner { storage, snapshot: RwLock::new(snapshot), pending }) }
+    }
+
+    /// Another handle of the same store at the same generation, with empty caches of its own, and nothing pending.
+    #[must_use]
+    pub fn with_cache(&self, budget: CacheBudget) -> Self {
+        let catalog = Catalog::clone(self.snapshot().catalog());
+        Self::with(self.inner.storage.clone(), Arc::new(Caches::new(budget)), catalog)
     }
 
     /// Where the store lies.
@@ -102,12 +110,9 @@ impl Atlas {
         Arc::clone(&self.inner.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The names of the datasets, in the order in which they were added; pending ones last.
+    /// The names of the datasets, in the order in which they were added, with the changes that are pending.
     pub async fn list_datasets(&self) -> Vec<String> {
-        let pending = self.inner.pending.lock().await;
-        let snapshot = self.snapshot();
-        let committed = snapshot.catalog().datasets().map(|(_, dataset)| dataset.name.as_str());
-        committed.chain(pending.names()).map(str::to_owned).collect()
+        self.inner.pending.lock().await.names().map(str::to_owned).collect()
     }
 
     /// The names of the variables: of the arrays of all committed datasets, each once, sorted.
@@ -119,9 +124,9 @@ impl Atlas {
         names
     }
 
-    /// True where there is a dataset of that name, committed or pending.
+    /// True where there is a dataset of that name, with the changes that are pending.
     pub async fn dataset_exists(&self, name: &str) -> bool {
-        self.inner.pending.lock().await.contains(name) || self.snapshot().catalog().ordinal(name).is_some()
+        self.inner.pending.lock().await.exists(name)
     }
 
     /// Adds a dataset.
@@ -129,7 +134,7 @@ impl Atlas {
     /// # Errors
     /// [`Error::DatasetExists`], [`Error::Name`].
     pub async fn create_dataset(&self, name: &str) -> Result<DatasetView> {
-        self.inner.pending.lock().await.create_dataset(name)?;
+        self.change(|pending| pending.create_dataset(name)).await?;
         Ok(DatasetView::new(self.clone(), name))
     }
 
@@ -145,18 +150,28 @@ impl Atlas {
         }
     }
 
-    /// Takes back a dataset that was created and not yet committed, with all that was written of it.
+    /// Takes a dataset away; one that was not committed yet, with all that was written of it.
     ///
     /// # Errors
-    /// [`Error::NoDataset`], [`Error::Committed`].
-    pub async fn discard_dataset(&self, name: &str) -> Result<()> {
-        self.inner.pending.lock().await.discard_dataset(name)
+    /// [`Error::NoDataset`].
+    pub async fn delete_dataset(&self, name: &str) -> Result<()> {
+        self.change(|pending| pending.delete_dataset(name)).await
+    }
+
+    /// Gives a dataset another name. What is pending of it goes on under the new name; it is read under the old one
+    /// until the flush.
+    ///
+    /// # Errors
+    /// [`Error::NoDataset`], [`Error::DatasetExists`] where the new name is taken, [`Error::Name`].
+    pub async fn rename_dataset(&self, name: &str, new: &str) -> Result<()> {
+        self.change(|pending| pending.rename_dataset(name, new)).await
     }
 
     /// Commits all that is pending, in one commit; nothing where nothing is pending.
     ///
     /// # Errors
-    /// - [`Error::Conflict`] where somebody else has committed since this handle was opened or refreshed.
+    /// - [`Error::Conflict`] where somebody else has committed since this handle was opened or refreshed (but for
+    ///   [`compact`](Self::compact), after which this commits all the same).
     ///   Nothing pending is committed, and it is forgotten: [`refresh`](Self::refresh) and repeat it.
     /// - [`Error::Storage`] where the storage fails. Reopening the store then finds it as it was before, or as
     ///   it was to be: the failure may have come after the commit.
@@ -166,20 +181,37 @@ impl Atlas {
         if pending.is_empty() && base.catalog().generation > 0 {
             return Ok(());
         }
-        let storage = &self.inner.storage;
-        let (catalog, segments) = pending.finish().await?;
-        let committed = commit(storage, &catalog).await;
-        match committed {
-            Ok(()) => {
-                self.show(&mut pending, Arc::new(catalog));
+        let changes = pending.finish().await?;
+        match self.commit(&changes, base.catalog()).await {
+            Ok(catalog) => {
+                self.show(&mut pending, catalog);
                 Ok(())
             }
             Err(error) => {
                 if matches!(error, Error::Conflict { .. }) {
-                    discard_files(storage, &segments).await;
+                    changes.discard(&self.inner.storage).await;
                     pending.forget();
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// Commits changes to `base`: to the newest generation, where only segments were compacted since.
+    async fn commit(&self, changes: &Changes, base: &Catalog) -> Result<Catalog> {
+        let storage = &self.inner.storage;
+        let paths: Vec<_> = changes.segments.iter().map(|(variable, entry)| entry.path(variable)).collect();
+        let mut catalog = changes.onto(base);
+        loop {
+            match commit::commit(storage, &catalog, &paths).await {
+                Ok(()) => return Ok(catalog),
+                Err(error @ Error::Conflict { .. }) => {
+                    let newest = commit::newest(storage).await?.filter(|newest| {
+                        newest.generation >= catalog.generation && newest.same_datasets(base)
+                    });
+                    catalog = changes.onto(&newest.ok_or(error)?);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -193,30 +225,31 @@ impl Atlas {
     /// pending is forgotten.
     pub async fn refresh(&self) -> Result<()> {
         let mut pending = self.inner.pending.lock().await;
-        let catalog = match read_catalog(&self.inner.storage).await {
-            Ok(catalog) => catalog,
-            // A first commit may have been interrupted between its two files.
-            Err(Error::NoStore { .. }) => Catalog::empty(pending.codec()),
-            Err(error) => return Err(error),
-        };
-        let catalog = roll_forward(&self.inner.storage, catalog).await?;
-        self.show(&mut pending, Arc::new(catalog));
+        let catalog = commit::newest(&self.inner.storage).await?;
+        let empty = || Catalog::empty(self.snapshot().catalog().codec);
+        self.show(&mut pending, catalog.unwrap_or_else(empty));
         Ok(())
     }
 
     /// Goes on to a generation, with nothing pending.
-    fn show(&self, pending: &mut Pending, catalog: Arc<Catalog>) {
-        *pending = Pending::new(self.inner.storage.clone(), Arc::clone(&catalog));
-        let snapshot = Arc::new(Snapshot::new(self.inner.storage.clone(), catalog));
-        *self.inner.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    fn show(&self, pending: &mut Pending, catalog: Catalog) {
+        let mut current = self.inner.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let caches = Arc::clone(current.caches());
+        *current = Arc::new(Snapshot::new(self.inner.storage.clone(), caches, Arc::new(catalog)));
+        *pending = Pending::new(Arc::clone(&current));
     }
 
-    pub(crate) async fn is_pending(&self, dataset: &str) -> bool {
-        self.inner.pending.lock().await.contains(dataset)
+    /// Goes on to a generation, but for a handle that has something pending to an earlier one.
+    pub(crate) async fn show_unless_pending(&self, catalog: Catalog) {
+        let mut pending = self.inner.pending.lock().await;
+        if pending.is_empty() {
+            self.show(&mut pending, catalog);
+        }
     }
 
-    pub(crate) async fn define(&self, dataset: &str, schema: ArraySchema, shape: &[usize]) -> Result<()> {
-        self.inner.pending.lock().await.define(dataset, schema, shape)
+    /// Makes a change that is only to the catalog, and pending.
+    pub(crate) async fn change<T>(&self, change: impl FnOnce(&mut Pending) -> Result<T>) -> Result<T> {
+        change(&mut *self.inner.pending.lock().await)
     }
 
     pub(crate) async fn write(
@@ -229,65 +262,14 @@ impl Atlas {
         self.inner.pending.lock().await.write(dataset, array, region, cells).await
     }
 
-    pub(crate) async fn set_attribute(
-        &self,
-        dataset: &str,
-        array: Option<&str>,
-        key: &str,
-        value: AttributeValue,
-    ) -> Result<()> {
-        let mut pending = self.inner.pending.lock().await;
-        match array {
-            None => pending.set_attribute(dataset, key, value),
-            Some(array) => pending.set_array_attribute(dataset, array, key, value),
+    /// A committed dataset, with its ordinal.
+    pub(crate) async fn committed(&self, catalog: &Catalog, name: &str) -> Result<(u32, Dataset)> {
+        let found = catalog.ordinal(name);
+        match found.and_then(|ordinal| Some((ordinal, catalog.dataset(ordinal)?.clone()))) {
+            Some(found) => Ok(found),
+            None if self.dataset_exists(name).await => Err(Error::NotFlushed { dataset: name.to_owned() }),
+            None => Err(Error::NoDataset { dataset: name.to_owned() }),
         }
-    }
-}
-
-async fn read_catalog(storage: &Storage) -> Result<Catalog> {
-    match storage.get(CATALOG_FILE).await {
-        Ok(bytes) => Catalog::decode(CATALOG_FILE, &bytes),
-        Err(Error::Storage { source: object_store::Error::NotFound { .. }, .. }) => {
-            Err(Error::NoStore { location: storage.to_string() })
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The record of a commit. Creating it is the commit: of two writers only one can.
-fn commit_file(generation: u64) -> String {
-    format!("_commits/{generation:020}.json")
-}
-
-async fn commit(storage: &Storage, catalog: &Catalog) -> Result<()> {
-    let bytes = catalog.encode().map_err(|e| Error::corrupt(CATALOG_FILE, e.to_string()))?;
-    let bytes = Bytes::from(bytes);
-    let file = commit_file(catalog.generation);
-    // A request that was repeated because its answer was lost finds what it made itself.
-    let committed = storage.create(&file, bytes.clone()).await? || storage.get(&file).await? == bytes;
-    if !committed {
-        let location = storage.to_string();
-        return Err(Error::Conflict { location, generation: catalog.generation });
-    }
-    storage.put(CATALOG_FILE, bytes).await?;
-    // A slower writer must not leave its older catalog over a newer one.
-    if storage.exists(&commit_file(catalog.generation + 1)).await? {
-        roll_forward(storage, catalog.clone()).await?;
-    }
-    Ok(())
-}
-
-/// Makes the newest commit after `catalog` the store's catalog, and returns it.
-async fn roll_forward(storage: &Storage, mut catalog: Catalog) -> Result<Catalog> {
-    loop {
-        let file = commit_file(catalog.generation + 1);
-        let bytes = match storage.get(&file).await {
-            Ok(bytes) => bytes,
-            Err(Error::Storage { source: object_store::Error::NotFound { .. }, .. }) => return Ok(catalog),
-            Err(error) => return Err(error),
-        };
-        catalog = Catalog::decode(&file, &bytes)?;
-        storage.put(CATALOG_FILE, bytes).await?;
     }
 }
 
@@ -323,9 +305,14 @@ mod tests {
         told.push(dataset.write_array("t", &[0, 0], six.mapv(f64::from).view()).await.err());
         told.push(dataset.read_array::<f32>("t", &[0, 0], &[1, 1]).await.err());
         dataset.write_array("t", &[0, 0], six.view()).await.unwrap();
-        told.push(dataset.write_array("t", &[0, 0], six.view()).await.err());
         atlas.flush().await.unwrap();
-        told.push(dataset.write_array("t", &[0, 0], six.view()).await.err());
+        told.push(dataset.extend("w", 3).await.err());
+        told.push(dataset.extend("x", 1).await.err());
+        told.push(dataset.remove_attribute("title").await.err());
+        told.push(dataset.remove_array_attribute("t", "units").await.err());
+        told.push(atlas.rename_dataset("d", "_d").await.err());
+        told.push(atlas.compact(Some(&["u"])).await.err());
+        told.push(atlas.open_at(2).await.err());
         told.push(dataset.read_array::<f64>("t", &[0, 0], &[1, 1]).await.err());
         told.push(dataset.read_array::<f32>("t", &[usize::MAX, 0], &[2, 1]).await.err());
         told.push(Atlas::create_url("memory:///errors", StoreConfig::default()).await.err());
@@ -346,8 +333,13 @@ mod tests {
                 "array `t` of dataset `d`: the region of shape [2, 3] at [0, 1] does not lie in its shape [2, 3]",
                 "array `t` of dataset `d` holds f32, not f64",
                 "dataset `d` has not been flushed: call `flush` before reading it",
-                "array `t` of dataset `d`: the chunk at [0, 0] has been written already",
-                "dataset `d` is committed: this version adds datasets, it does not change them",
+                "dataset `d` has no dimension `w`",
+                "dimension `x` of dataset `d` has size 2: it cannot become 1",
+                "dataset `d` has no attribute `title`",
+                "array `t` of dataset `d` has no attribute `units`",
+                "`_d` cannot name a dataset: names that start with `_` are the store's own",
+                "no dataset of this store has an array `u`",
+                "memory:///errors has no generation 2: nobody has committed it",
                 "array `t` of dataset `d` holds f32, not f64",
                 "array `t` of dataset `d`: the region of shape [2, 1] at [18446744073709551615, 0] does not lie in its shape [2, 3]",
                 "there is an Atlas store at memory:///errors already: open it, or choose another place",
@@ -379,7 +371,7 @@ mod tests {
             dataset.define_array::<String>("s", &[], &[], None, None).await.unwrap();
             dataset.write_array("s", &[], ndarray::arr0(name.to_owned()).view().into_dyn()).await.unwrap();
         }
-        atlas.discard_dataset("b").await.unwrap();
+        atlas.delete_dataset("b").await.unwrap();
         atlas.flush().await.unwrap();
         assert_eq!(atlas.list_datasets().await, ["a", "c"]);
         assert!(matches!(atlas.open_dataset("b").await, Err(Error::NoDataset { .. })));

@@ -1,5 +1,6 @@
 //! What the tests share: object stores that count and that fail, stores made by chance, and real data.
 
+pub mod crash;
 pub mod objects;
 pub mod random;
 

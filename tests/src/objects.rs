@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
@@ -26,6 +27,8 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Watched {
     inner: Arc<dyn ObjectStore>,
+    /// How long it takes to answer.
+    latency: Duration,
     requests: Mutex<Vec<Request>>,
     /// Operations until everything fails; negative is never.
     left: Arc<AtomicI64>,
@@ -40,7 +43,13 @@ impl Watched {
     /// Watches `inner`, and fails every operation after the first `operations`.
     pub fn failing_after(inner: Arc<dyn ObjectStore>, operations: i64) -> Arc<Self> {
         let left = Arc::new(AtomicI64::new(operations));
-        Arc::new(Self { inner, requests: Mutex::default(), left })
+        Arc::new(Self { inner, latency: Duration::ZERO, requests: Mutex::default(), left })
+    }
+
+    /// Watches `inner`, and takes a while for every read.
+    pub fn distant(inner: Arc<dyn ObjectStore>, latency: Duration) -> Arc<Self> {
+        let left = Arc::new(AtomicI64::new(-1));
+        Arc::new(Self { inner, latency, requests: Mutex::default(), left })
     }
 
     /// The reads since the last call.
@@ -57,7 +66,7 @@ impl Watched {
     }
 }
 
-fn operate(left: &AtomicI64) -> Result<()> {
+pub(crate) fn operate(left: &AtomicI64) -> Result<()> {
     let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| (left > 0).then(|| left - 1));
     match before {
         Err(0) => Err(Error::Generic { store: "watched", source: "the storage is gone".into() }),
@@ -96,6 +105,9 @@ impl ObjectStore for Watched {
         };
         let request = Request { path: location.to_string(), range };
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
         self.inner.get_opts(location, options).await
     }
 

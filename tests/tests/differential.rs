@@ -169,7 +169,10 @@ fn predicate(column: &str, data_type: &arrow::datatypes::DataType, pick: u32) ->
 
 async fn check(model: &Model, picks: &[u32], generations: usize, codec: Codec, nan_as_null: bool) {
     let objects = memory();
-    let atlas = Atlas::create(objects.clone(), Path::from("s"), StoreConfig { codec }).await.unwrap();
+    let atlas =
+        Atlas::create(objects.clone(), Path::from("s"), StoreConfig { codec, ..StoreConfig::default() })
+            .await
+            .unwrap();
     model.write(&atlas, generations).await.unwrap();
     let atlas =
         if model.datasets.is_empty() { atlas } else { Atlas::open(objects, Path::from("s")).await.unwrap() };

@@ -218,7 +218,7 @@ async fn one_broken_file_among_many_stops_the_import_or_is_skipped() {
     assert!(error.to_string().contains("f10.nc"), "{error}");
     let storage = atlas.storage().clone();
     assert!(
-        matches!(Atlas::open_at(storage).await, Err(atlas::Error::NoStore { .. })),
+        matches!(Atlas::open_in(storage).await, Err(atlas::Error::NoStore { .. })),
         "nothing was written"
     );
 

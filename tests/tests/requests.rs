@@ -1,8 +1,9 @@
 //! What is read for what: no more files, blocks and bytes than a question needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use atlas::{Atlas, StoreConfig, Timestamp};
+use atlas::{Atlas, CacheBudget, StoreConfig, Timestamp};
 use atlas_datafusion::TableOptions;
 use atlas_tests::objects::{Request, Watched};
 use atlas_tests::{memory, rows, session};
@@ -41,7 +42,8 @@ async fn store() -> (Arc<Watched>, Atlas) {
     atlas.close().await.unwrap();
     let watched = Watched::new(objects);
     let atlas = Atlas::open(watched.clone(), Path::from("s")).await.unwrap();
-    (watched, atlas)
+    // Blocks are read as if every question were the first.
+    (watched, atlas.with_cache(CacheBudget { blocks: 0, ..CacheBudget::default() }))
 }
 
 /// The variables whose files were read.
@@ -106,6 +108,8 @@ async fn a_question_reads_what_it_needs() {
     let (_, requests) = ask(&ctx, &watched, "SELECT depth, avg(salinity) FROM atlas GROUP BY depth").await;
     assert_eq!(variables(&requests), ["depth", "salinity"]);
 
+    // Partitions that read the same block share it.
+    let ctx = session(&atlas.with_cache(CacheBudget::default()), TableOptions::default()).unwrap();
     let (_, requests) = ask(&ctx, &watched, "SELECT avg(temperature) FROM atlas WHERE dataset = 'd07'").await;
     assert_eq!(variables(&requests), ["temperature"]);
     // Its ten chunks lie in one or two of the seven blocks.
@@ -207,5 +211,38 @@ async fn explain_analyze_counts_chunks() {
         let parts = metric("chunks_pruned") + metric("chunks_from_stats") + metric("chunks_decoded");
         assert!(total > 0.0 && (total - parts).abs() <= total * 0.01, "{total} is not {parts}: {plan}");
         assert!(metric("requests") >= 0.0 && metric("bytes_read") >= 0.0);
+    }
+}
+
+/// A thousand profiles of 8,400 cells, in 37 blocks, as far away as a cloud: the clock is the test's own, which goes on
+/// only when everybody waits.
+#[tokio::test(start_paused = true)]
+async fn a_grouped_mean_of_a_thousand_distant_datasets_takes_few_round_trips() {
+    let objects = memory();
+    let atlas = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    for number in 0..1000 {
+        let dataset = atlas.create_dataset(&format!("d{number:04}")).await.unwrap();
+        let value = |(i, j): (usize, usize)| ((number + i * 31 + j * 17) % 20_000) as f32 / 1000.0;
+        let values = Array2::from_shape_fn((50, 168), value);
+        let dims = ["depth", "time"];
+        dataset.define_array::<f32>("temperature", &dims, &[50, 168], None, None).await.unwrap();
+        dataset.write_array("temperature", &[0, 0], values.view().into_dyn()).await.unwrap();
+    }
+    atlas.close().await.unwrap();
+
+    let latency = Duration::from_millis(20);
+    let distant = Watched::distant(objects, latency);
+    let atlas = Atlas::open(distant.clone(), Path::from("s")).await.unwrap();
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    let mean = "SELECT dataset, avg(temperature) FROM atlas GROUP BY dataset";
+    for (question, most_trips, most_requests) in [("cold", 10, 60), ("warm", 10, 60)] {
+        distant.take_requests();
+        let started = tokio::time::Instant::now();
+        assert_eq!(rows(&ctx, mean).await.unwrap().len(), 1000);
+        let trips = started.elapsed().as_millis() / latency.as_millis();
+        let requests = distant.take_requests().len();
+        println!("{question}: {requests} requests in {trips} round trips");
+        assert!(trips <= most_trips, "{trips} round trips");
+        assert!(requests <= most_requests, "{requests} requests");
     }
 }

@@ -6,31 +6,67 @@ use arrow::error::ArrowError;
 
 use crate::{ChunkGrid, DType, Region};
 
-/// A chunk until all its cells are written: pieces of it, later ones over earlier ones.
+/// A chunk until all its cells are written: pieces of it, later ones over earlier ones, and over what is there.
 pub(crate) struct OpenChunk {
     region: Region,
+    under: Under,
     pieces: Vec<(Region, ArrayRef)>,
     written: Vec<bool>,
     left: usize,
 }
 
+/// The cells that show where none is written: those of an earlier chunk with the same coordinate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Under {
+    /// There are none.
+    Nothing,
+    /// Those that are committed, of this region.
+    Committed(Region),
+    /// Those that were written since and went to a segment that is not complete, of this region.
+    Written(Region),
+}
+
 impl OpenChunk {
     /// A chunk with the cells of `region` of its array, of which none is written.
-    pub(crate) fn new(region: Region) -> Self {
+    pub(crate) fn new(region: Region, under: Under) -> Self {
         let cells = region.cells();
-        Self { region, pieces: Vec::new(), written: vec![false; cells], left: cells }
+        Self { region, under, pieces: Vec::new(), written: vec![false; cells], left: cells }
+    }
+
+    /// What shows where nothing is written.
+    pub(crate) fn under(&self) -> &Under {
+        &self.under
+    }
+
+    /// True where nothing was written, so that a chunk that is not there need not be made.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.pieces.is_empty()
     }
 
     /// Writes the cells of a part of the chunk.
     pub(crate) fn write(&mut self, part: Region, cells: ArrayRef) {
-        for cell in self.places(&part) {
+        self.mark(&part);
+        self.pieces.push((part, cells));
+    }
+
+    /// Makes the chunk as large as `region`, which has all its cells.
+    pub(crate) fn grow(&mut self, region: Region) {
+        self.left = region.cells();
+        self.written = vec![false; self.left];
+        self.region = region;
+        for (part, cells) in std::mem::take(&mut self.pieces) {
+            self.write(part, cells);
+        }
+    }
+
+    fn mark(&mut self, part: &Region) {
+        for cell in places(&self.region, part) {
             if let Some(written) = self.written.get_mut(cell)
                 && !std::mem::replace(written, true)
             {
                 self.left -= 1;
             }
         }
-        self.pieces.push((part, cells));
     }
 
     /// True once every cell was written.
@@ -38,13 +74,17 @@ impl OpenChunk {
         self.left == 0
     }
 
-    /// The cells of the chunk, those that nobody wrote null.
-    pub(crate) fn assemble(&self, dtype: DType) -> Result<ArrayRef, ArrowError> {
+    /// The cells of the chunk over `under`, the cells of what is under it; missing where there are none.
+    pub(crate) fn assemble(&self, dtype: DType, under: Option<ArrayRef>) -> Result<ArrayRef, ArrowError> {
         let missing = new_null_array(&dtype.arrow(), 1);
         let mut sources: Vec<&dyn Array> = vec![&missing];
         let mut from = vec![(0, 0); self.written.len()];
-        for (part, cells) in &self.pieces {
-            for (cell, place) in self.places(part).enumerate() {
+        let under = match &self.under {
+            Under::Committed(region) | Under::Written(region) => under.map(|cells| (region.clone(), cells)),
+            Under::Nothing => None,
+        };
+        for (part, cells) in under.iter().chain(&self.pieces) {
+            for (cell, place) in places(&self.region, part).enumerate() {
                 if let Some(from) = from.get_mut(place) {
                     *from = (sources.len(), cell);
                 }
@@ -53,12 +93,12 @@ impl OpenChunk {
         }
         interleave(&sources, &from)
     }
+}
 
-    /// The places of a part's cells among those of the chunk.
-    fn places(&self, part: &Region) -> impl Iterator<Item = usize> + use<> {
-        let runs = whole(&self.region).runs(&relative(part, &self.region));
-        runs.into_iter().flat_map(|run| run.offset..run.offset + run.length)
-    }
+/// The places of a part's cells among those of `region`.
+fn places(region: &Region, part: &Region) -> impl Iterator<Item = usize> + use<> {
+    let runs = whole(region).runs(&relative(part, region));
+    runs.into_iter().flat_map(|run| run.offset..run.offset + run.length)
 }
 
 /// The cells of `part` of `region`, whose cells are `cells`.
@@ -100,11 +140,30 @@ mod tests {
         #[test]
         fn later_pieces_lie_over_earlier_ones(
             writes in prop::collection::vec((0usize..4, 0usize..5, 1usize..5, 1usize..6), 0..6),
+            grown in 0usize..7,
+            under in prop::option::of((1usize..4, 1usize..5)),
         ) {
             let (start, shape) = ([10, 20], [4usize, 5]);
-            let mut chunk = OpenChunk::new(Region::new(start, shape));
             let mut model = vec![None; 20];
+            let mut below = Under::Nothing;
+            let mut cells_below = None;
+            if let Some((height, width)) = under {
+                below = Under::Committed(Region::new(start, [height, width]));
+                let cells: ArrayRef = Arc::new(Int32Array::from_iter_values(-(height as i32 * width as i32)..0));
+                for cell in 0..height * width {
+                    model[cell / width * 5 + cell % width] = Some(cell as i32 - (height * width) as i32);
+                }
+                cells_below = Some(cells);
+            }
+            let mut chunk = OpenChunk::new(Region::new(start, shape), below);
+            let mut written = [false; 20];
             for (number, (i, j, height, width)) in writes.into_iter().enumerate() {
+                if number == grown {
+                    chunk.grow(Region::new(start, [5, 6]));
+                    model = (0..30).map(|cell| model.get(cell / 6 * 5 + cell % 6).copied().flatten()
+                        .filter(|_| cell % 6 < 5)).collect();
+                }
+                let columns = if model.len() == 20 { 5 } else { 6 };
                 let (height, width) = (height.min(4 - i), width.min(5 - j));
                 let part = Region::new([10 + i, 20 + j], [height, width]);
                 let value = |y: usize, x: usize| i32::try_from(number * 100 + y * 10 + x).unwrap();
@@ -115,13 +174,14 @@ mod tests {
                 chunk.write(part.clone(), cut(&cells, &rows, &part).unwrap());
                 for y in 0..height {
                     for x in 0..width {
-                        model[(i + y) * 5 + j + x] = Some(value(y, 20 + j + x));
+                        model[(i + y) * columns + j + x] = Some(value(y, 20 + j + x));
+                        written[(i + y) * 5 + j + x] = true;
                     }
                 }
             }
-            prop_assert_eq!(chunk.is_complete(), model.iter().all(Option::is_some));
+            prop_assert_eq!(chunk.is_complete(), model.len() == 20 && written.iter().all(|&cell| cell));
             let expected: ArrayRef = Arc::new(Int32Array::from(model));
-            prop_assert_eq!(&chunk.assemble(DType::I32).unwrap(), &expected);
+            prop_assert_eq!(&chunk.assemble(DType::I32, cells_below).unwrap(), &expected);
         }
     }
 }

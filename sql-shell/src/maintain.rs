@@ -1,0 +1,100 @@
+//! `atlas log`, `atlas verify`, `atlas compact` and `atlas vacuum`.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use arrow::temporal_conversions::timestamp_ms_to_datetime;
+use atlas::Atlas;
+
+use crate::error::{Failure, Result};
+use crate::output::{Bytes, count};
+
+/// A length of time such as `7days` or `12h`.
+pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|e| format!("{e}: give a length of time such as 7days or 12h"))
+}
+
+/// The commits of a store, newest first.
+pub(crate) async fn log(location: &str) -> Result<()> {
+    let mut out = io::stdout();
+    for commit in Atlas::open_url(location).await?.log().await? {
+        let time = timestamp_ms_to_datetime(commit.committed)
+            .map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string());
+        writeln!(
+            out,
+            "generation {}  {time}  {}: {}, {}, {} in {}",
+            commit.generation,
+            commit.operation,
+            count(commit.datasets, "dataset"),
+            count(commit.variables, "variable"),
+            Bytes(commit.bytes),
+            count(commit.segments, "segment"),
+        )?;
+    }
+    Ok(())
+}
+
+/// Reads the whole store. Fails where something is wrong with it.
+pub(crate) async fn verify(location: &str) -> Result<()> {
+    let verified = Atlas::open_url(location).await?.verify().await?;
+    let mut out = io::stdout();
+    for problem in &verified.problems {
+        writeln!(out, "damaged: {problem}")?;
+    }
+    for file in &verified.unused {
+        writeln!(out, "unused: {file}")?;
+    }
+    for file in &verified.foreign {
+        writeln!(out, "not the store's: {file}")?;
+    }
+    writeln!(
+        out,
+        "{}, {}, {}, {} and {} read",
+        count(verified.generations, "generation"),
+        count(verified.segments, "segment"),
+        count(verified.blocks, "block"),
+        count(verified.chunks, "chunk"),
+        Bytes(verified.bytes)
+    )?;
+    if verified.problems.is_empty() {
+        writeln!(out, "The store is whole.")?;
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} found", count(verified.problems.len(), "problem"))))
+}
+
+pub(crate) async fn compact(location: &str, variables: &[String]) -> Result<()> {
+    let atlas = Atlas::open_url(location).await?;
+    let chosen: Vec<&str> = variables.iter().map(String::as_str).collect();
+    let compacted = atlas.compact((!chosen.is_empty()).then_some(&chosen)).await?;
+    let mut out = io::stdout();
+    if compacted.variables.is_empty() {
+        writeln!(out, "There was nothing to compact.")?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{} compacted: {} became {}, {} became {}",
+        count(compacted.variables.len(), "variable"),
+        count(compacted.segments.0, "segment"),
+        compacted.segments.1,
+        Bytes(compacted.bytes.0),
+        Bytes(compacted.bytes.1),
+    )?;
+    writeln!(out, "Earlier generations keep the old files until `atlas vacuum`.")?;
+    Ok(())
+}
+
+pub(crate) async fn vacuum(location: &str, older_than: Duration) -> Result<()> {
+    let vacuumed = Atlas::open_url(location).await?.vacuum(older_than).await?;
+    let mut out = io::stdout();
+    let bytes = vacuumed.files.iter().map(|(_, bytes)| bytes).sum();
+    writeln!(
+        out,
+        "{} ({}) removed, {} forgotten",
+        count(vacuumed.files.len(), "file"),
+        Bytes(bytes),
+        count(vacuumed.generations.len(), "generation")
+    )?;
+    Ok(())
+}

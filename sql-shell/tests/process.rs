@@ -1,0 +1,115 @@
+//! Processes that are killed, or that write the same store at one time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use netcdf_writer::{NcFileBuilder, NcWriteOptions};
+
+fn atlas(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_atlas"));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    atlas(directory, arguments).output().unwrap()
+}
+
+fn start(directory: &Path, arguments: &[&str]) -> Child {
+    atlas(directory, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The number of datasets of a store that is whole; nothing is wrong with it.
+fn datasets(directory: &Path) -> usize {
+    let verified = run(directory, &["verify", "store"]);
+    let told = String::from_utf8_lossy(&verified.stdout).into_owned();
+    // A commit may have been interrupted between its two files.
+    let damaged =
+        told.lines().filter(|line| line.starts_with("damaged") && !line.contains("next writer mends it"));
+    assert_eq!(damaged.collect::<Vec<_>>(), [""; 0]);
+    let counted = run(
+        directory,
+        &["sql", "store", "--format", "csv", "-c", "SELECT count(name), sum(cells) FROM atlas._datasets"],
+    );
+    let text = String::from_utf8(counted.stdout).unwrap();
+    text.lines()
+        .nth(1)
+        .and_then(|line| line.split(',').next()?.parse().ok())
+        .unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&counted.stderr)))
+}
+
+/// Directories `a`, `b`, … with some files of a few hundred kB each.
+fn files(directory: &Path, names: &[&str], count: usize) {
+    for name in names {
+        std::fs::create_dir(directory.join(name)).unwrap();
+        for number in 0..count {
+            let mut file = NcFileBuilder::new();
+            let x = file.add_dimension("x", 30_000).unwrap();
+            let v = file.add_variable::<f64>("v", &[x]).unwrap();
+            let noise = |i: u64| {
+                f64::from_bits((i + number as u64 * 7919 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2)
+            };
+            file.write_variable(v, &(0..30_000).map(noise).collect::<Vec<_>>()).unwrap();
+            let bytes = file.to_vec(NcWriteOptions::classic()).unwrap().1;
+            std::fs::write(directory.join(name).join(format!("{name}{number}.nc")), bytes).unwrap();
+        }
+    }
+}
+
+/// `ATLAS_RUNS=200` for a long run.
+#[test]
+fn a_process_that_is_killed_leaves_the_old_or_the_new_state() {
+    let runs = std::env::var("ATLAS_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(12);
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    files(directory, &["a", "b"], 12);
+    assert!(run(directory, &["import", "store", "a"]).status.success());
+    let copy = |from: &str, to: &str| {
+        assert!(Command::new("cp").args(["-r", from, to]).current_dir(directory).status().unwrap().success());
+    };
+    copy("store", "old");
+    let (mut olds, mut news) = (0, 0);
+    for number in 0..runs {
+        std::fs::remove_dir_all(directory.join("store")).unwrap();
+        copy("old", "store");
+        let mut import = start(directory, &["import", "store", "b"]);
+        // From the start of it to some time after its end, as if by chance.
+        std::thread::sleep(Duration::from_micros(number * 7919 % runs * 150_000 / runs));
+        import.kill().unwrap();
+        import.wait().unwrap();
+        match datasets(directory) {
+            12 => olds += 1,
+            24 => news += 1,
+            other => panic!("{other} datasets"),
+        }
+        // Whoever comes next completes it or begins again, and removes what was left.
+        let again = run(directory, &["import", "store", "b"]);
+        assert!(again.status.success() || String::from_utf8_lossy(&again.stderr).contains("already"));
+        assert_eq!(datasets(directory), 24);
+        assert!(run(directory, &["vacuum", "store", "--older-than", "0s"]).status.success());
+        let verified = run(directory, &["verify", "store"]);
+        let told = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(verified.status.success() && !told.contains("unused"), "{told}");
+    }
+    assert!(olds > 0, "{olds} old, {news} new");
+    println!("{olds} old, {news} new");
+}
+
+#[test]
+fn of_two_processes_that_write_at_one_time_none_loses_what_it_was_told_is_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    files(directory, &["a", "b", "c"], 4);
+    assert!(run(directory, &["import", "store", "a"]).status.success());
+    let both = [start(directory, &["import", "store", "b"]), start(directory, &["import", "store", "c"])];
+    let outputs = both.map(|child| child.wait_with_output().unwrap());
+    let won = outputs.iter().filter(|output| output.status.success()).count();
+    for lost in outputs.iter().filter(|output| !output.status.success()) {
+        let told = String::from_utf8_lossy(&lost.stderr);
+        assert!(told.contains("conflict") && told.contains("committed by another writer"), "{told}");
+    }
+    assert!(won >= 1);
+    assert_eq!(datasets(directory), 4 + 4 * won);
+}

@@ -1,0 +1,108 @@
+//! What benches and fuzzers take hold of, and nobody else: none of it keeps its shape.
+
+use arrow::array::ArrayRef;
+use arrow::buffer::Buffer;
+use bytes::Bytes;
+
+use crate::catalog::Catalog;
+use crate::encoding::{self, Encoding};
+use crate::format::block;
+use crate::format::index::Index;
+use crate::format::trailer::{self, Trailer};
+use crate::{Codec, DType};
+
+/// Cells as a block.
+pub fn encode_block(cells: &ArrayRef, dtype: DType, codec: Codec) -> Result<Vec<u8>, String> {
+    block::encode(cells, dtype, codec)
+}
+
+/// The cells of a block.
+pub fn decode_block(block: &Bytes, dtype: DType, cells: usize) -> Result<ArrayRef, String> {
+    block::decode(block, dtype, cells)
+}
+
+/// How a block is encoded and compressed.
+pub fn describe_block(block: &[u8]) -> String {
+    let encoding = block.get(5).copied().and_then(Encoding::from_code);
+    let codec = block.get(6).copied().and_then(Codec::from_code);
+    match (encoding, codec) {
+        (Some(encoding), Some(Codec::None)) => format!("{encoding:?}").to_lowercase(),
+        (Some(encoding), Some(codec)) => format!("{encoding:?}, {codec}").to_lowercase(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// A block with its checksum made right, so that a fuzzer gets past it.
+pub fn seal_block(block: &mut [u8]) {
+    let Some((header, payload)) = block.split_first_chunk_mut::<{ block::HEADER_LENGTH }>() else { return };
+    let Some((head, checksum)) = header.split_last_chunk_mut::<4>() else { return };
+    *checksum = crate::checksum::crc32c(&[head, payload]).to_le_bytes();
+}
+
+/// `count` values in the encoding with a code; `None` where there is no such encoding.
+pub fn decode_values(code: u8, dtype: DType, bytes: &[u8], count: usize) -> Option<Result<ArrayRef, String>> {
+    let encoding = Encoding::from_code(code)?;
+    Some(encoding::decode(encoding, dtype, &Buffer::from(bytes), count, None))
+}
+
+/// The number of rows of an index.
+pub fn decode_index(dtype: DType, bytes: &[u8], offset: u64) -> Result<usize, String> {
+    let index = Index::decode(dtype, &Buffer::from(bytes), offset)?;
+    for row in 0..index.len() {
+        let _ = (index.statistics(row), index.find(index.rows(index.dataset(row)), index.coordinate(row)));
+    }
+    Ok(index.len())
+}
+
+/// True where bytes are a trailer.
+pub fn decode_trailer(bytes: &[u8]) -> bool {
+    <&[u8; trailer::LENGTH]>::try_from(bytes).is_ok_and(|bytes| Trailer::decode(bytes).is_ok())
+}
+
+/// The number of datasets of a catalog whose checksum is made right.
+pub fn decode_catalog(bytes: &[u8]) -> Result<usize, crate::Error> {
+    let catalog = Catalog::decode("fuzz", &Catalog::sealed(bytes))?;
+    for (_, dataset) in catalog.datasets() {
+        for array in catalog.arrays(catalog.schema(dataset)) {
+            let _ = catalog.shape(dataset, array);
+        }
+    }
+    Ok(catalog.datasets().count())
+}
+
+/// The parts of a segment: its type, its blocks with their numbers of cells, and its index before compression.
+pub async fn parts(
+    atlas: &crate::Atlas,
+    variable: &str,
+) -> crate::Result<Vec<(DType, Vec<(Vec<u8>, u32)>, Vec<u8>)>> {
+    let snapshot = atlas.snapshot();
+    let mut parts = Vec::new();
+    for entry in snapshot.catalog().variables.get(variable).into_iter().flatten() {
+        let file = atlas.storage().get(&entry.path(variable)).await?;
+        let segment = crate::segment::Segment::open(
+            atlas.storage(),
+            0,
+            variable,
+            entry,
+            &crate::ReadMetrics::default(),
+        )
+        .await?;
+        let block = |block: &crate::format::index::BlockEntry| {
+            let start = usize::try_from(block.offset).unwrap_or(usize::MAX);
+            let bytes = file.get(start..start.saturating_add(block.length as usize));
+            (bytes.unwrap_or_default().to_vec(), block.cells)
+        };
+        let chunks = crate::format::index::encode(&segment.index.blocks, segment.index.table());
+        parts.push((
+            entry.dtype,
+            segment.index.blocks.iter().map(block).collect(),
+            chunks.unwrap_or_default(),
+        ));
+    }
+    Ok(parts)
+}
+
+/// The bytes of a store's catalog.
+pub fn catalog(atlas: &crate::Atlas) -> Result<Vec<u8>, serde_json::Error> {
+    atlas.snapshot().catalog().encode()
+}

@@ -1,0 +1,188 @@
+//! A dataset as it is to be: a new one, or a committed one with changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::error::ArrowError;
+
+use super::open_chunk::{OpenChunk, Under, cut};
+use super::sealed::Sealed;
+use crate::catalog::{Catalog, Dataset};
+use crate::schema::{DEFAULT_CHUNK_CELLS, default_chunk};
+use crate::{ArraySchema, Attributes, ChunkGrid, Error, Region, Result};
+
+/// A dataset with its changes.
+pub(super) struct Draft {
+    pub(super) ordinal: u32,
+    pub(super) name: String,
+    pub(super) arrays: Vec<DraftArray>,
+    pub(super) attributes: Attributes,
+    pub(super) deleted: bool,
+}
+
+/// An array with its changes.
+pub(super) struct DraftArray {
+    pub(super) schema: Arc<ArraySchema>,
+    pub(super) shape: Vec<usize>,
+    /// The chunks that are committed, where the array is.
+    pub(super) committed: Option<Box<ChunkGrid>>,
+    /// True where an array of that name, which this one is not, may have committed chunks.
+    pub(super) replaces: bool,
+    /// Chunks of which some cells were written.
+    pub(super) open: BTreeMap<Vec<u32>, OpenChunk>,
+    /// Chunks that were complete and went to their segment.
+    pub(super) sealed: Sealed,
+}
+
+/// A complete chunk: its coordinate and its cells.
+pub(super) type Complete = (Vec<u32>, ArrayRef);
+
+impl Draft {
+    /// A committed dataset, without changes.
+    pub(super) fn of(catalog: &Catalog, ordinal: u32, dataset: &Dataset) -> Self {
+        let arrays = catalog.arrays(catalog.schema(dataset)).map(|schema| {
+            let shape = catalog.shape(dataset, schema);
+            let grid = ChunkGrid::new(&shape, &schema.chunk_shape(&shape));
+            DraftArray {
+                schema: Arc::clone(schema),
+                shape,
+                committed: Some(Box::new(grid)),
+                replaces: false,
+                open: BTreeMap::new(),
+                sealed: Sealed::default(),
+            }
+        });
+        Self {
+            ordinal,
+            name: dataset.name.clone(),
+            arrays: arrays.collect(),
+            attributes: catalog
+                .attributes(dataset)
+                .map(|(key, value)| (key.to_owned(), value.clone()))
+                .collect(),
+            deleted: false,
+        }
+    }
+
+    /// The dimensions, in the order in which arrays name them, with their sizes.
+    pub(super) fn dims(&self) -> Vec<(&str, usize)> {
+        let mut dims: Vec<(&str, usize)> = Vec::new();
+        for array in &self.arrays {
+            for (dim, &size) in array.schema.dims.iter().zip(&array.shape) {
+                if !dims.iter().any(|(name, _)| name == dim) {
+                    dims.push((dim, size));
+                }
+            }
+        }
+        dims
+    }
+
+    pub(super) fn array(&mut self, name: &str) -> Result<&mut DraftArray> {
+        let dataset = &self.name;
+        self.arrays
+            .iter_mut()
+            .find(|array| array.schema.name == name)
+            .ok_or_else(|| Error::NoArray { dataset: dataset.clone(), array: name.to_owned() })
+    }
+}
+
+impl DraftArray {
+    pub(super) fn grid(&self) -> ChunkGrid {
+        ChunkGrid::new(&self.shape, &self.schema.chunk_shape(&self.shape))
+    }
+
+    /// Writes `cells`, those of `region`, and gives the chunks that are complete now.
+    pub(super) fn write(&mut self, region: &Region, cells: &ArrayRef) -> Result<Vec<Complete>, ArrowError> {
+        let grid = self.grid();
+        let mut complete = Vec::new();
+        for coordinate in grid.crossing(region) {
+            let chunk = grid.region(&coordinate);
+            let part = chunk.intersect(region);
+            let piece = cut(cells, region, &part)?;
+            let number = grid.number(&coordinate);
+            if part == chunk {
+                self.open.remove(&coordinate);
+                self.sealed.insert(number);
+                complete.push((coordinate, piece));
+                continue;
+            }
+            let under = self.under(&grid, &coordinate, number);
+            let open = self.open.entry(coordinate.clone()).or_insert_with(|| OpenChunk::new(chunk, under));
+            open.write(part, piece);
+            if open.is_complete() {
+                let cells = open.assemble(self.schema.dtype, None)?;
+                self.open.remove(&coordinate);
+                self.sealed.insert(number);
+                complete.push((coordinate, cells));
+            }
+        }
+        Ok(complete)
+    }
+
+    /// What shows where a chunk of `grid` is not written.
+    fn under(&self, grid: &ChunkGrid, coordinate: &[u32], number: u64) -> Under {
+        match &self.committed {
+            _ if self.sealed.contains(number) => Under::Written(grid.region(coordinate)),
+            Some(committed) if committed.contains(coordinate) => {
+                Under::Committed(committed.region(coordinate))
+            }
+            _ => Under::Nothing,
+        }
+    }
+
+    /// Makes the array `size` long along dimension `d`. Chunks that had their end there are written again.
+    pub(super) fn extend(&mut self, d: usize, size: usize, schema: Arc<ArraySchema>) {
+        let old = self.grid();
+        let edge = self.shape.get(d).map_or(0, |&size| size.saturating_sub(1));
+        if let Some(extent) = self.shape.get_mut(d) {
+            *extent = size;
+        }
+        self.schema = schema;
+        let new = self.grid();
+        // Where the last index along the dimension is, but for arrays without cells.
+        let mut last = Region::all(old.shape());
+        if let (Some(start), Some(extent)) = (last.start.get_mut(d), last.shape.get_mut(d)) {
+            *start = edge;
+            *extent = (*extent).min(1);
+        }
+        for coordinate in old.crossing(&last) {
+            let region = new.region(&coordinate);
+            if region == old.region(&coordinate) {
+                continue;
+            }
+            let number = old.number(&coordinate);
+            let under = self.under(&old, &coordinate, number);
+            match self.open.get_mut(&coordinate) {
+                Some(open) => open.grow(region),
+                None if under == Under::Nothing => {}
+                None => {
+                    self.sealed.remove(number);
+                    self.open.insert(coordinate, OpenChunk::new(region, under));
+                }
+            }
+        }
+        let sealed = std::mem::take(&mut self.sealed);
+        self.sealed = sealed.numbers().map(|number| new.number(&old.coordinate(number))).collect();
+    }
+}
+
+/// The schema of an array that is `size` long along dimension `d` and has had `shape`: a dimension that is one chunk
+/// stays one while that is small, so that arrays that grow step by step do not fall apart into steps.
+pub(super) fn extended(schema: &ArraySchema, shape: &[usize], d: usize, size: usize) -> ArraySchema {
+    let mut longer = shape.to_vec();
+    let mut schema = schema.clone();
+    let (Some(extent), Some(chunk)) = (longer.get_mut(d), schema.chunk.get(d).copied()) else {
+        return schema;
+    };
+    let before = std::mem::replace(extent, size);
+    let cells = schema.chunk_shape(&longer).iter().fold(1usize, |cells, &chunk| cells.saturating_mul(chunk));
+    if chunk == 0 && cells > DEFAULT_CHUNK_CELLS {
+        let cut =
+            if before > 0 { before } else { default_chunk(&longer).get(d).copied().unwrap_or(1).max(1) };
+        if let Some(chunk) = schema.chunk.get_mut(d) {
+            *chunk = cut;
+        }
+    }
+    schema
+}

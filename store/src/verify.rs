@@ -1,0 +1,207 @@
+//! Verification: whether a store is what it says it is.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, SegmentEntry};
+use crate::commit;
+use crate::history::{is_ours, records, segments};
+use crate::segment::Segment;
+use crate::snapshot::Snapshot;
+use crate::storage::ReadMetrics;
+use crate::{Atlas, CATALOG_FILE, Error, Result, Statistics};
+
+/// Blocks that are in memory at one time.
+const BLOCKS: usize = 16;
+
+/// What [`Atlas::verify`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Generations whose catalogs were checked.
+    pub generations: usize,
+    /// Segments that were read.
+    pub segments: usize,
+    /// Blocks that were decoded.
+    pub blocks: usize,
+    /// Chunks whose statistics were computed again.
+    pub chunks: usize,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// What is wrong, each with the file that it is in.
+    pub problems: Vec<String>,
+    /// Files that no catalog needs: they do no harm, and [`vacuum`](Atlas::vacuum) removes them.
+    pub unused: Vec<String>,
+    /// Files that are not the store's.
+    pub foreign: Vec<String>,
+}
+
+impl Atlas {
+    /// Reads the whole store, as it is now and as far back as its catalogs are kept: every checksum is compared, every
+    /// statistic computed again from the values, every chunk held against the array that it is of, every file
+    /// accounted for.
+    ///
+    /// # Errors
+    /// Where the storage cannot be listed, or has no store. What is wrong with the store is in the answer.
+    pub async fn verify(&self) -> Result<Verified> {
+        let storage = self.storage();
+        let files = storage.list().await?;
+        let mut verified = Verified::default();
+        let mut needed = HashSet::new();
+        let mut checked = BTreeSet::new();
+        let mut generations: Vec<u64> =
+            records(&files).filter(|(_, file)| file.size > 0).map(|(generation, _)| generation).collect();
+        generations.sort_unstable();
+        let current = match commit::read(storage).await {
+            Err(error @ Error::NoStore { .. }) if generations.is_empty() => return Err(error),
+            current => current,
+        };
+        match &current {
+            Ok(current) => match generations.last() {
+                Some(&newest) if newest > current.generation => verified.problems.push(format!(
+                    "{CATALOG_FILE}: it is generation {}, and {newest} was committed: the next writer mends it",
+                    current.generation
+                )),
+                Some(&newest) if newest == current.generation => {}
+                _ => verified.problems.push(format!("{}: it is missing", commit::record(current.generation))),
+            },
+            Err(error) => verified.problems.push(error.to_string()),
+        }
+        let mut catalogs = Vec::new();
+        for generation in generations {
+            match commit::read_generation(storage, generation).await {
+                Ok(catalog) => catalogs.push(catalog),
+                Err(error) => verified.problems.push(error.to_string()),
+            }
+        }
+        if let Ok(current) = current {
+            let same = catalogs.iter().find(|catalog| catalog.generation == current.generation);
+            if same.is_some_and(|same| same.encode().ok() != current.encode().ok()) {
+                let record = commit::record(current.generation);
+                verified.problems.push(format!("{CATALOG_FILE}: it is not what {record} is"));
+            }
+            catalogs.retain(|catalog| catalog.generation != current.generation);
+            catalogs.push(current);
+        }
+        for catalog in catalogs.into_iter().rev() {
+            verified.generations += 1;
+            needed.extend(segments(storage, &catalog));
+            let catalog = Arc::new(catalog);
+            let caches = Arc::clone(self.snapshot().caches());
+            let snapshot = Snapshot::new(storage.clone(), caches, catalog);
+            verify_catalog(&snapshot, &mut checked, &mut verified).await;
+        }
+        for file in &files {
+            let known = file.path == CATALOG_FILE
+                || commit::generation_of(&file.path).is_some()
+                || needed.contains(&file.location);
+            if !known {
+                let list = if is_ours(&file.path) { &mut verified.unused } else { &mut verified.foreign };
+                list.push(file.path.clone());
+            }
+        }
+        verified.unused.extend(storage.staged().await?.into_iter().map(|file| file.path));
+        Ok(verified)
+    }
+}
+
+/// Checks the segments of a generation that were not checked yet, and the chunks of its arrays.
+async fn verify_catalog(snapshot: &Snapshot, checked: &mut BTreeSet<String>, verified: &mut Verified) {
+    let catalog = snapshot.catalog();
+    for (variable, entries) in &catalog.variables {
+        for entry in entries {
+            if checked.insert(entry.path(variable))
+                && let Err(error) = verify_segment(snapshot, variable, entry, verified).await
+            {
+                verified.problems.push(error.to_string());
+            }
+        }
+        match snapshot.index(variable, &ReadMetrics::default()).await {
+            Ok(index) => {
+                for (chunk, dataset, coordinate) in index.chunks() {
+                    if let Some(problem) =
+                        misplaced(snapshot, catalog, variable, dataset, coordinate, index.cells(chunk))
+                    {
+                        verified.problems.push(format!("{variable}: {problem}"));
+                    }
+                }
+            }
+            // Said of its segment already.
+            Err(_) => continue,
+        }
+    }
+}
+
+/// What is wrong with the place of a chunk of `cells` cells.
+fn misplaced(
+    snapshot: &Snapshot,
+    catalog: &Catalog,
+    variable: &str,
+    dataset: u32,
+    coordinate: &[u32],
+    cells: usize,
+) -> Option<String> {
+    // Chunks of datasets and arrays that were deleted mean nothing.
+    let dataset = catalog.dataset(dataset)?;
+    let array = catalog.array(dataset, variable)?;
+    let grid = snapshot.chunk_grid(dataset, array);
+    let name = &dataset.name;
+    if !grid.contains(coordinate) {
+        return Some(format!("dataset `{name}` has no chunk at {coordinate:?}, but a segment has it"));
+    }
+    let expected = grid.region(coordinate).cells();
+    (expected != cells).then(|| {
+        format!(
+            "dataset `{name}` has a chunk of {cells} cells at {coordinate:?} where {expected} were expected"
+        )
+    })
+}
+
+/// Reads a segment whole.
+async fn verify_segment(
+    snapshot: &Snapshot,
+    variable: &str,
+    entry: &SegmentEntry,
+    verified: &mut Verified,
+) -> Result<()> {
+    let metrics = ReadMetrics::default();
+    let segment = Segment::open(snapshot.storage(), 0, variable, entry, &metrics).await?;
+    verified.segments += 1;
+    let count = segment.index.blocks.len();
+    let mut rows: Vec<usize> =
+        (0..segment.index.len()).filter(|&row| !segment.index.is_deletion(row)).collect();
+    rows.sort_by_key(|&row| segment.index.cells(row).0);
+    let mut rows = rows.into_iter().peekable();
+    let mut totals = Statistics::default();
+    for first in (0..count).step_by(BLOCKS) {
+        let numbers: Vec<_> = (first..count.min(first + BLOCKS)).collect();
+        let blocks = segment.blocks(snapshot.storage(), &numbers, false, &metrics).await?;
+        verified.blocks += blocks.len();
+        for (number, block) in numbers.iter().zip(&blocks) {
+            while let Some(row) = rows.next_if(|&row| segment.index.cells(row).0 == *number) {
+                let (_, cells) = segment.index.cells(row);
+                let found = Statistics::of(&block.slice(cells.start, cells.len()), entry.dtype);
+                let told = segment.index.statistics(row);
+                verified.chunks += 1;
+                totals.row_count += found.row_count;
+                totals.null_count += found.null_count;
+                if !found.agrees(&told) {
+                    verified.problems.push(format!(
+                        "{}: the chunk at {:?} of dataset #{} has {found:?} where its index says {told:?}",
+                        segment.file,
+                        segment.index.coordinate(row),
+                        segment.index.dataset(row)
+                    ));
+                }
+            }
+        }
+    }
+    verified.bytes += metrics.bytes();
+    let (cells, missing) = (totals.row_count, totals.null_count);
+    if (cells, missing) != (entry.cells, entry.missing) {
+        verified.problems.push(format!(
+            "{}: it has {cells} cells, {missing} of them missing, where the catalog says {} and {}",
+            segment.file, entry.cells, entry.missing
+        ));
+    }
+    Ok(())
+}
