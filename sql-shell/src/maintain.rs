@@ -39,7 +39,7 @@ pub(crate) async fn verify(location: &str) -> Result<()> {
     let verified = Atlas::open_url(location).await?.verify().await?;
     let mut out = io::stdout();
     for problem in &verified.problems {
-        writeln!(out, "damaged: {problem}")?;
+        writeln!(out, "problem: {problem}")?;
     }
     for file in &verified.unused {
         writeln!(out, "unused: {file}")?;

@@ -27,7 +27,7 @@ fn datasets(directory: &Path) -> usize {
     let told = String::from_utf8_lossy(&verified.stdout).into_owned();
     // A commit may have been interrupted between its two files.
     let damaged =
-        told.lines().filter(|line| line.starts_with("damaged") && !line.contains("next writer mends it"));
+        told.lines().filter(|line| line.starts_with("problem") && !line.contains("next writer mends it"));
     assert_eq!(damaged.collect::<Vec<_>>(), [""; 0]);
     let counted = run(
         directory,

@@ -194,6 +194,51 @@ fn an_import_goes_on_past_a_broken_file_when_told_to() {
 }
 
 #[test]
+fn a_store_is_looked_after() {
+    let directory = directory_with_store();
+    let directory = directory.path();
+    netcdf(&directory.join("more.nc"), &[5.0, 6.0]);
+    let mut told = transcript(
+        directory,
+        &[
+            &["import", "store", "more.nc"],
+            &["log", "store"],
+            &["verify", "store"],
+            &["compact", "store"],
+            &["compact", "store"],
+            &["vacuum", "store"],
+            &["vacuum", "store", "--older-than", "0s"],
+            &["log", "store"],
+        ],
+    );
+    std::fs::write(directory.join("store/note.txt"), "mine").unwrap();
+    let segment = std::fs::read_dir(directory.join("store/v")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    told += &transcript(
+        directory,
+        &[
+            &["verify", "store"],
+            &["compact", "store", "nothing"],
+            &["log", "nowhere"],
+            &["vacuum", "store", "--older-than", "soon"],
+        ],
+    );
+    // Random names of segments, and times.
+    let file = segment.file_name().unwrap().to_string_lossy().into_owned();
+    let told = told.replace(&file, "SEGMENT");
+    let times = told.lines().map(|line| match line.split_once("Z  ") {
+        Some((before, after)) => format!("{}…  {after}", &before[..before.len() - 19]),
+        None if line.contains("checksum is") => {
+            line.split(" is damaged").next().unwrap().to_owned() + " is damaged…"
+        }
+        None => line.to_owned(),
+    });
+    insta::assert_snapshot!(times.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
 fn a_reader_that_stops_early_is_no_error() {
     let directory = directory_with_store();
     let sql = "SELECT a.v FROM atlas a, atlas b, atlas c, atlas d, atlas e, atlas f, atlas g, atlas h";

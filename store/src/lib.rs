@@ -42,7 +42,6 @@
 //! - A [`Snapshot`] is one generation of a store. It stays readable and the same while others are committed.
 //! - [`Catalog`] is what is known without reading any value; [`VariableIndex`] has [`Statistics`] of every
 //!   chunk. Engines plan with the two and then [`read`](Snapshot::read) regions of many datasets at once.
-//!
 //! - What is committed can be [overwritten](DatasetView::write_array), [extended](DatasetView::extend), deleted and
 //!   renamed, all in one commit. Earlier generations [stay readable](Atlas::open_at) until they are
 //!   [vacuumed](Atlas::vacuum); [`Atlas::compact`] puts in order what many commits have left, and

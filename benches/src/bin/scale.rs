@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use atlas::{Atlas, ReadMetrics, StoreConfig, Timestamp};
+use atlas::{Atlas, Element, ReadMetrics, StoreConfig, Timestamp};
 use atlas_benches::chance;
 use atlas_datafusion::{register_store, session_state};
 use datafusion::prelude::SessionContext;
@@ -112,6 +112,16 @@ async fn open(store: &Path, count: usize) -> Result<()> {
     let (snapshot, metrics) = (atlas.snapshot(), ReadMetrics::default());
     snapshot.index("temperature", &metrics).await?;
     println!("index, again|{} requests", metrics.requests());
+    let started = Instant::now();
+    let index = snapshot.index("temperature", &metrics).await?;
+    let (mut sums, mut cells) = (0.0, 0);
+    for (chunk, ..) in snapshot.chunks_of("temperature", &index) {
+        let known = index.statistics(chunk);
+        sums += known.sum.as_ref().and_then(f64::from_value).unwrap_or_default();
+        cells += known.row_count - known.null_count;
+    }
+    assert!(cells as usize == count * HOURS && sums > 0.0);
+    told("every dataset's mean from the index", started);
     Ok(())
 }
 
