@@ -13,6 +13,9 @@ use atlas::Atlas;
 use atlas_datafusion::{TableOptions, register_store_with, session_state};
 use datafusion::common::Result;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 /// The directory with real data beside the project, or `None`, said aloud, where it is absent.
 pub fn real_data() -> Option<PathBuf> {
@@ -66,6 +69,18 @@ pub fn text(batches: &[RecordBatch]) -> Result<Vec<String>> {
 }
 
 /// An object store in memory.
-pub fn memory() -> Arc<object_store::memory::InMemory> {
+pub fn memory() -> Arc<InMemory> {
     Arc::default()
+}
+
+/// Another object store in memory with the same objects.
+pub async fn copy(objects: &InMemory) -> Arc<InMemory> {
+    let copy = memory();
+    let mut listed = objects.list(None);
+    while let Some(Ok(meta)) = listed.next().await {
+        let bytes = objects.get(&meta.location).await.expect("it is there");
+        let bytes = bytes.bytes().await.expect("it is there");
+        copy.put(&meta.location, bytes.into()).await.expect("there is memory");
+    }
+    copy
 }

@@ -8,12 +8,11 @@ use atlas::{Atlas, Error, Result, Storage, StoreConfig, Verified};
 use atlas_datafusion::TableOptions;
 use atlas_tests::crash::Crashing;
 use atlas_tests::objects::Watched;
-use atlas_tests::{memory, rows, session, sorted_rows};
-use futures::TryStreamExt;
+use atlas_tests::{copy, memory, rows, session, sorted_rows};
 use ndarray::{Array1, ArrayD, arr1};
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 
 const PREFIX: &str = "a/store";
 const DATASETS: usize = 4;
@@ -35,15 +34,6 @@ async fn old_store() -> Arc<InMemory> {
     }
     atlas.close().await.unwrap();
     objects
-}
-
-async fn copy(objects: &InMemory) -> Arc<InMemory> {
-    let copy = memory();
-    for meta in objects.list(None).try_collect::<Vec<_>>().await.unwrap() {
-        let bytes = objects.get(&meta.location).await.unwrap().bytes().await.unwrap();
-        copy.put(&meta.location, bytes.into()).await.unwrap();
-    }
-    copy
 }
 
 async fn open(objects: Arc<dyn ObjectStore>) -> Result<Atlas> {

@@ -6,7 +6,7 @@ use atlas::{Atlas, Error, StoreConfig};
 use atlas_datafusion::TableOptions;
 use atlas_import::{ImportOptions, import};
 use atlas_tests::objects::Watched;
-use atlas_tests::{memory, rows, session};
+use atlas_tests::{copy, memory, rows, session};
 use futures::TryStreamExt;
 use ndarray::Array1;
 use netcdf_writer::{NcFileBuilder, NcWriteOptions};
@@ -52,15 +52,6 @@ async fn check(atlas: &Atlas, expected: &[(&str, u32, usize)]) {
 
 async fn open(objects: Arc<dyn ObjectStore>) -> atlas::Result<Atlas> {
     Atlas::open(objects, Path::from(PREFIX)).await
-}
-
-async fn copy(objects: &InMemory) -> Arc<InMemory> {
-    let copy = memory();
-    for meta in objects.list(None).try_collect::<Vec<_>>().await.unwrap() {
-        let bytes = objects.get(&meta.location).await.unwrap().bytes().await.unwrap();
-        copy.put(&meta.location, bytes.into()).await.unwrap();
-    }
-    copy
 }
 
 const OLD: [(&str, u32, usize); 2] = [("one", 1, 100), ("two", 2, 50)];
