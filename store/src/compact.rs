@@ -1,13 +1,12 @@
 //! Compaction: the chunks that count of each variable, in order of dataset, in as few segments as can be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, SegmentEntry};
 use crate::pending::Changes;
-use crate::segment::SegmentWriter;
-use crate::snapshot::{ChunkRef, Snapshot};
+use crate::segment::{SegmentWriter, file_name, token};
+use crate::snapshot::{ChunkRef, Snapshot, VariableIndex};
 use crate::storage::ReadMetrics;
 use crate::{Atlas, DType, Error, Result, commit};
 
@@ -146,7 +145,7 @@ async fn rewrite(snapshot: &Snapshot, variable: &str) -> Result<Option<Rewritten
     chunks.sort_unstable_by(|a, b| (a.1, index.coordinate(a.0)).cmp(&(b.1, index.coordinate(b.0))));
     let mut writers: BTreeMap<DType, SegmentWriter> = BTreeMap::new();
     let mut new = Vec::new();
-    let written = write(snapshot, variable, &chunks, &mut writers, &mut new).await;
+    let written = write(snapshot, variable, &index, &chunks, &mut writers, &mut new).await;
     if let Err(error) = written {
         for writer in writers.values_mut() {
             writer.abort().await;
@@ -160,14 +159,13 @@ async fn rewrite(snapshot: &Snapshot, variable: &str) -> Result<Option<Rewritten
 async fn write(
     snapshot: &Snapshot,
     variable: &str,
+    index: &VariableIndex,
     chunks: &[(ChunkRef, u32)],
     writers: &mut BTreeMap<DType, SegmentWriter>,
     new: &mut Vec<SegmentEntry>,
 ) -> Result<()> {
     let catalog = snapshot.catalog();
-    let index = snapshot.index(variable, &ReadMetrics::default()).await?;
-    // The hasher's keys are random, and differ from one to the next.
-    let token = RandomState::new().hash_one(std::process::id());
+    let token = token();
     let mut rest = chunks;
     while !rest.is_empty() {
         let mut cells = 0;
@@ -179,11 +177,11 @@ async fn write(
         let (now, later) = rest.split_at(now.count());
         rest = later;
         let refs: Vec<_> = now.iter().map(|(chunk, _)| *chunk).collect();
-        let arrays = snapshot.chunks(&index, &refs, &ReadMetrics::default()).await?;
+        let arrays = snapshot.chunks(index, &refs, &ReadMetrics::default()).await?;
         for ((chunk, dataset), array) in now.iter().zip(arrays) {
             let dtype = DType::from_arrow(array.data_type()).unwrap_or(DType::Binary);
             let writer = writers.entry(dtype).or_insert_with(|| {
-                let file = format!("data.{}-{token:016x}.{dtype}.af", catalog.generation + 1);
+                let file = file_name(catalog.generation + 1, token, dtype);
                 SegmentWriter::new(snapshot.storage(), variable, file, dtype, catalog.codec)
             });
             writer.append(*dataset, index.coordinate(*chunk).to_vec(), array).await?;

@@ -70,8 +70,8 @@ impl Atlas {
     /// Removes the catalogs of earlier generations that are older than `older_than`, and then the files of that age
     /// that no catalog left needs: segments that were compacted or rewritten, and what writers left that died.
     ///
-    /// What this handle reads stays. Nobody else may be reading such a generation still, and no writer may be at work whose first segment is older than
-    /// that: a day is sensible where imports take hours.
+    /// What this handle reads stays. Nobody else may be reading such a generation still, and no writer may be at work
+    /// whose first segment is older than that: a day is sensible where imports take hours.
     ///
     /// # Errors
     /// Those of the storage. What was removed until then is gone; the store is whole.

@@ -1,6 +1,7 @@
 //! Segments: writing them as chunks arrive, opening them, reading blocks.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -273,6 +274,17 @@ impl SegmentWriter {
             let _ = sink.abort().await;
         }
     }
+}
+
+/// A number for the names of one writer's files, which no other has.
+pub(crate) fn token() -> u64 {
+    // The hasher's keys are random, and differ from one to the next.
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// The name of a segment in its variable's directory.
+pub(crate) fn file_name(generation: u64, token: u64, dtype: DType) -> String {
+    format!("data.{generation}-{token:016x}.{dtype}.af")
 }
 
 /// The bytes that the values of `cells` take before encoding.

@@ -1,7 +1,6 @@
 //! Objects under a prefix of an object store, and the address by which people know them.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +19,7 @@ use url::Url;
 
 use crate::commit::RECORDS;
 use crate::durability::{Disk, Durability};
+use crate::segment::token;
 use crate::{Error, Result};
 
 /// Ranges of one file that lie closer than this are read as one.
@@ -263,7 +263,7 @@ impl Storage {
 
     /// Writes durable bytes under a name that nobody reads.
     async fn write_new(&self, durability: &dyn Durability, bytes: Bytes) -> Result<Path> {
-        let file = format!("{RECORDS}/{:016x}.new", RandomState::new().hash_one(std::process::id()));
+        let file = format!("{RECORDS}/{:016x}.new", token());
         let path = self.path(&file);
         let written = async {
             self.objects.put(&path, PutPayload::from(bytes)).await?;

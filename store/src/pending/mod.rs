@@ -7,7 +7,6 @@ mod sealed;
 mod writers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
@@ -20,6 +19,7 @@ use self::sealed::Sealed;
 use self::writers::Writers;
 use crate::catalog::SegmentEntry;
 use crate::schema::{check_name, check_shape};
+use crate::segment::token;
 use crate::snapshot::{Snapshot, VariableIndex, check_region};
 use crate::storage::ReadMetrics;
 use crate::{ArraySchema, AttributeValue, Attributes, DType, Error, Region, Result};
@@ -58,8 +58,7 @@ impl Pending {
     pub(crate) fn new(base: Arc<Snapshot>) -> Self {
         Self {
             base,
-            // The hasher's keys are random, and differ from one to the next.
-            token: RandomState::new().hash_one(std::process::id()),
+            token: token(),
             drafts: Vec::new(),
             changed: HashMap::new(),
             names: HashMap::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::{StreamExt, stream};
 
 use crate::catalog::SegmentEntry;
-use crate::segment::SegmentWriter;
+use crate::segment::{SegmentWriter, file_name};
 use crate::snapshot::Snapshot;
 use crate::{ArraySchema, DType, Result};
 
@@ -26,8 +26,13 @@ impl Writers {
         let (catalog, completed) = (base.catalog(), self.completed);
         self.writers.entry((name.to_owned(), dtype)).or_insert_with(|| {
             let (generation, token) = (catalog.generation + 1, token.wrapping_add(completed as u64));
-            let file = format!("data.{generation}-{token:016x}.{dtype}.af");
-            SegmentWriter::new(base.storage(), name, file, dtype, catalog.codec)
+            SegmentWriter::new(
+                base.storage(),
+                name,
+                file_name(generation, token, dtype),
+                dtype,
+                catalog.codec,
+            )
         })
     }
 
