@@ -75,25 +75,31 @@ impl Codec {
         }
     }
 
-    /// Fills `raw` with what `bytes` were compressed from, which must be of just that length.
-    pub(crate) fn decompress(self, bytes: &[u8], raw: &mut [u8]) -> Result<(), String> {
-        let expected = raw.len();
-        let found = match self {
-            Self::None => {
-                if bytes.len() == expected {
-                    raw.copy_from_slice(bytes);
-                }
-                bytes.len()
+    /// Puts the `length` bytes that `bytes` were compressed from in place of what is in `raw`.
+    pub(crate) fn decompress(self, bytes: &[u8], length: usize, raw: &mut Vec<u8>) -> Result<(), String> {
+        raw.clear();
+        match self {
+            Self::None => raw.extend_from_slice(bytes),
+            Self::Zstd => {
+                // Into memory that need not be cleared before.
+                raw.reserve_exact(length);
+                decompress_zstd(bytes, raw).map_err(|e| format!("zstd: {e}"))?;
             }
-            Self::Zstd => decompress_zstd(bytes, raw).map_err(|e| format!("zstd: {e}"))?,
-            Self::Lz4 => lz4_flex::block::decompress_into(bytes, raw).map_err(|e| format!("lz4: {e}"))?,
-        };
-        if found == expected { Ok(()) } else { Err(format!("{found} bytes where {expected} were expected")) }
+            Self::Lz4 => {
+                raw.resize(length, 0);
+                let found = lz4_flex::block::decompress_into(bytes, raw).map_err(|e| format!("lz4: {e}"))?;
+                raw.truncate(found);
+            }
+        }
+        if raw.len() == length {
+            return Ok(());
+        }
+        Err(format!("{} bytes where {length} were expected", raw.len()))
     }
 }
 
 /// A decompressor takes longer to make than a small block to read: each thread keeps one.
-fn decompress_zstd(bytes: &[u8], raw: &mut [u8]) -> std::io::Result<usize> {
+fn decompress_zstd(bytes: &[u8], raw: &mut Vec<u8>) -> std::io::Result<usize> {
     thread_local! {
         static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
     }
@@ -139,8 +145,8 @@ mod tests {
             for raw in [&repetitive, &random, &vec![]] {
                 let (used, bytes) = codec.compress(raw);
                 assert!(bytes.len() <= raw.len());
-                let mut back = vec![0; raw.len()];
-                used.decompress(&bytes, &mut back).unwrap();
+                let mut back = vec![7; 9];
+                used.decompress(&bytes, raw.len(), &mut back).unwrap();
                 assert_eq!(&back, raw);
             }
             assert_eq!(codec.to_string().parse(), Ok(codec));
@@ -153,7 +159,7 @@ mod tests {
         for codec in [Codec::None, Codec::Zstd, Codec::Lz4] {
             let (used, bytes) = codec.compress(&[7; 100]);
             for length in [0, 99, 101] {
-                assert!(used.decompress(&bytes, &mut vec![0; length]).is_err());
+                assert!(used.decompress(&bytes, length, &mut Vec::new()).is_err());
             }
         }
     }

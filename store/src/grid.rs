@@ -99,8 +99,8 @@ impl ChunkGrid {
             .fold(0, |number, (&count, &c)| number * count as u64 + u64::from(c))
     }
 
-    /// The inverse of [`number`](Self::number).
-    pub(crate) fn coordinate(&self, mut number: u64) -> Vec<u32> {
+    /// The coordinate of the chunk with a number, counted in row-major order.
+    pub fn coordinate(&self, mut number: u64) -> Vec<u32> {
         let mut coordinate = vec![0; self.shape.len()];
         for (c, count) in coordinate.iter_mut().zip(self.counts()).rev() {
             *c = u32::try_from(number % count.max(1) as u64).unwrap_or(u32::MAX);
@@ -119,6 +119,25 @@ impl ChunkGrid {
             })
             .unzip();
         Region { start, shape }
+    }
+
+    /// The coordinate of the chunk that a region is, if it is just one.
+    pub fn chunk_of(&self, region: &Region) -> Option<Vec<u32>> {
+        let dims = region.start.iter().zip(&region.shape).zip(self.shape.iter().zip(&self.chunk));
+        let mut whole = dims.map(|((&start, &size), (&all, &chunk))| {
+            start.is_multiple_of(chunk) && size == all.saturating_sub(start).min(chunk)
+        });
+        if whole.all(|whole| whole) { self.chunk_around(region) } else { None }
+    }
+
+    /// The coordinate of the chunk that a region lies in, if that is one.
+    pub fn chunk_around(&self, region: &Region) -> Option<Vec<u32>> {
+        let dims = region.start.iter().zip(&region.shape).zip(&self.chunk);
+        let coordinate = dims.map(|((&start, &size), &chunk)| {
+            let (first, last) = (start / chunk, (start + size).checked_sub(1)? / chunk);
+            u32::try_from(first).ok().filter(|_| size > 0 && first == last)
+        });
+        coordinate.collect()
     }
 
     /// The coordinates of the chunks that `region` crosses, in row-major order.
@@ -141,6 +160,11 @@ impl ChunkGrid {
                 .collect();
         }
         coordinates
+    }
+
+    /// The number of chunks that `region` crosses.
+    pub fn crossed_chunks(&self, region: &Region) -> usize {
+        if region.cells() == 0 { 0 } else { self.crossed(region).map(|range| range.len()).product() }
     }
 
     /// The cells of `region` in row-major order, as runs in the chunks that it crosses.
@@ -258,6 +282,11 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(named, indices(&region));
+            prop_assert_eq!(grid.crossed_chunks(&region), crossing.len());
+            let whole = crossing.len() == 1 && grid.region(&crossing[0]) == region;
+            prop_assert_eq!(grid.chunk_of(&region).is_some(), whole);
+            let around = crossing.first().filter(|_| crossing.len() == 1);
+            prop_assert_eq!(grid.chunk_around(&region), around.cloned());
         }
 
         /// The chunks of an array are its cells, each once.
@@ -266,6 +295,9 @@ mod tests {
             let grid = ChunkGrid::new(&shape, &chunk);
             let all = grid.crossing(&Region::all(&shape));
             prop_assert_eq!(all.len(), grid.len());
+            for coordinate in &all {
+                prop_assert_eq!(grid.chunk_of(&grid.region(coordinate)), Some(coordinate.clone()));
+            }
             prop_assert!(all.iter().all(|c| grid.contains(c)));
             for (number, coordinate) in (0u64..).zip(&all) {
                 prop_assert_eq!(grid.number(coordinate), number);

@@ -18,7 +18,7 @@ pub fn encode_block(cells: &ArrayRef, dtype: DType, codec: Codec) -> Result<Vec<
 
 /// The cells of a block.
 pub fn decode_block(block: &Bytes, dtype: DType, cells: usize) -> Result<ArrayRef, String> {
-    block::decode(block, dtype, cells)
+    block::decode(block, dtype, cells, 0..cells)
 }
 
 /// How a block is encoded and compressed.
@@ -42,7 +42,7 @@ pub fn seal_block(block: &mut [u8]) {
 /// `count` values in the encoding with a code; `None` where there is no such encoding.
 pub fn decode_values(code: u8, dtype: DType, bytes: &[u8], count: usize) -> Option<Result<ArrayRef, String>> {
     let encoding = Encoding::from_code(code)?;
-    Some(encoding::decode(encoding, dtype, &Buffer::from(bytes), count, None))
+    Some(encoding::decode(encoding, dtype, &Buffer::from(bytes), count, None, 0..count))
 }
 
 /// The number of rows of an index.

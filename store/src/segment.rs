@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -81,26 +82,27 @@ impl Segment {
         self.index.memory() + size_of::<Self>()
     }
 
-    /// Reads and decodes blocks, given by number, each once. What is to be kept for long (`keep`) does not hold on to
-    /// what was read beside it.
+    /// Reads blocks, given by number, each once, and decodes the wanted cells of each. What is to be kept for long
+    /// (`keep`) does not hold on to what was read beside it.
     pub(crate) async fn blocks(
         &self,
         storage: &Storage,
-        numbers: &[usize],
+        wanted: &[(usize, Range<usize>)],
         keep: bool,
         metrics: &ReadMetrics,
     ) -> Result<Vec<ArrayRef>> {
-        let entries: Vec<_> = numbers.iter().filter_map(|&number| self.index.blocks.get(number)).collect();
+        let entries: Vec<_> =
+            wanted.iter().filter_map(|(number, _)| self.index.blocks.get(*number)).collect();
         let ranges: Vec<_> =
             entries.iter().map(|entry| entry.offset..entry.offset + u64::from(entry.length)).collect();
         let bytes = storage.get_ranges(&self.file, self.entry.size, &ranges, metrics).await?;
-        let decode = |((number, entry), bytes): ((&usize, &&BlockEntry), &Bytes)| {
-            let apart = keep && numbers.len() > 1 && block::is_used_in_place(bytes);
+        let decode = |(((number, cells), entry), bytes): ((&(usize, Range<usize>), &&BlockEntry), &Bytes)| {
+            let apart = keep && wanted.len() > 1 && block::is_used_in_place(bytes);
             let bytes = if apart { &Bytes::copy_from_slice(bytes) } else { bytes };
-            block::decode(bytes, self.entry.dtype, entry.cells as usize)
+            block::decode(bytes, self.entry.dtype, entry.cells as usize, cells.clone())
                 .map_err(|reason| Error::corrupt(&self.file, format!("block {number}: {reason}")))
         };
-        numbers.iter().zip(&entries).zip(&bytes).map(decode).collect()
+        wanted.iter().zip(&entries).zip(&bytes).map(decode).collect()
     }
 }
 

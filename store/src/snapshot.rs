@@ -1,12 +1,13 @@
 //! One generation of a store, to read from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, MutableArrayData, RecordBatch, make_array, new_null_array};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::cache::Caches;
+use crate::cache::{Caches, Cells};
 use crate::catalog::{Catalog, Dataset, SegmentEntry};
 use crate::segment::Segment;
 use crate::storage::{ReadMetrics, Storage};
@@ -83,6 +84,13 @@ impl Snapshot {
         self.index_of(variable, entries, metrics).await.map(Arc::new)
     }
 
+    /// The index of a variable, where all of it is in the cache.
+    pub fn resident_index(&self, variable: &str) -> Option<VariableIndex> {
+        let entries = self.catalog.variables.get(variable)?.iter();
+        let segments = entries.map(|entry| self.caches.segments.peek(&entry.path(variable)));
+        Some(VariableIndex { segments: segments.collect::<Option<_>>()? })
+    }
+
     /// The index that segments of a variable have together, oldest first.
     pub(crate) async fn index_of(
         &self,
@@ -142,13 +150,27 @@ impl Snapshot {
         metrics: &ReadMetrics,
     ) -> Result<Vec<ArrayRef>> {
         let index = self.index(variable, metrics).await?;
+        self.read_from(&index, variable, reads, metrics).await
+    }
+
+    /// Reads as [`read`](Self::read) does, with the variable's index at hand.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub async fn read_from(
+        &self,
+        index: &VariableIndex,
+        variable: &str,
+        reads: &[ArrayRead],
+        metrics: &ReadMetrics,
+    ) -> Result<Vec<ArrayRef>> {
         let plans: Vec<_> =
-            reads.iter().map(|read| self.plan(&index, variable, read)).collect::<Result<_>>()?;
+            reads.iter().map(|read| self.plan(index, variable, read)).collect::<Result<_>>()?;
         let mut chunks: Vec<_> =
             plans.iter().flat_map(|plan| &plan.chunks).filter_map(|(chunk, _)| *chunk).collect();
         chunks.sort_unstable();
         chunks.dedup();
-        let cells = self.chunks(&index, &chunks, metrics).await?;
+        let cells = self.chunks(index, &chunks, metrics).await?;
         let cells: HashMap<_, _> = chunks.into_iter().zip(cells).collect();
         plans
             .iter()
@@ -166,6 +188,12 @@ impl Snapshot {
         let shape = self.catalog.shape(dataset, array);
         check_region(&dataset.name, variable, &read.region, &shape)?;
         let grid = self.chunk_grid(dataset, array);
+        if let Some(coordinate) = grid.chunk_of(&read.region) {
+            let chunk = index.find(read.dataset, &coordinate).filter(|chunk| !index.all_missing(*chunk));
+            let cells = read.region.cells();
+            let runs = vec![Run { chunk: 0, offset: 0, length: cells }];
+            return Ok(Plan { dtype: array.dtype, cells, chunks: vec![(chunk, cells)], runs });
+        }
         let chunks = grid
             .crossing(&read.region)
             .iter()
@@ -184,13 +212,15 @@ impl Snapshot {
         chunks: &[ChunkRef],
         metrics: &ReadMetrics,
     ) -> Result<Vec<ArrayRef>> {
-        // The blocks needed of each segment, in the order in which they lie in it.
-        let mut needed: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        // The cells needed of each block of each segment, from the first to the last.
+        let mut needed: BTreeMap<usize, BTreeMap<usize, Range<usize>>> = BTreeMap::new();
         let mut places = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             let segment = index.segment(*chunk)?;
             let (block, cells) = segment.index.cells(chunk.row as usize);
-            needed.entry(chunk.segment as usize).or_default().insert(block);
+            let blocks = needed.entry(chunk.segment as usize).or_default();
+            let all = blocks.entry(block).or_insert_with(|| cells.clone());
+            *all = all.start.min(cells.start)..all.end.max(cells.end);
             places.push((chunk.segment as usize, block, cells));
         }
         let reading: Vec<_> = needed
@@ -200,37 +230,41 @@ impl Snapshot {
         let read: HashMap<_, _> = stream::iter(reading).buffered(CONCURRENCY).try_collect().await?;
         metrics.count_chunks(chunks.len());
         let cells = places.into_iter().map(|(segment, block, cells)| {
-            let block: Option<&ArrayRef> = read.get(&segment).and_then(|blocks| blocks.get(&block));
-            let slice = block.filter(|block| cells.end <= block.len());
-            let slice = slice.map(|block| block.slice(cells.start, cells.len()));
+            let block: Option<&Cells> = read.get(&segment).and_then(|blocks| blocks.get(&block));
+            let slice = block.and_then(|block| block.slice(&cells));
             slice.ok_or_else(|| Error::corrupt("an index", "a chunk lies outside its block"))
         });
         cells.collect()
     }
 
-    /// Blocks of one segment, by number: those that are not in the cache are read.
+    /// Cells of blocks of one segment, by the block's number: those that are not in the cache are read.
     async fn blocks(
         &self,
         index: &VariableIndex,
         segment: usize,
-        numbers: Vec<usize>,
+        wanted: Vec<(usize, Range<usize>)>,
         metrics: &ReadMetrics,
-    ) -> Result<(usize, HashMap<usize, ArrayRef>)> {
-        let mut blocks = HashMap::with_capacity(numbers.len());
+    ) -> Result<(usize, HashMap<usize, Cells>)> {
+        let mut blocks = HashMap::with_capacity(wanted.len());
         let Some(opened) = index.segments.get(segment) else { return Ok((segment, blocks)) };
         let mut missing = Vec::new();
-        for number in numbers {
+        for (number, cells) in wanted {
+            let all = 0..opened.index.blocks.get(number).map_or(0, |block| block.cells as usize);
             match self.caches.block(opened.number, number) {
-                Some(block) => drop(blocks.insert(number, block)),
-                None => missing.push(number),
+                Some(kept) if kept.have(&cells) => drop(blocks.insert(number, kept)),
+                // Now this part and then that one: both had better be there the next time.
+                Some(_) => missing.push((number, all)),
+                None if cells.len() > all.len() / 2 => missing.push((number, all)),
+                None => missing.push((number, cells)),
             }
         }
         let read = opened.blocks(&self.storage, &missing, self.caches.keeps_blocks(), metrics).await?;
-        for (number, block) in missing.into_iter().zip(read) {
+        for ((number, cells), values) in missing.into_iter().zip(read) {
+            let cells = Cells { start: cells.start, values };
             if self.caches.keeps_blocks() {
-                self.caches.keep_block(opened.number, number, &block);
+                self.caches.keep_block(opened.number, number, &cells);
             }
-            blocks.insert(number, block);
+            blocks.insert(number, cells);
         }
         Ok((segment, blocks))
     }
@@ -269,7 +303,8 @@ impl Plan {
         if sources.is_empty() {
             return Ok(new_null_array(&arrow, self.cells));
         }
-        let mut gathered = MutableArrayData::new(sources.iter().collect(), true, self.cells);
+        let complete = source.iter().all(Option::is_some);
+        let mut gathered = MutableArrayData::new(sources.iter().collect(), !complete, self.cells);
         for run in &self.runs {
             match source.get(run.chunk).copied().flatten() {
                 Some(source) => gathered.try_extend(source, run.offset, run.offset + run.length),
@@ -337,6 +372,11 @@ impl VariableIndex {
     pub fn all_missing(&self, chunk: ChunkRef) -> bool {
         let segment = self.segments.get(chunk.segment as usize);
         segment.is_some_and(|segment| segment.index.all_missing(chunk.row as usize))
+    }
+
+    /// True where some chunk has a cell that is NaN.
+    pub fn has_nan(&self) -> bool {
+        self.segments.iter().any(|segment| segment.index.has_nan())
     }
 
     /// The tables of chunks as they are stored: the file, its type, and the table of section "Index" of the

@@ -173,10 +173,11 @@ async fn verify_segment(
     let mut rows = rows.into_iter().peekable();
     let mut totals = Statistics::default();
     for first in (0..count).step_by(BLOCKS) {
-        let numbers: Vec<_> = (first..count.min(first + BLOCKS)).collect();
+        let entries = segment.index.blocks.iter().enumerate().skip(first).take(BLOCKS);
+        let numbers: Vec<_> = entries.map(|(number, entry)| (number, 0..entry.cells as usize)).collect();
         let blocks = segment.blocks(snapshot.storage(), &numbers, false, &metrics).await?;
         verified.blocks += blocks.len();
-        for (number, block) in numbers.iter().zip(&blocks) {
+        for ((number, _), block) in numbers.iter().zip(&blocks) {
             while let Some(row) = rows.next_if(|&row| segment.index.cells(row).0 == *number) {
                 let (_, cells) = segment.index.cells(row);
                 let found = Statistics::of(&block.slice(cells.start, cells.len()), entry.dtype);

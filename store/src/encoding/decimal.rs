@@ -1,6 +1,8 @@
 //! Floats that are decimals of few digits, as integers: ALP (Afroozeh, Kuffo and Boncz, "ALP: Adaptive Lossless
 //! floating-Point Compression", SIGMOD 2024), computed in f64 for f32 too, where it knows more decimals.
 
+use std::ops::Range;
+
 use alp::{ALPFloat, Exponents};
 
 use super::lane::Lane;
@@ -149,22 +151,24 @@ pub(super) fn encode<F: Decimal>(values: &[F]) -> Vec<u8> {
     out
 }
 
-/// The inverse of [`encode`].
-pub(super) fn decode<F: Decimal>(bytes: &[u8], count: usize) -> Result<Vec<F>, String> {
+/// The inverse of [`encode`], for those of `count` values that are wanted.
+pub(super) fn decode<F: Decimal>(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<F>, String> {
     let short = || format!("{} bytes for {count} decimals", bytes.len());
     let (&[e, f, how, _, n0, n1, n2, n3], rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
     let exceptions = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
     let scales = scales(Exponents { e, f });
     let (up, down) = scales.ok_or_else(|| format!("a decimal has no exponents {e} and {f}"))?;
-    let mut values = Vec::with_capacity(count.min(bytes.len().saturating_mul(packed::VECTOR)));
+    // Differences add up from the first value on.
+    let decoded = if how == AS_THEY_ARE { wanted.clone() } else { 0..wanted.end };
+    let mut values = Vec::with_capacity(decoded.len().min(bytes.len().saturating_mul(packed::VECTOR)));
     let rest = match how {
-        AS_THEY_ARE => {
-            packed::unpack(rest, count, |vector: &[F::Lane]| extend(&mut values, vector, up, down))
-        }
+        AS_THEY_ARE => packed::unpack(rest, count, decoded.clone(), |vector: &[F::Lane]| {
+            extend(&mut values, vector, up, down);
+        }),
         AS_DIFFERENCES => {
             let mut last = F::Lane::default();
             let mut lanes = [F::Lane::default(); packed::VECTOR];
-            packed::unpack(rest, count, |vector: &[F::Lane]| {
+            packed::unpack(rest, count, decoded.clone(), |vector: &[F::Lane]| {
                 last = packed::add_up(vector, F::Lane::default().flip_sign(), last, &mut lanes);
                 extend(&mut values, lanes.get(..vector.len()).unwrap_or_default(), up, down);
             })
@@ -176,9 +180,15 @@ pub(super) fn decode<F: Decimal>(bytes: &[u8], count: usize) -> Result<Vec<F>, S
         return Err(short());
     }
     for (place, patch) in u32::all(places).zip(F::Lane::all(patches)) {
-        let value = values.get_mut(place as usize);
-        *value.ok_or_else(|| format!("an exception at {place} of {count}"))? = F::of_bits(patch);
+        let place = place as usize;
+        if place >= count {
+            return Err(format!("an exception at {place} of {count}"));
+        }
+        if let Some(value) = place.checked_sub(decoded.start).and_then(|place| values.get_mut(place)) {
+            *value = F::of_bits(patch);
+        }
     }
+    values.drain(..(wanted.start - decoded.start).min(values.len()));
     Ok(values)
 }
 
@@ -199,10 +209,13 @@ mod tests {
 
     fn same<F: Decimal>(values: &[F]) -> usize {
         let bytes = encode(values);
-        let back = decode::<F>(&bytes, values.len()).unwrap();
+        let back = decode::<F>(&bytes, values.len(), 0..values.len()).unwrap();
+        let some = values.len() / 3..values.len() - values.len() / 5;
+        let part = decode::<F>(&bytes, values.len(), some.clone()).unwrap();
+        assert!(values[some].iter().zip(&part).all(|(a, b)| a.bits() == b.bits()));
         assert!(values.iter().zip(&back).all(|(a, b)| a.bits() == b.bits()) && back.len() == values.len());
         for end in (0..bytes.len()).step_by(bytes.len() / 16 + 1) {
-            assert!(decode::<F>(&bytes[..end], values.len()).is_err());
+            assert!(decode::<F>(&bytes[..end], values.len(), 0..values.len()).is_err());
         }
         bytes.len()
     }

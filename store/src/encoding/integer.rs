@@ -1,5 +1,7 @@
 //! Integers as multiples of a step above a base, and as differences of such multiples.
 
+use std::ops::Range;
+
 use super::packed::{self, PackedLane};
 
 /// Values as `base + step * multiple`, the multiples packed.
@@ -9,10 +11,14 @@ pub(super) fn encode_packed<L: PackedLane>(values: &[L], signed: bool) -> Vec<u8
     out
 }
 
-/// The inverse of [`encode_packed`].
-pub(super) fn decode_packed<L: PackedLane>(bytes: &[u8], count: usize) -> Result<Vec<L>, String> {
-    let mut values = Vec::with_capacity(capacity(count, bytes));
-    read_multiples(bytes, count, |vector: &[L]| values.extend_from_slice(vector))?;
+/// The inverse of [`encode_packed`], for those of `count` values that are wanted.
+pub(super) fn decode_packed<L: PackedLane>(
+    bytes: &[u8],
+    count: usize,
+    wanted: Range<usize>,
+) -> Result<Vec<L>, String> {
+    let mut values = Vec::with_capacity(capacity(wanted.len(), bytes));
+    read_multiples(bytes, count, wanted, |vector: &[L]| values.extend_from_slice(vector))?;
     Ok(values)
 }
 
@@ -32,11 +38,11 @@ pub(super) fn decode_delta<L: PackedLane>(bytes: &[u8], count: usize) -> Result<
     let (first, rest) = bytes.split_at_checked(L::BYTES).ok_or_else(short)?;
     let mut last = L::all(first).next().ok_or_else(short)?;
     let Some(differences) = count.checked_sub(1) else {
-        return read_multiples(rest, 0, |_: &[L]| {}).map(|()| Vec::new());
+        return read_multiples(rest, 0, 0..0, |_: &[L]| {}).map(|()| Vec::new());
     };
     let mut values = Vec::with_capacity(capacity(count, bytes));
     values.push(last);
-    read_multiples(rest, differences, |vector: &[L]| {
+    read_multiples(rest, differences, 0..differences, |vector: &[L]| {
         values.extend(vector.iter().map(|difference| {
             last = last.wrapping_plus(*difference);
             last
@@ -66,6 +72,7 @@ fn multiples<L: PackedLane>(values: &[L], signed: bool, out: &mut Vec<u8>) {
 fn read_multiples<L: PackedLane>(
     bytes: &[u8],
     count: usize,
+    wanted: Range<usize>,
     mut take: impl FnMut(&[L]),
 ) -> Result<(), String> {
     let head = bytes.split_at_checked(2 * L::BYTES);
@@ -73,7 +80,7 @@ fn read_multiples<L: PackedLane>(
     let mut head = L::all(head);
     let (base, step) = (head.next().unwrap_or_default(), head.next().unwrap_or_default());
     let mut values = [L::default(); packed::VECTOR];
-    packed::unpack_all(bytes, count, |multiples: &[L]| {
+    packed::unpack_all(bytes, count, wanted, |multiples: &[L]| {
         let values = values.get_mut(..multiples.len()).unwrap_or_default();
         if step == L::ONE {
             for (value, multiple) in values.iter_mut().zip(multiples) {
@@ -105,7 +112,10 @@ mod tests {
             let values: Vec<u64> = values.into_iter().map(lanes).collect();
             for signed in [false, true] {
                 let bytes = encode_packed(&values, signed);
-                prop_assert_eq!(&decode_packed::<u64>(&bytes, values.len()).unwrap(), &values);
+                prop_assert_eq!(&decode_packed::<u64>(&bytes, values.len(), 0..values.len()).unwrap(), &values);
+                let some = values.len() / 3..values.len() - values.len() / 5;
+                let part = decode_packed::<u64>(&bytes, values.len(), some.clone()).unwrap();
+                prop_assert_eq!(&part, &values[some]);
             }
             let bytes = encode_delta(&values);
             prop_assert_eq!(&decode_delta::<u64>(&bytes, values.len()).unwrap(), &values);

@@ -12,10 +12,12 @@ mod plain;
 mod text;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::{Buffer, NullBuffer};
 use arrow::compute::concat;
+use arrow::datatypes::ArrowNativeType;
 
 use self::lane::Lane;
 use crate::{Codec, DType};
@@ -114,8 +116,14 @@ impl Encoding {
         }
     }
 
-    /// The values of a fixed width that `bytes` are in this encoding, one after the other.
-    fn decode_fixed(self, bytes: &Buffer, dtype: DType, count: usize) -> Result<Buffer, String> {
+    /// Of the `count` values of a fixed width that `bytes` are in this encoding those that are wanted, one after the other.
+    fn decode_fixed(
+        self,
+        bytes: &Buffer,
+        dtype: DType,
+        count: usize,
+        wanted: Range<usize>,
+    ) -> Result<Buffer, String> {
         let width = dtype.width().unwrap_or(1);
         let length = if self == Self::Constant { count.min(1) } else { count }.saturating_mul(width);
         match self {
@@ -130,19 +138,21 @@ impl Encoding {
             _ => {}
         }
         Ok(match (self, width) {
-            (Self::Raw | Self::Dictionary, _) => bytes.clone(),
-            (Self::Shuffle, _) => plain::unshuffle(bytes, width).into(),
-            (Self::Constant, _) => plain::repeat(bytes, count).into(),
-            (Self::Packed, 1) => Buffer::from_vec(integer::decode_packed::<u8>(bytes, count)?),
-            (Self::Packed, 2) => Buffer::from_vec(integer::decode_packed::<u16>(bytes, count)?),
-            (Self::Packed, 4) => Buffer::from_vec(integer::decode_packed::<u32>(bytes, count)?),
-            (Self::Packed, _) => Buffer::from_vec(integer::decode_packed::<u64>(bytes, count)?),
-            (Self::Delta, 1) => Buffer::from_vec(integer::decode_delta::<u8>(bytes, count)?),
-            (Self::Delta, 2) => Buffer::from_vec(integer::decode_delta::<u16>(bytes, count)?),
-            (Self::Delta, 4) => Buffer::from_vec(integer::decode_delta::<u32>(bytes, count)?),
-            (Self::Delta, _) => Buffer::from_vec(integer::decode_delta::<u64>(bytes, count)?),
-            (Self::Decimal, 4) => Buffer::from_vec(decimal::decode::<f32>(bytes, count)?),
-            (Self::Decimal, _) => Buffer::from_vec(decimal::decode::<f64>(bytes, count)?),
+            (Self::Raw | Self::Dictionary, _) => {
+                bytes.slice_with_length(wanted.start * width, wanted.len() * width)
+            }
+            (Self::Shuffle, _) => plain::unshuffle(bytes, width, wanted).into(),
+            (Self::Constant, _) => plain::repeat(bytes, wanted.len()).into(),
+            (Self::Packed, 1) => Buffer::from_vec(integer::decode_packed::<u8>(bytes, count, wanted)?),
+            (Self::Packed, 2) => Buffer::from_vec(integer::decode_packed::<u16>(bytes, count, wanted)?),
+            (Self::Packed, 4) => Buffer::from_vec(integer::decode_packed::<u32>(bytes, count, wanted)?),
+            (Self::Packed, _) => Buffer::from_vec(integer::decode_packed::<u64>(bytes, count, wanted)?),
+            (Self::Delta, 1) => part(integer::decode_delta::<u8>(bytes, count)?, wanted),
+            (Self::Delta, 2) => part(integer::decode_delta::<u16>(bytes, count)?, wanted),
+            (Self::Delta, 4) => part(integer::decode_delta::<u32>(bytes, count)?, wanted),
+            (Self::Delta, _) => part(integer::decode_delta::<u64>(bytes, count)?, wanted),
+            (Self::Decimal, 4) => Buffer::from_vec(decimal::decode::<f32>(bytes, count, wanted)?),
+            (Self::Decimal, _) => Buffer::from_vec(decimal::decode::<f64>(bytes, count, wanted)?),
         })
     }
 }
@@ -177,23 +187,44 @@ fn sample(values: &ArrayRef) -> Cow<'_, ArrayRef> {
     concat(&runs).map_or(Cow::Borrowed(values), Cow::Owned)
 }
 
+/// Some of all values.
+fn part<T: ArrowNativeType>(values: Vec<T>, wanted: Range<usize>) -> Buffer {
+    Buffer::from_vec(values).slice_with_length(wanted.start * size_of::<T>(), wanted.len() * size_of::<T>())
+}
+
 /// The inverse of [`encode`]: `count` values, placed in the cells that `validity` says are not missing,
-/// or in as many cells where there is no validity.
+/// or in as many cells where there is no validity; of these the wanted ones.
 pub(crate) fn decode(
     encoding: Encoding,
     dtype: DType,
     bytes: &Buffer,
     count: usize,
     validity: Option<NullBuffer>,
+    wanted: Range<usize>,
 ) -> Result<ArrayRef, String> {
     let present = validity.as_ref().map_or(count, |validity| validity.len() - validity.null_count());
     if present != count {
         return Err(format!("{count} values for {present} cells that are not missing"));
     }
-    if dtype.width().is_none() {
-        return text::decode(encoding, dtype, bytes, count, validity);
+    let cells = validity.as_ref().map_or(count, |validity| validity.len());
+    if wanted.start > wanted.end || wanted.end > cells {
+        return Err(format!("cells {wanted:?} of {cells}"));
     }
-    let values = encoding.decode_fixed(bytes, dtype, count)?;
+    if dtype.width().is_none() {
+        let all = text::decode(encoding, dtype, bytes, count, validity)?;
+        return Ok(all.slice(wanted.start, wanted.len()));
+    }
+    let (values, validity) = match validity {
+        None => (wanted, None),
+        Some(validity) => {
+            let present =
+                |cells: Range<usize>| validity.inner().slice(cells.start, cells.len()).count_set_bits();
+            let first = present(0..wanted.start);
+            let values = first..first + present(wanted.clone());
+            (values, Some(validity.slice(wanted.start, wanted.len())))
+        }
+    };
+    let values = encoding.decode_fixed(bytes, dtype, count, values)?;
     plain::array(dtype, values, validity)
 }
 
@@ -207,20 +238,32 @@ mod tests {
         let chosen = choose(&array, T::DTYPE, Codec::Zstd);
         for &encoding in Encoding::candidates(T::DTYPE).iter().chain([&chosen]) {
             let bytes = Buffer::from_vec(encoding.encode(&array, T::DTYPE));
-            let back = decode(encoding, T::DTYPE, &bytes, values.len(), None).unwrap();
+            let back = decode(encoding, T::DTYPE, &bytes, values.len(), None, 0..values.len()).unwrap();
             assert_eq!(&back, &array, "{encoding:?}");
+            let some = values.len() / 3..values.len() - values.len() / 5;
+            let part = decode(encoding, T::DTYPE, &bytes, values.len(), None, some.clone()).unwrap();
+            assert_eq!(&part, &array.slice(some.start, some.len()), "{encoding:?}");
 
             // The same values, each after a missing cell.
             let validity: NullBuffer = (0..2 * values.len()).map(|i| i % 2 == 1).collect();
-            let spread = decode(encoding, T::DTYPE, &bytes, values.len(), Some(validity)).unwrap();
+            let spread =
+                decode(encoding, T::DTYPE, &bytes, values.len(), Some(validity), 0..2 * values.len())
+                    .unwrap();
+            let some = values.len() / 3..2 * values.len() - values.len() / 5;
+            let part =
+                decode(encoding, T::DTYPE, &bytes, values.len(), spread.nulls().cloned(), some.clone());
+            assert_eq!(&part.unwrap(), &spread.slice(some.start, some.len()), "{encoding:?}");
             let cells = T::from_arrow(&spread, &T::default());
             assert_eq!(cells.into_iter().skip(1).step_by(2).collect::<Vec<_>>(), values);
 
             for end in (0..bytes.len()).step_by(bytes.len() / 16 + 1) {
                 let short = bytes.slice_with_length(0, end);
-                assert!(decode(encoding, T::DTYPE, &short, values.len(), None).is_err(), "{encoding:?}");
+                assert!(
+                    decode(encoding, T::DTYPE, &short, values.len(), None, 0..values.len()).is_err(),
+                    "{encoding:?}"
+                );
             }
-            let more = decode(encoding, T::DTYPE, &bytes, values.len() + 5000, None);
+            let more = decode(encoding, T::DTYPE, &bytes, values.len() + 5000, None, 0..values.len() + 5000);
             assert!(more.is_err() || encoding == Encoding::Constant);
         }
         chosen
@@ -275,7 +318,7 @@ mod tests {
         for dtype in DType::ALL {
             for encoding in Encoding::ALL {
                 let bytes = Buffer::from_vec(vec![0u8; 64]);
-                if let Ok(array) = decode(encoding, dtype, &bytes, 8, None) {
+                if let Ok(array) = decode(encoding, dtype, &bytes, 8, None, 0..8) {
                     assert_eq!((array.data_type(), array.len()), (&dtype.arrow(), 8));
                 }
             }

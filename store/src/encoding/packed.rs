@@ -1,5 +1,7 @@
 //! Integers in as few bits as their range takes, in vectors of 1,024.
 
+use std::ops::Range;
+
 use fastlanes::{BitPacking, FoR};
 
 use super::lane::Lane;
@@ -121,11 +123,12 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The inverse of [`pack`]: gives each vector of `count` values in turn to `take`, the last one with as many
-/// values as are left. Gives what follows the packed values in `bytes`.
+/// The inverse of [`pack`]: gives those of `count` values that are `wanted` to `take`, vector after vector. Gives what
+/// follows the packed values in `bytes`.
 pub(super) fn unpack<L: PackedLane>(
     bytes: &[u8],
     count: usize,
+    wanted: Range<usize>,
     mut take: impl FnMut(&[L]),
 ) -> Result<&[u8], String> {
     let short = || format!("{} bytes for {count} packed values", bytes.len());
@@ -141,15 +144,20 @@ pub(super) fn unpack<L: PackedLane>(
             return Err(format!("values of {width} bits where there are {} at the most", L::BYTES * 8));
         }
         let (vector, rest) = packed.split_at_checked(width * VECTOR / 8).ok_or_else(short)?;
-        L::unpack_vector(width, vector, reference, &mut words, &mut values).ok_or_else(short)?;
         packed = rest;
         let end = count.min(start + VECTOR);
+        let (first, last) = (wanted.start.clamp(start, end), wanted.end.clamp(start, end));
+        if first < last {
+            L::unpack_vector(width, vector, reference, &mut words, &mut values).ok_or_else(short)?;
+        }
         while let Some((place, value)) = outliers.next_if(|(place, _)| (start..end).contains(place)) {
             if let Some(outlier) = values.get_mut(place - start) {
                 *outlier = value;
             }
         }
-        take(values.get(..end - start).unwrap_or_default());
+        if first < last {
+            take(values.get(first - start..last - start).unwrap_or_default());
+        }
         start = end;
     }
     match outliers.next() {
@@ -213,9 +221,10 @@ pub(super) fn add_up<L: Lane>(differences: &[L], flip: L, start: L, sums: &mut [
 pub(super) fn unpack_all<L: PackedLane>(
     bytes: &[u8],
     count: usize,
+    wanted: Range<usize>,
     take: impl FnMut(&[L]),
 ) -> Result<(), String> {
-    let after = unpack(bytes, count, take)?;
+    let after = unpack(bytes, count, wanted, take)?;
     if after.is_empty() { Ok(()) } else { Err(format!("{} bytes after packed values", after.len())) }
 }
 
@@ -307,13 +316,14 @@ mod tests {
         let mut bytes = Vec::new();
         pack(values, &mut bytes);
         let mut back = Vec::new();
-        unpack_all(&bytes, values.len(), |vector: &[L]| back.extend_from_slice(vector)).unwrap();
+        unpack_all(&bytes, values.len(), 0..values.len(), |vector: &[L]| back.extend_from_slice(vector))
+            .unwrap();
         assert_eq!(back, values);
         for end in (0..bytes.len()).step_by(bytes.len() / 16 + 1) {
-            assert!(unpack_all(&bytes[..end], values.len(), |_: &[L]| {}).is_err());
+            assert!(unpack_all(&bytes[..end], values.len(), 0..values.len(), |_: &[L]| {}).is_err());
         }
         let longer = [bytes.as_slice(), b"after"].concat();
-        assert_eq!(unpack(&longer, values.len(), |_: &[L]| {}), Ok(b"after".as_slice()));
+        assert_eq!(unpack(&longer, values.len(), 0..0, |_: &[L]| {}), Ok(b"after".as_slice()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Values of a fixed width as bytes: side by side, byte by byte, once for all.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -7,8 +8,8 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampNanosecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowNativeType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
 use super::text;
@@ -44,27 +45,77 @@ pub(super) fn shuffle(values: &[u8], width: usize) -> Vec<u8> {
     bytes
 }
 
-/// The inverse of [`shuffle`].
-pub(super) fn unshuffle(bytes: &[u8], width: usize) -> MutableBuffer {
-    let mut values = MutableBuffer::from_len_zeroed(bytes.len());
-    let plane = bytes.len() / width.max(1);
-    match width {
-        2 => unshuffle_planes::<2>(bytes, plane, &mut values),
-        4 => unshuffle_planes::<4>(bytes, plane, &mut values),
-        8 => unshuffle_planes::<8>(bytes, plane, &mut values),
-        _ => values.copy_from_slice(bytes),
+/// Values that are put together at one time: little enough to stay close to the processor.
+const TOGETHER: usize = 512;
+
+/// The inverse of [`shuffle`], for the values that are wanted.
+pub(super) fn unshuffle(bytes: &[u8], width: usize, wanted: Range<usize>) -> MutableBuffer {
+    let mut values = MutableBuffer::with_capacity(wanted.len() * width);
+    let length = bytes.len() / width.max(1);
+    let (mut halves, mut quarters) = ([[0u16; TOGETHER]; 4], [[0u32; TOGETHER]; 2]);
+    let mut wholes = [0u64; TOGETHER];
+    for start in wanted.clone().step_by(TOGETHER) {
+        let count = TOGETHER.min(wanted.end - start);
+        let plane = |byte: usize| {
+            let first = byte * length + start;
+            bytes.get(first..first + count).unwrap_or_default()
+        };
+        // Pairs of planes first, then pairs of these: steps that a processor does for many values at once.
+        for (half, pair) in halves.iter_mut().zip(0..width / 2) {
+            pairs(plane(2 * pair), plane(2 * pair + 1), half);
+        }
+        let [a, b, c, d] = &halves;
+        match width {
+            2 => put(a, count, &mut values),
+            4 => {
+                let [whole, _] = &mut quarters;
+                pairs(a, b, whole);
+                put(whole, count, &mut values);
+            }
+            8 => {
+                let [low, high] = &mut quarters;
+                pairs(a, b, low);
+                pairs(c, d, high);
+                pairs(low, high, &mut wholes);
+                put(&wholes, count, &mut values);
+            }
+            _ => values.extend_from_slice(plane(0)),
+        }
     }
     values
 }
 
-fn unshuffle_planes<const WIDTH: usize>(bytes: &[u8], plane: usize, values: &mut [u8]) {
-    let planes: [&[u8]; WIDTH] =
-        std::array::from_fn(|byte| bytes.get(byte * plane..(byte + 1) * plane).unwrap_or_default());
-    for (i, value) in values.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
-        for (byte, plane) in value.iter_mut().zip(planes) {
-            *byte = plane.get(i).copied().unwrap_or_default();
-        }
+/// An unsigned integer of twice the width of `Half`.
+trait Twice<Half>: Copy {
+    fn of(low: Half, high: Half) -> Self;
+}
+
+macro_rules! twice {
+    ($($half:ty, $whole:ty;)*) => {
+        $(impl Twice<$half> for $whole {
+            fn of(low: $half, high: $half) -> Self {
+                Self::from(low) | Self::from(high) << <$half>::BITS
+            }
+        })*
+    };
+}
+
+twice! {
+    u8, u16;
+    u16, u32;
+    u32, u64;
+}
+
+/// Each of `low` with the same of `high` above it.
+fn pairs<Half: Copy, Whole: Twice<Half>>(low: &[Half], high: &[Half], wholes: &mut [Whole; TOGETHER]) {
+    for ((whole, &low), &high) in wholes.iter_mut().zip(low).zip(high) {
+        *whole = Whole::of(low, high);
     }
+}
+
+/// Adds the bytes of the first `count` integers.
+fn put<Whole: ArrowNativeType>(wholes: &[Whole; TOGETHER], count: usize, values: &mut MutableBuffer) {
+    values.extend_from_slice(wholes.get(..count).unwrap_or_default());
 }
 
 /// The value that `bytes` are, `count` times.

@@ -66,7 +66,7 @@ pub(super) fn decode(
                 views(list, u32::from_le_bytes([n0, n1, n2, n3]) as usize).ok_or_else(short)?;
             let mut views = Vec::with_capacity(count.min(codes.len().saturating_mul(packed::VECTOR)));
             let mut known = true;
-            packed::unpack_all(codes, count, |codes: &[u32]| {
+            packed::unpack_all(codes, count, 0..count, |codes: &[u32]| {
                 views.extend(codes.iter().map(|&code| {
                     let view = different.get(code as usize);
                     known &= view.is_some();

@@ -1,9 +1,11 @@
 //! Blocks: cells of one or several chunks, encoded and compressed together. The unit of I/O.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
-use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::filter;
 use bytes::Bytes;
 
@@ -84,9 +86,14 @@ pub(crate) fn is_used_in_place(block: &[u8]) -> bool {
         if [*encoding, *codec, *validity] == [Encoding::Raw.code(), Codec::None.code(), 0])
 }
 
-/// The inverse of [`encode`], for a block that the index says has `cells` cells of `dtype`. Values that are stored as
-/// they are lie in `block` still.
-pub(crate) fn decode(block: &Bytes, dtype: DType, cells: usize) -> Result<ArrayRef, String> {
+/// The inverse of [`encode`], for a block that the index says has `cells` cells of `dtype`: those of them that are wanted.
+/// Values that are stored as they are lie in `block` still.
+pub(crate) fn decode(
+    block: &Bytes,
+    dtype: DType,
+    cells: usize,
+    wanted: Range<usize>,
+) -> Result<ArrayRef, String> {
     let (header, payload) = block.split_first_chunk::<HEADER_LENGTH>().ok_or("it is too short")?;
     let [head @ .., s0, s1, s2, s3] = *header;
     let (expected, found) = (u32::from_le_bytes([s0, s1, s2, s3]), crc32c(&[&head, payload]));
@@ -117,7 +124,7 @@ pub(crate) fn decode(block: &Bytes, dtype: DType, cells: usize) -> Result<ArrayR
     if encoded > MAX_ENCODED {
         return Err(format!("its values take {encoded} bytes"));
     }
-    let encoded = decompress(codec, payload.slice(..stored), encoded as u64)?;
+    let stored_values = payload.slice(..stored);
     let validity = match validity_codec(validity)? {
         None if values != cells => return Err(format!("{values} values for {cells} cells")),
         None if bitmap != 0 => return Err("it has a bitmap that means nothing".to_owned()),
@@ -127,23 +134,45 @@ pub(crate) fn decode(block: &Bytes, dtype: DType, cells: usize) -> Result<ArrayR
             Some(NullBuffer::new(BooleanBuffer::new(bitmap, 0, cells)))
         }
     };
-    encoding::decode(encoding, dtype, &encoded, values, validity)
+    let decode = |encoded: &Buffer| encoding::decode(encoding, dtype, encoded, values, validity, wanted);
+    if codec == Codec::None || matches!(encoding, Encoding::Raw | Encoding::Dictionary) {
+        return decode(&decompress(codec, stored_values, encoded as u64)?);
+    }
+    // What these encodings are decoded from is not needed any more then: the next block may have its memory.
+    let mut scratch = SCRATCH.take();
+    inflate(codec, &stored_values, encoded as u64, &mut scratch)?;
+    let encoded = Buffer::from_vec(scratch);
+    let decoded = decode(&encoded);
+    SCRATCH
+        .set(encoded.into_vec().ok().filter(|scratch| scratch.capacity() <= MAX_SCRATCH).unwrap_or_default());
+    decoded
 }
 
 /// The `length` bytes that `bytes` were compressed from: `bytes` themselves, where they were not.
 pub(crate) fn decompress(codec: Codec, bytes: Bytes, length: u64) -> Result<Buffer, String> {
-    let possible = usize::try_from(length).ok().filter(|&length| length <= codec.most(bytes.len()));
-    let length = possible.ok_or_else(|| format!("{} bytes cannot have been {length} bytes", bytes.len()))?;
     if codec == Codec::None {
-        return if bytes.len() == length {
+        return if bytes.len() as u64 == length {
             Ok(Buffer::from(bytes))
         } else {
             Err(format!("{} bytes where {length} were expected", bytes.len()))
         };
     }
-    let mut raw = MutableBuffer::from_len_zeroed(length);
-    codec.decompress(&bytes, &mut raw)?;
-    Ok(raw.into())
+    let mut raw = Vec::new();
+    inflate(codec, &bytes, length, &mut raw)?;
+    Ok(Buffer::from_vec(raw))
+}
+
+fn inflate(codec: Codec, bytes: &[u8], length: u64, raw: &mut Vec<u8>) -> Result<(), String> {
+    let possible = usize::try_from(length).ok().filter(|&length| length <= codec.most(bytes.len()));
+    let length = possible.ok_or_else(|| format!("{} bytes cannot have been {length} bytes", bytes.len()))?;
+    codec.decompress(bytes, length, raw)
+}
+
+/// The most memory that a thread keeps for decompressing.
+const MAX_SCRATCH: usize = 4 * 1024 * 1024;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// 0 where no cell is missing, else 1 and the code of the codec of the bitmap.
@@ -189,7 +218,12 @@ mod tests {
         for (cells, dtype) in examples() {
             for cells in [cells.clone(), cells.slice(1, 2)] {
                 let block = Bytes::from(encode(&cells, dtype, Codec::Zstd).unwrap());
-                assert_eq!(&decode(&block, dtype, cells.len()).unwrap(), &cells);
+                assert_eq!(&decode(&block, dtype, cells.len(), 0..cells.len()).unwrap(), &cells);
+                let last = cells.len() - 1..cells.len();
+                assert_eq!(
+                    &decode(&block, dtype, cells.len(), last).unwrap(),
+                    &cells.slice(cells.len() - 1, 1)
+                );
             }
         }
     }
@@ -207,13 +241,13 @@ mod tests {
             for bit in 0..block.len() * 8 {
                 let mut damaged = block.clone();
                 damaged[bit / 8] ^= 1 << (bit % 8);
-                assert!(decode(&damaged.into(), dtype, cells.len()).is_err());
+                assert!(decode(&damaged.into(), dtype, cells.len(), 0..cells.len()).is_err());
             }
             let block = Bytes::from(block);
             for end in 0..block.len() {
-                assert!(decode(&block.slice(..end), dtype, cells.len()).is_err());
+                assert!(decode(&block.slice(..end), dtype, cells.len(), 0..cells.len()).is_err());
             }
-            assert!(decode(&block, dtype, cells.len() + 1).is_err());
+            assert!(decode(&block, dtype, cells.len() + 1, 0..1).is_err());
         }
     }
 
@@ -230,7 +264,7 @@ mod tests {
                     let (checksum, payload) = rest.split_at_mut(4);
                     let sum = crc32c(&[head, payload]);
                     checksum.copy_from_slice(&sum.to_le_bytes());
-                    if let Ok(read) = decode(&lie.into(), dtype, cells.len()) {
+                    if let Ok(read) = decode(&lie.into(), dtype, cells.len(), 0..cells.len()) {
                         // Another encoding, or another codec of no bytes, is no lie that can be told from the truth.
                         assert_eq!(read.len(), cells.len());
                         assert!([5, 6].contains(&byte) || value == block[byte], "{byte} {value}");

@@ -51,6 +51,7 @@ pub(crate) struct Index {
     row_count: UInt32Array,
     null_count: UInt32Array,
     nan_count: UInt32Array,
+    has_nan: bool,
 }
 
 /// The columns of the table of blocks.
@@ -285,6 +286,7 @@ impl Index {
             row_count: column("row_count")?,
             null_count: column("null_count")?,
             nan_count: column("nan_count")?,
+            has_nan: column("nan_count")?.values().iter().any(|&count| count > 0),
             chunks,
         };
         index.check()?;
@@ -335,7 +337,7 @@ impl Index {
     pub(crate) fn rows(&self, dataset: u32) -> std::ops::Range<usize> {
         let datasets = self.dataset.values();
         let start = datasets.partition_point(|&d| d < dataset);
-        let length = datasets.iter().skip(start).take_while(|&&d| d == dataset).count();
+        let length = datasets.get(start..).map_or(0, |rest| rest.partition_point(|&d| d == dataset));
         start..start + length
     }
 
@@ -347,6 +349,11 @@ impl Index {
     /// True for a row that deletes, and is no chunk.
     pub(crate) fn is_deletion(&self, row: usize) -> bool {
         self.chunk.is_null(row)
+    }
+
+    /// True where some chunk has a cell that is NaN.
+    pub(crate) fn has_nan(&self) -> bool {
+        self.has_nan
     }
 
     /// Bytes in memory.
