@@ -1,5 +1,7 @@
 //! The data that the benches measure on: real where it lies beside the project, and made up.
 
+pub mod workloads;
+
 use std::path::PathBuf;
 
 use arrow::array::{ArrayRef, AsArray};

@@ -1,12 +1,15 @@
 //! The values of a table's columns in a box of rows.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, nullif, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use atlas::{ArrayRead, ArraySchema, AttributeValue, Dataset, ReadMetrics, Region, Snapshot};
+use atlas::{
+    ArrayRead, ArraySchema, AttributeValue, ChunkGrid, Dataset, ReadMetrics, Region, Snapshot, VariableIndex,
+};
 use datafusion::common::{Result, ScalarValue};
 
 use crate::error::from_store;
@@ -23,9 +26,53 @@ pub struct Table {
     pub layout: Arc<Layout>,
     /// Whether NaN is read as NULL.
     pub nan_as_null: bool,
+    /// The indexes of variables that were read, by name: they stay for as long as a scan goes on.
+    indexes: Arc<Mutex<HashMap<String, Arc<VariableIndex>>>>,
+    /// The columns that depend on the dataset alone, one value for each dataset with rows, as they were asked for.
+    of_datasets: Arc<Mutex<HashMap<usize, ArrayRef>>>,
 }
 
 impl Table {
+    /// A table that has read nothing yet.
+    pub fn new(name: &str, snapshot: Arc<Snapshot>, layout: Arc<Layout>, nan_as_null: bool) -> Self {
+        let (indexes, of_datasets) = (Arc::default(), Arc::default());
+        Self { name: name.to_owned(), snapshot, layout, nan_as_null, indexes, of_datasets }
+    }
+
+    /// The same table for a scan, which holds what it has read of indexes for itself.
+    pub fn for_scan(&self) -> Self {
+        Self { indexes: Arc::default(), ..self.clone() }
+    }
+
+    /// The index of a variable.
+    pub async fn index(&self, variable: &str, metrics: &ReadMetrics) -> Result<Arc<VariableIndex>> {
+        let held = self.indexes.lock().unwrap_or_else(PoisonError::into_inner).get(variable).cloned();
+        if let Some(index) = held {
+            return Ok(index);
+        }
+        let index = self.snapshot.index(variable, metrics).await.map_err(from_store)?;
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        indexes.insert(variable.to_owned(), Arc::clone(&index));
+        Ok(index)
+    }
+
+    /// The index of the variable that a column comes from in some box; `None` where it comes from no array.
+    pub async fn index_of<'a>(
+        &self,
+        column: usize,
+        mut tiles: impl Iterator<Item = &'a Tile> + Send,
+        metrics: &ReadMetrics,
+    ) -> Result<Option<Arc<VariableIndex>>> {
+        let variable = tiles.find_map(|tile| match self.origin(tile.dataset, column) {
+            Origin::Array(array, _) => Some(&array.name),
+            _ => None,
+        });
+        match variable {
+            Some(variable) => self.index(variable, metrics).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// A dataset and how it gives rows.
     pub fn dataset(&self, ordinal: u32) -> Option<(&Dataset, &SchemaLayout)> {
         let dataset = self.snapshot.catalog().dataset(ordinal)?;
@@ -41,6 +88,19 @@ impl Table {
     /// The type of a column.
     pub fn data_type(&self, column: usize) -> DataType {
         self.layout.schema.fields().get(column).map_or(DataType::Null, |field| field.data_type().clone())
+    }
+
+    /// The values of a column that depends on the dataset alone, for datasets with rows: those at these places among all
+    /// of them.
+    pub fn of_places(&self, column: usize, places: Range<usize>) -> Result<ArrayRef> {
+        let mut known = self.of_datasets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(values) = known.get(&column) {
+            return Ok(values.slice(places.start, places.len()));
+        }
+        let datasets: Vec<u32> = self.layout.datasets().map(|(ordinal, _)| ordinal).collect();
+        let values = self.of_datasets(column, &datasets)?;
+        known.insert(column, Arc::clone(&values));
+        Ok(values.slice(places.start, places.len()))
     }
 
     /// The values of a column that depends on the dataset alone, one for each of `datasets`.
@@ -66,72 +126,85 @@ impl Table {
         }
     }
 
-    /// The values of columns in boxes of rows: for each box an array for each column, its rows in row-major
-    /// order. What several boxes have in common is read once.
+    /// The values of a column in boxes of rows: for each box its rows in row-major order, or those of them that are picked
+    /// by number. What several boxes have in common is read once.
     pub async fn read(
         &self,
-        columns: &[usize],
-        boxes: &[Tile],
+        column: usize,
+        boxes: &[(&Tile, Option<&UInt32Array>)],
         metrics: &ReadMetrics,
-    ) -> Result<Vec<Vec<ArrayRef>>> {
-        let stored = self.read_arrays(columns, boxes, metrics).await?;
+    ) -> Result<Vec<ArrayRef>> {
+        let mut reads: Vec<ArrayRead> = Vec::new();
+        // For each box that has the array, the read that is for it.
+        let mut readers: Vec<Option<usize>> = vec![None; boxes.len()];
+        let mut known: HashMap<(u32, Region), usize> = HashMap::new();
+        let mut variable = None;
+        for ((tile, _), reader) in boxes.iter().zip(&mut readers) {
+            let Origin::Array(array, dims) = self.origin(tile.dataset, column) else { continue };
+            let region = project(&tile.region, dims);
+            let whole = dims.len() == tile.region.shape.len();
+            let mut add = |region: Region| {
+                reads.push(ArrayRead { dataset: tile.dataset, region });
+                reads.len() - 1
+            };
+            // Boxes share no cells of an array with all their dimensions.
+            let read = if whole {
+                add(region)
+            } else {
+                *known.entry((tile.dataset, region.clone())).or_insert_with(|| add(region))
+            };
+            *reader = Some(read);
+            variable = Some(&array.name);
+        }
+        let arrays = match variable {
+            Some(variable) => self.read_arrays(column, variable, &reads, metrics).await?,
+            None => Vec::new(),
+        };
         let mut rows = Vec::with_capacity(boxes.len());
-        for (number, tile) in boxes.iter().enumerate() {
-            let mut broadcast = Broadcast { shape: &tile.region.shape, indices: HashMap::new() };
-            let count = tile.region.cells();
-            let arrays = columns.iter().map(|&column| match self.origin(tile.dataset, column) {
-                Origin::Missing => Ok(new_null_array(&self.data_type(column), count)),
-                Origin::Name | Origin::Attribute(_) => self.constant(column, tile.dataset, count),
+        // Boxes of one dataset share its name.
+        let mut constant: Option<(u32, ArrayRef)> = None;
+        for ((tile, picked), reader) in boxes.iter().zip(readers) {
+            let count = picked.map_or(tile.region.cells(), |picked| picked.len());
+            let shape = &tile.region.shape;
+            rows.push(match self.origin(tile.dataset, column) {
+                Origin::Missing => new_null_array(&self.data_type(column), count),
+                Origin::Name | Origin::Attribute(_) => match &constant {
+                    Some((dataset, values)) if *dataset == tile.dataset && values.len() >= count => {
+                        values.slice(0, count)
+                    }
+                    _ => {
+                        let values = self.constant(column, tile.dataset, count)?;
+                        constant = Some((tile.dataset, Arc::clone(&values)));
+                        values
+                    }
+                },
                 Origin::Index(dim) => {
                     let (start, size) = span(&tile.region, *dim);
-                    broadcast.rows(&self.shown(indices(start, size), column)?, &[*dim])
+                    repeat(self.shown(indices(start, size), column)?, &[*dim], shape, *picked)?
                 }
-                Origin::Array(_, dims) => match stored.get(&(column, number)) {
-                    Some(values) => broadcast.rows(values, dims),
-                    None => Ok(new_null_array(&self.data_type(column), count)),
-                },
+                Origin::Array(_, dims) => {
+                    let values = reader.and_then(|reader| arrays.get(reader).cloned());
+                    let values = values.unwrap_or_else(|| new_null_array(&self.data_type(column), 0));
+                    repeat(values, dims, shape, *picked)?
+                }
             });
-            rows.push(arrays.collect::<Result<Vec<_>>>()?);
         }
         Ok(rows)
     }
 
-    /// The arrays that columns come from, each over the part that a box needs of it.
+    /// Regions of the arrays of a variable, as a column shows them.
     async fn read_arrays(
         &self,
-        columns: &[usize],
-        boxes: &[Tile],
+        column: usize,
+        variable: &str,
+        reads: &[ArrayRead],
         metrics: &ReadMetrics,
-    ) -> Result<HashMap<(usize, usize), ArrayRef>> {
-        let mut stored = HashMap::new();
-        for &column in columns {
-            let mut reads: Vec<ArrayRead> = Vec::new();
-            let mut users: Vec<Vec<usize>> = Vec::new();
-            let mut known: HashMap<(u32, Region), usize> = HashMap::new();
-            let mut variable = None;
-            for (number, tile) in boxes.iter().enumerate() {
-                let Origin::Array(array, dims) = self.origin(tile.dataset, column) else { continue };
-                let (start, shape): (Vec<_>, Vec<_>) =
-                    dims.iter().map(|&dim| span(&tile.region, dim)).unzip();
-                let region = Region { start, shape };
-                let read = *known.entry((tile.dataset, region.clone())).or_insert_with(|| {
-                    reads.push(ArrayRead { dataset: tile.dataset, region });
-                    users.push(Vec::new());
-                    reads.len() - 1
-                });
-                if let Some(users) = users.get_mut(read) {
-                    users.push(number);
-                }
-                variable = Some(array.name.clone());
-            }
-            let Some(variable) = variable else { continue };
-            let arrays = self.snapshot.read(&variable, &reads, metrics).await.map_err(from_store)?;
-            for (array, users) in arrays.into_iter().zip(users) {
-                let values = self.shown(array, column)?;
-                stored.extend(users.into_iter().map(|number| ((column, number), Arc::clone(&values))));
-            }
-        }
-        Ok(stored)
+    ) -> Result<Vec<ArrayRef>> {
+        let index = self.index(variable, metrics).await?;
+        let arrays = self.snapshot.read_from(&index, variable, reads, metrics).await.map_err(from_store)?;
+        let may_be_nan = index.has_nan();
+        let shown = arrays.into_iter().map(|array| self.shown_as(array, column, may_be_nan));
+        shown.collect()
     }
 
     /// The coordinates that `column` shows in some datasets, for each of them from an index on so many: an array for each
@@ -160,10 +233,10 @@ impl Table {
             }
         }
         if let Some(variable) = variable {
-            let arrays = self.snapshot.read(&variable, &reads, metrics).await.map_err(from_store)?;
+            let arrays = self.read_arrays(column, &variable, &reads, metrics).await?;
             for (array, number) in arrays.into_iter().zip(readers) {
                 if let Some(slot) = shown.get_mut(number) {
-                    *slot = Some(self.shown(array, column)?);
+                    *slot = Some(array);
                 }
             }
         }
@@ -179,26 +252,61 @@ impl Table {
         scalar.to_array_of_size(count)
     }
 
-    /// Stored values as a column shows them: in its type, and NaN as NULL where that is wanted.
+    /// Values that are no NaN, in the type of a column.
     fn shown(&self, values: ArrayRef, column: usize) -> Result<ArrayRef> {
+        self.shown_as(values, column, false)
+    }
+
+    /// Values as a column shows them: in its type, and NaN as NULL where that is wanted.
+    fn shown_as(&self, values: ArrayRef, column: usize, may_be_nan: bool) -> Result<ArrayRef> {
         let data_type = self.data_type(column);
-        let values = if self.nan_as_null { nan_to_null(values)? } else { values };
+        let values = if self.nan_as_null && may_be_nan { nan_to_null(values)? } else { values };
         if *values.data_type() == data_type {
             return Ok(values);
         }
         Ok(cast_with_options(&values, &data_type, &CastOptions::default())?)
     }
+}
 
-    /// The arrays that columns come from in a dataset.
-    pub fn arrays(&self, ordinal: u32, columns: &[usize]) -> Vec<(&Arc<ArraySchema>, &[usize])> {
-        let mut seen = BTreeSet::new();
-        columns
-            .iter()
-            .filter_map(|&column| match self.origin(ordinal, column) {
-                Origin::Array(array, dims) if seen.insert(&array.name) => Some((array, dims.as_slice())),
-                _ => None,
-            })
-            .collect()
+/// The chunks of the array behind a column, in one dataset after the other: those that are alike share them.
+pub struct Grids<'a> {
+    table: &'a Table,
+    column: usize,
+    last: Option<(&'a Dataset, ChunkGrid)>,
+}
+
+impl<'a> Grids<'a> {
+    /// The chunks behind a column.
+    pub fn new(table: &'a Table, column: usize) -> Self {
+        Self { table, column, last: None }
+    }
+
+    /// The array in a dataset, its dimensions among those of the dataset's rows, and its chunks.
+    pub fn of(&mut self, ordinal: u32) -> Option<(&'a Arc<ArraySchema>, &'a [usize], &ChunkGrid)> {
+        let (dataset, layout) = self.table.dataset(ordinal)?;
+        let Origin::Array(array, dims) = layout.origins.get(self.column)? else { return None };
+        let like_last = self
+            .last
+            .as_ref()
+            .is_some_and(|(last, _)| last.schema == dataset.schema && last.sizes == dataset.sizes);
+        if !like_last {
+            self.last = Some((dataset, self.table.snapshot.chunk_grid(dataset, array)));
+        }
+        self.last.as_ref().map(|(_, grid)| (array, dims.as_slice(), grid))
+    }
+
+    /// True where a dataset has nothing for the column.
+    pub fn is_missing(&self, ordinal: u32) -> bool {
+        matches!(self.table.origin(ordinal, self.column), Origin::Missing)
+    }
+
+    /// The number of chunks that boxes have cells in, each counted for each box.
+    pub fn crossed(mut self, tiles: impl Iterator<Item = &'a Tile>) -> usize {
+        let crossed = tiles.map(|tile| match self.of(tile.dataset) {
+            Some((_, dims, grid)) => grid.crossed_chunks(&project(&tile.region, dims)),
+            None => 0,
+        });
+        crossed.sum()
     }
 }
 
@@ -224,23 +332,37 @@ fn nan_to_null(values: ArrayRef) -> Result<ArrayRef> {
     if nan.true_count() == 0 { Ok(values) } else { Ok(nullif(&values, &nan)?) }
 }
 
-/// Repeats arrays along the dimensions of a box that they lack.
-struct Broadcast<'a> {
-    shape: &'a [usize],
-    /// By the dimensions of an array, for each row of the box the cell of the array.
-    indices: HashMap<Vec<usize>, UInt32Array>,
+/// `values`, over `dims` of a box of `shape` in this order, as a value for each row of the box, or for each picked row:
+/// repeated along the dimensions that they lack.
+fn repeat(
+    values: ArrayRef,
+    dims: &[usize],
+    shape: &[usize],
+    picked: Option<&UInt32Array>,
+) -> Result<ArrayRef> {
+    let whole = dims.iter().copied().eq(0..shape.len());
+    Ok(match picked {
+        None if whole => values,
+        None => take(&values, &cells_of_rows(shape, dims), None)?,
+        Some(picked) if whole => take(&values, picked, None)?,
+        Some(picked) => take(&values, &cells_of(picked, shape, dims), None)?,
+    })
 }
 
-impl Broadcast<'_> {
-    /// `values`, over `dims` of the box in this order, as a value for each row of the box.
-    fn rows(&mut self, values: &ArrayRef, dims: &[usize]) -> Result<ArrayRef> {
-        if dims.iter().copied().eq(0..self.shape.len()) {
-            return Ok(Arc::clone(values));
-        }
-        let shape = self.shape;
-        let indices = self.indices.entry(dims.to_vec()).or_insert_with(|| cells_of_rows(shape, dims));
-        Ok(take(values, indices, None)?)
-    }
+/// For some rows of a box of `shape`, by number, the cell of an array over `dims` of it.
+fn cells_of(rows: &UInt32Array, shape: &[usize], dims: &[usize]) -> UInt32Array {
+    let size = |dim: usize| shape.get(dim).and_then(|&size| u32::try_from(size).ok()).unwrap_or(1).max(1);
+    // For each dimension of the array, the rows from one index to the next, and its size.
+    let steps = |&dim: &usize| ((dim + 1..shape.len()).map(size).product::<u32>().max(1), size(dim));
+    let steps: Vec<(u32, u32)> = dims.iter().map(steps).collect();
+    let cell = |&row: &u32| steps.iter().fold(0, |cell, (step, size)| cell * size + row / step % size);
+    UInt32Array::from_iter_values(rows.values().iter().map(cell))
+}
+
+/// The part of a box that an array over `dims` of it has.
+pub fn project(region: &Region, dims: &[usize]) -> Region {
+    let (start, shape) = dims.iter().map(|&dim| span(region, dim)).unzip();
+    Region { start, shape }
 }
 
 /// For each row of a box of `shape`, in row-major order, the cell of an array over `dims` of it.
@@ -256,7 +378,9 @@ fn cells_of_rows(shape: &[usize], dims: &[usize]) -> UInt32Array {
     let mut cells = vec![0u32];
     for (&size, stride) in shape.iter().zip(strides) {
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        cells = cells.into_iter().flat_map(|cell| (0..size).map(move |i| cell + i * stride)).collect();
+        let mut longer = Vec::with_capacity(cells.len() * size as usize);
+        cells.into_iter().for_each(|cell| longer.extend((0..size).map(|i| cell + i * stride)));
+        cells = longer;
     }
     UInt32Array::from(cells)
 }
@@ -269,8 +393,10 @@ mod tests {
     fn arrays_are_repeated_along_what_they_lack_and_transposed() {
         let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..6));
         let rows = |shape: &[usize], dims: &[usize], length: usize| {
-            let mut broadcast = Broadcast { shape, indices: HashMap::new() };
-            let rows = broadcast.rows(&values.slice(0, length), dims).unwrap();
+            let rows = repeat(values.slice(0, length), dims, shape, None).unwrap();
+            let some = UInt32Array::from_iter_values((0..rows.len() as u32).step_by(2));
+            let picked = repeat(values.slice(0, length), dims, shape, Some(&some)).unwrap();
+            assert_eq!(&picked, &take(&rows, &some, None).unwrap());
             rows.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
         };
         assert_eq!(rows(&[2, 3], &[0, 1], 6), [0, 1, 2, 3, 4, 5]);

@@ -135,15 +135,15 @@ impl Layout {
     }
 
     /// The ordinals of the datasets with rows, each with the range of its tiles.
-    pub fn datasets(&self) -> impl Iterator<Item = (u32, Range<u64>)> {
-        let starts = std::iter::once(0).chain(self.datasets.iter().map(|&(_, end)| end));
-        self.datasets.iter().zip(starts).map(|(&(ordinal, end), start)| (ordinal, start..end))
+    pub fn datasets(&self) -> impl ExactSizeIterator<Item = (u32, Range<u64>)> {
+        let start = |i: usize| i.checked_sub(1).and_then(|i| self.datasets.get(i)).map_or(0, |&(_, end)| end);
+        self.datasets.iter().enumerate().map(move |(i, &(ordinal, end))| (ordinal, start(i)..end))
     }
 
     /// The datasets of a range of tiles, each with those of its tiles that are in the range, counted from its
     /// first.
     pub fn datasets_in(&self, tiles: Range<u64>) -> impl Iterator<Item = (u32, Range<u64>)> {
-        let first = self.datasets.partition_point(|&(_, end)| end <= tiles.start);
+        let first = self.first_in(&tiles);
         let before = first.checked_sub(1).and_then(|i| self.datasets.get(i)).map_or(0, |&(_, end)| end);
         let ends = self.datasets.iter().skip(first);
         let starts = std::iter::once(before).chain(ends.clone().map(|&(_, end)| end));
@@ -152,6 +152,16 @@ impl Layout {
                 (ordinal, tiles.start.max(start) - start..tiles.end.min(end) - start)
             },
         )
+    }
+
+    /// The place among the datasets with rows of the first one of a range of tiles.
+    pub fn first_in(&self, tiles: &Range<u64>) -> usize {
+        self.datasets.partition_point(|&(_, end)| end <= tiles.start)
+    }
+
+    /// The number of tiles of all datasets.
+    pub fn all_tiles(&self) -> u64 {
+        self.datasets.last().map_or(0, |&(_, end)| end)
     }
 
     /// How a dataset gives rows; `None` where it has none.
@@ -223,6 +233,11 @@ impl SchemaLayout {
         Some(Self { dims: own.clone(), origins: origins.collect(), tile })
     }
 
+    /// The position among the dimensions of the rows of a dimension of the table.
+    pub fn local(&self, dim: usize) -> Option<usize> {
+        self.dims.iter().position(|&(d, _)| d == dim)
+    }
+
     /// The sizes of a dataset's rows along their dimensions.
     pub fn shape(&self, dataset: &Dataset) -> Vec<usize> {
         self.dims.iter().filter_map(|&(_, position)| dataset.sizes.get(position).copied()).collect()
@@ -230,27 +245,13 @@ impl SchemaLayout {
 
     /// The tiles of a dataset whose rows have `shape`.
     pub fn tiles(&self, shape: &[usize]) -> ChunkGrid {
-        let chosen = atlas::default_chunk(shape);
+        let own = self.tile.iter().all(|&tile| tile != usize::MAX);
+        let chosen = if own { vec![0; shape.len()] } else { atlas::default_chunk(shape) };
         let tile = self.tile.iter().zip(shape).zip(chosen).map(|((&tile, &size), chosen)| {
             let tile = if tile == usize::MAX { chosen } else { tile };
             if tile == 0 { size.max(1) } else { tile }
         });
         ChunkGrid::new(shape, &tile.collect::<Vec<_>>())
-    }
-
-    /// The tiles of a dataset with numbers in a range.
-    pub fn tiles_in(&self, ordinal: u32, shape: &[usize], range: Range<u64>) -> impl Iterator<Item = Tile> {
-        let grid = self.tiles(shape);
-        let counts = grid.counts();
-        range.map(move |number| {
-            let mut rest = usize::try_from(number).unwrap_or(usize::MAX);
-            let mut coordinate = vec![0u32; counts.len()];
-            for (c, &count) in coordinate.iter_mut().zip(&counts).rev() {
-                *c = u32::try_from(rest % count).unwrap_or(u32::MAX);
-                rest /= count;
-            }
-            Tile { dataset: ordinal, region: grid.region(&coordinate) }
-        })
     }
 }
 

@@ -52,31 +52,45 @@
 //! Only the columns that it names. Predicates on `dataset`, on attributes and on one coordinate are decided
 //! once for each dataset or coordinate value, and choose datasets and index ranges. Predicates on values rule
 //! chunks out by their statistics; then the columns they name are read, and only for chunks with a
-//! matching row the other columns. `EXPLAIN ANALYZE` shows it: `chunks_total` is the sum of `chunks_pruned`,
-//! `chunks_from_stats` (chunks without a value) and `chunks_decoded`; `bytes_read` and `requests` are those of the storage.
+//! matching row the other columns.
+//!
+//! `count`, `sum`, `avg`, `min` and `max` of a column, of all rows or grouped by `dataset`, attributes and expressions of one
+//! coordinate, are answered from statistics for chunks of which all rows are wanted and belong to one group; the others are decoded
+//! and added up along the dimensions that the groups do not depend on. Other aggregates, grouped in these ways, get the
+//! group of each row without making it. `ORDER BY … LIMIT` begins with the chunks that may have the first rows.
+//!
+//! `EXPLAIN` tells what is decided from statistics. `EXPLAIN ANALYZE` counts: `chunks_total` is the sum of `chunks_pruned`,
+//! `chunks_from_stats` (answered, or without a value) and `chunks_decoded`; `bytes_read` and `requests` are those of the storage.
+//! Each of these can be switched off in a session, with the same answers: see [`AtlasOptions`].
 //!
 //! # Not here
 //!
 //! Tables are read, not written: [`atlas`] and `atlas-import` write stores. A registered table keeps showing the generation
 //! it was registered with.
 
+mod aggregate;
 mod columns;
 mod error;
 mod grids;
 mod layout;
 mod metadata;
 mod options;
+mod order;
 mod predicate;
 mod pruning;
 mod register;
 mod scan;
+mod select;
 mod source;
+mod statistics;
 mod table;
+mod tiles;
 mod widen;
 
+pub use aggregate::{AggregateInScan, AggregateSource};
 pub use grids::{Grid, grids};
 pub use metadata::{Metadata, MetadataTable};
-pub use options::TableOptions;
+pub use options::{AtlasOptions, TableOptions};
 pub use register::{
     FILE_TYPE, READ_ATLAS, register_atlas, register_store, register_store_with, session_state, with_atlas,
 };

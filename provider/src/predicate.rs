@@ -38,8 +38,10 @@ pub struct Predicate {
     pub columns: Vec<usize>,
     /// What it depends on.
     pub scope: Scope,
-    /// Over a batch of just `columns`.
+    /// Over the table's columns.
     expr: Arc<dyn PhysicalExpr>,
+    /// The same over a batch of just `columns`.
+    own: Arc<dyn PhysicalExpr>,
     schema: SchemaRef,
 }
 
@@ -48,16 +50,21 @@ impl Predicate {
     pub fn new(expr: &Arc<dyn PhysicalExpr>, schema: &Schema, kinds: &[ColumnKind]) -> Result<Self> {
         let mut columns: Vec<_> = collect_columns(expr).into_iter().map(|column| column.index()).collect();
         columns.sort_unstable();
-        let own = Arc::new(schema.project(&columns)?);
-        let expr = reassign_expr_columns(Arc::clone(expr), &own)?;
+        let projected = Arc::new(schema.project(&columns)?);
+        let own = reassign_expr_columns(Arc::clone(expr), &projected)?;
         let scope = scope(columns.iter().filter_map(|&column| kinds.get(column)));
-        Ok(Self { columns, scope, expr, schema: own })
+        Ok(Self { columns, scope, expr: Arc::clone(expr), own, schema: projected })
+    }
+
+    /// The predicate, over the table's columns.
+    pub fn expr(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.expr
     }
 
     /// Which of `rows` rows it selects; `columns` has the values of its columns. NULL selects nothing.
     pub fn evaluate(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<BooleanArray> {
         let batch = batch(&self.schema, columns, rows)?;
-        let selected = self.expr.evaluate(&batch)?.into_array(rows)?;
+        let selected = self.own.evaluate(&batch)?.into_array(rows)?;
         if *selected.data_type() != DataType::Boolean {
             let found = selected.data_type();
             return Err(DataFusionError::Plan(format!(

@@ -1,79 +1,198 @@
-//! Boxes of rows that statistics alone rule out.
+//! Boxes of rows about which statistics alone decide.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
-use atlas::{DType, ReadMetrics, Region, Statistics, Value, VariableIndex};
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array, new_null_array};
+use arrow::compute::interleave;
+use atlas::{DType, ReadMetrics, Statistics, Value, VariableIndex};
 use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CastExpr, Column as ColumnExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal,
+    NotExpr,
+};
+use datafusion::physical_expr::simplifier::PhysicalExprSimplifier;
+use datafusion::physical_expr::utils::{collect_columns, conjunction};
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 
-use crate::columns::Table;
-use crate::error::from_store;
+use crate::columns::{Grids, Table, project};
 use crate::layout::{Origin, Tile};
+use crate::select::Selected;
+use crate::statistics::SegmentStatistics;
 
-/// The indexes of variables, by name.
-pub type Indexes = HashMap<String, Arc<VariableIndex>>;
-
-/// Reads the indexes of the variables that columns come from in some datasets.
-pub async fn indexes(
-    table: &Table,
-    columns: &[usize],
-    boxes: &[Tile],
-    metrics: &ReadMetrics,
-) -> Result<Indexes> {
-    let mut indexes = Indexes::new();
-    for tile in boxes {
-        for (array, _) in table.arrays(tile.dataset, columns) {
-            if !indexes.contains_key(&array.name) {
-                let index = table.snapshot.index(&array.name, metrics).await.map_err(from_store)?;
-                indexes.insert(array.name.clone(), index);
-            }
-        }
-    }
-    Ok(indexes)
+/// A predicate that may rule boxes of rows out.
+pub struct Pruning {
+    predicate: PruningPredicate,
+    columns: Vec<usize>,
 }
 
-/// Which boxes may have rows for which `predicate` is true. Where that cannot be told, all of them.
-pub async fn may_match(
-    table: &Table,
-    predicate: &Arc<dyn PhysicalExpr>,
-    boxes: &[Tile],
-    metrics: &ReadMetrics,
-) -> Result<Vec<bool>> {
-    let schema = Arc::clone(&table.layout.schema);
-    let Ok(pruning) =
-        PruningPredicateBuilder::new().with_file_schema(schema).try_build(Arc::clone(predicate))
-    else {
-        return Ok(vec![true; boxes.len()]);
-    };
-    let columns: Vec<_> = collect_columns(predicate).iter().map(|column| column.index()).collect();
-    let indexes = indexes(table, &columns, boxes, metrics).await?;
-    let bounds = columns
-        .into_iter()
-        .filter_map(|column| {
-            let name = table.layout.schema.fields().get(column)?.name().clone();
-            Some((name, Bounds::new(table, column, boxes, &indexes)))
-        })
-        .collect();
-    let rows = boxes.iter().map(|tile| tile.region.cells() as u64);
-    let statistics = BoxStatistics { bounds, rows: UInt64Array::from_iter_values(rows) };
-    Ok(pruning.prune(&statistics).unwrap_or_else(|_| vec![true; boxes.len()]))
+impl Pruning {
+    /// What `predicate` can rule out; `None` where that is nothing.
+    pub fn new(table: &Table, predicate: &Arc<dyn PhysicalExpr>) -> Option<Self> {
+        let schema = Arc::clone(&table.layout.schema);
+        let built = PruningPredicateBuilder::new().with_file_schema(schema);
+        let pruning = built.try_build(Arc::clone(predicate)).ok().filter(|pruning| !pruning.always_true())?;
+        let columns = collect_columns(predicate).iter().map(|column| column.index()).collect();
+        Some(Self { predicate: pruning, columns })
+    }
+
+    /// What rules out the boxes of which every row satisfies all `predicates`.
+    pub fn partial(table: &Table, predicates: &[Arc<dyn PhysicalExpr>]) -> Option<Self> {
+        if predicates.is_empty() || !predicates.iter().all(is_null_only_for_nulls) {
+            return None;
+        }
+        let all = conjunction(predicates.iter().map(Arc::clone));
+        let mut open: Arc<dyn PhysicalExpr> = Arc::new(NotExpr::new(Arc::clone(&all)));
+        for column in collect_columns(&all) {
+            let is_null = Arc::new(IsNullExpr::new(Arc::new(column)));
+            open = Arc::new(BinaryExpr::new(open, Operator::Or, is_null));
+        }
+        let open = PhysicalExprSimplifier::new(&table.layout.schema).simplify(open).ok()?;
+        Self::new(table, &open)
+    }
+
+    /// Which boxes may have rows for which the predicate is true. Where that cannot be told, all of them.
+    pub async fn may_match(
+        &self,
+        table: &Table,
+        boxes: &[Selected],
+        metrics: &ReadMetrics,
+    ) -> Result<Vec<bool>> {
+        if boxes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut bounds = HashMap::new();
+        for &column in &self.columns {
+            let tiles = boxes.iter().map(|selected| &selected.tile);
+            let index = table.index_of(column, tiles, metrics).await?;
+            if let Some(field) = table.layout.schema.fields().get(column) {
+                let tiles = boxes.iter().map(|selected| &selected.tile);
+                bounds.insert(field.name().clone(), Bounds::new(table, column, tiles, index.as_deref()));
+            }
+        }
+        let rows = boxes.iter().map(|selected| selected.rows() as u64);
+        let statistics = BoxStatistics { bounds, rows: UInt64Array::from_iter_values(rows) };
+        Ok(self.predicate.prune(&statistics).unwrap_or_else(|_| vec![true; boxes.len()]))
+    }
+}
+
+/// True for an expression that is NULL only where one of its columns is.
+fn is_null_only_for_nulls(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let mut known = true;
+    let _ = expr.apply(|node| {
+        known &= match node.downcast_ref::<BinaryExpr>() {
+            Some(binary) => {
+                use Operator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
+                matches!(binary.op(), And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq)
+            }
+            None => match node.downcast_ref::<Literal>() {
+                Some(literal) => !literal.value().is_null(),
+                None => {
+                    node.is::<ColumnExpr>()
+                        || node.is::<CastExpr>()
+                        || node.is::<NotExpr>()
+                        || node.is::<IsNullExpr>()
+                        || node.is::<IsNotNullExpr>()
+                        || node.is::<InListExpr>()
+                        || node.is::<LikeExpr>()
+                }
+            },
+        };
+        Ok(if known { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    known
 }
 
 /// What is known of a column in each box.
-struct Bounds {
-    min: Option<ArrayRef>,
-    max: Option<ArrayRef>,
-    null_count: UInt64Array,
+pub struct Bounds {
+    /// No value is less.
+    pub min: Option<ArrayRef>,
+    /// No value is greater.
+    pub max: Option<ArrayRef>,
+    /// Exact where it is none or all rows; unknown between.
+    pub null_count: UInt64Array,
 }
 
 impl Bounds {
-    fn new(table: &Table, column: usize, boxes: &[Tile], indexes: &Indexes) -> Self {
-        let known: Vec<_> = boxes.iter().map(|tile| Known::of(table, column, tile, indexes)).collect();
+    /// Of a column in boxes, with the index of the variable that it comes from.
+    pub fn new<'a>(
+        table: &Table,
+        column: usize,
+        boxes: impl Iterator<Item = &'a Tile> + Clone,
+        index: Option<&VariableIndex>,
+    ) -> Self {
+        match index.and_then(|index| Self::of_chunks(table, column, boxes.clone(), index).transpose()) {
+            Some(Ok(bounds)) => bounds,
+            _ => Self::of_boxes(table, column, boxes, index),
+        }
+    }
+
+    /// Where every box lies in one chunk, of values that are stored as they are shown.
+    fn of_chunks<'a>(
+        table: &Table,
+        column: usize,
+        boxes: impl Iterator<Item = &'a Tile>,
+        index: &VariableIndex,
+    ) -> Result<Option<Self>> {
+        let data_type = table.data_type(column);
+        let known = SegmentStatistics::of(index, table.nan_as_null);
+        if known.iter().any(|known| known.stored != data_type) {
+            return Ok(None);
+        }
+        // After the segments, what is known of nothing.
+        let unknown = (known.len(), 0);
+        let (mut places, mut nulls) = (Vec::new(), Vec::new());
+        let mut grids = Grids::new(table, column);
+        for tile in boxes {
+            let rows = Some(tile.region.cells() as u64);
+            let Some((_, dims, grid)) = grids.of(tile.dataset) else {
+                if !grids.is_missing(tile.dataset) {
+                    return Ok(None);
+                }
+                places.push(unknown);
+                nulls.push(rows);
+                continue;
+            };
+            let Some(coordinate) = grid.chunk_around(&project(&tile.region, dims)) else { return Ok(None) };
+            let Some(place) = index.find(tile.dataset, &coordinate).map(|chunk| index.place(chunk)) else {
+                places.push(unknown);
+                nulls.push(rows);
+                continue;
+            };
+            let Some(counts) = known.get(place.0).map(|known| known.counts(place.1)) else { return Ok(None) };
+            // A NaN that is kept compares as greater or less than all numbers: bounds do not cover it.
+            places.push(if counts.nans == 0 { place } else { unknown });
+            nulls.push(match counts.nulls {
+                0 => Some(0),
+                _ if counts.values() == 0 => rows,
+                _ => None,
+            });
+        }
+        let nothing = new_null_array(&data_type, 1);
+        let bounds = |name: &str| {
+            let columns: Option<Vec<&dyn Array>> =
+                known.iter().map(|known| known.column(name).map(|column| column.as_ref())).collect();
+            let columns = columns.map(|mut columns| {
+                columns.push(&nothing);
+                interleave(&columns, &places)
+            });
+            columns.transpose()
+        };
+        let (min, max) = (bounds("min")?, bounds("max")?);
+        Ok(Some(Self { min, max, null_count: nulls.into_iter().collect() }))
+    }
+
+    fn of_boxes<'a>(
+        table: &Table,
+        column: usize,
+        boxes: impl Iterator<Item = &'a Tile>,
+        index: Option<&VariableIndex>,
+    ) -> Self {
+        let known: Vec<_> = boxes.map(|tile| Known::of(table, column, tile, index)).collect();
         let data_type = table.data_type(column);
         let bound = |bound: fn(&Known) -> &Option<ScalarValue>| {
             let null = ScalarValue::try_from(&data_type).ok()?;
@@ -100,12 +219,11 @@ impl Bounds {
 struct Known {
     min: Option<ScalarValue>,
     max: Option<ScalarValue>,
-    /// Exact where it is none or all rows; unknown between.
     null_count: Option<u64>,
 }
 
 impl Known {
-    fn of(table: &Table, column: usize, tile: &Tile, indexes: &Indexes) -> Self {
+    fn of(table: &Table, column: usize, tile: &Tile, index: Option<&VariableIndex>) -> Self {
         let rows = tile.region.cells() as u64;
         match table.origin(tile.dataset, column) {
             Origin::Missing => Self { null_count: Some(rows), ..Self::default() },
@@ -117,7 +235,7 @@ impl Known {
                 Self { min: value.clone(), max: value, null_count }
             }
             Origin::Array(array, dims) => {
-                let Some(index) = indexes.get(&array.name) else { return Self::default() };
+                let Some(index) = index else { return Self::default() };
                 let Some((dataset, _)) = table.dataset(tile.dataset) else { return Self::default() };
                 let grid = table.snapshot.chunk_grid(dataset, array);
                 let statistics = index.statistics_of(tile.dataset, &grid, &project(&tile.region, dims));
@@ -144,12 +262,6 @@ impl Known {
     }
 }
 
-/// The part of a box that an array over `dims` of it has.
-pub fn project(region: &Region, dims: &[usize]) -> Region {
-    let pick = |values: &[usize]| dims.iter().filter_map(|&dim| values.get(dim).copied()).collect::<Vec<_>>();
-    Region { start: pick(&region.start), shape: pick(&region.shape) }
-}
-
 fn scalar(value: Value, dtype: DType) -> Option<ScalarValue> {
     ScalarValue::try_from_array(&dtype.array([Some(value)]), 0).ok()
 }
@@ -169,7 +281,7 @@ impl PruningStatistics for BoxStatistics {
     }
 
     fn num_containers(&self) -> usize {
-        arrow::array::Array::len(&self.rows)
+        self.rows.len()
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {

@@ -13,10 +13,11 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{CreateExternalTable, Expr};
 use datafusion::prelude::SessionContext;
 
+use crate::aggregate::AggregateInScan;
 use crate::error::from_store;
 use crate::grids::{Grid, grids};
 use crate::metadata::{Metadata, MetadataTable};
-use crate::options::TableOptions;
+use crate::options::{AtlasOptions, TableOptions};
 use crate::table::AtlasTable;
 
 /// The word after `STORED AS` for a store.
@@ -25,7 +26,7 @@ pub const FILE_TYPE: &str = "ATLAS";
 /// The name of the table function that reads a store.
 pub const READ_ATLAS: &str = "read_atlas";
 
-/// Registers a store under a name: the wide table as `name`, and in a schema `name` a table for each
+/// Registers a store under a name, and teaches the session what [`with_atlas`] adds to a new one: the wide table as `name`, and in a schema `name` a table for each
 /// variable, for each further grid, and about the store itself (`_datasets`, `_variables`, `_attributes`, `_chunks`).
 ///
 /// The tables show the generation that `atlas` has now. Registering again under the same name replaces them.
@@ -46,6 +47,7 @@ pub fn register_store_with(
     atlas: &Atlas,
     options: TableOptions,
 ) -> Result<()> {
+    register_atlas(ctx);
     let snapshot = atlas.snapshot();
     let table = AtlasTable::wide(name, Arc::clone(&snapshot), &options)?;
     let state = ctx.state();
@@ -63,9 +65,14 @@ pub fn register_store_with(
     Ok(())
 }
 
-/// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS ATLAS` and
-/// the table function `read_atlas`.
-pub fn with_atlas(builder: SessionStateBuilder) -> SessionStateBuilder {
+/// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS ATLAS`, the
+/// table function `read_atlas`, the [rule](AggregateInScan) that lets scans aggregate, and the [options](AtlasOptions).
+pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    AggregateInScan::add_to(&mut builder.physical_optimizers().get_or_insert_default().rules);
+    let extensions = &mut builder.config().get_or_insert_default().options_mut().extensions;
+    if extensions.get::<AtlasOptions>().is_none() {
+        extensions.insert(AtlasOptions::default());
+    }
     let mut builder = builder.with_table_factory(FILE_TYPE.to_owned(), Arc::new(StoreFactory));
     let function = datafusion::catalog::TableFunction::new(READ_ATLAS.to_owned(), Arc::new(ReadAtlas));
     builder.table_functions().get_or_insert_default().insert(READ_ATLAS.to_owned(), Arc::new(function));
@@ -77,11 +84,16 @@ pub fn session_state() -> SessionState {
     with_atlas(SessionStateBuilder::new().with_default_features()).build()
 }
 
-/// Adds to an existing session what [`with_atlas`] adds to a new one.
+/// Adds to an existing session what [`with_atlas`] adds to a new one, unless it has it.
 pub fn register_atlas(ctx: &SessionContext) {
-    ctx.register_udtf(READ_ATLAS, Arc::new(ReadAtlas));
     let state = ctx.state_ref();
-    state.write().table_factories_mut().insert(FILE_TYPE.to_owned(), Arc::new(StoreFactory));
+    let mut state = state.write();
+    let knows_options = state.config_options().extensions.get::<AtlasOptions>().is_some();
+    if !knows_options || !state.table_factories().contains_key(FILE_TYPE) {
+        let id = state.session_id().to_owned();
+        let builder = SessionStateBuilder::new_from_existing(state.clone()).with_session_id(id);
+        *state = with_atlas(builder).build();
+    }
 }
 
 /// The tables of a store.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use datafusion::common::config::ConfigOptions;
@@ -10,19 +11,26 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::utils::{collect_columns, conjunction, reassign_expr_columns};
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
-use datafusion::physical_plan::DisplayFormatType;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use object_store::ObjectStore;
 
+use crate::aggregate::Aggregation;
 use crate::columns::Table;
+use crate::layout::Layout;
+use crate::options::AtlasOptions;
+use crate::order::BestFirst;
 use crate::predicate::{Predicate, Scope};
-use crate::scan::{Counters, Scan};
+use crate::pruning::Pruning;
+use crate::scan::{Counters, Output, Rows, Scan};
+use crate::select::Selection;
 
 /// The scan of a table.
 ///
@@ -39,6 +47,10 @@ pub struct AtlasSource {
     counted: usize,
     /// What somebody else makes sure of, and what may yet rule boxes of rows out.
     hints: Vec<Arc<dyn PhysicalExpr>>,
+    /// The rows that somebody above wants to see first.
+    order: Option<BestFirst>,
+    options: AtlasOptions,
+    memory: Arc<dyn MemoryPool>,
     batch_size: usize,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -50,17 +62,76 @@ impl AtlasSource {
         table: Table,
         predicates: Vec<Arc<dyn PhysicalExpr>>,
         hints: Vec<Arc<dyn PhysicalExpr>>,
+        options: AtlasOptions,
+        memory: Arc<dyn MemoryPool>,
     ) -> Self {
         let schema = TableSchema::from(Arc::clone(&table.layout.schema));
         let all: Vec<_> = (0..table.layout.columns.len()).collect();
         let projection = ProjectionExprs::from_indices(&all, &table.layout.schema);
-        let metrics = ExecutionPlanMetricsSet::new();
-        let counted = predicates.len();
-        Self { table, schema, projection, predicates, counted, hints, batch_size: 8192, metrics }
+        Self {
+            table,
+            schema,
+            projection,
+            counted: predicates.len(),
+            predicates,
+            hints,
+            order: None,
+            options,
+            memory,
+            batch_size: 8192,
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
     }
 
-    fn scan(&self, limit: Option<usize>, partition: usize) -> Result<Scan> {
-        let table = &self.table;
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.table.layout
+    }
+
+    pub(crate) fn sized(&self, batch_size: usize) -> Self {
+        Self { batch_size, ..self.clone() }
+    }
+
+    /// The same scan with a filter that somebody fills while it runs.
+    pub(crate) fn hinted(mut self, filter: Arc<dyn PhysicalExpr>) -> Self {
+        if self.options.dynamic_filters && !self.hints.contains(&filter) {
+            self.hints.push(filter);
+        }
+        self
+    }
+
+    /// Opens ranges of tiles for what their rows add up to.
+    pub(crate) fn opener_of_aggregates(
+        &self,
+        aggregation: Arc<Aggregation>,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let scan = self.scan(Output::Aggregates(aggregation), None, partition)?;
+        Ok(Arc::new(TileOpener { scan: Arc::new(scan) }))
+    }
+
+    /// Calls `f` with everything that rows are filtered by.
+    pub(crate) fn apply_filters(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for expr in self.predicates.iter().chain(&self.hints) {
+            if f(expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    /// Whether the scan filters by a predicate itself.
+    fn takes(&self, predicate: &Arc<dyn PhysicalExpr>) -> bool {
+        let layout = &self.table.layout;
+        self.options.late_materialization
+            || Predicate::new(predicate, &layout.schema, &layout.columns)
+                .is_ok_and(|predicate| predicate.scope != Scope::Rows)
+    }
+
+    /// Rows as the projection shows them.
+    fn rows(&self) -> Result<Rows> {
         let columns: BTreeSet<usize> = self
             .projection
             .expr_iter()
@@ -68,40 +139,57 @@ impl AtlasSource {
             .map(|column| column.index())
             .collect();
         let columns: Vec<usize> = columns.into_iter().collect();
-        let schema = Arc::new(table.layout.schema.project(&columns)?);
+        let schema = Arc::new(self.table.layout.schema.project(&columns)?);
         let projection =
             self.projection.clone().try_map_exprs(|expr| reassign_expr_columns(expr, &schema))?;
-        let (mut predicates, mut pruning) = (Vec::new(), Vec::new());
+        Ok(Rows { projector: projection.make_projector(&schema)?, columns, schema })
+    }
+
+    fn scan(&self, output: Output, limit: Option<usize>, partition: usize) -> Result<Scan> {
+        Ok(Scan {
+            selection: self.selection(limit)?,
+            output,
+            order: self.order.clone(),
+            batch_size: self.batch_size,
+            limit,
+            counters: Counters::new(&self.metrics, partition),
+            memory: Arc::clone(&self.memory),
+        })
+    }
+
+    fn selection(&self, limit: Option<usize>) -> Result<Selection> {
+        let table = self.table.for_scan();
+        let layout = &table.layout;
+        let (mut predicates, mut of_rows) = (Vec::new(), Vec::new());
         let mut of_dims: BTreeMap<usize, Vec<Arc<dyn PhysicalExpr>>> = BTreeMap::new();
         for expr in &self.predicates {
-            let predicate = Predicate::new(expr, &table.layout.schema, &table.layout.columns)?;
+            let predicate = Predicate::new(expr, &layout.schema, &layout.columns)?;
             match predicate.scope {
                 Scope::Dimension(dim) => of_dims.entry(dim).or_default().push(Arc::clone(expr)),
                 Scope::Dataset => predicates.push(predicate),
                 Scope::Rows => {
                     predicates.push(predicate);
-                    pruning.push(Arc::clone(expr));
+                    of_rows.push(Arc::clone(expr));
                 }
             }
         }
         // Together, those on one coordinate read it once.
         for exprs in of_dims.into_values() {
             let all = conjunction(exprs);
-            predicates.push(Predicate::new(&all, &table.layout.schema, &table.layout.columns)?);
+            predicates.push(Predicate::new(&all, &layout.schema, &layout.columns)?);
         }
-        pruning.extend(self.hints.iter().map(Arc::clone));
-        Ok(Scan {
-            projector: projection.make_projector(&schema)?,
-            table: table.clone(),
-            columns,
-            predicates,
-            pruning,
-            schema,
-            batch_size: self.batch_size,
-            limit,
-            counters: Counters::new(&self.metrics, partition),
-            selections: Mutex::new(HashMap::new()),
-        })
+        let is_dynamic =
+            |hint: &&Arc<dyn PhysicalExpr>| DynamicFilterTracking::classify(hint).contains_dynamic_filter();
+        let (dynamic, fixed): (Vec<_>, Vec<_>) = self.hints.iter().partition(is_dynamic);
+        let (mut pruning, mut partial) = (Vec::new(), None);
+        if self.options.pruning {
+            pruning.extend(of_rows.iter().chain(fixed).filter_map(|expr| Pruning::new(&table, expr)));
+            partial = Pruning::partial(&table, &of_rows);
+        }
+        // What is filtered before a limit changes what it lets through.
+        let dynamic =
+            if limit.is_some() { Vec::new() } else { dynamic.into_iter().map(Arc::clone).collect() };
+        Ok(Selection { table, predicates, pruning, partial, dynamic, selections: Mutex::new(HashMap::new()) })
     }
 }
 
@@ -112,7 +200,7 @@ impl FileSource for AtlasSource {
         base_config: &FileScanConfig,
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        let scan = self.scan(base_config.limit, partition)?;
+        let scan = self.scan(Output::Rows(self.rows()?), base_config.limit, partition)?;
         Ok(Arc::new(TileOpener { scan: Arc::new(scan) }))
     }
 
@@ -121,7 +209,7 @@ impl FileSource for AtlasSource {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Arc::new(Self { batch_size, ..self.clone() })
+        Arc::new(self.sized(batch_size))
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -159,7 +247,13 @@ impl FileSource for AtlasSource {
         };
         write!(f, ", table={}", self.table.name)?;
         list(f, "predicate", &self.predicates)?;
-        list(f, "pruning", &self.hints)
+        list(f, "pruning", &self.hints)?;
+        if let Some(order) = &self.order {
+            let column = self.table.layout.schema.fields().get(order.column);
+            let column = column.map_or("", |field| field.name());
+            write!(f, ", {} {column} first", if order.descending { "greatest" } else { "least" })?;
+        }
+        Ok(())
     }
 
     fn repartitioned(
@@ -190,9 +284,10 @@ impl FileSource for AtlasSource {
                     return PushedDown::No;
                 }
                 if DynamicFilterTracking::classify(&filter).contains_dynamic_filter() {
-                    if !source.hints.contains(&filter) {
-                        source.hints.push(filter);
-                    }
+                    source = source.clone().hinted(filter);
+                    return PushedDown::No;
+                }
+                if !source.takes(&filter) {
                     return PushedDown::No;
                 }
                 source.hints.retain(|hint| hint != &filter);
@@ -206,6 +301,37 @@ impl FileSource for AtlasSource {
             .with_updated_node(Arc::new(source) as _))
     }
 
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        _eq_properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        let column = order.first().and_then(|first| {
+            let shown = first.expr.downcast_ref::<Column>()?.index();
+            let expr = self.projection.expr_iter().nth(shown)?;
+            Some((expr.downcast_ref::<Column>()?.index(), first.options))
+        });
+        let Some((column, options)) = column.filter(|_| self.options.best_first) else {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        };
+        let (descending, nulls_first) = (options.descending, options.nulls_first);
+        let order = Some(BestFirst { column, descending, nulls_first });
+        Ok(SortOrderPushdownResult::Inexact { inner: Arc::new(Self { order, ..self.clone() }) })
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        let ranges: Option<Vec<_>> = files.iter().map(tiles).collect();
+        let sorted = self
+            .order
+            .as_ref()
+            .zip(ranges)
+            .and_then(|(order, ranges)| order.sort_parts(&self.table, &ranges));
+        match sorted {
+            Some(places) => places.into_iter().filter_map(|place| files.get(place).cloned()).collect(),
+            None => files,
+        }
+    }
+
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
         let projection = self.projection.try_merge(projection)?;
         Ok(Some(Arc::new(Self { projection, ..self.clone() })))
@@ -215,14 +341,22 @@ impl FileSource for AtlasSource {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let projected: Vec<_> = self.projection.expr_iter().collect();
-        for expr in self.predicates.iter().chain(&self.hints).chain(&projected) {
-            if f(expr)? == TreeNodeRecursion::Stop {
+        if self.apply_filters(f)? == TreeNodeRecursion::Stop {
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        for expr in self.projection.expr_iter() {
+            if f(&expr)? == TreeNodeRecursion::Stop {
                 return Ok(TreeNodeRecursion::Stop);
             }
         }
         Ok(TreeNodeRecursion::Continue)
     }
+}
+
+/// The tiles that a part of a scan has.
+fn tiles(file: &PartitionedFile) -> Option<Range<u64>> {
+    let bound = |bound: i64| u64::try_from(bound).unwrap_or(0);
+    file.range.as_ref().map(|range| bound(range.start)..bound(range.end))
 }
 
 struct TileOpener {
@@ -231,11 +365,9 @@ struct TileOpener {
 
 impl FileOpener for TileOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        let range = file.range.ok_or_else(|| {
+        let tiles = tiles(&file).ok_or_else(|| {
             DataFusionError::Internal("a part of an Atlas scan has no range of tiles".to_owned())
         })?;
-        let bound = |bound: i64| u64::try_from(bound).unwrap_or(0);
-        let tiles = bound(range.start)..bound(range.end);
         let scan = Arc::clone(&self.scan);
         Ok(Box::pin(async move { scan.stream(tiles) }))
     }

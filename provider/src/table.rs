@@ -1,13 +1,14 @@
 //! A table over a store, as DataFusion sees it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use atlas::{Catalog, Snapshot};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
+use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics};
 use datafusion::datasource::listing::{FileRange, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
@@ -18,10 +19,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::columns::Table;
 use crate::grids::grids;
 use crate::layout::Layout;
-use crate::options::TableOptions;
+use crate::options::{AtlasOptions, TableOptions};
 use crate::predicate::{Predicate, Scope, scope};
-use crate::scan::select_datasets;
+use crate::select::select_datasets;
 use crate::source::AtlasSource;
+use crate::statistics::of_column;
 
 /// Parts of a scan for each partition, so that a partition that is done can take over from others.
 const PARTS: u64 = 4;
@@ -30,6 +32,10 @@ const PARTS: u64 = 4;
 #[derive(Debug)]
 pub struct AtlasTable {
     table: Table,
+    /// The number of rows, once somebody asked.
+    rows: OnceLock<u64>,
+    /// What is known of the columns that were asked for.
+    columns: Mutex<HashMap<usize, ColumnStatistics>>,
 }
 
 impl AtlasTable {
@@ -57,8 +63,8 @@ impl AtlasTable {
     }
 
     fn new(name: &str, snapshot: Arc<Snapshot>, layout: Layout, options: &TableOptions) -> Self {
-        let nan_as_null = options.nan_as_null;
-        Self { table: Table { name: name.to_owned(), snapshot, layout: Arc::new(layout), nan_as_null } }
+        let table = Table::new(name, snapshot, Arc::new(layout), options.nan_as_null);
+        Self { table, rows: OnceLock::new(), columns: Mutex::default() }
     }
 
     /// The dimensions of the table, slowest first.
@@ -76,26 +82,60 @@ impl AtlasTable {
         columns.collect::<Option<Vec<_>>>().map_or(Scope::Rows, scope)
     }
 
+    /// The number of rows of all datasets.
+    fn all_rows(&self) -> u64 {
+        *self.rows.get_or_init(|| {
+            let layout = &self.table.layout;
+            let rows = layout.datasets().filter_map(|(ordinal, _)| self.rows_of(ordinal));
+            rows.fold(0, u64::saturating_add)
+        })
+    }
+
+    fn rows_of(&self, ordinal: u32) -> Option<u64> {
+        let (dataset, layout) = self.table.dataset(ordinal)?;
+        Some(layout.shape(dataset).iter().product::<usize>() as u64)
+    }
+
+    /// What is known of all rows: their number, and of columns what indexes that are in memory say.
+    fn statistics(&self, columns: &[usize]) -> Statistics {
+        let mut statistics = Statistics::new_unknown(&self.table.layout.schema);
+        for &column in columns {
+            let mut known = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = match known.get(&column) {
+                Some(own) => Some(own.clone()),
+                None => of_column(&self.table, column, self.all_rows()),
+            };
+            if let (Some(own), Some(slot)) = (own, statistics.column_statistics.get_mut(column)) {
+                known.insert(column, own.clone());
+                *slot = own;
+            }
+        }
+        statistics
+    }
+
     /// The tiles of the selected datasets, cut into parts for `partitions` partitions, and the number of rows of
     /// those datasets.
     fn parts(&self, predicates: &[Predicate], partitions: usize) -> Result<(Vec<Vec<FileRange>>, u64)> {
         let layout = &self.table.layout;
-        let datasets: Vec<_> = layout.datasets().collect();
-        let ordinals: Vec<_> = datasets.iter().map(|&(ordinal, _)| ordinal).collect();
-        let selected = select_datasets(&self.table, predicates, &ordinals)?;
         let mut rows = 0u64;
         let mut runs: Vec<std::ops::Range<u64>> = Vec::new();
-        for (i, (ordinal, tiles)) in datasets.into_iter().enumerate() {
-            if selected.as_ref().is_some_and(|selected| !selected.value(i)) {
-                continue;
+        match select_datasets(&self.table, predicates, 0..layout.datasets().len())? {
+            None => {
+                rows = self.all_rows();
+                runs.push(0..layout.all_tiles());
             }
-            if let Some((dataset, layout)) = self.table.dataset(ordinal) {
-                rows = rows.saturating_add(layout.shape(dataset).iter().product::<usize>() as u64);
-            }
-            match runs.last_mut() {
-                Some(run) if run.end == tiles.start => run.end = tiles.end,
-                _ if tiles.is_empty() => {}
-                _ => runs.push(tiles),
+            Some(selected) => {
+                for ((ordinal, tiles), selected) in layout.datasets().zip(selected.values()) {
+                    if !selected {
+                        continue;
+                    }
+                    rows = rows.saturating_add(self.rows_of(ordinal).unwrap_or(0));
+                    match runs.last_mut() {
+                        Some(run) if run.end == tiles.start => run.end = tiles.end,
+                        _ if tiles.is_empty() => {}
+                        _ => runs.push(tiles),
+                    }
+                }
             }
         }
         let tiles: u64 = runs.iter().map(|run| run.end - run.start).sum();
@@ -184,7 +224,11 @@ impl TableProvider for AtlasTable {
         let selecting: Vec<_> = selecting.collect::<Result<_>>()?;
         let (parts, rows) = self.parts(&selecting, state.config().target_partitions())?;
 
-        let mut statistics = Statistics::new_unknown(&layout.schema);
+        let options = AtlasOptions::of(state.config_options());
+        let every: Vec<usize> = (0..layout.columns.len()).collect();
+        let shown = projection.map_or(every.as_slice(), Vec::as_slice);
+        let mut statistics =
+            self.statistics(if options.statistics && predicates.is_empty() { shown } else { &[] });
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let exact = selecting.iter().all(|predicate| predicate.scope == Scope::Dataset);
         statistics.num_rows = if exact { Precision::Exact(rows) } else { Precision::Inexact(rows) };
@@ -199,7 +243,8 @@ impl TableProvider for AtlasTable {
             PartitionedFile::new_with_range(catalog.to_string(), 0, range.start, range.end)
         };
         let groups = parts.into_iter().map(|parts| FileGroup::new(parts.into_iter().map(file).collect()));
-        let source = AtlasSource::new(self.table.clone(), predicates, hints);
+        let memory = Arc::clone(&state.runtime_env().memory_pool);
+        let source = AtlasSource::new(self.table.clone(), predicates, hints, options, memory);
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.collect())
             .with_statistics(statistics)

@@ -17,6 +17,10 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Failure, Result};
 
+/// Planning a query is thousands of small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "atlas", version, about, arg_required_else_help = true)]
 struct Cli {

@@ -1,6 +1,7 @@
 //! What the tests share: object stores that count and that fail, stores made by chance, and real data.
 
 pub mod crash;
+pub mod generate;
 pub mod objects;
 pub mod random;
 

@@ -270,7 +270,8 @@ async fn damage_fails_the_query_and_not_the_engine() {
     bytes[20] ^= 1;
     objects.put(&path, bytes.into()).await.unwrap();
     let ctx = session(&atlas, TableOptions::default()).unwrap();
-    let error = rows(&ctx, "SELECT avg(t) FROM atlas").await.unwrap_err().to_string();
+    // What the index answers does not need the block that is damaged.
+    let error = rows(&ctx, "SELECT avg(t * 2) FROM atlas").await.unwrap_err().to_string();
     assert!(error.contains(&format!("t/{segment}")) && error.contains("checksum"), "{error}");
     assert_eq!(rows(&ctx, "SELECT count(s) FROM atlas").await.unwrap(), ["150"]);
 }

@@ -1,0 +1,122 @@
+//! The optimizer rule that gives aggregations to scans.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use datafusion::common::Result;
+use datafusion::common::Statistics;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+
+use super::Aggregation;
+use super::plan::over;
+use super::source::AggregateSource;
+use crate::options::AtlasOptions;
+use crate::source::AtlasSource;
+
+/// Lets scans of stores do partial aggregations themselves.
+///
+/// It looks for a partial aggregation right over a scan. So it must come after filters were pushed into
+/// scans, and before distribution is enforced, which puts other operators between the two.
+#[derive(Debug, Default)]
+pub struct AggregateInScan;
+
+impl AggregateInScan {
+    const NAME: &str = "AggregateInScan";
+
+    /// Puts the rule where it belongs among those of a session, unless it is there.
+    pub fn add_to(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
+        if !rules.iter().any(|rule| rule.name() == Self::NAME) {
+            let before = rules.iter().position(|rule| rule.name() == "FilterPushdown");
+            rules.insert(before.map_or(0, |before| before + 1), Arc::new(Self));
+        }
+    }
+}
+
+impl PhysicalOptimizerRule for AggregateInScan {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if !AtlasOptions::of(config).aggregates {
+            return Ok(plan);
+        }
+        let replaced = plan.transform_up(|node| {
+            let scan = node.downcast_ref::<AggregateExec>().map(in_scan).transpose()?.flatten();
+            Ok(scan.map_or_else(|| Transformed::no(node), Transformed::yes))
+        });
+        replaced.data()
+    }
+
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The scan that does what a partial aggregation does, if one can.
+fn in_scan(partial: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some((config, inputs)) = scan_below(partial.input())? else { return Ok(None) };
+    let Some(source) = config.file_source().downcast_ref::<AtlasSource>() else { return Ok(None) };
+    if config.limit.is_some() {
+        return Ok(None);
+    }
+    let Some(aggregation) = Aggregation::of(partial, &inputs, source.layout())? else { return Ok(None) };
+    let schema = partial.schema();
+    if let Some(known) = aggregation.known(&config.statistics())? {
+        let literals = known.into_iter().zip(schema.fields()).map(|(value, field)| {
+            let alias = field.name().clone();
+            ProjectionExpr { expr: Arc::new(Literal::new(value)), alias }
+        });
+        let row = Arc::new(PlaceholderRowExec::new(Arc::new(Schema::empty())));
+        return Ok(Some(Arc::new(ProjectionExec::try_new(literals.collect::<Vec<_>>(), row)?)));
+    }
+    let source = AggregateSource::new(source.clone(), aggregation, Arc::clone(&schema));
+    let config = FileScanConfigBuilder::new(config.object_store_url.clone(), Arc::new(source))
+        .with_file_groups(config.file_groups.clone())
+        .with_statistics(Statistics::new_unknown(&schema))
+        .build();
+    Ok(Some(DataSourceExec::from_data_source(config)))
+}
+
+/// The scan below projections, with the expressions over its table that the columns of `plan` are.
+#[allow(clippy::type_complexity, reason = "a scan and its columns")]
+fn scan_below(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<(&FileScanConfig, Vec<Arc<dyn PhysicalExpr>>)>> {
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let Some((config, inputs)) = scan_below(projection.input())? else { return Ok(None) };
+        let columns = projection.expr().iter().map(|column| over(Arc::clone(&column.expr), &inputs));
+        return Ok(Some((config, columns.collect::<Result<_>>()?)));
+    }
+    let Some(config) = plan
+        .downcast_ref::<DataSourceExec>()
+        .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+    else {
+        return Ok(None);
+    };
+    let columns: Vec<Arc<dyn PhysicalExpr>> = match config.file_source().projection() {
+        Some(projection) => projection.expr_iter().collect(),
+        None => {
+            let schema = plan.schema();
+            let column = |(i, field): (usize, &Arc<arrow::datatypes::Field>)| {
+                Arc::new(Column::new(field.name(), i)) as Arc<dyn PhysicalExpr>
+            };
+            schema.fields().iter().enumerate().map(column).collect()
+        }
+    };
+    Ok(Some((config, columns)))
+}

@@ -1,0 +1,107 @@
+//! A scan that gives states of aggregates, as DataFusion plans it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
+use datafusion::physical_plan::DisplayFormatType;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use object_store::ObjectStore;
+
+use super::Aggregation;
+use super::plan::over;
+use crate::source::AtlasSource;
+
+/// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`].
+#[derive(Clone)]
+pub struct AggregateSource {
+    scan: AtlasSource,
+    aggregation: Arc<Aggregation>,
+    schema: TableSchema,
+}
+
+impl AggregateSource {
+    pub(crate) fn new(scan: AtlasSource, aggregation: Aggregation, schema: SchemaRef) -> Self {
+        Self { scan, aggregation: Arc::new(aggregation), schema: TableSchema::from(schema) }
+    }
+}
+
+impl FileSource for AggregateSource {
+    fn create_file_opener(
+        &self,
+        _object_store: Arc<dyn ObjectStore>,
+        _base_config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.scan.opener_of_aggregates(Arc::clone(&self.aggregation), partition)
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(Self { scan: self.scan.sized(batch_size), ..self.clone() })
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.scan.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.scan.file_type()
+    }
+
+    fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.scan.fmt_extra(t, f)?;
+        write!(f, "{}", self.aggregation)
+    }
+
+    fn repartitioned(
+        &self,
+        _target_partitions: usize,
+        _repartition_file_min_size: usize,
+        _output_ordering: Option<LexOrdering>,
+        _config: &FileScanConfig,
+    ) -> Result<Option<FileScanConfig>> {
+        Ok(None)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        // A filter on keys that somebody above fills while the scan runs is one on rows.
+        let keys = self.aggregation.key_expressions();
+        let mut scan = self.scan.clone();
+        for filter in &filters {
+            let of_keys = collect_columns(filter).iter().all(|column| column.index() < keys.len());
+            if of_keys && DynamicFilterTracking::classify(filter).contains_dynamic_filter() {
+                scan = scan.hinted(over(Arc::clone(filter), &keys)?);
+            }
+        }
+        Ok(FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; filters.len()])
+            .with_updated_node(Arc::new(Self { scan, ..self.clone() }) as _))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.scan.apply_filters(f)
+    }
+}

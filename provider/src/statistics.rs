@@ -1,0 +1,194 @@
+//! What the index of a variable says, as columns; and of a column of a table as a whole.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{SortOptions, sort_to_indices, sum, take};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type, UInt64Type};
+use atlas::{DType, VariableIndex};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue};
+
+use crate::columns::{Grids, Table};
+use crate::layout::ColumnKind;
+
+/// What is known of the chunks of one segment.
+pub struct SegmentStatistics<'a> {
+    chunks: &'a RecordBatch,
+    row_count: Option<&'a UInt32Array>,
+    null_count: Option<&'a UInt32Array>,
+    nan_count: Option<&'a UInt32Array>,
+    /// The type of the values as they are stored.
+    pub stored: DataType,
+    nan_as_null: bool,
+}
+
+/// Cells of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// All.
+    pub rows: u64,
+    /// Those that are shown as NULL.
+    pub nulls: u64,
+    /// Those that are shown as NaN.
+    pub nans: u64,
+}
+
+impl Counts {
+    /// Cells with a value, NaN among them.
+    pub fn values(self) -> u64 {
+        self.rows.saturating_sub(self.nulls)
+    }
+}
+
+impl<'a> SegmentStatistics<'a> {
+    /// What the segments of a variable know, in their order.
+    pub fn of(index: &'a VariableIndex, nan_as_null: bool) -> Vec<Self> {
+        let known = index.tables().map(|(_, dtype, chunks)| Self::new(chunks, dtype, nan_as_null));
+        known.collect()
+    }
+
+    fn new(chunks: &'a RecordBatch, dtype: DType, nan_as_null: bool) -> Self {
+        let column =
+            |name: &str| chunks.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
+        Self {
+            chunks,
+            row_count: column("row_count"),
+            null_count: column("null_count"),
+            nan_count: column("nan_count"),
+            stored: dtype.arrow(),
+            nan_as_null,
+        }
+    }
+
+    /// The cells of the chunk in a row of the table.
+    pub fn counts(&self, row: usize) -> Counts {
+        let count = |column: Option<&UInt32Array>| {
+            column.and_then(|column| column.values().get(row)).map_or(0, |&count| u64::from(count))
+        };
+        let (rows, nulls, nans) = (count(self.row_count), count(self.null_count), count(self.nan_count));
+        if self.nan_as_null {
+            Counts { rows, nulls: nulls + nans, nans: 0 }
+        } else {
+            Counts { rows, nulls, nans }
+        }
+    }
+
+    /// `min`, `max` or `sum` of all chunks.
+    pub fn column(&self, name: &str) -> Option<&'a ArrayRef> {
+        self.chunks.column_by_name(name)
+    }
+
+    /// True where a chunk's `min`, `max` or `sum` is known.
+    pub fn has(&self, name: &str, row: usize) -> bool {
+        self.column(name).is_some_and(|column| row < column.len() && column.is_valid(row))
+    }
+
+    /// True where bounds and sums of the values as they are stored are those of the values as a column of a type shows
+    /// them.
+    pub fn holds_for(&self, shown: &DataType) -> bool {
+        self.stored == *shown || self.stored.is_numeric() && shown.is_numeric()
+    }
+}
+
+/// What is known of a column of a table with `rows` rows, without reading anything; `None` where its index is not in
+/// memory.
+pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatistics> {
+    let mut statistics = ColumnStatistics::new_unknown();
+    let variable = match table.layout.columns.get(column)? {
+        ColumnKind::Dataset => {
+            statistics.null_count = Precision::Exact(0);
+            return Some(statistics);
+        }
+        ColumnKind::Dimension(dim) => table.layout.dims.get(*dim)?,
+        ColumnKind::Variable(name) => name,
+        ColumnKind::Attribute(..) => return Some(statistics),
+    };
+    let index = table.snapshot.resident_index(variable)?;
+    let known = SegmentStatistics::of(&index, table.nan_as_null);
+    let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); known.len()];
+    // Of values: how many rows have one, whether all bounds and sums are known, and whether each counts once.
+    let (mut values, mut bounded, mut summed) = (0u64, true, true);
+    let mut grids = Grids::new(table, column);
+    for (ordinal, _) in table.layout.datasets().filter(|(_, tiles)| !tiles.is_empty()) {
+        let shape = table.dataset(ordinal).map(|(dataset, layout)| layout.shape(dataset))?;
+        let Some((_, _, grid)) = grids.of(ordinal) else {
+            if !grids.is_missing(ordinal) {
+                // An index along a dimension.
+                return Some(statistics);
+            }
+            continue;
+        };
+        let cells: usize = grid.shape().iter().product();
+        let repeated = (shape.iter().product::<usize>() / cells.max(1)) as u64;
+        for number in 0..grid.len() as u64 {
+            let Some(chunk) = index.find(ordinal, &grid.coordinate(number)) else { continue };
+            let (segment, row) = index.place(chunk);
+            let own = known.get(segment)?;
+            let counts = own.counts(row);
+            if counts.values() == 0 {
+                continue;
+            }
+            let complete = own.holds_for(&table.data_type(column)) && counts.nans == 0;
+            values += counts.values() * repeated;
+            bounded &= complete && own.has("min", row) && own.has("max", row);
+            summed &= complete && repeated == 1 && own.has("sum", row);
+            chosen.get_mut(segment)?.push(u32::try_from(row).ok()?);
+        }
+    }
+    statistics.null_count = Precision::Exact(usize::try_from(rows.saturating_sub(values)).ok()?);
+    let data_type = table.data_type(column);
+    let parts = |name: &str| {
+        let parts = known.iter().zip(&chosen).filter(|(_, rows)| !rows.is_empty());
+        let parts =
+            parts.map(|(known, rows)| take(known.column(name)?, &UInt32Array::from(rows.clone()), None).ok());
+        parts.collect::<Option<Vec<ArrayRef>>>()
+    };
+    let exact = |value: Option<ScalarValue>| value.map_or(Precision::Absent, Precision::Exact);
+    if bounded && values > 0 {
+        statistics.min_value = exact(parts("min").and_then(|parts| first(&parts, false, &data_type)));
+        statistics.max_value = exact(parts("max").and_then(|parts| first(&parts, true, &data_type)));
+    }
+    if summed && values > 0 {
+        statistics.sum_value = exact(parts("sum").and_then(|parts| total(&parts)));
+    }
+    Some(statistics)
+}
+
+/// The least or the greatest value, in a type.
+fn first(parts: &[ArrayRef], greatest: bool, data_type: &DataType) -> Option<ScalarValue> {
+    let options = SortOptions { descending: greatest, nulls_first: false };
+    let firsts = parts.iter().map(|values| {
+        let place = sort_to_indices(values, Some(options), Some(1)).ok()?;
+        let first = ScalarValue::try_from_array(values, place.values().first().copied()? as usize).ok()?;
+        first.cast_to(data_type).ok()
+    });
+    let firsts = firsts.collect::<Option<Vec<_>>>()?;
+    let better = |a: ScalarValue, b: ScalarValue| {
+        let order = b.partial_cmp(&a);
+        let wanted = if greatest { std::cmp::Ordering::Greater } else { std::cmp::Ordering::Less };
+        if order == Some(wanted) { b } else { a }
+    };
+    firsts.into_iter().reduce(better)
+}
+
+/// The sum of sums, unless it overflows or they are of different types.
+fn total(parts: &[ArrayRef]) -> Option<ScalarValue> {
+    let data_type = parts.first()?.data_type();
+    if parts.iter().any(|sums| sums.data_type() != data_type) {
+        return None;
+    }
+    match data_type {
+        DataType::Float64 => {
+            let sums = parts.iter().filter_map(|sums| sum(sums.as_primitive::<Float64Type>()));
+            Some(ScalarValue::Float64(Some(sums.sum())))
+        }
+        DataType::Int64 => {
+            let mut sums = parts.iter().flat_map(|sums| sums.as_primitive::<Int64Type>().iter().flatten());
+            Some(ScalarValue::Int64(Some(sums.try_fold(0, i64::checked_add)?)))
+        }
+        DataType::UInt64 => {
+            let mut sums = parts.iter().flat_map(|sums| sums.as_primitive::<UInt64Type>().iter().flatten());
+            Some(ScalarValue::UInt64(Some(sums.try_fold(0, u64::checked_add)?)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,348 @@
+//! What the engine does to be fast changes no answer: with every optimisation, with each one switched off, and with none.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
+use atlas::{Atlas, StoreConfig};
+use atlas_datafusion::{TableOptions, grids};
+use atlas_tests::generate::{check_cases, model, predicate};
+use atlas_tests::random::Model;
+use atlas_tests::{memory, real_data, rows, session};
+use datafusion::common::Result;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+use object_store::path::Path;
+use proptest::prelude::*;
+
+const OPTIMISATIONS: [&str; 6] =
+    ["aggregates", "pruning", "late_materialization", "dynamic_filters", "best_first", "statistics"];
+
+/// Sessions over one store: with all optimisations, without one each, and without any.
+async fn sessions(atlas: &Atlas, options: &TableOptions) -> Vec<(String, SessionContext)> {
+    let mut sessions = vec![("all".to_owned(), session(atlas, options.clone()).unwrap())];
+    for name in OPTIMISATIONS {
+        let ctx = session(atlas, options.clone()).unwrap();
+        switch_off(&ctx, &[name]).await;
+        sessions.push((format!("no {name}"), ctx));
+    }
+    let ctx = session(atlas, options.clone()).unwrap();
+    switch_off(&ctx, &OPTIMISATIONS).await;
+    sessions.push(("none".to_owned(), ctx));
+    sessions
+}
+
+async fn switch_off(ctx: &SessionContext, names: &[&str]) {
+    for name in names {
+        ctx.sql(&format!("SET atlas.{name} = false")).await.unwrap().collect().await.unwrap();
+    }
+}
+
+/// Queries of every class over a table `t` with these columns, as chance picks them. Of ordered ones the order counts.
+fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -> Vec<(bool, String)> {
+    let columns: Vec<(&str, &DataType)> =
+        schema.fields().iter().map(|field| (field.name().as_str(), field.data_type())).collect();
+    let pick = |i: usize| picks[i % picks.len()] as usize;
+    let column = |i: usize| columns[pick(i) % columns.len()];
+    let numbers: Vec<&str> =
+        columns.iter().filter(|(_, of)| of.is_numeric()).map(|(name, _)| *name).collect();
+    // NaN that is not NULL makes what is least and greatest a matter of order.
+    let ordered = |of: &DataType| {
+        (nan_as_null || !of.is_floating()) && !matches!(of, DataType::BinaryView | DataType::Boolean)
+    };
+    let aggregates = |i: usize| {
+        let mut aggregates = vec!["count(*)".to_owned(), format!("count(\"{}\")", column(i).0)];
+        if !numbers.is_empty() {
+            let number = numbers[pick(i + 1) % numbers.len()];
+            aggregates.extend([format!("sum(\"{number}\")"), format!("avg(\"{number}\")")]);
+            // What statistics do not know, beside what they do.
+            if pick(i).is_multiple_of(3) {
+                aggregates.push(format!("sum(\"{number}\" + 1)"));
+            }
+        }
+        let (name, of) = column(i + 2);
+        if ordered(of) {
+            aggregates.extend([format!("min(\"{name}\")"), format!("max(\"{name}\")")]);
+        }
+        aggregates.join(", ")
+    };
+    let mut keys = vec!["dataset".to_owned(), "concat(dataset, '!')".to_owned()];
+    for (name, of) in &columns {
+        if ["kind", "level"].contains(name) {
+            keys.push(format!("\"{name}\""));
+        }
+        if dims.iter().any(|dim| dim == name) && *name != "dataset" {
+            keys.push(format!("\"{name}\""));
+            match of {
+                DataType::Timestamp(..) => keys.push(format!("date_trunc('week', \"{name}\")")),
+                of if of.is_numeric() => keys.push(format!("round(\"{name}\")")),
+                _ => {}
+            }
+        }
+    }
+    let filter = |i: usize| {
+        let terms = (0..1 + pick(i) % 2).map(|term| {
+            let (name, of) = column(i + term + 3);
+            predicate(name, of, picks[(i * 3 + term) % picks.len()])
+        });
+        terms.collect::<Vec<_>>().join(if pick(i) % 4 == 0 { " OR " } else { " AND " })
+    };
+    let mut queries = vec![(false, format!("SELECT {} FROM t", aggregates(0)))];
+    for i in 0..3 {
+        queries.push((false, format!("SELECT {} FROM t WHERE {}", aggregates(i + 1), filter(i))));
+        let chosen: Vec<_> =
+            (0..1 + pick(i) % 3).map(|key| keys[pick(i + key + 5) % keys.len()].clone()).collect();
+        let (list, aggregates) = (chosen.join(", "), aggregates(i + 2));
+        queries.push((false, format!("SELECT {list}, {aggregates} FROM t GROUP BY {list}")));
+        queries.push((
+            false,
+            format!(
+                "SELECT {list}, {aggregates} FROM t WHERE {} GROUP BY {list} HAVING count(*) > 1",
+                filter(i + 1)
+            ),
+        ));
+    }
+    queries.push((false, format!("SELECT DISTINCT {} FROM t", keys[pick(3) % keys.len()])));
+    let (first, of) = column(4);
+    if ordered(of) {
+        let direction = if pick(5).is_multiple_of(2) { "ASC" } else { "DESC NULLS LAST" };
+        // Ties may come in any order: only what is ordered by is shown.
+        queries.push((true, format!("SELECT \"{first}\" FROM t ORDER BY \"{first}\" {direction} LIMIT 4")));
+        queries.push((true, format!("SELECT \"{first}\" FROM t ORDER BY \"{first}\" DESC LIMIT 3")));
+    }
+    queries.push((
+        false,
+        format!(
+            "SELECT t.dataset, count(*) FROM t JOIN (VALUES ('d1'), ('d3')) AS w(name) ON t.dataset = w.name
+             WHERE t.\"{}\" IS NOT NULL GROUP BY t.dataset",
+            column(6).0
+        ),
+    ));
+    if let Some(number) = numbers.first() {
+        queries.push((
+            false,
+            format!("SELECT t.dataset, t.\"{number}\" FROM t JOIN (VALUES (1), (4)) AS w(x) ON t.\"{number}\" = w.x"),
+        ));
+    }
+    queries
+}
+
+/// Cells of rows, floats as they are: those of two answers are equal but for their last digits.
+fn same(found: &[String], expected: &[String]) -> bool {
+    let near = |a: &str, b: &str| {
+        let (Ok(a), Ok(b)) = (a.parse::<f64>(), b.parse::<f64>()) else { return false };
+        a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-12 * a.abs().max(b.abs())
+    };
+    let same_row = |a: &String, b: &String| {
+        let (a, b): (Vec<_>, Vec<_>) = (a.split('|').collect(), b.split('|').collect());
+        a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a == b || near(a, b))
+    };
+    found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| same_row(a, b))
+}
+
+async fn answer(ctx: &SessionContext, sql: &str, ordered: bool) -> Result<Vec<String>> {
+    let mut rows = rows(ctx, sql).await?;
+    if !ordered {
+        rows.sort();
+    }
+    Ok(rows)
+}
+
+async fn check_table(
+    sessions: &[(String, SessionContext)],
+    table: &str,
+    dims: &[String],
+    expected: Option<RecordBatch>,
+    picks: &[u32],
+    nan_as_null: bool,
+) {
+    let (_, first) = &sessions[0];
+    let schema = first.table(table).await.unwrap().schema().as_arrow().clone();
+    let plain = SessionContext::new();
+    if let Some(expected) = expected {
+        let memory = MemTable::try_new(expected.schema(), vec![vec![expected]]).unwrap();
+        plain.register_table("model", Arc::new(memory)).unwrap();
+    }
+    for (ordered, query) in queries(&schema, dims, picks, nan_as_null) {
+        let on = |name: &str| query.replace(" FROM t", &format!(" FROM {name} AS t"));
+        let with_all = answer(first, &on(table), ordered).await;
+        if plain.table_exist("model").unwrap() {
+            let expected = answer(&plain, &on("model"), ordered).await;
+            let equal = match (&with_all, &expected) {
+                (Ok(found), Ok(expected)) => same(found, expected),
+                // A query that cannot be cannot be for either.
+                (found, expected) => found.is_err() && expected.is_err(),
+            };
+            assert!(equal, "{}: {with_all:#?}, expected {expected:#?}", on(table));
+        }
+        let Ok(with_all) = with_all else { continue };
+        for (what, ctx) in sessions.iter().skip(1) {
+            let found = answer(ctx, &on(table), ordered).await.unwrap_or_default();
+            assert!(same(&found, &with_all), "{what}: {}: {found:#?}, expected {with_all:#?}", on(table));
+        }
+    }
+}
+
+async fn check(model: &Model, picks: &[u32], generations: usize, nan_as_null: bool) {
+    let objects = memory();
+    let atlas = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    model.write(&atlas, generations).await.unwrap();
+    let options = TableOptions { nan_as_null, ..TableOptions::default() };
+    let sessions = sessions(&atlas, &options).await;
+    let (_, ctx) = &sessions[0];
+    let grids = grids(atlas.snapshot().catalog());
+    let mut tables =
+        vec![("atlas".to_owned(), grids.first().map_or_else(Vec::new, |g| g.dims.clone()), None)];
+    if let Some(name) = atlas.list_arrays().get(picks[0] as usize % 5).cloned() {
+        let mut dims: Vec<String> = Vec::new();
+        for array in atlas.snapshot().catalog().arrays.iter().filter(|array| array.name == name) {
+            dims.extend(array.dims.iter().filter(|dim| !dims.contains(dim)).cloned().collect::<Vec<_>>());
+        }
+        tables.push((format!("atlas.\"{name}\""), dims, Some(name)));
+    }
+    for (table, dims, only) in tables {
+        let schema = Arc::new(ctx.table(table.as_str()).await.unwrap().schema().as_arrow().clone());
+        let expected = model.table(&dims, only.as_deref(), &schema, nan_as_null).unwrap();
+        check_table(&sessions, &table, &dims, Some(expected), picks, nan_as_null).await;
+    }
+}
+
+#[test]
+fn optimisations_change_no_answer() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let case = (model(), prop::collection::vec(any::<u32>(), 12), 1usize..4, any::<bool>());
+    check_cases(case, 10, |(model, picks, generations, nan_as_null)| {
+        runtime.block_on(check(&model, &picks, generations, nan_as_null));
+    });
+}
+
+async fn argo() -> Option<Atlas> {
+    let files = [real_data()?.join("argo/1900857")];
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    atlas_import::import(&atlas, &files, &atlas_import::ImportOptions::default(), &|_| ()).await.unwrap();
+    Some(atlas)
+}
+
+#[tokio::test]
+async fn optimisations_change_no_answer_on_argo() {
+    let Some(atlas) = argo().await else { return };
+    let sessions = sessions(&atlas, &TableOptions::default()).await;
+    let dims = grids(atlas.snapshot().catalog())[0].dims.clone();
+    for picks in [[3, 14, 15, 92, 65, 35], [89, 79, 32, 38, 46, 26]] {
+        check_table(&sessions, "atlas", &dims, None, &picks, true).await;
+    }
+    for query in [
+        "SELECT dataset, avg(\"TEMP\"), min(\"PSAL\"), max(\"PRES\"), count(\"TEMP\"), count(*) FROM t GROUP BY dataset",
+        "SELECT avg(\"TEMP\"), sum(\"PSAL\"), count(*) FROM t WHERE \"TEMP\" < 10",
+        "SELECT \"N_LEVELS\", avg(\"TEMP\") FROM t WHERE \"PRES\" > 100 GROUP BY \"N_LEVELS\"",
+        "SELECT date_trunc('year', \"JULD\"), count(*) FROM t GROUP BY 1",
+    ] {
+        let query = query.replace(" FROM t", " FROM atlas");
+        let expected = answer(&sessions[0].1, &query, false).await.unwrap();
+        for (what, ctx) in sessions.iter().skip(1) {
+            let found = answer(ctx, &query, false).await.unwrap();
+            assert!(same(&found, &expected), "{what}: {query}: {found:#?}, expected {expected:#?}");
+        }
+    }
+}
+
+/// A store of two datasets whose temperatures lie apart, each of four chunks.
+async fn two_datasets() -> Atlas {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    for (name, base) in [("cold", 0.0f32), ("warm", 100.0)] {
+        let dataset = atlas.create_dataset(name).await.unwrap();
+        dataset
+            .define_array::<f32>("temperature", &["time", "x"], &[4, 10], Some(&[1, 10]), None)
+            .await
+            .unwrap();
+        let cells = ndarray::Array::from_shape_fn((4, 10), |(time, x)| base + (time * 10 + x) as f32);
+        dataset.write_array("temperature", &[0, 0], cells.view().into_dyn()).await.unwrap();
+    }
+    atlas.flush().await.unwrap();
+    atlas
+}
+
+async fn plan(ctx: &SessionContext, query: &str) -> String {
+    rows(ctx, &format!("EXPLAIN {query}")).await.unwrap().join("\n")
+}
+
+/// What a counter of a scan came to.
+async fn counted(ctx: &SessionContext, query: &str, name: &str) -> usize {
+    let plan = rows(ctx, &format!("EXPLAIN ANALYZE {query}")).await.unwrap().join("\n");
+    let found = plan.split(&format!("{name}=")).nth(1).unwrap_or_else(|| panic!("no {name} in {plan}"));
+    let digits: String = found.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+/// Each optimisation shows in plans or in what they count, and does not where it is switched off: what the tests above
+/// compare is different work.
+#[tokio::test]
+async fn an_optimisation_that_is_off_does_nothing() {
+    let atlas = two_datasets().await;
+    let on = session(&atlas, TableOptions::default()).unwrap();
+    let off = |name: &'static str| {
+        let ctx = session(&atlas, TableOptions::default()).unwrap();
+        async move {
+            switch_off(&ctx, &[name]).await;
+            ctx
+        }
+    };
+
+    let grouped = "SELECT dataset, avg(temperature) FROM atlas GROUP BY dataset";
+    let told = plan(&on, grouped).await;
+    assert!(
+        told.contains("from statistics=[avg(atlas.temperature)]") && !told.contains("mode=Partial"),
+        "{told}"
+    );
+    assert!(told.contains("grouped once per dataset=[dataset@0]"), "{told}");
+    assert_eq!(counted(&on, grouped, "chunks_from_stats").await, 8);
+    let told = plan(&off("aggregates").await, grouped).await;
+    assert!(!told.contains("from statistics") && told.contains("mode=Partial"), "{told}");
+    assert_eq!(counted(&off("aggregates").await, grouped, "chunks_decoded").await, 8);
+
+    let by_time = "SELECT x, avg(temperature) FROM atlas GROUP BY x";
+    assert!(plan(&on, by_time).await.contains("grouped once per coordinate=[x@2]"));
+
+    // Of the warm dataset one chunk is split, and two are wanted as a whole.
+    let warm = "SELECT avg(temperature) FROM atlas WHERE temperature > 115";
+    for (ctx, pruned, from_stats, decoded) in
+        [(&on, 5, 2, 1), (&off("pruning").await, 0, 0, 8), (&off("aggregates").await, 5, 0, 3)]
+    {
+        let found = [
+            counted(ctx, warm, "chunks_total").await,
+            counted(ctx, warm, "chunks_pruned").await,
+            counted(ctx, warm, "chunks_from_stats").await,
+            counted(ctx, warm, "chunks_decoded").await,
+        ];
+        assert_eq!(found, [8, pruned, from_stats, decoded]);
+    }
+
+    let rows_of = "SELECT x, temperature FROM atlas WHERE temperature > 115";
+    assert!(!plan(&on, rows_of).await.contains("FilterExec"));
+    assert!(plan(&off("late_materialization").await, rows_of).await.contains("FilterExec"));
+
+    let warmest = "SELECT * FROM atlas ORDER BY temperature DESC LIMIT 2";
+    let told = plan(&on, warmest).await;
+    assert!(told.contains("greatest temperature first") && told.contains("DynamicFilter"), "{told}");
+    assert!(!plan(&off("best_first").await, warmest).await.contains("temperature first"));
+    assert!(!plan(&off("dynamic_filters").await, warmest).await.contains("DynamicFilter"));
+    assert!(counted(&on, warmest, "chunks_decoded").await < 8, "some chunk is ruled out by those before it");
+    assert_eq!(counted(&off("dynamic_filters").await, warmest, "chunks_decoded").await, 8);
+
+    // The index is in memory by now, so that planning knows the answer.
+    let whole = "SELECT avg(temperature), sum(temperature), max(temperature) FROM atlas";
+    assert!(plan(&on, whole).await.contains("PlaceholderRowExec"));
+    assert!(!plan(&off("statistics").await, whole).await.contains("PlaceholderRowExec"));
+}
+
+/// A join with a few names keeps the chunks of the other datasets from being read.
+#[tokio::test]
+async fn a_join_rules_datasets_out() {
+    let atlas = two_datasets().await;
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    let joined = "SELECT atlas.x, temperature FROM atlas JOIN (VALUES ('warm'), ('hot')) AS w(name) ON dataset = w.name";
+    assert_eq!(rows(&ctx, joined).await.unwrap().len(), 40);
+    assert_eq!(counted(&ctx, joined, "chunks_pruned").await, 4);
+    switch_off(&ctx, &["dynamic_filters"]).await;
+    assert_eq!(counted(&ctx, joined, "chunks_pruned").await, 0);
+}
