@@ -56,29 +56,14 @@ pub fn workloads() -> Vec<Workload> {
             about: "1,000 datasets, temperature and salinity f32 (depth 50, time 168), 3 decimals",
             variable: "temperature",
             source: Source::Profiles { datasets: 1000 },
-            queries: vec![
-                query("mean by dataset", "SELECT dataset, avg(temperature) FROM t GROUP BY dataset"),
-                query("mean", "SELECT avg(temperature) FROM t"),
-                query("sum", "SELECT sum(temperature) FROM t"),
-                query("count", "SELECT count(*) FROM t"),
-                query("min", "SELECT min(temperature) FROM t"),
-                query("max", "SELECT max(temperature) FROM t"),
-                query("mean below a value", "SELECT avg(temperature) FROM t WHERE temperature < {threshold}"),
-                query("sum below a value", "SELECT sum(temperature) FROM t WHERE temperature < {threshold}"),
-                query("count above a value", "SELECT count(*) FROM t WHERE temperature > {threshold}"),
-                query("mean of a product", "SELECT avg(temperature * salinity) FROM t"),
-                query("mean by depth", "SELECT depth, avg(temperature) FROM t GROUP BY depth"),
-                query(
-                    "mean by day",
-                    "SELECT date_trunc('day', time), avg(temperature) FROM t GROUP BY date_trunc('day', time)",
-                ),
-                query("one dataset", "SELECT * FROM t WHERE dataset = 'profile-0500'"),
-                Query {
-                    name: "warmest ten",
-                    sql: "SELECT * FROM t ORDER BY temperature DESC LIMIT 10",
-                    compared: Some("temperature"),
-                },
-            ],
+            queries: fields(
+                "SELECT sum(temperature) FROM t",
+                vec![
+                    query("mean of a product", "SELECT avg(temperature * salinity) FROM t"),
+                    query("mean by depth", "SELECT depth, avg(temperature) FROM t GROUP BY depth"),
+                    query("one dataset", "SELECT * FROM t WHERE dataset = 'profile-0500'"),
+                ],
+            ),
         },
         Workload {
             name: "grid",
@@ -86,33 +71,18 @@ pub fn workloads() -> Vec<Workload> {
                     (lon 100, lat 100, time 48), chunks (50, 50, 24)",
             variable: "temperature",
             source: Source::Grids { datasets: 60 },
-            queries: vec![
-                query("mean by dataset", "SELECT dataset, avg(temperature) FROM t GROUP BY dataset"),
-                query("mean", "SELECT avg(temperature) FROM t"),
-                query("sum", "SELECT sum(pressure) FROM t"),
-                query("count", "SELECT count(*) FROM t"),
-                query("min", "SELECT min(temperature) FROM t"),
-                query("max", "SELECT max(temperature) FROM t"),
-                query("mean below a value", "SELECT avg(temperature) FROM t WHERE temperature < {threshold}"),
-                query("sum below a value", "SELECT sum(temperature) FROM t WHERE temperature < {threshold}"),
-                query("count above a value", "SELECT count(*) FROM t WHERE temperature > {threshold}"),
-                query("mean of an expression", "SELECT avg(temperature * humidity + pressure) FROM t"),
-                query("mean by latitude", "SELECT lat, avg(temperature) FROM t GROUP BY lat"),
-                query(
-                    "mean by day",
-                    "SELECT date_trunc('day', time), avg(temperature) FROM t GROUP BY date_trunc('day', time)",
-                ),
-                query(
-                    "mean in a box",
-                    "SELECT avg(temperature) FROM t WHERE lon BETWEEN 10 AND 19.5 AND lat BETWEEN 20 AND 29.5",
-                ),
-                query("one dataset", "SELECT * FROM t WHERE dataset = 'grid-0030'"),
-                Query {
-                    name: "warmest ten",
-                    sql: "SELECT * FROM t ORDER BY temperature DESC LIMIT 10",
-                    compared: Some("temperature"),
-                },
-            ],
+            queries: fields(
+                "SELECT sum(pressure) FROM t",
+                vec![
+                    query("mean of an expression", "SELECT avg(temperature * humidity + pressure) FROM t"),
+                    query("mean by latitude", "SELECT lat, avg(temperature) FROM t GROUP BY lat"),
+                    query(
+                        "mean in a box",
+                        "SELECT avg(temperature) FROM t WHERE lon BETWEEN 10 AND 19.5 AND lat BETWEEN 20 AND 29.5",
+                    ),
+                    query("one dataset", "SELECT * FROM t WHERE dataset = 'grid-0030'"),
+                ],
+            ),
         },
         Workload {
             name: "sensors",
@@ -150,6 +120,32 @@ pub fn workloads() -> Vec<Workload> {
         });
     }
     all
+}
+
+/// What is asked of every field of temperatures, with a sum to ask for, and what of one kind alone.
+fn fields(sum: &'static str, own: Vec<Query>) -> Vec<Query> {
+    let mut queries = vec![
+        query("mean by dataset", "SELECT dataset, avg(temperature) FROM t GROUP BY dataset"),
+        query("mean", "SELECT avg(temperature) FROM t"),
+        query("sum", sum),
+        query("count", "SELECT count(*) FROM t"),
+        query("min", "SELECT min(temperature) FROM t"),
+        query("max", "SELECT max(temperature) FROM t"),
+        query("mean below a value", "SELECT avg(temperature) FROM t WHERE temperature < {threshold}"),
+        query("sum below a value", "SELECT sum(temperature) FROM t WHERE temperature < {threshold}"),
+        query("count above a value", "SELECT count(*) FROM t WHERE temperature > {threshold}"),
+        query(
+            "mean by day",
+            "SELECT date_trunc('day', time), avg(temperature) FROM t GROUP BY date_trunc('day', time)",
+        ),
+    ];
+    queries.extend(own);
+    queries.push(Query {
+        name: "warmest ten",
+        sql: "SELECT * FROM t ORDER BY temperature DESC LIMIT 10",
+        compared: Some("temperature"),
+    });
+    queries
 }
 
 fn series() -> Vec<Query> {

@@ -159,15 +159,12 @@ impl Scan {
         let datasets = self.selection.datasets(tiles)?;
         let ahead = if self.limit.is_some() || self.order.is_some() { 1 } else { GROUPS };
         let tiles = Tiles::new(self.selection.table.clone(), datasets);
-        let groups: BoxStream<'static, Result<Vec<Tile>>> = match &self.order {
+        let groups: BoxStream<'static, Result<Vec<Tile>>> = match self.order.clone() {
             None => stream::iter(Groups::new(Arc::clone(&self), tiles)).map(Ok).boxed(),
-            Some(_) => {
+            Some(order) => {
                 let scan = Arc::clone(&self);
                 let sorted = async move {
-                    let tiles = match &scan.order {
-                        Some(order) => order.sort(&scan.selection.table, tiles.collect()).await?,
-                        None => tiles.collect(),
-                    };
+                    let tiles = order.sort(&scan.selection.table, tiles.collect()).await?;
                     let groups = Groups::new(scan, tiles.into_iter());
                     Ok::<_, datafusion::common::DataFusionError>(stream::iter(groups).map(Ok))
                 };

@@ -15,7 +15,7 @@ use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::utils::{collect_columns, conjunction, reassign_expr_columns};
-use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -256,17 +256,7 @@ impl FileSource for AtlasSource {
         Ok(())
     }
 
-    fn repartitioned(
-        &self,
-        _target_partitions: usize,
-        _repartition_file_min_size: usize,
-        _output_ordering: Option<LexOrdering>,
-        _config: &FileScanConfig,
-    ) -> Result<Option<FileScanConfig>> {
-        // A range is of tiles, not of bytes, and the table has cut it for the session's partitions.
-        Ok(None)
-    }
-
+    // A range is of tiles, not of bytes, and the table has cut it for the session's partitions.
     fn supports_repartitioning(&self) -> bool {
         false
     }

@@ -122,12 +122,11 @@ impl Groups {
         if selected.rows() < LARGE {
             return None;
         }
-        let mut along = self.along(place);
-        along.sort_by_key(|(_, dim, _)| *dim);
-        Some(self.slots_along(place, along))
+        Some(self.slots_of(place))
     }
 
-    fn slots_along(&self, place: usize, along: Vec<(usize, usize, Distinct)>) -> Slots {
+    fn slots_of(&self, place: usize) -> Slots {
+        let along = self.along(place);
         let mut groups = vec![Vec::new()];
         for (part, _, distinct) in &along {
             groups = groups
@@ -162,14 +161,16 @@ impl Groups {
         }
     }
 
-    /// The parts that vary in a box: the part, the dimension, and the different numbers along it.
+    /// The parts that vary in a box, by dimension: the part, the dimension, and the different numbers along it.
     fn along(&self, place: usize) -> Vec<(usize, usize, Distinct)> {
         let parts = self.parts.iter().enumerate();
         let varying = parts.filter_map(|(i, part)| {
             let dim = part.dims.get(place).copied().flatten()?;
             Some((i, dim, Distinct::of(part.of(place))))
         });
-        varying.filter(|(_, _, distinct)| distinct.numbers.len() > 1).collect()
+        let mut varying: Vec<_> = varying.filter(|(_, _, distinct)| distinct.numbers.len() > 1).collect();
+        varying.sort_by_key(|(_, dim, _)| *dim);
+        varying
     }
 
     /// Gives each combination of keys in a box a group.
@@ -222,9 +223,7 @@ impl Groups {
             }
             return;
         }
-        let mut along = self.along(place);
-        along.sort_by_key(|(_, dim, _)| *dim);
-        let slots = self.slots_along(place, along);
+        let slots = self.slots_of(place);
         rows.extend(Layout::new(shape, &slots).row_groups(&slots));
     }
 

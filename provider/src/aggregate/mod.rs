@@ -121,8 +121,6 @@ impl Aggregation {
         }
         let mut rows = vec![0u64; groups.len()];
         for stretch in stretches(boxes, LARGE) {
-            let open = |place: usize| answered.iter().any(|answered| answered.get(place) != Some(&true));
-            let open: Vec<usize> = stretch.clone().filter(|&place| open(place)).collect();
             let Some(own) = boxes.get(stretch.clone()) else { continue };
             if let [selected] = own
                 && let Some(slots) = groups.slots(stretch.start, selected)
@@ -149,9 +147,6 @@ impl Aggregation {
                 continue;
             }
             groups.count_rows(stretch.start, own, &mut rows);
-            if open.is_empty() {
-                continue;
-            }
             self.update_rows(stretch, own, &groups, &answered, &mut states)?;
         }
         self.batch(groups, &rows, states)
