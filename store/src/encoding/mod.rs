@@ -38,7 +38,7 @@ pub(crate) enum Encoding {
     Shuffle = 1,
     /// One value, encoded raw, that all of them equal.
     Constant = 2,
-    /// Integers as multiples of a step above a base, bit-packed.
+    /// Integers, or floats' bits taken for integers, as multiples of a step above a base, bit-packed.
     Packed = 3,
     /// Integers as differences to the one before, which are packed as in `Packed`.
     Delta = 4,
@@ -72,7 +72,7 @@ impl Encoding {
         match dtype {
             DType::Bool => &[Self::Raw, Self::Packed],
             DType::I8 | DType::U8 => &[Self::Raw, Self::Packed, Self::Delta],
-            DType::F32 | DType::F64 => &[Self::Raw, Self::Shuffle, Self::Decimal],
+            DType::F32 | DType::F64 => &[Self::Raw, Self::Shuffle, Self::Packed, Self::Decimal],
             DType::String | DType::Binary => &[Self::Raw, Self::Dictionary],
             _ => &[Self::Raw, Self::Shuffle, Self::Packed, Self::Delta],
         }
@@ -131,9 +131,7 @@ impl Encoding {
                 return Err(format!("{} bytes for {count} values of {dtype}", bytes.len()));
             }
             Self::Decimal if !dtype.is_float() => return Err(format!("{dtype} cannot be decimals")),
-            Self::Packed | Self::Delta if dtype.is_float() => {
-                return Err(format!("{dtype} cannot be packed"));
-            }
+            Self::Delta if dtype.is_float() => return Err(format!("{dtype} cannot be differences")),
             Self::Dictionary => return Err(format!("{dtype} cannot have a dictionary")),
             _ => {}
         }
@@ -277,8 +275,18 @@ mod tests {
             Encoding::Packed
         );
         assert_eq!(round_trip(vec![-1i8, 5]), Encoding::Raw);
-        assert_eq!(round_trip((0..2000).map(|i| f64::from(i).sqrt()).collect()), Encoding::Shuffle);
+        assert_eq!(round_trip((0..2000).map(|i| f64::from(i).sin()).collect()), Encoding::Shuffle);
         let chance = |i: u32| (i * i).wrapping_mul(2_654_435_761) >> 20;
+        // Noise of one magnitude, and floats of half the precision that their type has.
+        let noise = |i: u64| {
+            let x = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (x ^ (x >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / u64::MAX as f64
+        };
+        assert_eq!(round_trip((0..2000).map(|i| 1000.0 + noise(i)).collect()), Encoding::Packed);
+        assert_eq!(
+            round_trip((0..2000).map(|i| f64::from(chance(i) as f32 / 3.0)).collect()),
+            Encoding::Packed
+        );
         assert_eq!(round_trip((0..2000).map(|i| chance(i) as f32 / 100.0).collect()), Encoding::Decimal);
         assert_eq!(round_trip((0..2000).map(chance).collect()), Encoding::Packed);
         assert_eq!(round_trip(vec![7u64; 9]), Encoding::Constant);
