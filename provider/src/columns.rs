@@ -301,9 +301,9 @@ impl<'a> Grids<'a> {
     }
 
     /// The number of chunks that boxes have cells in, each counted for each box.
-    pub fn crossed(mut self, tiles: impl Iterator<Item = &'a Tile>) -> usize {
+    pub fn crossed<'t>(mut self, tiles: impl Iterator<Item = &'t Tile>) -> usize {
         let crossed = tiles.map(|tile| match self.of(tile.dataset) {
-            Some((_, dims, grid)) => grid.crossed_chunks(&project(&tile.region, dims)),
+            Some((_, dims, grid)) => grid.crossed_chunks(dims.iter().map(|&dim| span(&tile.region, dim))),
             None => 0,
         });
         crossed.sum()
@@ -361,8 +361,11 @@ fn cells_of(rows: &UInt32Array, shape: &[usize], dims: &[usize]) -> UInt32Array 
 
 /// The part of a box that an array over `dims` of it has.
 pub fn project(region: &Region, dims: &[usize]) -> Region {
-    let (start, shape) = dims.iter().map(|&dim| span(region, dim)).unzip();
-    Region { start, shape }
+    let spans = dims.iter().map(|&dim| span(region, dim));
+    Region {
+        start: spans.clone().map(|(start, _)| start).collect(),
+        shape: spans.map(|(_, size)| size).collect(),
+    }
 }
 
 /// For each row of a box of `shape`, in row-major order, the cell of an array over `dims` of it.

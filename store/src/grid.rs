@@ -111,13 +111,10 @@ impl ChunkGrid {
 
     /// The cells of a chunk.
     pub fn region(&self, coordinate: &[u32]) -> Region {
-        let dims = coordinate.iter().zip(self.shape.iter().zip(&self.chunk));
-        let (start, shape) = dims
-            .map(|(&c, (&size, &chunk))| {
-                let start = c as usize * chunk;
-                (start, size.saturating_sub(start).min(chunk))
-            })
-            .unzip();
+        let start: Vec<usize> =
+            coordinate.iter().zip(&self.chunk).map(|(&c, &chunk)| c as usize * chunk).collect();
+        let dims = start.iter().zip(self.shape.iter().zip(&self.chunk));
+        let shape = dims.map(|(&start, (&size, &chunk))| size.saturating_sub(start).min(chunk)).collect();
         Region { start, shape }
     }
 
@@ -162,9 +159,14 @@ impl ChunkGrid {
         coordinates
     }
 
-    /// The number of chunks that `region` crosses.
-    pub fn crossed_chunks(&self, region: &Region) -> usize {
-        if region.cells() == 0 { 0 } else { self.crossed(region).map(|range| range.len()).product() }
+    /// The number of chunks that a region crosses: given as the first index and the number of indices along each dimension.
+    pub fn crossed_chunks(&self, spans: impl Iterator<Item = (usize, usize)>) -> usize {
+        let crossed =
+            spans.zip(&self.chunk).map(|((start, size), &chunk)| match (start + size).checked_sub(1) {
+                Some(last) if size > 0 => last / chunk - start / chunk + 1,
+                _ => 0,
+            });
+        crossed.product()
     }
 
     /// The cells of `region` in row-major order, as runs in the chunks that it crosses.
@@ -282,7 +284,8 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(named, indices(&region));
-            prop_assert_eq!(grid.crossed_chunks(&region), crossing.len());
+            let spans = region.start.iter().copied().zip(region.shape.iter().copied());
+            prop_assert_eq!(grid.crossed_chunks(spans), crossing.len());
             let whole = crossing.len() == 1 && grid.region(&crossing[0]) == region;
             prop_assert_eq!(grid.chunk_of(&region).is_some(), whole);
             let around = crossing.first().filter(|_| crossing.len() == 1);

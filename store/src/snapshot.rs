@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, MutableArrayData, RecordBatch, make_array, new_null_array};
+use arrow::array::{Array, ArrayData, ArrayRef, MutableArrayData, RecordBatch, make_array, new_null_array};
+use arrow::buffer::MutableBuffer;
+use arrow::error::ArrowError;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::cache::{Caches, Cells};
@@ -292,16 +294,44 @@ impl Plan {
                 None => new_null_array(&arrow, run.length),
             });
         }
-        let mut sources = Vec::with_capacity(self.chunks.len());
-        let mut source = Vec::with_capacity(self.chunks.len());
-        for number in 0..self.chunks.len() {
-            source.push(chunk(number)?.map(|array| {
-                sources.push(array.to_data());
-                sources.len() - 1
-            }));
+        let chunks: Vec<_> = (0..self.chunks.len()).map(chunk).collect::<Result<_, _>>()?;
+        let cells = match self.copied(&chunks) {
+            Some(cells) => cells,
+            None => self.gathered(&chunks),
+        };
+        cells.map_err(|e| e.to_string())
+    }
+
+    /// The runs put together from chunks of numbers of which none is missing, as bytes.
+    fn copied(&self, chunks: &[Option<&ArrayRef>]) -> Option<Result<ArrayRef, ArrowError>> {
+        let arrow = self.dtype.arrow();
+        let width = arrow.primitive_width()?;
+        let complete = |chunk: &Option<&ArrayRef>| {
+            chunk.filter(|chunk| chunk.null_count() == 0).map(|chunk| chunk.to_data())
+        };
+        let chunks: Vec<ArrayData> = chunks.iter().map(complete).collect::<Option<_>>()?;
+        let mut cells = MutableBuffer::with_capacity(self.cells * width);
+        for run in &self.runs {
+            let chunk = chunks.get(run.chunk)?;
+            let start = (chunk.offset() + run.offset) * width;
+            cells.extend_from_slice(chunk.buffers().first()?.get(start..start + run.length * width)?);
         }
+        let data = ArrayData::builder(arrow).len(self.cells).add_buffer(cells.into()).build();
+        Some(data.map(make_array))
+    }
+
+    /// The runs put together from chunks of anything.
+    fn gathered(&self, chunks: &[Option<&ArrayRef>]) -> Result<ArrayRef, ArrowError> {
+        let mut sources = Vec::with_capacity(chunks.len());
+        let source: Vec<Option<usize>> = chunks
+            .iter()
+            .map(|chunk| {
+                sources.push(chunk.as_ref()?.to_data());
+                Some(sources.len() - 1)
+            })
+            .collect();
         if sources.is_empty() {
-            return Ok(new_null_array(&arrow, self.cells));
+            return Ok(new_null_array(&self.dtype.arrow(), self.cells));
         }
         let complete = source.iter().all(Option::is_some);
         let mut gathered = MutableArrayData::new(sources.iter().collect(), !complete, self.cells);
@@ -309,8 +339,7 @@ impl Plan {
             match source.get(run.chunk).copied().flatten() {
                 Some(source) => gathered.try_extend(source, run.offset, run.offset + run.length),
                 None => gathered.try_extend_nulls(run.length),
-            }
-            .map_err(|e| e.to_string())?;
+            }?;
         }
         Ok(make_array(gathered.freeze()))
     }
