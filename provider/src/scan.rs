@@ -1,7 +1,8 @@
 //! From a range of tiles to batches: of rows, or of what they add up to.
 //!
-//! Tiles go through in groups. The rows of a group are [selected](crate::select), then the columns that are left are
-//! read, for the boxes that have selected rows, and become batches as somebody asks for them.
+//! Tiles are [sifted](Selection::sift), many at a time, and what is left of them goes through in groups that are worth
+//! reading at once. The rows of a group are [selected](Selection::select), then the columns that are left are read, for the
+//! boxes that have selected rows, and become batches as somebody asks for them.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -10,13 +11,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use atlas::ReadMetrics;
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::physical_expr::projection::Projector;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use crate::aggregate::Aggregation;
+use crate::aggregate::{Aggregation, Work};
 use crate::columns::{Grids, Table, project};
 use crate::layout::Tile;
 use crate::order::BestFirst;
@@ -26,13 +27,13 @@ use crate::tiles::Tiles;
 
 /// Bytes of the values of a group of tiles, unless one tile has more: so many that a distant storage is asked a few times for
 /// much, and that groups share few blocks; so few that some groups at a time are no burden.
-const GROUP_BYTES: usize = 5 * 1024 * 1024;
+pub const GROUP_BYTES: usize = 5 * 1024 * 1024;
 
 /// Bytes that a value takes whose type does not tell: a view of text.
 const VIEW_BYTES: usize = 16;
 
-/// Tiles of a group, at the most.
-const GROUP_TILES: usize = 4096;
+/// Tiles that are sifted together, at the most, and boxes of a group.
+const TILES: usize = 4096;
 
 /// Groups that are worked on at one time, so that one is read while another is decoded.
 const GROUPS: usize = 2;
@@ -102,13 +103,13 @@ impl Counters {
         }
     }
 
-    /// Adds a part of the work, of which what was neither decoded nor answered was pruned.
-    fn add(&self, part: &Self, metrics: &ReadMetrics) {
+    /// Adds a part of the work on boxes that have cells in `chunks`: what was neither decoded nor answered was pruned.
+    fn add(&self, part: &Self, chunks: usize, metrics: &ReadMetrics) {
         self.total.add(part.total.value());
         self.from_stats.add(part.from_stats.value());
         self.decoded.add(part.decoded.value());
         let done = part.from_stats.value() + part.decoded.value();
-        self.pruned.add(part.total.value().saturating_sub(done));
+        self.pruned.add(chunks.saturating_sub(done));
         self.bytes.add(usize::try_from(metrics.bytes()).unwrap_or(usize::MAX));
         self.requests.add(usize::try_from(metrics.requests()).unwrap_or(usize::MAX));
     }
@@ -138,7 +139,7 @@ impl Counters {
     }
 
     /// Counts the chunks behind those of `columns` that boxes were not read for.
-    fn count_answered(&self, table: &Table, boxes: &[Selected], columns: &[usize]) {
+    pub fn count_answered(&self, table: &Table, boxes: &[Selected], columns: &[usize]) {
         for &column in columns {
             let unread = boxes.iter().filter(|selected| selected.value(column).is_none());
             self.from_stats.add(Grids::new(table, column).crossed(unread.map(|selected| &selected.tile)));
@@ -159,26 +160,78 @@ impl Scan {
         let datasets = self.selection.datasets(tiles)?;
         let ahead = if self.limit.is_some() || self.order.is_some() { 1 } else { GROUPS };
         let tiles = Tiles::new(self.selection.table.clone(), datasets);
-        let groups: BoxStream<'static, Result<Vec<Tile>>> = match self.order.clone() {
-            None => stream::iter(Groups::new(Arc::clone(&self), tiles)).map(Ok).boxed(),
+        let runs: BoxStream<'static, Result<Vec<Tile>>> = match self.order.clone() {
+            None => stream::iter(self.runs(tiles)).map(Ok).boxed(),
             Some(order) => {
                 let scan = Arc::clone(&self);
                 let sorted = async move {
                     let tiles = order.sort(&scan.selection.table, tiles.collect()).await?;
-                    let groups = Groups::new(scan, tiles.into_iter());
-                    Ok::<_, datafusion::common::DataFusionError>(stream::iter(groups).map(Ok))
+                    Ok::<_, DataFusionError>(stream::iter(scan.runs(tiles.into_iter())).map(Ok))
                 };
                 stream::once(sorted).try_flatten().boxed()
             }
         };
-        let batches = groups
-            .map(move |tiles| {
+        let scan = Arc::clone(&self);
+        let batches = runs
+            .and_then(move |tiles| {
+                let scan = Arc::clone(&scan);
+                async move { Ok(stream::iter(scan.groups(scan.sift(tiles).await?)).map(Ok::<_, DataFusionError>)) }
+            })
+            .try_flatten()
+            .map(move |boxes| {
                 let scan = Arc::clone(&self);
-                async move { scan.group(tiles?).await }
+                async move { scan.group(boxes?).await }
             })
             .buffered(ahead)
             .try_flatten();
         Ok(batches.boxed())
+    }
+
+    /// Tiles, those together that are sifted together.
+    fn runs<I: Iterator<Item = Tile>>(&self, mut tiles: I) -> impl Iterator<Item = Vec<Tile>> + use<I> {
+        // Where few rows are wanted, the next tiles are mostly not: few at first, then more and more.
+        let few = self.order.is_some() || self.limit.is_some();
+        let mut length = if few { 1 } else { TILES };
+        std::iter::from_fn(move || {
+            let run: Vec<_> = tiles.by_ref().take(length).collect();
+            length = (length * 2).min(TILES);
+            (!run.is_empty()).then_some(run)
+        })
+    }
+
+    /// Boxes in groups that are worth reading at once.
+    fn groups(&self, boxes: Vec<Selected>) -> impl Iterator<Item = Vec<Selected>> + use<> {
+        let most = self.limit.unwrap_or(usize::MAX).clamp(1, self.rows_at_once());
+        let (mut groups, mut rows): (Vec<Vec<Selected>>, usize) = (Vec::new(), most);
+        for selected in boxes {
+            if rows >= most {
+                groups.push(Vec::new());
+                rows = 0;
+            }
+            rows += if self.is_answered(&selected) { 0 } else { selected.rows() };
+            if let Some(group) = groups.last_mut() {
+                group.push(selected);
+            }
+        }
+        groups.into_iter()
+    }
+
+    /// Rows that are read at one time.
+    fn rows_at_once(&self) -> usize {
+        let table = &self.selection.table;
+        let width = |&column: &usize| table.data_type(column).primitive_width().unwrap_or(VIEW_BYTES);
+        let row: usize = self.columns().iter().map(width).sum();
+        GROUP_BYTES / row.max(size_of::<f32>())
+    }
+
+    /// True where statistics will probably do for a box.
+    fn is_answered(&self, selected: &Selected) -> bool {
+        match &self.output {
+            Output::Rows(_) => false,
+            Output::Aggregates(aggregation) => {
+                !selected.open && selected.mask.is_none() && aggregation.is_of_statistics()
+            }
+        }
     }
 
     /// The columns that the output is made of.
@@ -189,33 +242,51 @@ impl Scan {
         }
     }
 
-    /// The batches of a group of tiles.
-    async fn group(self: Arc<Self>, tiles: Vec<Tile>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let metrics = ReadMetrics::default();
-        let counters = Counters::apart();
-        let read = self.read_group(tiles, &counters, &metrics).await;
-        self.counters.add(&counters, &metrics);
+    /// The columns that something is to be known of.
+    fn needed(&self) -> Vec<usize> {
+        let needed: BTreeSet<usize> =
+            self.selection.row_columns().chain(self.columns().iter().copied()).collect();
+        needed.into_iter().collect()
+    }
+
+    /// The chunks that tiles have cells in.
+    fn chunks<'a>(&self, tiles: impl Iterator<Item = &'a Tile> + Clone) -> usize {
+        let crossed = |column| Grids::new(&self.selection.table, column).crossed(tiles.clone());
+        self.needed().into_iter().map(crossed).sum()
+    }
+
+    /// What coordinates and statistics leave of tiles.
+    async fn sift(&self, tiles: Vec<Tile>) -> Result<Vec<Selected>> {
+        let (metrics, counters) = (ReadMetrics::default(), Counters::apart());
+        let all = self.chunks(tiles.iter());
+        counters.total.add(all);
+        let boxes = self.selection.sift(tiles, &metrics).await;
+        let left = boxes.as_ref().map_or(0, |boxes| self.chunks(boxes.iter().map(|selected| &selected.tile)));
+        self.counters.add(&counters, all - left.min(all), &metrics);
+        boxes
+    }
+
+    /// The batches of a group of boxes.
+    async fn group(self: Arc<Self>, boxes: Vec<Selected>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let (metrics, counters) = (ReadMetrics::default(), Counters::apart());
+        let chunks = self.chunks(boxes.iter().map(|selected| &selected.tile));
+        let read = self.read_group(boxes, &counters, &metrics).await;
+        self.counters.add(&counters, chunks, &metrics);
         read
     }
 
     async fn read_group(
         self: &Arc<Self>,
-        tiles: Vec<Tile>,
+        boxes: Vec<Selected>,
         counters: &Counters,
         metrics: &ReadMetrics,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let table = &self.selection.table;
-        let needed: BTreeSet<usize> =
-            self.selection.row_columns().chain(self.columns().iter().copied()).collect();
-        let needed: Vec<usize> = needed.into_iter().collect();
-        for &column in &needed {
-            counters.total.add(Grids::new(table, column).crossed(tiles.iter()));
-        }
-        let mut boxes = self.selection.select(tiles, counters, metrics).await?;
+        let (table, needed) = (&self.selection.table, self.needed());
+        let mut boxes = self.selection.select(boxes, counters, metrics).await?;
         match &self.output {
             Output::Aggregates(aggregation) => {
-                let states = aggregation.aggregate(table, &mut boxes, counters, metrics).await?;
-                counters.count_answered(table, &boxes, &needed);
+                let work = Work { table, needed: &needed, most: self.rows_at_once(), counters, metrics };
+                let states = aggregation.aggregate(&mut boxes, &work).await?;
                 let batches = sliced(states, self.batch_size).map(Ok);
                 Ok(stream::iter(batches.collect::<Vec<_>>()).boxed())
             }
@@ -262,42 +333,4 @@ fn sliced(rows: RecordBatch, size: usize) -> impl Iterator<Item = RecordBatch> {
     let size = size.max(1);
     let starts = (0..rows.num_rows()).step_by(size);
     starts.map(move |start| rows.slice(start, size.min(rows.num_rows() - start)))
-}
-
-/// Tiles in groups.
-struct Groups<I: Iterator<Item = Tile>> {
-    scan: Arc<Scan>,
-    tiles: I,
-    /// Rows of a group.
-    rows: usize,
-    tiles_of_next: usize,
-}
-
-impl<I: Iterator<Item = Tile>> Groups<I> {
-    fn new(scan: Arc<Scan>, tiles: I) -> Self {
-        // Where the best rows come first, the next best are mostly ruled out by them: few at first, then more and more.
-        let tiles_of_next = if scan.order.is_some() { 1 } else { GROUP_TILES };
-        let table = &scan.selection.table;
-        let width = |&column: &usize| table.data_type(column).primitive_width().unwrap_or(VIEW_BYTES);
-        let row: usize = scan.columns().iter().map(width).sum();
-        let rows = (GROUP_BYTES / row.max(1)).min(GROUP_BYTES / size_of::<f32>());
-        Self { scan, tiles, rows, tiles_of_next }
-    }
-}
-
-impl<I: Iterator<Item = Tile>> Iterator for Groups<I> {
-    type Item = Vec<Tile>;
-
-    fn next(&mut self) -> Option<Vec<Tile>> {
-        let most = self.scan.limit.unwrap_or(self.rows).clamp(1, self.rows);
-        let tiles = self.tiles_of_next;
-        self.tiles_of_next = (tiles * 2).min(GROUP_TILES);
-        let (mut group, mut rows) = (Vec::new(), 0);
-        while group.len() < tiles && rows < most {
-            let Some(tile) = self.tiles.next() else { break };
-            rows += tile.region.cells();
-            group.push(tile);
-        }
-        (!group.is_empty()).then_some(group)
-    }
 }

@@ -44,6 +44,8 @@ pub struct Selected {
     pub tile: Tile,
     /// Those of its rows that are selected; all, where there is no mask.
     pub mask: Option<BooleanArray>,
+    /// Whether the predicates on rows may rule some of its rows out.
+    pub open: bool,
     /// The numbers of the rows that are left, where others were dropped.
     picked: Option<UInt32Array>,
     /// The columns that were read, by position in the table, each for all rows that are left.
@@ -52,7 +54,7 @@ pub struct Selected {
 
 impl Selected {
     fn new(tile: Tile, mask: Option<BooleanArray>) -> Self {
-        Self { tile, mask, picked: None, values: Vec::new() }
+        Self { tile, mask, open: true, picked: None, values: Vec::new() }
     }
 
     /// The number of rows, selected or not.
@@ -95,25 +97,49 @@ impl Selection {
 
     /// The columns that the predicates on rows name.
     pub fn row_columns(&self) -> impl Iterator<Item = usize> {
-        self.predicates.iter().filter(|p| p.scope == Scope::Rows).flat_map(|p| p.columns.iter().copied())
+        self.row_predicates().flat_map(|predicate| predicate.columns.iter().copied())
     }
 
-    /// The boxes of tiles with selected rows.
+    /// The boxes of tiles that have selected rows as far as coordinates and statistics tell.
+    pub async fn sift(&self, tiles: Vec<Tile>, metrics: &ReadMetrics) -> Result<Vec<Selected>> {
+        let tiles = self.of_wanted_datasets(tiles, &self.current()?)?;
+        let mut boxes = self.cut(tiles, metrics).await?;
+        for pruning in &self.pruning {
+            self.prune(pruning, &mut boxes, metrics).await?;
+        }
+        let by_rows = self.row_predicates().next().is_some();
+        let open = match &self.partial {
+            Some(partial) if by_rows => partial.may_match(&self.table, &boxes, metrics).await?,
+            _ => vec![by_rows; boxes.len()],
+        };
+        boxes.iter_mut().zip(open).for_each(|(selected, open)| selected.open = open);
+        Ok(boxes)
+    }
+
+    /// The boxes with selected rows, of those that were [sifted](Self::sift).
     pub async fn select(
         &self,
-        tiles: Vec<Tile>,
+        mut boxes: Vec<Selected>,
         counters: &Counters,
         metrics: &ReadMetrics,
     ) -> Result<Vec<Selected>> {
         let dynamic = self.current()?;
-        let tiles = self.of_wanted_datasets(tiles, &dynamic)?;
-        let mut boxes = self.cut(tiles, metrics).await?;
-        let late = dynamic.iter().filter_map(|predicate| Pruning::new(&self.table, predicate.expr()));
-        for pruning in self.pruning.iter().chain(&late.collect::<Vec<_>>()) {
-            let mut keep = pruning.may_match(&self.table, &boxes, metrics).await?.into_iter();
-            boxes.retain(|_| keep.next().unwrap_or(true));
+        for predicate in &dynamic {
+            if let Some(pruning) = Pruning::new(&self.table, predicate.expr()) {
+                self.prune(&pruning, &mut boxes, metrics).await?;
+            }
         }
         self.choose_rows(boxes, &dynamic, counters, metrics).await
+    }
+
+    async fn prune(&self, pruning: &Pruning, boxes: &mut Vec<Selected>, metrics: &ReadMetrics) -> Result<()> {
+        let mut keep = pruning.may_match(&self.table, boxes, metrics).await?.into_iter();
+        boxes.retain(|_| keep.next().unwrap_or(true));
+        Ok(())
+    }
+
+    fn row_predicates(&self) -> impl Iterator<Item = &Predicate> {
+        self.predicates.iter().filter(|predicate| predicate.scope == Scope::Rows)
     }
 
     /// What the dynamic filters say by now.
@@ -228,20 +254,16 @@ impl Selection {
         counters: &Counters,
         metrics: &ReadMetrics,
     ) -> Result<Vec<Selected>> {
-        let fixed = self.predicates.iter().filter(|predicate| predicate.scope == Scope::Rows);
         let late = dynamic.iter().filter(|predicate| predicate.scope != Scope::Dataset);
-        let predicates: Vec<&Predicate> = fixed.chain(late).collect();
+        let predicates: Vec<&Predicate> = self.row_predicates().chain(late).collect();
         if predicates.is_empty() || boxes.is_empty() {
             return Ok(boxes);
         }
         // Boxes of which all rows are wanted are as good as done.
-        let open = match &self.partial {
-            Some(partial) if dynamic.is_empty() => partial.may_match(&self.table, &boxes, metrics).await?,
-            _ => vec![true; boxes.len()],
-        };
         let mut undecided: Vec<(usize, Selected)> = Vec::new();
         let mut chosen: Vec<(usize, Selected)> = Vec::new();
-        for (place, (selected, open)) in boxes.into_iter().zip(open).enumerate() {
+        for (place, selected) in boxes.into_iter().enumerate() {
+            let open = selected.open || !dynamic.is_empty();
             if open { &mut undecided } else { &mut chosen }.push((place, selected));
         }
         let (places, mut undecided): (Vec<_>, Vec<_>) = undecided.into_iter().unzip();

@@ -122,6 +122,11 @@ impl AtlasSource {
         Ok(TreeNodeRecursion::Continue)
     }
 
+    /// Whether not all rows of the table come out of the scan.
+    pub(crate) fn is_filtered(&self) -> bool {
+        !self.predicates.is_empty() || !self.hints.is_empty()
+    }
+
     /// Whether the scan filters by a predicate itself.
     fn takes(&self, predicate: &Arc<dyn PhysicalExpr>) -> bool {
         let layout = &self.table.layout;

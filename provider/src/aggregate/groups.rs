@@ -1,12 +1,11 @@
 //! The groups that rows belong to, worked out for datasets and coordinates instead of for rows.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::take;
 use atlas::ReadMetrics;
-use datafusion::common::Result;
+use datafusion::common::{HashMap, Result};
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::group_values::new_group_values;
 use datafusion::physical_plan::aggregates::order::GroupOrdering;

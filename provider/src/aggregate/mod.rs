@@ -18,6 +18,7 @@ mod source;
 mod states;
 mod summary;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt64Array};
@@ -32,7 +33,7 @@ use self::plan::{Expressions, Keys};
 use self::reduce::{Layout, Present};
 use self::states::States;
 use crate::columns::Table;
-use crate::predicate::batch;
+use crate::predicate::{Scope, batch};
 use crate::scan::Counters;
 use crate::select::{Selected, gather, join, read, stretches};
 
@@ -79,99 +80,163 @@ enum Measure {
     Max,
 }
 
+/// What an aggregation works with.
+pub struct Work<'a> {
+    pub table: &'a Table,
+    /// The columns that something is to be known of.
+    pub needed: &'a [usize],
+    /// Rows that are read at one time.
+    pub most: usize,
+    pub counters: &'a Counters,
+    pub metrics: &'a ReadMetrics,
+}
+
+/// What the boxes of a group add up to, so far.
+struct Sums {
+    groups: Groups,
+    /// For each aggregate, its states of the groups.
+    states: Vec<States>,
+    /// For each aggregate, whether its states hold a box already.
+    answered: Vec<Vec<bool>>,
+    /// The selected rows of each group.
+    rows: Vec<u64>,
+}
+
 impl Aggregation {
+    /// Whether statistics may answer it for boxes of whole chunks.
+    pub fn is_of_statistics(&self) -> bool {
+        self.aggregates.iter().all(|aggregate| aggregate.summary.is_some())
+            && self.keys.iter().all(|keys| keys.scope == Scope::Dataset)
+    }
+
     /// The columns that its aggregates are of.
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
     /// The states of the groups that the selected rows of boxes belong to.
-    pub async fn aggregate(
-        &self,
-        table: &Table,
-        boxes: &mut [Selected],
-        counters: &Counters,
-        metrics: &ReadMetrics,
-    ) -> Result<RecordBatch> {
+    pub async fn aggregate(&self, boxes: &mut [Selected], work: &Work<'_>) -> Result<RecordBatch> {
         if boxes.is_empty() {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
         }
-        let groups = Groups::assign(self, table, boxes, metrics).await?;
-        let mut states = Vec::with_capacity(self.aggregates.len());
-        let mut answered = Vec::with_capacity(self.aggregates.len());
+        let mut sums = self.start(boxes, work).await?;
+        for part in self.parts(boxes, &sums.answered, work.most) {
+            let Some(own) = boxes.get_mut(part.clone()) else { continue };
+            self.read(part.start, own, &sums.answered, work).await?;
+            work.counters.count_answered(work.table, own, work.needed);
+            for stretch in stretches(own, LARGE) {
+                let Some(own) = own.get(stretch.clone()) else { continue };
+                self.add_up(part.start + stretch.start, own, work.table, &mut sums)?;
+            }
+            own.iter_mut().for_each(|selected| selected.values.clear());
+        }
+        self.batch(sums)
+    }
+
+    /// The groups of boxes, with what statistics tell of them.
+    async fn start(&self, boxes: &[Selected], work: &Work<'_>) -> Result<Sums> {
+        let groups = Groups::assign(self, work.table, boxes, work.metrics).await?;
+        let rows = vec![0; groups.len()];
+        let mut sums = Sums { groups, states: Vec::new(), answered: Vec::new(), rows };
         for aggregate in &self.aggregates {
             let mut state = States::new(
                 &aggregate.function,
                 &aggregate.arguments.types()?,
                 self.keys.is_empty(),
-                groups.len(),
+                sums.groups.len(),
             )?;
-            answered.push(summary::answer(aggregate, table, boxes, &groups, &mut state, metrics).await?);
-            states.push(state);
+            let answered =
+                summary::answer(aggregate, work.table, boxes, &sums.groups, &mut state, work.metrics).await?;
+            sums.answered.push(answered);
+            sums.states.push(state);
         }
+        Ok(sums)
+    }
+
+    /// Boxes in runs of which no more than `most` rows are to be read, unless one box has more.
+    fn parts(&self, boxes: &[Selected], answered: &[Vec<bool>], most: usize) -> Vec<Range<usize>> {
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        let mut rows = most;
+        for (place, selected) in boxes.iter().enumerate() {
+            if rows >= most {
+                parts.push(place..place);
+                rows = 0;
+            }
+            let read = answered.iter().any(|answered| answered.get(place) != Some(&true));
+            rows += if read { selected.rows() } else { 0 };
+            parts.last_mut().into_iter().for_each(|part| part.end = place + 1);
+        }
+        parts
+    }
+
+    /// Reads what is not answered of boxes, the first of which is at a place.
+    async fn read(
+        &self,
+        first: usize,
+        boxes: &mut [Selected],
+        answered: &[Vec<bool>],
+        work: &Work<'_>,
+    ) -> Result<()> {
         for &column in &self.columns {
             let wanted = |place: usize| {
-                let users = self.aggregates.iter().zip(&answered);
+                let users = self.aggregates.iter().zip(answered);
                 let mut unanswered = users.filter(|(_, answered)| answered.get(place) != Some(&true));
                 unanswered.any(|(aggregate, _)| aggregate.arguments.columns.contains(&column))
             };
-            let wanted: Vec<bool> = (0..boxes.len()).map(wanted).collect();
+            let wanted: Vec<bool> = (first..first + boxes.len()).map(wanted).collect();
             let wanted = |place: usize| wanted.get(place) == Some(&true);
-            read(table, column, boxes, &wanted, counters, metrics).await?;
+            read(work.table, column, boxes, &wanted, work.counters, work.metrics).await?;
         }
-        let mut rows = vec![0u64; groups.len()];
-        for stretch in stretches(boxes, LARGE) {
-            let Some(own) = boxes.get(stretch.clone()) else { continue };
-            if let [selected] = own
-                && let Some(slots) = groups.slots(stretch.start, selected)
-            {
-                let place = stretch.start;
-                let layout = Layout::new(&selected.tile.region.shape, &slots);
-                let mask = selected.mask.as_ref().map(|mask| mask.values().clone());
-                let counts = layout.counts(&Present::new(mask.clone(), None));
-                slots.add(&counts, &mut rows);
-                for ((aggregate, state), answered) in self.aggregates.iter().zip(&mut states).zip(&answered) {
-                    if answered.get(place) == Some(&true) || aggregate.summary == Some(Summary::Rows) {
-                        continue;
-                    }
-                    let reduced = aggregate.reduce(table, selected, mask.clone(), &layout)?;
-                    match reduced {
-                        Some(reduced) => state.merge(&reduced, &slots.groups)?,
-                        None => {
-                            let values = aggregate.values(own)?;
-                            let indices = layout.row_groups(&slots);
-                            state.update(&values, &indices, selected.mask.as_ref())?;
-                        }
-                    }
-                }
-                continue;
-            }
-            groups.count_rows(stretch.start, own, &mut rows);
-            self.update_rows(stretch, own, &groups, &answered, &mut states)?;
-        }
-        self.batch(groups, &rows, states)
+        Ok(())
     }
 
-    /// Gives the rows of boxes to accumulators, for the aggregates that are not answered for all of them.
-    fn update_rows(
-        &self,
-        stretch: std::ops::Range<usize>,
-        boxes: &[Selected],
-        groups: &Groups,
-        answered: &[Vec<bool>],
-        states: &mut [States],
-    ) -> Result<()> {
-        for ((aggregate, state), answered) in self.aggregates.iter().zip(states).zip(answered) {
+    /// Adds a stretch of boxes that were read, the first of which is at a place, to the groups of their rows.
+    fn add_up(&self, first: usize, boxes: &[Selected], table: &Table, sums: &mut Sums) -> Result<()> {
+        let is_answered = |answered: &Vec<bool>| {
+            answered.get(first..first + boxes.len()).is_some_and(|own| own.iter().all(|&answered| answered))
+        };
+        let slots = match boxes {
+            _ if sums.answered.iter().all(is_answered) => None,
+            [selected] => sums.groups.slots(first, selected).map(|slots| (selected, slots)),
+            _ => None,
+        };
+        let Some((selected, slots)) = slots else {
+            sums.groups.count_rows(first, boxes, &mut sums.rows);
+            return self.update_rows(first, boxes, sums);
+        };
+        let layout = Layout::new(&selected.tile.region.shape, &slots);
+        let mask = selected.mask.as_ref().map(|mask| mask.values().clone());
+        slots.add(&layout.counts(&Present::new(mask.clone(), None)), &mut sums.rows);
+        for ((aggregate, state), answered) in self.aggregates.iter().zip(&mut sums.states).zip(&sums.answered)
+        {
+            if answered.get(first) == Some(&true) || aggregate.summary == Some(Summary::Rows) {
+                continue;
+            }
+            match aggregate.reduce(table, selected, mask.clone(), &layout)? {
+                Some(reduced) => state.merge(&reduced, &slots.groups)?,
+                None => {
+                    let indices = layout.row_groups(&slots);
+                    state.update(&aggregate.values(boxes)?, &indices, selected.mask.as_ref())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the rows of boxes, the first of which is at a place, to the accumulators of what is not answered.
+    fn update_rows(&self, first: usize, boxes: &[Selected], sums: &mut Sums) -> Result<()> {
+        for ((aggregate, state), answered) in self.aggregates.iter().zip(&mut sums.states).zip(&sums.answered)
+        {
             if aggregate.summary == Some(Summary::Rows) {
                 continue;
             }
-            let open: Vec<usize> =
-                stretch.clone().filter(|&place| answered.get(place) != Some(&true)).collect();
+            let all = first..first + boxes.len();
+            let open: Vec<usize> = all.filter(|place| answered.get(*place) != Some(&true)).collect();
             // Boxes that are answered already are left out: one run of the others after the other.
             for run in open.chunk_by(|a, b| a + 1 == *b) {
-                let Some((&first, &last)) = run.first().zip(run.last()) else { continue };
-                let own = boxes.get(first - stretch.start..=last - stretch.start).unwrap_or_default();
-                let indices = groups.of_rows(first, own);
+                let Some((&start, &last)) = run.first().zip(run.last()) else { continue };
+                let own = boxes.get(start - first..=last - first).unwrap_or_default();
+                let indices = sums.groups.of_rows(start, own);
                 let values = aggregate.values(own)?;
                 state.update(&values, &indices, join(own).as_ref())?;
             }
@@ -180,7 +245,8 @@ impl Aggregation {
     }
 
     /// The keys and states of the groups that have rows.
-    fn batch(&self, groups: Groups, rows: &[u64], states: Vec<States>) -> Result<RecordBatch> {
+    fn batch(&self, sums: Sums) -> Result<RecordBatch> {
+        let Sums { groups, states, rows, .. } = sums;
         let mut columns = groups.keys()?;
         for (aggregate, states) in self.aggregates.iter().zip(states) {
             if aggregate.summary == Some(Summary::Rows) {

@@ -8,6 +8,7 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     TimeUnit, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
+use arrow::util::bit_chunk_iterator::BitChunks;
 
 use super::groups::Slots;
 
@@ -145,11 +146,8 @@ impl Layout {
             Some(bits) => self.for_runs(|slot, first, length| {
                 let run = values.get(first..first + length).unwrap_or_default();
                 if let Some(slot) = folded.get_mut(slot) {
-                    for (i, &value) in run.iter().enumerate() {
-                        if bits.value(first + i) {
-                            *slot = step(*slot, value);
-                        }
-                    }
+                    let words = BitChunks::new(bits.values(), bits.offset() + first, run.len());
+                    *slot = combine(*slot, fold_marked(run, words.iter_padded(), start, &step, &combine));
                 }
             }),
         }
@@ -163,15 +161,54 @@ fn fold_run<T: Copy, A: Copy>(
     step: impl Fn(A, T) -> A,
     combine: impl Fn(A, A) -> A,
 ) -> A {
-    let (many, rest) = values.as_chunks::<LANES>();
     let mut lanes = [start; LANES];
+    let rest = add_to_lanes(&mut lanes, values, &step);
+    let rest = rest.iter().fold(start, |all, &value| step(all, value));
+    lanes.into_iter().fold(rest, combine)
+}
+
+/// As [`fold_run`], of the values whose bits are set, the first in the lowest bit of the first of the words.
+fn fold_marked<T: Copy, A: Copy>(
+    values: &[T],
+    words: impl Iterator<Item = u64>,
+    start: A,
+    step: impl Fn(A, T) -> A,
+    combine: impl Fn(A, A) -> A,
+) -> A {
+    let mut lanes = [start; LANES];
+    for (values, mut word) in values.chunks(64).zip(words) {
+        match word {
+            0 => {}
+            u64::MAX => {
+                add_to_lanes(&mut lanes, values, &step);
+            }
+            _ => {
+                for values in values.chunks(LANES) {
+                    for (i, (lane, &value)) in lanes.iter_mut().zip(values).enumerate() {
+                        let with = step(*lane, value);
+                        *lane = if word & (1 << i) == 0 { *lane } else { with };
+                    }
+                    word >>= LANES;
+                }
+            }
+        }
+    }
+    lanes.into_iter().fold(start, combine)
+}
+
+/// Adds as many of the values as fill all lanes, and returns the rest.
+fn add_to_lanes<'v, T: Copy, A: Copy>(
+    lanes: &mut [A; LANES],
+    values: &'v [T],
+    step: impl Fn(A, T) -> A,
+) -> &'v [T] {
+    let (many, rest) = values.as_chunks::<LANES>();
     for values in many {
         for (lane, &value) in lanes.iter_mut().zip(values) {
             *lane = step(*lane, value);
         }
     }
-    let rest = rest.iter().fold(start, |all, &value| step(all, value));
-    lanes.into_iter().fold(rest, combine)
+    rest
 }
 
 /// The sum of each slot in the type of a state; `None` for values that have no sums of it.
@@ -246,5 +283,59 @@ pub fn bounds(values: &ArrayRef, present: &Present, layout: &Layout, greatest: b
         DataType::UInt32, UInt32Type, u32::MIN, u32::MAX;
         DataType::UInt64, UInt64Type, u64::MIN, u64::MAX;
         DataType::Timestamp(TimeUnit::Nanosecond, None), TimestampNanosecondType, i64::MIN, i64::MAX;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int32Array;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the shape, the slots and the mask: as if cell after cell was added to its group.
+        #[test]
+        fn cells_are_added_to_their_groups(
+            shape in proptest::collection::vec(1usize..40, 1..4),
+            places in proptest::collection::vec(0usize..3, 40),
+            dim in 0usize..3,
+            stretches in proptest::collection::vec(0usize..150, 0..40),
+            masked in any::<bool>(),
+            offset in 0usize..70,
+        ) {
+            let cells: usize = shape.iter().product();
+            let dim = dim % shape.len();
+            let slots = Slots {
+                along: vec![(dim, places[..shape[dim]].to_vec(), 3)],
+                groups: vec![2, 0, 1],
+            };
+            let layout = Layout::new(&shape, &slots);
+            // Stretches of cells that count, and of others.
+            let bits = stretches.iter().enumerate().flat_map(|(i, &n)| std::iter::repeat_n(i % 2 == 0, n));
+            let bits: BooleanBuffer = std::iter::repeat_n(true, offset)
+                .chain(bits.chain(std::iter::repeat((cells % 2) == 0)))
+                .take(offset + cells)
+                .collect();
+            let mask = masked.then(|| bits.slice(offset, cells));
+            let values = Int32Array::from_iter_values((0..cells).map(|i| (i * 7919 % 1009) as i32));
+            let mut sums = vec![0i64; 3];
+            let mut greatest = vec![i32::MIN; 3];
+            let mut counts = vec![0u64; 3];
+            for (cell, slot) in layout.row_groups(&Slots { groups: vec![0, 1, 2], ..slots }).into_iter().enumerate() {
+                if mask.as_ref().is_none_or(|mask| mask.value(cell)) {
+                    sums[slot] += i64::from(values.value(cell));
+                    greatest[slot] = greatest[slot].max(values.value(cell));
+                    counts[slot] += 1;
+                }
+            }
+            let present = Present::new(mask, None);
+            let values: ArrayRef = Arc::new(values);
+            prop_assert_eq!(layout.counts(&present), counts);
+            let got = super::sums(&values, &present, &layout, &DataType::Int64).unwrap();
+            prop_assert_eq!(got.as_primitive::<Int64Type>().values(), &sums);
+            let got = bounds(&values, &present, &layout, true).unwrap();
+            prop_assert_eq!(got.as_primitive::<Int32Type>().values(), &greatest);
+        }
     }
 }

@@ -7,7 +7,8 @@ use datafusion::common::Result;
 use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
@@ -84,12 +85,29 @@ fn in_scan(partial: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let row = Arc::new(PlaceholderRowExec::new(Arc::new(Schema::empty())));
         return Ok(Some(Arc::new(ProjectionExec::try_new(literals.collect::<Vec<_>>(), row)?)));
     }
+    // Parts that are all alike and take no time need no sharing: the fewer, the fewer batches of states.
+    let parts = &config.file_groups;
+    let alike = aggregation.is_of_statistics() && !source.is_filtered();
+    let parts = if alike { parts.iter().map(joined).collect() } else { parts.clone() };
     let source = AggregateSource::new(source.clone(), aggregation, Arc::clone(&schema));
     let config = FileScanConfigBuilder::new(config.object_store_url.clone(), Arc::new(source))
-        .with_file_groups(config.file_groups.clone())
+        .with_file_groups(parts)
         .with_statistics(Statistics::new_unknown(&schema))
         .build();
     Ok(Some(DataSourceExec::from_data_source(config)))
+}
+
+/// The parts of a partition, those that follow on one another as one.
+fn joined(parts: &FileGroup) -> FileGroup {
+    let mut joined: Vec<PartitionedFile> = Vec::new();
+    for part in parts.iter() {
+        let last = joined.last_mut().and_then(|last| last.range.as_mut());
+        match (last, &part.range) {
+            (Some(last), Some(next)) if last.end == next.start => last.end = next.end,
+            _ => joined.push(part.clone()),
+        }
+    }
+    FileGroup::new(joined)
 }
 
 /// The scan below projections, with the expressions over its table that the columns of `plan` are.
