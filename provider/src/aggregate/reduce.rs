@@ -314,7 +314,7 @@ mod tests {
             // Stretches of cells that count, and of others.
             let bits = stretches.iter().enumerate().flat_map(|(i, &n)| std::iter::repeat_n(i % 2 == 0, n));
             let bits: BooleanBuffer = std::iter::repeat_n(true, offset)
-                .chain(bits.chain(std::iter::repeat((cells % 2) == 0)))
+                .chain(bits.chain(std::iter::repeat(cells.is_multiple_of(2))))
                 .take(offset + cells)
                 .collect();
             let mask = masked.then(|| bits.slice(offset, cells));
