@@ -1,0 +1,50 @@
+//! Statistics. All pass over what is missing: NULL and NaN.
+
+mod area_mean;
+mod circular_mean;
+mod completeness;
+mod extreme;
+mod first_valid;
+mod histogram;
+mod kurtosis;
+mod last_valid;
+mod linear_trend;
+mod mode;
+mod moments;
+mod rms;
+mod skewness;
+mod sums;
+mod weighted_mean;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::logical_expr::AggregateUDF;
+
+/// The functions of this module.
+pub fn functions() -> Vec<AggregateUDF> {
+    vec![
+        weighted_mean::udaf(),
+        area_mean::udaf(),
+        circular_mean::udaf(),
+        linear_trend::udaf(),
+        rms::udaf(),
+        skewness::udaf(),
+        kurtosis::udaf(),
+        mode::udaf(),
+        histogram::udaf(),
+        first_valid::udaf(),
+        last_valid::udaf(),
+        completeness::udaf(),
+    ]
+}
+
+/// Which values are not missing; all, where it is `None`.
+fn present(values: &ArrayRef) -> Option<NullBuffer> {
+    let numbers = match values.data_type() {
+        DataType::Float32 => BooleanArray::from_unary(values.as_primitive::<Float32Type>(), |x| !x.is_nan()),
+        DataType::Float64 => BooleanArray::from_unary(values.as_primitive::<Float64Type>(), |x| !x.is_nan()),
+        _ => return values.logical_nulls(),
+    };
+    NullBuffer::union(values.nulls(), Some(&NullBuffer::new(numbers.values().clone())))
+}

@@ -1,0 +1,206 @@
+//! Aggregates of numbers whose state is a few numbers, which can be put together and taken apart.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
+use arrow::buffer::NullBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, TimeUnit};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Signature, Volatility,
+};
+
+use crate::documentation::About;
+
+/// What an aggregate of `N` numbers does with states of `M` numbers, of which the first counts rows. A state of no rows is zeros.
+#[derive(Debug)]
+pub struct Sums<const N: usize, const M: usize> {
+    /// The state of one row.
+    pub one: fn([f64; N]) -> [f64; M],
+    /// The state of the rows of two, neither of which is of none.
+    pub merge: fn(&[f64; M], &[f64; M]) -> [f64; M],
+    /// The state of the rows of the first that are not of the second; some are left.
+    pub without: fn(&[f64; M], &[f64; M]) -> [f64; M],
+    /// The value of a state with rows; `None` where they have none.
+    pub value: fn(&[f64; M]) -> Option<f64>,
+}
+
+impl<const N: usize, const M: usize> Clone for Sums<N, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<const N: usize, const M: usize> Copy for Sums<N, M> {}
+
+/// The SQL function of these states. Its arguments are numbers, and a timestamp where `last_is_time`, as seconds.
+pub fn aggregate<const N: usize, const M: usize>(
+    about: &About,
+    last_is_time: bool,
+    sums: Sums<N, M>,
+) -> AggregateUDF {
+    let mut arguments = vec![DataType::Float64; N];
+    if let (Some(last), true) = (arguments.last_mut(), last_is_time) {
+        *last = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    }
+    AggregateUDF::new_from_impl(Aggregate {
+        name: about.name,
+        signature: Signature::exact(arguments, Volatility::Immutable),
+        documentation: about.documentation(),
+        sums,
+    })
+}
+
+#[derive(Debug)]
+struct Aggregate<const N: usize, const M: usize> {
+    name: &'static str,
+    signature: Signature,
+    documentation: Documentation,
+    sums: Sums<N, M>,
+}
+
+impl<const N: usize, const M: usize> PartialEq for Aggregate<N, M> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl<const N: usize, const M: usize> Eq for Aggregate<N, M> {}
+
+impl<const N: usize, const M: usize> Hash for Aggregate<N, M> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl<const N: usize, const M: usize> AggregateUDFImpl for Aggregate<N, M> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Float64)
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Accumulated { sums: self.sums, state: [0.0; M] }))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let field = |i: usize| {
+            let name = format_state_name(args.name, &i.to_string());
+            Arc::new(Field::new(name, DataType::Float64, true))
+        };
+        Ok((0..M).map(field).collect())
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}
+
+#[derive(Debug)]
+struct Accumulated<const N: usize, const M: usize> {
+    sums: Sums<N, M>,
+    state: [f64; M],
+}
+
+impl<const N: usize, const M: usize> Accumulated<N, M> {
+    fn add(&mut self, other: &[f64; M]) {
+        match (rows(&self.state), rows(other)) {
+            (_, 0.0) => {}
+            (0.0, _) => self.state = *other,
+            _ => self.state = (self.sums.merge)(&self.state, other),
+        }
+    }
+
+    fn remove(&mut self, other: &[f64; M]) {
+        // What is left of no rows is nothing, whatever was lost by rounding.
+        self.state =
+            if rows(&self.state) <= rows(other) { [0.0; M] } else { (self.sums.without)(&self.state, other) };
+    }
+}
+
+fn rows(state: &[f64]) -> f64 {
+    state.first().copied().unwrap_or(0.0)
+}
+
+impl<const N: usize, const M: usize> Accumulator for Accumulated<N, M> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let one = self.sums.one;
+        for_rows(values, |row| self.add(&one(row)))
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let one = self.sums.one;
+        for_rows(values, |row| self.remove(&one(row)))
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        for_rows(states, |state| self.add(&state))
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(self.state.iter().map(|&number| ScalarValue::Float64(Some(number))).collect())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let value = if rows(&self.state) > 0.0 { (self.sums.value)(&self.state) } else { None };
+        Ok(ScalarValue::Float64(value))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+}
+
+/// Calls `of` with every row of columns in which nothing is missing.
+fn for_rows<const K: usize>(columns: &[ArrayRef], mut of: impl FnMut([f64; K])) -> Result<()> {
+    let mut nulls = None;
+    let mut numbers: Vec<Float64Array> = Vec::with_capacity(K);
+    for column in columns.iter().take(K) {
+        let column = numbers_of(column)?;
+        nulls = NullBuffer::union(nulls.as_ref(), super::present(&column).as_ref());
+        numbers.push(column.as_primitive::<Float64Type>().clone());
+    }
+    let rows = numbers.first().map_or(0, Float64Array::len);
+    for row in (0..rows).filter(|&row| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row))) {
+        of(std::array::from_fn(|k| numbers.get(k).map_or(f64::NAN, |column| column.value(row))));
+    }
+    Ok(())
+}
+
+/// A column as numbers: timestamps as seconds since 1970.
+fn numbers_of(column: &ArrayRef) -> Result<ArrayRef> {
+    if !matches!(column.data_type(), DataType::Timestamp(..)) {
+        return Ok(cast(column, &DataType::Float64)?);
+    }
+    let nanoseconds = cast(&cast(column, &DataType::Int64)?, &DataType::Float64)?;
+    Ok(Arc::new(nanoseconds.as_primitive::<Float64Type>().unary::<_, Float64Type>(|x| x / 1e9)))
+}
+
+/// The sums of two states, number by number.
+pub fn added<const M: usize>(a: &[f64; M], b: &[f64; M]) -> [f64; M] {
+    let mut sums = *a;
+    sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += b);
+    sums
+}
+
+/// The differences of two states, number by number.
+pub fn subtracted<const M: usize>(a: &[f64; M], b: &[f64; M]) -> [f64; M] {
+    let mut differences = *a;
+    differences.iter_mut().zip(b).for_each(|(difference, b)| *difference -= b);
+    differences
+}

@@ -1,0 +1,26 @@
+//! `weighted_mean`: a mean with weights.
+
+use datafusion::logical_expr::AggregateUDF;
+
+use super::sums::{Sums, added, aggregate, subtracted};
+use crate::documentation::{About, Topic};
+
+const ABOUT: About = About {
+    name: "weighted_mean",
+    topic: Topic::Statistics,
+    gives: "The mean of values, each with a weight; NULL where the weights add up to zero.",
+    arguments: &[("x", "the values"), ("w", "their weights")],
+    source: "Σwx / Σw",
+    example: "SELECT weighted_mean(x, w) FROM (VALUES (1, 1), (4, 2)) AS t(x, w)",
+};
+
+/// The function.
+pub(super) fn udaf() -> AggregateUDF {
+    let sums = Sums {
+        one: |[x, w]| [1.0, w, w * x],
+        merge: added,
+        without: subtracted,
+        value: |&[_, weights, sum]| (weights != 0.0).then_some(sum / weights),
+    };
+    aggregate(&ABOUT, false, sums)
+}

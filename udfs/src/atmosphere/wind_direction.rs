@@ -1,0 +1,26 @@
+//! `wind_direction`: where a wind comes from.
+
+use datafusion::logical_expr::ScalarUDF;
+
+use crate::documentation::{About, Topic};
+use crate::numeric::numeric;
+
+const ABOUT: About = About {
+    name: "wind_direction",
+    topic: Topic::Atmosphere,
+    gives: "The direction that a wind comes from, in degrees clockwise from north: above 0 up to 360, and 0 for no wind.",
+    arguments: &[("u", "eastward wind"), ("v", "northward wind, in the unit of the other")],
+    source: "the meteorological convention, as MetPy has it",
+    example: "SELECT wind_direction(-5, 0)",
+};
+
+/// The function.
+pub(super) fn udf() -> ScalarUDF {
+    numeric(&ABOUT, |[u, v]| {
+        if u == 0.0 && v == 0.0 {
+            return Some(0.0);
+        }
+        let direction = (-u).atan2(-v).to_degrees();
+        Some(if direction <= 0.0 { direction + 360.0 } else { direction })
+    })
+}

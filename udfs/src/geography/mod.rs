@@ -1,0 +1,22 @@
+//! Places on the earth, taken as a sphere of 6,371,008.8 m, its mean radius. Latitudes and longitudes are degrees north and east.
+
+mod cell_area;
+mod haversine;
+mod in_bbox;
+mod initial_bearing;
+mod normalize_lon;
+
+use datafusion::logical_expr::ScalarUDF;
+
+/// The mean radius of the earth in metres: (2a + b) / 3 of GRS 80 (Moritz 2000).
+const RADIUS: f64 = 6_371_008.8;
+
+/// The functions of this module.
+pub fn functions() -> Vec<ScalarUDF> {
+    vec![haversine::udf(), initial_bearing::udf(), in_bbox::udf(), normalize_lon::udf(), cell_area::udf()]
+}
+
+/// A latitude, where it is one. (NaN stays what it is.)
+fn latitude(lat: f64) -> Option<f64> {
+    if lat.abs() > 90.0 { None } else { Some(lat) }
+}

@@ -1,0 +1,27 @@
+//! `normalize_lon`: longitudes of one convention.
+
+use datafusion::logical_expr::ScalarUDF;
+
+use crate::documentation::{About, Topic};
+use crate::numeric::numeric;
+
+const ABOUT: About = About {
+    name: "normalize_lon",
+    topic: Topic::Geography,
+    gives: "The same longitude from -180 up to, and without, 180 degrees.",
+    arguments: &[("lon", "longitude in degrees east, in any convention")],
+    source: "arithmetic",
+    example: "SELECT normalize_lon(270)",
+};
+
+/// The function.
+pub(super) fn udf() -> ScalarUDF {
+    numeric(&ABOUT, |[lon]| {
+        if (-180.0..180.0).contains(&lon) {
+            return Some(lon);
+        }
+        let normal = (lon + 180.0).rem_euclid(360.0) - 180.0;
+        // What is a little less than -180 rounds to 180.
+        Some(if normal >= 180.0 { -180.0 } else { normal })
+    })
+}

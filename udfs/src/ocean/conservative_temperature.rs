@@ -1,0 +1,29 @@
+//! `conservative_temperature`: from temperature in place.
+
+use datafusion::logical_expr::ScalarUDF;
+
+use super::entropy::potential_temperature;
+use super::{known, salinity};
+use crate::documentation::{About, Topic};
+use crate::numeric::numeric;
+
+const ABOUT: About = About {
+    name: "conservative_temperature",
+    topic: Topic::Ocean,
+    gives: "Conservative Temperature in degrees Celsius, from the temperature that was measured in place.",
+    arguments: &[
+        ("sa", "Absolute Salinity in g/kg"),
+        ("t", "temperature in place in degrees Celsius (ITS-90)"),
+        ("p", "sea pressure in dbar"),
+    ],
+    source: "TEOS-10, appendices A.10 and A.11; the last step by the `gsw` crate",
+    example: "SELECT conservative_temperature(34.7, 28.8, 10)",
+};
+
+/// The function.
+pub(super) fn udf() -> ScalarUDF {
+    numeric(&ABOUT, |[sa, t, p]| {
+        let sa = salinity(sa)?;
+        known([sa, t, p], || gsw::conversions::ct_from_pt(sa, potential_temperature(sa, t, p)))
+    })
+}

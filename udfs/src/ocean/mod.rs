@@ -1,0 +1,38 @@
+//! Seawater by TEOS-10 (IOC, SCOR and IAPSO 2010). Pressures are sea pressures in dbar (0 at the surface), salinities Absolute
+//! Salinities in g/kg, temperatures degrees Celsius (ITS-90), all as the `gsw` toolboxes have them.
+
+mod absolute_salinity;
+mod conservative_temperature;
+mod depth_from_pressure;
+mod entropy;
+mod freezing_temperature;
+mod potential_density;
+mod pressure_from_depth;
+mod sigma0;
+mod sound_speed;
+
+use datafusion::logical_expr::ScalarUDF;
+
+/// The functions of this module.
+pub fn functions() -> Vec<ScalarUDF> {
+    vec![
+        absolute_salinity::udf(),
+        conservative_temperature::udf(),
+        potential_density::udf(),
+        sigma0::udf(),
+        sound_speed::udf(),
+        depth_from_pressure::udf(),
+        pressure_from_depth::udf(),
+        freezing_temperature::udf(),
+    ]
+}
+
+/// A salinity, where it is one. (NaN stays what it is.)
+fn salinity(sa: f64) -> Option<f64> {
+    if sa < 0.0 { None } else { Some(sa) }
+}
+
+/// What a `gsw` function of numbers of which none may be NaN gives; NaN where one is.
+fn known<const N: usize, E>(numbers: [f64; N], of: impl FnOnce() -> Result<f64, E>) -> Option<f64> {
+    if numbers.iter().any(|number| number.is_nan()) { Some(f64::NAN) } else { of().ok() }
+}

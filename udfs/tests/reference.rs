@@ -1,0 +1,311 @@
+//! Every function against values that other libraries gave: `reference/make.py` makes the tables.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::compute::{cast, concat_batches};
+use arrow::csv::ReaderBuilder;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit};
+use arrow::util::display::array_value_to_string;
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::common::ScalarValue;
+use datafusion::datasource::MemTable;
+use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+/// How near each function comes to its reference: relatively, of numbers above one; where nothing is said, to 1e-12.
+const TOLERANCES: [(&str, f64); 7] = [
+    ("haversine", 1e-9),
+    ("initial_bearing", 1e-9),
+    ("cell_area", 1e-9),
+    ("conservative_temperature", 1e-9),
+    ("sound_speed", 1e-9),
+    ("pressure_from_depth", 1e-9),
+    ("heat_index", 1e-6),
+];
+
+/// How near those come that are approximations, in their units.
+const APPROXIMATIONS: [(&str, f64); 2] = [("solar_zenith", 0.01), ("freezing_temperature", 6e-4)];
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference")
+}
+
+fn session(partitions: usize) -> SessionContext {
+    let ctx = SessionContext::new_with_config(
+        SessionConfig::new().with_target_partitions(partitions).with_batch_size(16),
+    );
+    atlas_udfs::register_all(&ctx);
+    ctx
+}
+
+/// A table, of text, numbers and timestamps by the names of its columns.
+fn table(name: &str) -> RecordBatch {
+    let path = directory().join(format!("{name}.csv"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let field = |name: &str| {
+        let data_type = match name {
+            "units" | "calendar" | "from" | "to" | "expected" | "of" | "histogram" => DataType::Utf8,
+            "time" => DataType::Timestamp(TimeUnit::Nanosecond, None),
+            "row" | "g" => DataType::Int64,
+            _ => DataType::Float64,
+        };
+        Field::new(name, data_type, true)
+    };
+    let schema =
+        Arc::new(Schema::new(text.lines().next().unwrap().split(',').map(field).collect::<Vec<_>>()));
+    let reader = ReaderBuilder::new(Arc::clone(&schema)).with_header(true).build(text.as_bytes()).unwrap();
+    concat_batches(&schema, &reader.collect::<Result<Vec<_>, _>>().unwrap()).unwrap()
+}
+
+/// Says what is wrong with a value of a function, if anything is.
+fn differs(function: &str, found: &ArrayRef, row: usize, expected: Option<&str>) -> Option<String> {
+    let wrong = || Some(format!("{} and not {expected:?}", array_value_to_string(found, row).unwrap()));
+    let (Some(expected), true) = (expected, found.is_valid(row)) else {
+        return if expected.is_none() && found.is_null(row) { None } else { wrong() };
+    };
+    match found.data_type() {
+        DataType::Float64 => {
+            let found = found.as_primitive::<Float64Type>().value(row);
+            let expected: f64 = expected.parse().unwrap();
+            let tolerance = TOLERANCES.iter().find(|(name, _)| *name == function).map_or(1e-12, |(_, t)| *t);
+            // Of what is about zero the last digits are lost.
+            let apart = (found - expected).abs();
+            // A bearing of 360 degrees is one of 0.
+            let apart = if function == "initial_bearing" { apart.min(360.0 - apart) } else { apart };
+            let approximately = APPROXIMATIONS.iter().find(|(name, _)| *name == function);
+            let allowed = approximately.map_or(tolerance * expected.abs().max(1.0), |(_, allowed)| *allowed);
+            let near = apart <= allowed;
+            if near || found == expected || found.is_nan() && expected.is_nan() { None } else { wrong() }
+        }
+        DataType::Timestamp(..) => {
+            let expected: ArrayRef = Arc::new(StringArray::from(vec![expected]));
+            let expected = cast(&expected, found.data_type()).unwrap();
+            if expected.slice(0, 1).as_ref() == found.slice(row, 1).as_ref() { None } else { wrong() }
+        }
+        DataType::List(_) => {
+            let found = found.as_list::<i32>().value(row);
+            let found: Vec<_> = (0..found.len()).map(|i| array_value_to_string(&found, i).unwrap()).collect();
+            if found.join(" ") == expected { None } else { wrong() }
+        }
+        _ => {
+            if array_value_to_string(found, row).unwrap() == expected {
+                None
+            } else {
+                wrong()
+            }
+        }
+    }
+}
+
+async fn values(ctx: &SessionContext, rows: &RecordBatch, expr: Expr) -> ArrayRef {
+    // A table and no expression over literals alone, which the optimizer would work out in advance.
+    let data = ctx.read_batch(rows.clone()).unwrap().select(vec![expr.alias("value")]).unwrap();
+    let schema = Arc::new(data.schema().as_arrow().clone());
+    Arc::clone(concat_batches(&schema, &data.collect().await.unwrap()).unwrap().column(0))
+}
+
+#[tokio::test]
+async fn scalar_functions_agree_with_other_libraries() {
+    // One partition keeps rows in order.
+    let ctx = session(1);
+    let mut failures = Vec::new();
+    for function in atlas_udfs::scalar_functions() {
+        let name = function.name().to_owned();
+        let rows = table(&name);
+        let arity = rows.num_columns() - 1;
+        let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let expected = rows.column(arity).as_string::<i32>();
+        let expected = |row: usize| expected.is_valid(row).then(|| expected.value(row));
+        assert!(rows.num_rows() >= 5, "{name}");
+
+        let columns: Vec<Expr> = names.iter().take(arity).map(|name| col(format!("\"{name}\""))).collect();
+        let found = values(&ctx, &rows, function.call(columns.clone())).await;
+        for row in 0..rows.num_rows() {
+            let arguments = rows.slice(row, 1).project(&(0..arity).collect::<Vec<_>>()).unwrap();
+            if let Some(wrong) = differs(&name, &found, row, expected(row)) {
+                let arguments = pretty_format_batches(&[arguments]).unwrap();
+                failures.push(format!("{name} of\n{arguments}\nis {wrong}"));
+            }
+        }
+        let literals = |row: usize| -> Vec<Expr> {
+            let literal = |k| lit(ScalarValue::try_from_array(rows.column(k), row).unwrap());
+            (0..arity).map(literal).collect()
+        };
+        // Of some rows: scalars, and one array with scalars.
+        for row in (0..rows.num_rows()).step_by(rows.num_rows().div_ceil(12)) {
+            let one = rows.slice(row, 1);
+            let found = values(&ctx, &one, function.call(literals(row))).await;
+            let wrong = differs(&name, &found, 0, expected(row));
+            failures.extend(wrong.map(|wrong| format!("{name} of scalars, row {row}, is {wrong}")));
+            let mut mixed = literals(row);
+            mixed[0] = columns[0].clone();
+            let found = values(&ctx, &rows, function.call(mixed)).await;
+            let wrong = differs(&name, &found, row, expected(row));
+            failures.extend(wrong.map(|wrong| format!("{name} of both, row {row}, is {wrong}")));
+            assert_eq!(found.len(), rows.num_rows());
+        }
+        for k in 0..arity {
+            let mut arguments = literals(0);
+            arguments[k] = lit(ScalarValue::try_from(rows.column(k).data_type()).unwrap());
+            let found = values(&ctx, &rows.slice(0, 1), function.call(arguments)).await;
+            assert!(found.is_null(0), "{name} with argument {k} NULL");
+            let mut arguments = columns.clone();
+            arguments[k] = lit(ScalarValue::try_from(rows.column(k).data_type()).unwrap());
+            let found = values(&ctx, &rows, function.call(arguments)).await;
+            assert_eq!(found.null_count(), rows.num_rows(), "{name} with argument {k} NULL");
+        }
+        let nothing = values(&ctx, &rows.slice(0, 0), function.call(columns)).await;
+        assert_eq!(nothing.len(), 0);
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The calls of the aggregates in the tables, over the columns of the series.
+const CALLS: [(&str, &str); 12] = [
+    ("weighted_mean", "weighted_mean(x, w)"),
+    ("area_mean", "area_mean(x, lat)"),
+    ("circular_mean", "circular_mean(deg)"),
+    ("linear_trend", "linear_trend(x, time)"),
+    ("rms", "rms(x)"),
+    ("skewness", "skewness(x)"),
+    ("kurtosis", "kurtosis(x)"),
+    ("mode", "mode(floor(x))"),
+    ("histogram", "histogram(x, -2, 10, 6)"),
+    ("first_valid", "first_valid(x, time)"),
+    ("last_valid", "last_valid(x, time)"),
+    ("completeness", "completeness(x)"),
+];
+
+async fn with_series() -> SessionContext {
+    let ctx = session(4);
+    let rows = table("series");
+    // Parts of uneven length, one of them empty.
+    let parts = [0..17, 17..18, 18..18, 18..90, 90..rows.num_rows()]
+        .map(|part| vec![rows.slice(part.start, part.len())]);
+    let table = MemTable::try_new(rows.schema(), parts.to_vec()).unwrap();
+    ctx.register_table("series", Arc::new(table)).unwrap();
+    ctx
+}
+
+async fn query(ctx: &SessionContext, sql: &str) -> RecordBatch {
+    let data = ctx.sql(sql).await.unwrap();
+    let schema = Arc::new(data.schema().as_arrow().clone());
+    concat_batches(&schema, &data.collect().await.unwrap()).unwrap()
+}
+
+fn expected(rows: &RecordBatch, of: &str, function: &str) -> Option<String> {
+    let names = rows.column_by_name("of").unwrap().as_string::<i32>();
+    let row = (0..rows.num_rows()).find(|&row| names.value(row) == of).unwrap();
+    let column = rows.column_by_name(function).unwrap();
+    column.is_valid(row).then(|| match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().value(row).to_owned(),
+        _ => format!("{:?}", column.as_primitive::<Float64Type>().value(row)),
+    })
+}
+
+#[tokio::test]
+async fn aggregates_agree_with_other_libraries_in_groups_and_windows() {
+    let ctx = with_series().await;
+    let known: BTreeSet<String> =
+        atlas_udfs::aggregate_functions().iter().map(|f| f.name().to_owned()).collect();
+    assert_eq!(known, CALLS.iter().map(|(name, _)| (*name).to_owned()).collect());
+    let tables = table("aggregates");
+    for (name, call) in CALLS {
+        let groups = query(&ctx, &format!("SELECT {call} FROM series GROUP BY g ORDER BY g")).await;
+        for group in 0..groups.num_rows() {
+            let expected = expected(&tables, &format!("group {group}"), name);
+            let wrong = differs("", groups.column(0), group, expected.as_deref());
+            assert_eq!(wrong, None, "{call} of group {group}");
+        }
+        // What cannot be taken away again has no sliding windows: NULL is then not even planned.
+        if name.ends_with("_valid") {
+            continue;
+        }
+        let window = "OVER (ORDER BY row ROWS BETWEEN 4 PRECEDING AND CURRENT ROW)";
+        let windows = query(&ctx, &format!("SELECT row, {call} {window} FROM series ORDER BY row")).await;
+        for row in 0..windows.num_rows() {
+            let expected = expected(&tables, &format!("window {row}"), name);
+            // What is taken away leaves something in the last digits.
+            let near = windows.column(1).as_primitive_opt::<Float64Type>().zip(expected.as_ref());
+            if let Some((found, expected)) = near
+                && let Ok(expected) = expected.parse::<f64>()
+                && found.is_valid(row)
+            {
+                assert!(
+                    (found.value(row) - expected).abs() <= 1e-7 * expected.abs().max(1.0),
+                    "{call} in window {row}: {} and not {expected}",
+                    found.value(row),
+                );
+                continue;
+            }
+            assert_eq!(
+                differs("", windows.column(1), row, expected.as_deref()),
+                None,
+                "{call} in window {row}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn aggregates_of_nothing_are_null() {
+    let ctx = with_series().await;
+    for (name, call) in CALLS {
+        for nothing in ["false", "x IS NULL OR isnan(x)"] {
+            let found = query(&ctx, &format!("SELECT {call} FROM series WHERE {nothing}")).await;
+            let found = found.column(0);
+            match name {
+                "histogram" => assert_eq!(differs("", found, 0, Some("0 0 0 0 0 0")), None),
+                "completeness" if nothing != "false" => assert_eq!(differs("", found, 0, Some("0.0")), None),
+                "circular_mean" if nothing != "false" => assert!(found.is_valid(0)),
+                _ => assert!(found.is_null(0), "{call} where {nothing}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_said() {
+    let ctx = with_series().await;
+    for (sql, message) in [
+        ("SELECT convert_units(1, 'm', 's')", "'m' and 's' do not measure the same"),
+        ("SELECT convert_units(1, 'furlong', 's')", "'furlong' is no unit that is known"),
+        ("SELECT cf_time(1, 'months since 2000-01-01', 'standard')", "does not understand the units"),
+        ("SELECT cf_time(1, 'days since 2000-01-01', 'lunar')", "does not know the calendar 'lunar'"),
+        ("SELECT histogram(x, 0, 10, row) FROM series", "must be constants"),
+        ("SELECT histogram(x, 10, 0, 5) FROM series", "needs lo < hi"),
+    ] {
+        let error = match ctx.sql(sql).await {
+            Ok(data) => data.collect().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(error.to_string().contains(message), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_of_every_type_will_do() {
+    let ctx = session(4);
+    let sql = "SELECT max(wind_speed(v::SMALLINT, 4::REAL)), max(bin(v::BIGINT + 4, 5)), rms(v), max(season(DATE '2000-01-01')) \
+               FROM (VALUES (3::TINYINT), (2::TINYINT)) AS t(v)";
+    let found = query(&ctx, sql).await;
+    let number = |k: usize| found.column(k).as_primitive::<Float64Type>().value(0);
+    assert_eq!((number(0), number(1), number(2)), (5.0, 5.0, 6.5_f64.sqrt()));
+    assert_eq!(array_value_to_string(found.column(3), 0).unwrap(), "DJF");
+}
+
+#[test]
+fn every_function_is_documented() {
+    let documented = atlas_udfs::documentation();
+    let count = atlas_udfs::scalar_functions().len() + atlas_udfs::aggregate_functions().len();
+    assert_eq!(documented.len(), count);
+    for (name, documentation) in documented {
+        assert!(documentation.description.contains("Source: "), "{name}");
+        assert!(documentation.sql_example.is_some(), "{name}");
+    }
+}

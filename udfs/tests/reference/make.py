@@ -1,0 +1,356 @@
+"""Makes the tables that the functions are tested against, with libraries that know nothing of them.
+
+    pip install numpy==2.4 scipy==1.17 gsw==3.6 cftime==1.6 metpy==1.7 pyproj==3.7 pvlib==0.16
+    python make.py
+
+A table of a function has its arguments and the expected value; empty means NULL.
+"""
+
+import csv
+import datetime
+import itertools
+import math
+import pathlib
+
+import cftime
+import gsw
+import metpy.calc
+import numpy as np
+import pandas as pd
+import pvlib
+import pyproj
+import scipy.integrate
+import scipy.stats
+from metpy.units import units
+
+HERE = pathlib.Path(__file__).parent
+NAN = math.nan
+
+
+def text(value):
+    if value is None:
+        return ""
+    if isinstance(value, (float, np.floating)):
+        return repr(float(value))
+    return str(value)
+
+
+def table(name, arguments, rows, expected):
+    with open(HERE / f"{name}.csv", "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*arguments, "expected"])
+        for row in rows:
+            writer.writerow([*map(text, row), text(expected(*row))])
+
+
+# Geography, on the sphere.
+sphere = pyproj.Geod(a=6371008.8, b=6371008.8)
+places = [(0, 0), (51.5, -0.13), (-33.9, 151.2), (90, 0), (-90, 10), (10, 180), (10, -179.5), (64.1, 338.1)]
+pairs = [a + b for a, b in itertools.product(places, places)]
+table(
+    "haversine",
+    ["lat1", "lon1", "lat2", "lon2"],
+    [*pairs, (NAN, 0, 1, 1), (95, 0, 1, 1)],
+    lambda a, b, c, d: NAN if math.isnan(a) else None if a > 90 else sphere.inv(b, a, d, c)[2],
+)
+apart = [p for p in pairs if sphere.inv(p[1], p[0], p[3], p[2])[2] > 1 and abs(p[0]) < 90 and abs(p[2]) < 90]
+table(
+    "initial_bearing",
+    ["lat1", "lon1", "lat2", "lon2"],
+    [*apart, (NAN, 0, 1, 1), (0, 0, -95, 1)],
+    lambda a, b, c, d: NAN if math.isnan(a) else None if abs(c) > 90 else sphere.inv(b, a, d, c)[0] % 360,
+)
+lons = [0, 179.5, 180, -180, 181, 270, 360, 540.25, -540, 1e4, -0.5, NAN, -1e-14]
+table("normalize_lon", ["lon"], [(lon,) for lon in lons], lambda lon: float(np.mod(lon + 180, 360) - 180) if abs(lon) > 180 else -180.0 if lon == 180 else float(lon))
+
+
+def area(lat, dlat, dlon):
+    if math.isnan(lat):
+        return NAN
+    if abs(lat) > 90:
+        return None
+    south, north = max(lat - dlat / 2, -90), min(lat + dlat / 2, 90)
+    zone, _ = scipy.integrate.quad(lambda y: math.cos(math.radians(y)), south, north, epsabs=0, epsrel=1e-12)
+    return 6371008.8**2 * math.radians(1) * zone * math.radians(dlon)
+
+
+table(
+    "cell_area",
+    ["lat", "dlat", "dlon"],
+    [(0, 1, 1), (45, 0.25, 0.25), (-89.9, 0.5, 1), (90, 1, 360), (30, 1e-6, 1e-6), (0, 180, 360), (NAN, 1, 1), (91, 1, 1)],
+    area,
+)
+
+
+def inside(lat, lon, south, west, north, east):
+    if any(map(math.isnan, (lat, lon))):
+        return "false"
+    if east - west >= 360:
+        turns = True
+    else:
+        while east < west:
+            east += 360
+        turns = any(west <= lon + 360 * k <= east for k in range(-4, 5))
+    return str(south <= lat <= north and turns).lower()
+
+
+boxes = [(-20, 170, -10, -170), (40, -10, 60, 20), (-90, -180, 90, 180), (-90, 0, 90, 360), (0, 350, 10, 370), (40, 10, 60, 20)]
+spots = [(-17.7, 178), (-17.7, -179), (-10, -170), (-10, -169.9), (50, 0), (50, 360), (5, 355), (5, 5), (50, 379), (NAN, 0), (0, NAN)]
+table(
+    "in_bbox",
+    ["lat", "lon", "south", "west", "north", "east"],
+    [spot + box for spot in spots for box in boxes],
+    inside,
+)
+
+# Time.
+calendars = ["standard", "gregorian", "proleptic_gregorian", "noleap", "365_day", "all_leap", "366_day", "360_day", "julian"]
+numbers = [0, 1, 58, 59, 59.5, 60, 365, 366, 730.25, 14610, 36525.125, -1, -0.25, -400, 2e6, NAN]
+since = ["days since 2000-01-01", "days since 1999-12-30 12:00:00", "days since 1950-02-28 06:00"]
+rows = [(n, u, c) for c in calendars for u in since for n in numbers]
+rows += [
+    (876_576, "hours since 1900-01-01 00:00:0.0", "gregorian"),
+    (730_122, "days since 0001-01-01 00:00:00", "standard"),
+    (730_119, "days since 0001-01-01", "proleptic_gregorian"),
+    (365_000.25, "days since 1000-03-01 06:00", "standard"),
+    (0.5, "seconds since 1970-01-01T00:00:00Z", "standard"),
+    (1_700_000_000, "seconds since 1970-01-01", "standard"),
+    (5, "days since 1990-01-01 00:00:00 -0530", "noleap"),
+    (5, "minutes since 1990-1-1 6:30 +02:00", "360_day"),
+]
+
+
+def cf_time(number, unit, calendar):
+    if math.isnan(number):
+        return None
+    date = cftime.num2date(number, unit, calendar)
+    try:
+        datetime.date(date.year, date.month, date.day)
+    except ValueError:
+        return None
+    if not 1678 <= date.year <= 2261:
+        return None
+    return f"{date.year:04}-{date.month:02}-{date.day:02}T{date.hour:02}:{date.minute:02}:{date.second:02}.{date.microsecond:06}"
+
+
+table("cf_time", ["value", "units", "calendar"], rows, cf_time)
+
+times = ["1970-01-01T00:00:00", "2000-02-29T12:00:00", "1999-12-31T23:59:59", "2001-03-01T00:00:00", "1850-07-04T06:30:00", "2099-11-30T18:00:00", "2020-12-31T12:00:00"]
+when = [pd.Timestamp(time) for time in times]
+table("season", ["time"], [(t,) for t in times], lambda t: ["DJF", "MAM", "JJA", "SON"][pd.Timestamp(t).month % 12 // 3])
+table("day_of_year", ["time"], [(t,) for t in times], lambda t: pd.Timestamp(t).dayofyear)
+
+
+def decimal_year(time):
+    time = pd.Timestamp(time)
+    start, end = pd.Timestamp(time.year, 1, 1), pd.Timestamp(time.year + 1, 1, 1)
+    return time.year + (time - start) / (end - start)
+
+
+table("decimal_year", ["time"], [(t,) for t in times], decimal_year)
+
+
+def zenith(time, lat, lon):
+    if math.isnan(lat):
+        return NAN
+    if abs(lat) > 90:
+        return None
+    at = pd.DatetimeIndex([time], tz="UTC")
+    return float(pvlib.solarposition.spa_python(at, lat, lon)["zenith"].iloc[0])
+
+
+spots = [(0, 0), (23.44, 0), (52.5, 13.4), (-77.8, 166.7), (90, 0), (40, -120), (-33.9, 511.2), (NAN, 0), (91, 0)]
+days = ["2000-06-21T12:00:00", "2003-10-17T19:30:30", "1999-12-21T00:00:00", "1850-03-20T06:00:00", "2050-09-01T15:45:00"]
+table("solar_zenith", ["time", "lat", "lon"], [(d, *s) for d in days for s in spots], zenith)
+
+
+# Ocean.
+def known(of, is_valid=lambda *_: True):
+    def expected(*numbers):
+        if any(map(math.isnan, numbers)):
+            return NAN
+        return float(of(*numbers)) if is_valid(*numbers) else None
+
+    return expected
+
+
+waters = [(sa, t, p) for sa in (0, 5, 34.7, 38.5, 42) for t in (-1.5, 0, 4, 17.3, 29) for p in (0, 10, 1500, 6000)]
+odd = [(-1, 10, 0), (NAN, 10, 0), (35, NAN, 0)]
+salty = lambda sa, *_: sa >= 0
+# Of Reference Composition: as in the North Atlantic's surface, but for the anomaly.
+table("absolute_salinity", ["sp"], [(sp,) for sp in (0, 2, 20, 35, 41.5, -1, NAN)], known(gsw.SR_from_SP, salty))
+table("conservative_temperature", ["sa", "t", "p"], waters + odd, known(gsw.CT_from_t, salty))
+table("potential_density", ["sa", "ct", "p_ref"], waters + odd, known(gsw.rho, salty))
+table("sound_speed", ["sa", "ct", "p"], waters + odd, known(gsw.sound_speed, salty))
+table("sigma0", ["sa", "ct"], [w[:2] for w in waters if w[2] == 0] + [w[:2] for w in odd], known(gsw.sigma0, salty))
+columns = [(v, lat) for v in (0, 5, 100, 1000, 4500, 10000) for lat in (-90, -45, 0, 30, 89)] + [(NAN, 0), (100, 91)]
+table("depth_from_pressure", ["p", "lat"], columns, known(lambda p, lat: -gsw.z_from_p(p, lat), lambda p, lat: abs(lat) <= 90))
+table("pressure_from_depth", ["depth", "lat"], columns, known(lambda z, lat: gsw.p_from_z(-z, lat), lambda z, lat: abs(lat) <= 90))
+table(
+    "freezing_temperature",
+    ["sa", "p"],
+    [(sa, p) for sa in (0, 1, 20, 34.7, 42, 80) for p in (0, 100, 1000, 5000)] + [(-1, 0), (NAN, 0), (130, 0)],
+    known(lambda sa, p: gsw.t_freezing(sa, p, 0), lambda sa, p: 0 <= sa <= 120),
+)
+
+
+# Atmosphere.
+winds = [(3, 4), (0, 0), (0, 5), (0, -5), (5, 0), (-5, 0), (-2.5, -7.1), (1e-9, -1e-9), (NAN, 1), (1e200, 1e200)]
+table("wind_speed", ["u", "v"], winds, known(lambda u, v: np.hypot(u, v)))
+table(
+    "wind_direction",
+    ["u", "v"],
+    winds,
+    known(lambda u, v: metpy.calc.wind_direction(u * units("m/s"), v * units("m/s")).m_as("degree")),
+)
+K, Pa = units.K, units.Pa
+cold = lambda t, *_: t > 0
+temps = [200, 233.15, 253.15, 273.15, 273.16, 288.15, 293.15, 300.5, 310, 320]
+table(
+    "potential_temperature",
+    ["p", "t"],
+    [(p, t) for p in (1000, 20000, 50000, 100000, 105000) for t in (200, 250, 288.15)] + [(0, 250), (-1, 250), (NAN, 250), (50000, 0)],
+    known(lambda p, t: metpy.calc.potential_temperature(p * Pa, t * K).m_as("K"), lambda p, t: p > 0 and t > 0),
+)
+table(
+    "saturation_vapor_pressure",
+    ["t"],
+    [(t,) for t in [*temps, 0, -5, NAN]],
+    known(lambda t: metpy.calc.saturation_vapor_pressure(t * K).m_as("Pa"), cold),
+)
+table(
+    "dewpoint",
+    ["t", "rh"],
+    [(t, rh) for t in temps for rh in (0.01, 0.2, 0.5, 1, 1.05)] + [(280, 0), (280, -0.1), (280, NAN), (-1, 0.5)],
+    known(lambda t, rh: metpy.calc.dewpoint_from_relative_humidity(t * K, rh).m_as("K"), lambda t, rh: t > 0 and rh > 0),
+)
+table(
+    "relative_humidity",
+    ["t", "td"],
+    [(t, t - d) for t in temps for d in (0, 1, 5, 20)] + [(280, NAN), (0, 280), (280, -1)],
+    known(lambda t, td: metpy.calc.relative_humidity_from_dewpoint(t * K, td * K).m_as(""), lambda t, td: t > 0 and td > 0),
+)
+
+
+def heat_index(t, rh):
+    index = metpy.calc.heat_index(np.array([t]) * K, np.array([rh]) * units("")).to("K")
+    return float(index.magnitude[0]) if not np.ma.getmaskarray(index.magnitude)[0] else None
+
+
+table(
+    "heat_index",
+    ["t", "rh"],
+    [(t, rh) for t in (285, 299, 300, 302, 303.5, 305.15, 310, 316) for rh in (0, 0.1, 0.13, 0.3, 0.6, 0.86, 0.95, 1)] + [(NAN, 0.5), (310, -1), (0, 0.5)],
+    lambda t, rh: NAN if math.isnan(t) else None if rh < 0 or t <= 0 else heat_index(t, rh),
+)
+
+# Units, by Pint with the names of MetPy.
+conversions = [
+    ("degC", "K"), ("K", "degC"), ("degF", "degC"), ("degC", "degF"), ("degrees_celsius", "kelvin"), ("m s-1", "knot"), ("m/s", "km h-1"),
+    ("kg m-2 s-1", "mm day-1 kg m-3"), ("hPa", "Pa"), ("mbar", "hPa"), ("dbar", "Pa"), ("atm", "hPa"), ("W m-2", "J m-2 day-1"),
+    ("percent", "1"), ("g kg-1", "1"), ("mg m-3", "kg/m^3"), ("mmol m-3", "mol L-1"), ("micromole m-3", "mol m-3"),
+    ("degrees_north", "radian"), ("nautical_mile", "km"), ("feet", "m"), ("day", "s"), ("hours", "minutes"), ("um", "m"), ("ppm", "1"),
+    ("m2 s-2", "J/kg"), ("degC m-1", "K km-1"), ("1e-3 kg", "g"), ("kW h", "J"), ("inch", "mm"), ("mile", "km"), ("GPa", "bar"),
+]
+to_pint = {"percent": "percent", "1": "dimensionless", "degC m-1": "delta_degC/m", "kg m-2 s-1": "kg/m**2/s",
+           "mm day-1 kg m-3": "mm/day*kg/m**3", "kW h": "kW*h", "degrees_north": "degree", "micromole m-3": "umol/m**3", "degrees_celsius": "degC"}
+
+
+def pint(name):
+    if name in to_pint:
+        return to_pint[name]
+    parts = []
+    for part in name.replace("/", " / ").split():
+        if part == "/":
+            parts.append("/")
+            continue
+        stem = part.rstrip("0123456789^-")
+        exponent = part[len(stem):].lstrip("^")
+        parts += ([] if not parts or parts[-1] == "/" else ["*"]) + [stem + (f"**({exponent})" if exponent else "")]
+    return "".join(parts)
+
+
+def convert(x, a, b):
+    if (a, b) == ("1e-3 kg", "g"):
+        return float(x)
+    return NAN if math.isnan(x) else float(units.Quantity(float(x), pint(a)).to(pint(b)).magnitude)
+
+
+table("convert_units", ["x", "from", "to"], [(x, a, b) for a, b in conversions for x in (0, 1, -40, 273.15)] + [(NAN, "m", "km")], convert)
+
+# Numbers.
+table(
+    "bin",
+    ["x", "width"],
+    [(x, w) for x in (0, 0.1, 4.9, 5, -0.1, -5, 1e9, 12.34) for w in (1, 5, 0.5, 2.5)] + [(1, 0), (1, -1), (NAN, 1), (1, NAN)],
+    lambda x, w: None if w <= 0 else float(np.floor(x / w) * w),
+)
+
+# Aggregates: of a few groups, and in windows of five rows.
+random = np.random.default_rng(7)
+n = 120
+series = {
+    "row": np.arange(n),
+    "g": random.integers(0, 5, n),
+    "x": np.round(random.gamma(2.0, 3.0, n) - 2, 3),
+    "w": np.round(random.uniform(0.1, 4, n), 3),
+    "lat": np.round(random.uniform(-90, 90, n), 2),
+    "deg": np.round(random.normal(350, 40, n), 1),
+}
+series["x"][random.choice(n, 12, replace=False)] = NAN
+missing = set(random.choice(n, 10, replace=False).tolist())
+start = datetime.datetime(1999, 1, 1)
+times = [start + datetime.timedelta(hours=int(h)) for h in random.permutation(np.arange(n) * 97)]
+with open(HERE / "series.csv", "w", newline="") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*series, "time"])
+    for i in range(n):
+        row = [text(v[i].item()) for v in series.values()]
+        if i in missing:
+            row[2] = ""
+        writer.writerow([*row, times[i].isoformat()])
+seconds = np.array([(t - datetime.datetime(1970, 1, 1)).total_seconds() for t in times])
+
+
+def aggregates(rows):
+    rows = np.array(rows)
+    there = np.array([i not in missing and not math.isnan(series["x"][i]) for i in rows], bool)
+    some = rows[there]
+    x = series["x"][some]
+    if not len(x):
+        return {"completeness": 0.0, "circular_mean": circular(series["deg"][rows]), "histogram": "0 0 0 0 0 0"}
+    w, lat = series["w"][some], series["lat"][some]
+    varied = len(set(x)) > 1
+    bins, _ = np.histogram(x, bins=6, range=(-2, 10))
+    values, counts = np.unique(np.floor(x), return_counts=True)
+    order = np.argsort(seconds[some])
+    return {
+        "weighted_mean": np.average(x, weights=w),
+        "area_mean": np.average(x, weights=np.cos(np.radians(lat))),
+        "circular_mean": circular(series["deg"][rows]),
+        "linear_trend": scipy.stats.linregress(seconds[some], x).slope * 365.2425 * 86400 if varied and len(x) > 1 else None,
+        "rms": np.sqrt(np.mean(x**2)),
+        "skewness": scipy.stats.skew(x) if varied else None,
+        "kurtosis": scipy.stats.kurtosis(x) if varied else None,
+        "mode": values[np.argmax(counts)],
+        "histogram": " ".join(map(str, bins)),
+        "first_valid": x[order[0]],
+        "last_valid": x[order[-1]],
+        "completeness": len(x) / len(rows),
+    }
+
+
+def circular(degrees):
+    return math.degrees(scipy.stats.circmean(np.radians(degrees))) % 360
+
+
+names = list(aggregates(range(n)))
+with open(HERE / "aggregates.csv", "w", newline="") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["of", *names])
+    for g in range(5):
+        found = aggregates([i for i in range(n) if series["g"][i] == g])
+        writer.writerow([f"group {g}", *(text(found.get(name)) for name in names)])
+    for i in range(n):
+        found = aggregates(range(max(0, i - 4), i + 1))
+        writer.writerow([f"window {i}", *(text(found.get(name)) for name in names)])
