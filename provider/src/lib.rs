@@ -83,6 +83,7 @@ mod scan;
 mod select;
 mod source;
 mod statistics;
+mod summary;
 mod table;
 mod tiles;
 mod widen;
@@ -92,7 +93,9 @@ pub use grids::{Grid, grids};
 pub use metadata::{Metadata, MetadataTable};
 pub use options::{AtlasOptions, TableOptions};
 pub use register::{
-    FILE_TYPE, READ_ATLAS, register_atlas, register_store, register_store_with, session_state, with_atlas,
+    ATLAS_CHUNKS, ATLAS_DATASETS, FILE_TYPE, READ_ATLAS, register_atlas, register_store, register_store_with,
+    session_state, with_atlas,
 };
 pub use source::AtlasSource;
+pub use summary::{summarize, summarize_rows};
 pub use table::AtlasTable;

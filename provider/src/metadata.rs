@@ -97,12 +97,12 @@ impl Metadata {
         Arc::new(Schema::new(fields))
     }
 
-    async fn columns(self, snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
+    async fn columns(self, snapshot: &Snapshot, variable: Option<&str>) -> Result<Vec<ArrayRef>> {
         match self {
             Self::Datasets => DatasetColumns::of(snapshot.catalog()).arrays(snapshot.catalog()),
             Self::Variables => variables(snapshot).await,
             Self::Attributes => Ok(attributes(snapshot.catalog())),
-            Self::Chunks => chunks(snapshot).await,
+            Self::Chunks => chunks(snapshot, variable).await,
         }
     }
 }
@@ -111,6 +111,8 @@ impl Metadata {
 #[derive(Debug)]
 pub struct MetadataTable {
     kind: Metadata,
+    /// The variable that it is about; all, where there is none.
+    variable: Option<String>,
     snapshot: Arc<Snapshot>,
     schema: SchemaRef,
 }
@@ -119,7 +121,12 @@ impl MetadataTable {
     /// The table of a kind.
     pub fn new(kind: Metadata, snapshot: Arc<Snapshot>) -> Self {
         let schema = kind.schema(snapshot.catalog());
-        Self { kind, snapshot, schema }
+        Self { kind, variable: None, snapshot, schema }
+    }
+
+    /// The chunks of a variable.
+    pub fn of_variable(variable: &str, snapshot: Arc<Snapshot>) -> Self {
+        Self { variable: Some(variable.to_owned()), ..Self::new(Metadata::Chunks, snapshot) }
     }
 }
 
@@ -140,7 +147,7 @@ impl TableProvider for MetadataTable {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = self.kind.columns(&self.snapshot).await?;
+        let columns = self.kind.columns(&self.snapshot, self.variable.as_deref()).await?;
         let batch = RecordBatch::try_new(self.schema(), columns)?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema(), projection.cloned())?)
     }
@@ -325,11 +332,11 @@ fn attributes(catalog: &Catalog) -> Vec<ArrayRef> {
     columns.into_iter().map(|mut column| Arc::new(column.finish()) as ArrayRef).collect()
 }
 
-async fn chunks(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
+async fn chunks(snapshot: &Snapshot, only: Option<&str>) -> Result<Vec<ArrayRef>> {
     let catalog = snapshot.catalog();
     let schema = Metadata::Chunks.schema(catalog);
     let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
-    for variable in catalog.variables.keys() {
+    for variable in catalog.variables.keys().filter(|name| only.is_none_or(|only| only == *name)) {
         let index = snapshot.index(variable, &ReadMetrics::default()).await.map_err(from_store)?;
         // The rows of each table whose chunks count, with the names of their datasets.
         let mut live: BTreeMap<usize, (Vec<u32>, Vec<&str>)> = BTreeMap::new();

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use atlas::{Atlas, Snapshot};
 use datafusion::catalog::{
-    SchemaProvider, Session, TableFunctionArgs, TableFunctionImpl, TableProvider, TableProviderFactory,
+    SchemaProvider, Session, TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider,
+    TableProviderFactory,
 };
 use datafusion::common::{DataFusionError, Result, ScalarValue, TableReference, plan_err};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -25,6 +26,12 @@ pub const FILE_TYPE: &str = "ATLAS";
 
 /// The name of the table function that reads a store.
 pub const READ_ATLAS: &str = "read_atlas";
+
+/// The name of the table function that lists the datasets of a store.
+pub const ATLAS_DATASETS: &str = "atlas_datasets";
+
+/// The name of the table function that lists the chunks of a variable.
+pub const ATLAS_CHUNKS: &str = "atlas_chunks";
 
 /// Registers a store under a name, and teaches the session what [`with_atlas`] adds to a new one: the wide table as `name`, and in a schema `name` a table for each
 /// variable, for each further grid, and about the store itself (`_datasets`, `_variables`, `_attributes`, `_chunks`).
@@ -66,7 +73,7 @@ pub fn register_store_with(
 }
 
 /// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS ATLAS`, the
-/// table function `read_atlas`, the [rule](AggregateInScan) that lets scans aggregate, and the [options](AtlasOptions).
+/// table functions `read_atlas`, `atlas_datasets` and `atlas_chunks`, the [rule](AggregateInScan) that lets scans aggregate, and the [options](AtlasOptions).
 pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     AggregateInScan::add_to(&mut builder.physical_optimizers().get_or_insert_default().rules);
     let extensions = &mut builder.config().get_or_insert_default().options_mut().extensions;
@@ -74,8 +81,15 @@ pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         extensions.insert(AtlasOptions::default());
     }
     let mut builder = builder.with_table_factory(FILE_TYPE.to_owned(), Arc::new(StoreFactory));
-    let function = datafusion::catalog::TableFunction::new(READ_ATLAS.to_owned(), Arc::new(ReadAtlas));
-    builder.table_functions().get_or_insert_default().insert(READ_ATLAS.to_owned(), Arc::new(function));
+    let functions: [(&str, Arc<dyn TableFunctionImpl>); 3] = [
+        (READ_ATLAS, Arc::new(ReadAtlas)),
+        (ATLAS_DATASETS, Arc::new(AtlasDatasets)),
+        (ATLAS_CHUNKS, Arc::new(AtlasChunks)),
+    ];
+    for (name, function) in functions {
+        let function = Arc::new(TableFunction::new(name.to_owned(), function));
+        builder.table_functions().get_or_insert_default().insert(name.to_owned(), function);
+    }
     builder
 }
 
@@ -213,14 +227,7 @@ struct ReadAtlas;
 
 impl TableFunctionImpl for ReadAtlas {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let texts = args.exprs().iter().map(|expr| match expr {
-            Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
-                Some(text.clone())
-            }
-            _ => None,
-        });
-        let texts: Option<Vec<_>> = texts.collect();
-        let (location, options) = match texts.as_deref() {
+        let (location, options) = match texts(&args).as_deref() {
             Some([location]) => (location.clone(), TableOptions::default()),
             Some([location, dims]) => (
                 location.clone(),
@@ -235,6 +242,50 @@ impl TableFunctionImpl for ReadAtlas {
         let atlas = open_blocking(location)?;
         Ok(Arc::new(AtlasTable::wide(READ_ATLAS, atlas.snapshot(), &options)?))
     }
+}
+
+/// `atlas_datasets('location')`: the datasets of a store, with their cells, sizes and attributes.
+#[derive(Debug)]
+struct AtlasDatasets;
+
+impl TableFunctionImpl for AtlasDatasets {
+    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let Some(Ok([location])) = texts(&args).map(<[String; 1]>::try_from) else {
+            return plan_err!("{ATLAS_DATASETS} takes the location of a store: {ATLAS_DATASETS}('path')");
+        };
+        Ok(Arc::new(MetadataTable::new(Metadata::Datasets, open_blocking(location)?.snapshot())))
+    }
+}
+
+/// `atlas_chunks('location', 'variable')`: the chunks of a variable, with where they are and what is known of their values.
+#[derive(Debug)]
+struct AtlasChunks;
+
+impl TableFunctionImpl for AtlasChunks {
+    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let texts = texts(&args).unwrap_or_default();
+        let [location, variable] = texts.as_slice() else {
+            return plan_err!(
+                "{ATLAS_CHUNKS} takes the location of a store and a variable: {ATLAS_CHUNKS}('path', 'temperature')"
+            );
+        };
+        let snapshot = open_blocking(location.clone())?.snapshot();
+        if !snapshot.catalog().arrays.iter().any(|array| array.name == *variable) {
+            return plan_err!("the store {location} has no variable `{variable}`");
+        }
+        Ok(Arc::new(MetadataTable::of_variable(variable, snapshot)))
+    }
+}
+
+/// The arguments of a table function, if all are texts.
+fn texts(args: &TableFunctionArgs) -> Option<Vec<String>> {
+    let text = |expr: &Expr| match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
+            Some(text.clone())
+        }
+        _ => None,
+    };
+    args.exprs().iter().map(text).collect()
 }
 
 /// Opens a store where one cannot wait asynchronously: on a thread with a runtime of its own, since the

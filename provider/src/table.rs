@@ -82,8 +82,13 @@ impl AtlasTable {
         columns.collect::<Option<Vec<_>>>().map_or(Scope::Rows, scope)
     }
 
+    /// The table's layout, of one generation.
+    pub(crate) fn inner(&self) -> &Table {
+        &self.table
+    }
+
     /// The number of rows of all datasets.
-    fn all_rows(&self) -> u64 {
+    pub(crate) fn all_rows(&self) -> u64 {
         *self.rows.get_or_init(|| {
             let layout = &self.table.layout;
             let rows = layout.datasets().filter_map(|(ordinal, _)| self.rows_of(ordinal));
@@ -91,7 +96,7 @@ impl AtlasTable {
         })
     }
 
-    fn rows_of(&self, ordinal: u32) -> Option<u64> {
+    pub(crate) fn rows_of(&self, ordinal: u32) -> Option<u64> {
         let (dataset, layout) = self.table.dataset(ordinal)?;
         Some(layout.shape(dataset).iter().product::<usize>() as u64)
     }

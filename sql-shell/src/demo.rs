@@ -6,12 +6,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use atlas::{Atlas, StoreConfig, Timestamp};
-use atlas_datafusion::register_store;
 use ndarray::{Array1, Array3};
 
 use crate::error::Result;
-use crate::output::Format;
-use crate::session::{new_session, parse, run_statement};
+use crate::session::Session;
 use crate::shell;
 
 const STATIONS: u32 = 240;
@@ -70,19 +68,17 @@ pub(crate) async fn run(directory: &Path) -> Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    let session = new_session();
-    register_store(&session, "atlas", &atlas)?;
+    let mut session = Session::new(None)?;
+    session.add("atlas", &directory.to_string_lossy(), atlas)?;
     for (question, sql) in QUESTIONS {
         writeln!(out, "\n{question}\n\n{sql}")?;
         let started = Instant::now();
-        for statement in parse(sql)? {
-            run_statement(&session, statement, Format::Table, None, &mut out).await?;
-        }
+        let _ = session.run_script(sql).await?;
         writeln!(out, "in {:.3} s", started.elapsed().as_secs_f64())?;
     }
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         writeln!(out, "\nNow ask it something yourself.")?;
-        return shell::run(&session, Format::Table, None).await;
+        return shell::run(session, true).await;
     }
     writeln!(out, "\nGo on with: atlas sql {}", directory.display())?;
     Ok(())

@@ -62,6 +62,12 @@ impl From<arrow::error::ArrowError> for Failure {
     }
 }
 
+impl From<datafusion::parquet::errors::ParquetError> for Failure {
+    fn from(error: datafusion::parquet::errors::ParquetError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 /// An error of a query without what only a developer of the engine wants to know.
 fn message(error: &DataFusionError) -> String {
     match error {

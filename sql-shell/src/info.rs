@@ -7,8 +7,8 @@ use atlas_datafusion::{grids, register_store};
 use datafusion::physical_plan::execute_stream;
 
 use crate::error::Result;
-use crate::output::{self, Bytes, Format, count};
-use crate::session::new_session;
+use crate::output::{self, Bytes, Format, Style, count};
+use crate::session::new_context;
 
 const VARIABLES: &str = "
     SELECT name, dtype, dims, datasets, cells, missing, chunks, stored_bytes AS bytes,
@@ -36,9 +36,9 @@ pub(crate) async fn run(location: &str) -> Result<()> {
         writeln!(out, "  ({}) with {} cells", grid.dims.join(", "), grid.cells)?;
     }
     writeln!(out, "\nVariables (ratio: bytes of raw values to bytes stored):")?;
-    let session = new_session();
+    let session = new_context(None)?;
     register_store(&session, "atlas", &atlas)?;
     let plan = session.sql(VARIABLES).await?.create_physical_plan().await?;
-    output::write(execute_stream(plan, session.task_ctx())?, Format::Table, None, &mut out).await?;
+    output::write(execute_stream(plan, session.task_ctx())?, Style::whole(Format::Table), &mut out).await?;
     Ok(())
 }

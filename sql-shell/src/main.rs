@@ -1,11 +1,15 @@
 //! `atlas`: SQL over thousands of N-dimensional datasets.
 
+mod commands;
 mod demo;
+mod editor;
 mod error;
 mod import;
 mod info;
 mod maintain;
+mod names;
 mod output;
+mod script;
 mod session;
 mod shell;
 

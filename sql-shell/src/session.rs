@@ -1,30 +1,37 @@
-//! `atlas sql`: a session with stores, and the statements it runs.
+//! `atlas sql`: a session with stores, and what it does with statements.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use atlas::Atlas;
-use atlas_datafusion::{register_store, with_atlas};
+use atlas_datafusion::{register_store, summarize, summarize_rows, with_atlas};
 use clap::Args;
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
 use crate::error::{Failure, Result};
-use crate::output::{self, Format};
-use crate::shell;
+use crate::output::{self, Format, Style, count};
+use crate::{commands, names, script, shell};
+
+/// Rows of a table that a terminal is shown; the rest is counted.
+const MOST_ROWS: usize = 1000;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Stores, each a directory or a URL, and the name it gets in SQL: `atlas` for one without a name.
-    #[arg(required = true, value_name = "[NAME=]STORE")]
+    #[arg(value_name = "[NAME=]STORE")]
     stores: Vec<String>,
-    /// Run statements and exit. Can be given several times.
+    /// Run statements and commands, and exit. Can be given several times.
     #[arg(short, long, value_name = "SQL")]
     command: Vec<String>,
-    /// Run the statements of a file and exit.
+    /// Run the statements and commands of a file, and exit.
     #[arg(short, long)]
     file: Option<PathBuf>,
     /// How results are written.
@@ -33,102 +40,410 @@ pub(crate) struct Arguments {
     /// Write results to a file.
     #[arg(short, long)]
     output: Option<PathBuf>,
+    /// The memory that queries may use, such as 2G or 500M: sorts and aggregations that need more use the disk, and what
+    /// cannot fails.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory_limit: Option<usize>,
+    /// Do not run the commands of the rc file when the shell starts.
+    #[arg(long)]
+    no_rc: bool,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
-    let session = open(&arguments.stores).await?;
+    let mut session = Session::new(arguments.memory_limit)?;
+    session.attach_all(&arguments.stores).await?;
+    session.format = arguments.format;
+    session.write_to(arguments.output.as_deref())?;
     let mut scripts = arguments.command.clone();
     if let Some(path) = &arguments.file {
         let script = std::fs::read_to_string(path);
         scripts.push(script.map_err(|e| Failure::new(format!("{}: {e}", path.display())))?);
     }
     if scripts.is_empty() && io::stdin().is_terminal() {
-        return shell::run(&session, arguments.format, arguments.output.as_deref()).await;
+        return shell::run(session, !arguments.no_rc).await;
     }
     if scripts.is_empty() {
         let mut script = String::new();
         io::stdin().read_to_string(&mut script)?;
         scripts.push(script);
     }
-    let mut out = open_output(arguments.output.as_deref())?;
     for script in scripts {
-        for statement in parse(&script)? {
-            run_statement(&session, statement, arguments.format, None, &mut out).await?;
+        if session.run_script(&script).await?.is_break() {
+            break;
         }
     }
-    out.flush()?;
     Ok(())
 }
 
-/// Where results go: a file, or stdout.
-pub(crate) fn open_output(path: Option<&Path>) -> Result<Box<dyn Write + Send>> {
-    match path {
-        None => Ok(Box::new(BufWriter::new(io::stdout()))),
-        Some(path) => {
-            let file = File::create(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
-            Ok(Box::new(BufWriter::new(file)))
+/// `2G`, `500M`, `64kB`, `1000`: a number of bytes.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(digits.len()..).unwrap_or("").to_ascii_lowercase().trim_end_matches('b') {
+        "" => 1.0,
+        "k" | "ki" => 1024.0,
+        "m" | "mi" => 1024.0 * 1024.0,
+        "g" | "gi" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err("a size is a number with k, M or G".to_owned()),
+    };
+    let number: f64 = digits.parse().map_err(|_| "a size is a number with k, M or G".to_owned())?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let bytes = (number * unit) as usize;
+    if bytes > 0 { Ok(bytes) } else { Err("a size is above zero".to_owned()) }
+}
+
+/// A store that the session has, and where it is.
+pub(crate) struct Store {
+    pub name: String,
+    pub location: String,
+    pub atlas: Atlas,
+}
+
+/// Tables, and how results are shown.
+pub(crate) struct Session {
+    pub context: SessionContext,
+    pub stores: Vec<Store>,
+    pub format: Format,
+    pub expanded: bool,
+    /// Whether to tell of each statement how long it took.
+    pub timing: bool,
+    /// Where results go, other than to stdout.
+    pub output: Option<PathBuf>,
+    /// The last query, as it was planned.
+    pub last_query: Option<String>,
+}
+
+impl Session {
+    pub(crate) fn new(memory_limit: Option<usize>) -> Result<Self> {
+        Ok(Self {
+            context: new_context(memory_limit)?,
+            stores: Vec::new(),
+            format: Format::default(),
+            expanded: false,
+            timing: false,
+            output: None,
+            last_query: None,
+        })
+    }
+
+    async fn attach_all(&mut self, stores: &[String]) -> Result<()> {
+        for store in stores {
+            // A `=` may be in a path too: a name is a word before the first.
+            let (name, location) = match store.split_once('=') {
+                Some((name, location)) if is_word(name) => (name.to_owned(), location),
+                _ if stores.len() == 1 => ("atlas".to_owned(), store.as_str()),
+                _ => (name_of(store), store.as_str()),
+            };
+            if self.stores.iter().any(|store| store.name == name) {
+                return Err(Failure::new(format!(
+                    "two stores would both be `{name}`: name them, NAME=STORE"
+                )));
+            }
+            self.attach(&name, location).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the tables of a store known under a name, in place of those of another store of that name.
+    pub(crate) async fn attach(&mut self, name: &str, location: &str) -> Result<()> {
+        self.add(name, location, Atlas::open_url(location).await?)
+    }
+
+    /// As [`attach`](Self::attach), for a store that is open.
+    pub(crate) fn add(&mut self, name: &str, location: &str, atlas: Atlas) -> Result<()> {
+        register_store(&self.context, name, &atlas)?;
+        self.stores.retain(|store| store.name != name);
+        self.stores.push(Store { name: name.to_owned(), location: location.to_owned(), atlas });
+        Ok(())
+    }
+
+    /// Writes the results to come to a new file, or to stdout.
+    pub(crate) fn write_to(&mut self, path: Option<&Path>) -> Result<()> {
+        if let Some(path) = path {
+            File::create(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+        }
+        self.output = path.map(Path::to_owned);
+        Ok(())
+    }
+
+    /// Runs the statements and commands of a text, until one of them says that it is enough.
+    pub(crate) async fn run_script(&mut self, text: &str) -> Result<std::ops::ControlFlow<()>> {
+        for item in script::items(text).0 {
+            match item {
+                script::Item::Command(command) => {
+                    if Box::pin(commands::run(self, command)).await?.is_break() {
+                        return Ok(std::ops::ControlFlow::Break(()));
+                    }
+                }
+                script::Item::Statement(statement) => {
+                    let query = self.prepare(statement).await?;
+                    self.runner().run(query).await?;
+                }
+            }
+        }
+        Ok(std::ops::ControlFlow::Continue(()))
+    }
+
+    /// Plans a statement, and remembers it as the last, where it is a query.
+    pub(crate) async fn prepare(&mut self, text: &str) -> Result<Prepared> {
+        let prepared = prepare(&self.context, text).await?;
+        if prepared.is_query {
+            self.last_query = Some(prepared.text.clone());
+        }
+        Ok(prepared)
+    }
+
+    /// What runs statements for the session.
+    pub(crate) fn runner(&self) -> Runner {
+        let to_terminal = self.output.is_none() && io::stdout().is_terminal();
+        let (width, height) = terminal_size::terminal_size()
+            .filter(|_| to_terminal)
+            .map_or((None, None), |(width, height)| (Some(width.0.into()), Some(height.0.into())));
+        let most = to_terminal.then_some(MOST_ROWS);
+        Runner {
+            context: self.context.clone(),
+            style: Style { format: self.format, expanded: self.expanded, most, width },
+            output: self.output.clone(),
+            height,
+            to_terminal,
+            timing: self.timing,
         }
     }
 }
 
-/// A session with stores registered.
-async fn open(stores: &[String]) -> Result<SessionContext> {
-    let session = new_session();
-    let mut names = Vec::new();
-    for store in stores {
-        // A `=` may be in a path too: a name is a word before the first.
-        let (name, location) = match store.split_once('=') {
-            Some((name, location)) if is_word(name) => (name.to_owned(), location),
-            _ if stores.len() == 1 => ("atlas".to_owned(), store.as_str()),
-            _ => (name_of(store), store.as_str()),
-        };
-        if names.contains(&name) {
-            return Err(Failure::new(format!("two stores would both be `{name}`: name them, NAME=STORE")));
-        }
-        register_store(&session, &name, &Atlas::open_url(location).await?)?;
-        names.push(name);
-    }
-    Ok(session)
-}
-
-/// A session without stores.
-pub(crate) fn new_session() -> SessionContext {
+/// A session without stores, with everything that Atlas brings.
+pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<SessionContext> {
     let config = SessionConfig::new().with_information_schema(true);
-    let builder = SessionStateBuilder::new().with_config(config).with_default_features();
-    SessionContext::new_with_state(with_atlas(builder).build())
+    let mut runtime = RuntimeEnvBuilder::new();
+    if let Some(limit) = memory_limit {
+        runtime = runtime.with_memory_limit(limit, 1.0);
+    }
+    let builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime.build_arc()?)
+        .with_default_features();
+    // Files are tables too: `SELECT * FROM 'casts.parquet'`.
+    let context = SessionContext::new_with_state(with_atlas(builder).build()).enable_url_table();
+    atlas_udfs::register_all(&context);
+    Ok(context)
 }
 
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// The name of one of several stores that were given without names: the last part of its address.
-fn name_of(store: &str) -> String {
+/// The name of a store that was given without one: the last part of its address.
+pub(crate) fn name_of(store: &str) -> String {
     let last = store.trim_end_matches('/').rsplit('/').next().unwrap_or(store);
     last.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
-/// The statements of a script.
-pub(crate) fn parse(script: &str) -> Result<Vec<Statement>> {
-    Ok(DFParser::parse_sql(script)?.into())
+/// A statement that can run.
+pub(crate) struct Prepared {
+    /// As it was planned: names may be other than those that were typed.
+    text: String,
+    is_query: bool,
+    what: What,
 }
 
-/// Runs a statement and writes its result; returns the number of rows.
-pub(crate) async fn run_statement(
-    session: &SessionContext,
-    statement: Statement,
-    format: Format,
-    most: Option<usize>,
-    out: &mut (dyn Write + Send),
-) -> Result<usize> {
-    let plan = session.state().statement_to_plan(statement).await?;
-    let rows = session.execute_logical_plan(plan).await?;
-    let has_result = !rows.schema().fields().is_empty();
-    let plan = rows.create_physical_plan().await?;
-    let stream = execute_stream(plan, session.task_ctx())?;
-    if has_result {
-        return output::write(stream, format, most, out).await;
+impl Prepared {
+    /// The columns of a query of all of a table's, with their types, and the table.
+    pub(crate) fn fields_and_table(&self) -> Result<(Vec<(String, String)>, TableReference)> {
+        let What::Plan(plan) = &self.what else { return Err(Failure::new("that is no table")) };
+        let table = table_of(self).ok_or_else(|| Failure::new("that is no table"))?;
+        let fields = plan.schema().fields().iter();
+        let fields = fields.map(|field| (field.name().clone(), field.data_type().to_string()));
+        Ok((fields.collect(), table))
     }
-    // A statement such as CREATE VIEW is done once its empty result is.
-    output::write(stream, Format::Ndjson, None, &mut io::sink()).await
+}
+
+enum What {
+    Plan(Box<datafusion::logical_expr::LogicalPlan>),
+    /// `SUMMARIZE` of a table or of a query.
+    SummaryOf(String),
+}
+
+/// Plans a statement. Names in the wrong case are made right, where only one can be meant.
+async fn prepare(context: &SessionContext, text: &str) -> Result<Prepared> {
+    if let Some(of) = word_before(text, "SUMMARIZE") {
+        let what = What::SummaryOf(of.trim().to_owned());
+        return Ok(Prepared { text: text.to_owned(), is_query: false, what });
+    }
+    let mut statements = DFParser::parse_sql(text)?;
+    let Some(mut statement) = statements.pop_front() else {
+        return Err(Failure::new("there is nothing to run"));
+    };
+    let is_query = matches!(&statement, Statement::Statement(sql) if matches!(**sql, SqlStatement::Query(_)));
+    loop {
+        match context.state().statement_to_plan(statement.clone()).await {
+            Ok(plan) => {
+                return Ok(Prepared {
+                    text: statement.to_string(),
+                    is_query,
+                    what: What::Plan(Box::new(plan)),
+                });
+            }
+            Err(error) => {
+                let corrected = names::match_table(context, &mut statement, &error)
+                    || match_column(context, &mut statement, &error).await;
+                if !corrected {
+                    let explained = names::explain_table(context, &error).or_else(|| names::explain(&error));
+                    return Err(explained.map_or_else(|| error.into(), Failure::new));
+                }
+            }
+        }
+    }
+}
+
+/// Makes the name of a column right that was not found; returns whether that helped.
+async fn match_column(context: &SessionContext, statement: &mut Statement, error: &DataFusionError) -> bool {
+    for corrected in names::match_column(statement, error) {
+        let planned = context.state().statement_to_plan(corrected.clone()).await;
+        let found = match &planned {
+            Ok(_) => true,
+            // Another name may be wrong too.
+            Err(other) => {
+                names::missing_column(other).is_some()
+                    && names::missing_column(other) != names::missing_column(error)
+            }
+        };
+        if found {
+            *statement = corrected;
+            return true;
+        }
+    }
+    false
+}
+
+/// What follows a word that a statement begins with.
+fn word_before<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let rest = text.get(word.len()..)?;
+    let begins = text.get(..word.len())?.eq_ignore_ascii_case(word);
+    (begins && rest.starts_with(char::is_whitespace)).then_some(rest)
+}
+
+/// What runs statements: cheap to copy, so that one that is cancelled can be left alone.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    context: SessionContext,
+    style: Style,
+    output: Option<PathBuf>,
+    height: Option<usize>,
+    to_terminal: bool,
+    timing: bool,
+}
+
+impl Runner {
+    /// Runs a statement and writes its result.
+    pub(crate) async fn run(&self, statement: Prepared) -> Result<()> {
+        let started = Instant::now();
+        match statement.what {
+            What::SummaryOf(of) => {
+                let is_query = ["SELECT", "WITH", "("]
+                    .iter()
+                    .any(|word| of.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)));
+                let summary = if is_query {
+                    summarize_rows(self.context.sql(&of).await?).await?
+                } else {
+                    // As a query, so that names are found as in one.
+                    let query = prepare(&self.context, &format!("SELECT * FROM {of}")).await?;
+                    let table = table_of(&query)
+                        .ok_or_else(|| Failure::new("SUMMARIZE takes the name of a table, or a query"))?;
+                    let provider = self.context.table_provider(table).await?;
+                    summarize(&self.context, provider).await?
+                };
+                self.show(self.context.read_batch(summary)?.execute_stream().await?, started).await
+            }
+            What::Plan(plan) => {
+                let rows = self.context.execute_logical_plan(*plan).await?;
+                let has_result = !rows.schema().fields().is_empty();
+                let plan = rows.create_physical_plan().await?;
+                let stream = execute_stream(plan, self.context.task_ctx())?;
+                if has_result {
+                    return self.show(stream, started).await;
+                }
+                // A statement such as CREATE VIEW is done once its empty result is.
+                output::write(stream, Style::whole(Format::Ndjson), &mut io::sink()).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes rows as the session wants them.
+    pub(crate) async fn show(&self, rows: SendableRecordBatchStream, started: Instant) -> Result<()> {
+        let columns = rows.schema().fields().len();
+        let number = match &self.output {
+            Some(path) => {
+                let mut file = OpenOptions::new();
+                // Text is added to what is there; a file of these formats has one result.
+                let file = if self.style.format.is_binary() {
+                    file.write(true).truncate(true)
+                } else {
+                    file.append(true)
+                };
+                let file = file.open(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+                let mut out = BufWriter::new(file);
+                let number = output::write(rows, self.style, &mut out).await?;
+                out.flush()?;
+                number
+            }
+            None if self.style.format.is_binary() && self.to_terminal => {
+                return Err(Failure::new(
+                    "this format is nothing for a terminal: name a file with \\o or --output",
+                ));
+            }
+            None => self.print(rows).await?,
+        };
+        if self.timing {
+            let seconds = started.elapsed().as_secs_f64();
+            let (rows, columns) = (count(number, "row"), count(columns, "column"));
+            writeln!(io::stdout(), "{rows}, {columns} in {seconds:.3} s")?;
+        }
+        Ok(())
+    }
+
+    /// Writes rows to stdout; what a terminal has no room for, to the user's pager.
+    async fn print(&self, rows: SendableRecordBatchStream) -> Result<usize> {
+        let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
+        let (Some(height), Some(pager)) = (self.height, pager) else {
+            let mut out = BufWriter::new(io::stdout());
+            let number = output::write(rows, self.style, &mut out).await?;
+            out.flush()?;
+            return Ok(number);
+        };
+        let mut text = Vec::new();
+        // A pager scrolls: to the side too, if it is `less -S`.
+        let number = output::write(rows, self.style, &mut text).await?;
+        if text.iter().filter(|&&byte| byte == b'\n').count() < height {
+            io::stdout().write_all(&text)?;
+            return Ok(number);
+        }
+        let child = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(&pager)
+            .stdin(std::process::Stdio::piped())
+            .spawn();
+        let mut child = child.map_err(|e| Failure::new(format!("the pager `{pager}` did not start: {e}")))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // Who leaves the pager has seen enough.
+            let _ = stdin.write_all(&text);
+        }
+        child.wait()?;
+        Ok(number)
+    }
+}
+
+/// The table that a query of all its columns is of.
+fn table_of(query: &Prepared) -> Option<TableReference> {
+    use datafusion::logical_expr::LogicalPlan;
+    let What::Plan(plan) = &query.what else { return None };
+    let mut plan: &LogicalPlan = plan;
+    loop {
+        match plan {
+            LogicalPlan::Projection(projection) => plan = &projection.input,
+            LogicalPlan::Limit(limit) => plan = &limit.input,
+            LogicalPlan::TableScan(scan) => return Some(scan.table_name.clone()),
+            LogicalPlan::SubqueryAlias(alias) => return Some(alias.alias.clone()),
+            _ => return None,
+        }
+    }
 }

@@ -1,50 +1,41 @@
 //! The interactive shell.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
-use datafusion::prelude::SessionContext;
-use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Editor, Helper};
+use rustyline::{CompletionType, Config, Editor};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use crate::commands;
+use crate::editor::{Sql, is_word_for_shell};
 use crate::error::{self, Failure, Result};
-use crate::output::{Format, count};
-use crate::session::{open_output, parse, run_statement};
+use crate::script::{self, Item};
+use crate::session::Session;
 
-/// Rows of a result that are shown; the rest is counted.
-const MOST_ROWS: usize = 1000;
-
-const HELP: &str = "\
-Statements end with `;` and may take several lines. Commands stand alone on a line:
-  \\?  help     this text
-  \\q  quit     leave (so does Ctrl-D)
-Ctrl-C ends the statement being typed or run, and not the shell.
-The tables of a store: SELECT table_schema, table_name FROM information_schema.tables;";
-
-pub(crate) async fn run(session: &SessionContext, format: Format, output: Option<&Path>) -> Result<()> {
+pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     let failed = |e: ReadlineError| Failure::new(e.to_string());
-    let mut editor: Editor<Statements, FileHistory> = Editor::new().map_err(failed)?;
-    editor.set_helper(Some(Statements));
-    let history = history_file();
+    let config = Config::builder().completion_type(CompletionType::List).build();
+    let mut editor: Editor<Sql, FileHistory> = Editor::with_config(config).map_err(failed)?;
+    editor.set_helper(Some(Sql::new(session.context.clone())));
+    let history = directory(dirs::data_dir()).map(|directory| directory.join("history.txt"));
     if let Some(path) = &history {
         // There is none before the first session.
         let _ = editor.load_history(path);
     }
-    // Results of all statements go to one file: it is made now, and added to.
-    drop(open_output(output)?);
     let interrupts = interrupts()?;
     // Statements have threads of their own, so that none can keep the shell from hearing Ctrl-C.
     let mut workers = Runtime::new()?;
+    session.timing = true;
+    let rc = dirs::config_dir().map(|directory| directory.join("atlas").join("rc.sql"));
+    if let Some(script) = rc.filter(|_| with_rc).and_then(|path| std::fs::read_to_string(path).ok())
+        && let Err(failure) = session.run_script(&script).await
+    {
+        error::report(&failure);
+    }
     writeln!(io::stdout(), "Atlas {}. Type \\? for help.", env!("CARGO_PKG_VERSION"))?;
     loop {
         // The editor waits for keys on a thread of its own, so that nothing else waits with it.
@@ -68,28 +59,38 @@ pub(crate) async fn run(session: &SessionContext, format: Format, output: Option
         if let Some(path) = &history {
             let _ = editor.save_history(path);
         }
-        match command(&line) {
-            Some(Command::Quit) => break,
-            Some(Command::Help) => writeln!(io::stdout(), "{HELP}")?,
-            Some(Command::Unknown) => {
-                error::report(&Failure::new(format!("`{}` is no command: type \\? for help", line.trim())));
-            }
-            None => {
-                let output = output.map(Path::to_owned);
-                let mut task = workers.spawn(run_line(session.clone(), line, format, output));
-                tokio::select! {
-                    done = &mut task => match done {
-                        Ok(Ok(())) => {}
-                        Ok(Err(failure)) => error::report(&failure),
-                        // The hook has told what happened.
-                        Err(_) => {}
-                    },
-                    () = interrupts.notified() => {
-                        task.abort();
-                        // What does not stop at once is left alone with its threads.
-                        std::mem::replace(&mut workers, Runtime::new()?).shutdown_background();
-                        writeln!(io::stderr(), "cancelled")?;
+        let line =
+            if is_word_for_shell(&line) { format!("\\{}", line.trim().to_ascii_lowercase()) } else { line };
+        let line = line.replace("\\exit", "\\quit");
+        for item in script::items(&line).0 {
+            // What is done with the session itself takes no time, or is a script that Ctrl-C ends between its statements.
+            let done = match item {
+                Item::Command(command) => {
+                    tokio::select! {
+                        done = commands::run(&mut session, command) => done.map(|flow| flow.is_break()),
+                        () = interrupts.notified() => Err(Failure::new("cancelled")),
                     }
+                }
+                Item::Statement(statement) => {
+                    tokio::select! {
+                        done = statement_in(&mut session, statement, &workers) => done.map(|()| false),
+                        () = interrupts.notified() => {
+                            // What does not stop at once is left alone with its threads.
+                            std::mem::replace(&mut workers, Runtime::new()?).shutdown_background();
+                            Err(Failure::new("cancelled"))
+                        }
+                    }
+                }
+            };
+            match done {
+                Ok(false) => {}
+                Ok(true) => {
+                    workers.shutdown_background();
+                    return Ok(());
+                }
+                Err(failure) => {
+                    error::report(&failure);
+                    break;
                 }
             }
         }
@@ -98,27 +99,22 @@ pub(crate) async fn run(session: &SessionContext, format: Format, output: Option
     Ok(())
 }
 
-async fn run_line(
-    session: SessionContext,
-    line: String,
-    format: Format,
-    output: Option<PathBuf>,
-) -> Result<()> {
-    for statement in parse(&line)? {
-        let started = Instant::now();
-        let (mut out, most) = match &output {
-            None => (open_output(None)?, Some(MOST_ROWS)),
-            Some(path) => {
-                let file = OpenOptions::new().append(true).open(path)?;
-                (Box::new(BufWriter::new(file)) as Box<dyn Write + Send>, None)
-            }
-        };
-        let rows = run_statement(&session, statement, format, most, &mut out).await?;
-        out.flush()?;
-        let seconds = started.elapsed().as_secs_f64();
-        writeln!(io::stdout(), "{} in {seconds:.3} s", count(rows, "row"))?;
+/// Runs a statement on the threads of `workers`; dropped, it is cancelled.
+async fn statement_in(session: &mut Session, statement: &str, workers: &Runtime) -> Result<()> {
+    let prepared = session.prepare(statement).await?;
+    let runner = session.runner();
+    let mut task = Cancelled(workers.spawn(async move { runner.run(prepared).await }));
+    // Where it panicked, the hook has told what happened.
+    (&mut task.0).await.unwrap_or(Ok(()))
+}
+
+/// A task that ends with whoever waits for it.
+struct Cancelled<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Cancelled<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
-    Ok(())
 }
 
 /// Hears Ctrl-C while a statement runs (the editor hears it as a key).
@@ -138,99 +134,9 @@ fn interrupts() -> Result<Arc<Notify>> {
     Ok(heard)
 }
 
-/// The file with what was typed before, in the user's directory for data.
-fn history_file() -> Option<PathBuf> {
-    let directory = dirs::data_dir()?.join("atlas");
+/// A directory of Atlas in one of the user's.
+fn directory(parent: Option<PathBuf>) -> Option<PathBuf> {
+    let directory = parent?.join("atlas");
     std::fs::create_dir_all(&directory).ok()?;
-    Some(directory.join("history.txt"))
-}
-
-enum Command {
-    Help,
-    Quit,
-    Unknown,
-}
-
-/// The command that a line is, if it is one.
-fn command(line: &str) -> Option<Command> {
-    match line.trim().trim_end_matches(';').trim_end().to_ascii_lowercase().as_str() {
-        "\\q" | "quit" | "exit" => Some(Command::Quit),
-        "\\?" | "help" => Some(Command::Help),
-        other if other.starts_with('\\') => Some(Command::Unknown),
-        _ => None,
-    }
-}
-
-/// Tells the editor where a statement ends.
-struct Statements;
-
-impl Validator for Statements {
-    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let input = context.input();
-        if input.trim().is_empty() || command(input).is_some() || is_complete(input) {
-            return Ok(ValidationResult::Valid(None));
-        }
-        Ok(ValidationResult::Incomplete)
-    }
-}
-
-impl Helper for Statements {}
-impl Highlighter for Statements {}
-impl Hinter for Statements {
-    type Hint = String;
-}
-impl Completer for Statements {
-    type Candidate = String;
-}
-
-/// True where the last statement of `input` ends with a `;` that is in no text, name or comment.
-fn is_complete(input: &str) -> bool {
-    let mut rest = input.chars().peekable();
-    let mut complete = false;
-    while let Some(c) = rest.next() {
-        match c {
-            ';' => complete = true,
-            '\'' | '"' => {
-                complete = false;
-                // A doubled quote ends one text and begins the next.
-                if !rest.by_ref().any(|other| other == c) {
-                    return false;
-                }
-            }
-            '-' if rest.peek() == Some(&'-') => while rest.next_if(|c| *c != '\n').is_some() {},
-            '/' if rest.peek() == Some(&'*') => {
-                rest.next();
-                let mut last = ' ';
-                if !rest.by_ref().any(|c| std::mem::replace(&mut last, c) == '*' && c == '/') {
-                    return false;
-                }
-            }
-            c if c.is_whitespace() => {}
-            _ => complete = false,
-        }
-    }
-    complete
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_end_at_semicolons_outside_of_text_and_comments() {
-        for complete in [
-            "SELECT 1;",
-            "SELECT ';';",
-            "SELECT 1; -- done; really",
-            "SELECT 'it''s';\n",
-            "SELECT 1 /* ; */ ; ",
-        ] {
-            assert!(is_complete(complete), "{complete}");
-        }
-        for open in
-            ["SELECT 1", "SELECT ';", "SELECT 1 -- ;", "SELECT \"a;", "SELECT 1 /* ;", "SELECT 1; SELECT", ""]
-        {
-            assert!(!is_complete(open), "{open}");
-        }
-    }
+    Some(directory)
 }

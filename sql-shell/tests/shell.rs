@@ -254,3 +254,119 @@ fn a_reader_that_stops_early_is_no_error() {
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
 }
+
+/// Statements and commands from stdin, with what they say.
+fn session(directory: &Path, arguments: &[&str], stdin: &str) -> String {
+    atlas(directory, &[&["sql"], arguments].concat(), stdin)
+}
+
+#[test]
+fn commands_work_in_a_pipe() {
+    let directory = directory_with_store();
+    let store = directory.path();
+    let told = [
+        session(store, &["store"], "\\?\n"),
+        session(store, &["store"], "\\dt\n\\d atlas\n\\d atlas.v\n\\d nothing\n"),
+        session(
+            store,
+            &["store"],
+            "\\ds\n\\attach store as other\n\\ds\nSELECT count(*) FROM other;\n\\detach other\nSELECT * FROM other;",
+        ),
+        session(store, &["store"], "\\df haver*\n\\df no_such_function\n"),
+        session(store, &["store"], "\\x\nSELECT * FROM atlas WHERE v > 1 ORDER BY v;\n\\x\nSELECT 1;"),
+        session(store, &["store"], "\\format\n\\format csv\nSELECT 1 AS a;\n\\format xml\n"),
+        session(store, &["store"], "\\timing\nSELECT 1 AS a;"),
+        session(
+            store,
+            &["store"],
+            "\\set atlas.pruning\n\\set atlas.pruning false\n\\set atlas.pruning\n\\set no.such 1",
+        ),
+        session(store, &["store"], "\\explain\n"),
+        session(store, &["store"], "SELECT count(v) FROM atlas;\n\\explain\n"),
+        session(store, &["store"], "\\detach nothing\n"),
+        session(store, &["store"], "\\tming\n"),
+        session(store, &["store"], "\\q\nSELECT 1;"),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn scripts_and_results_are_files() {
+    let directory = directory_with_store();
+    let store = directory.path();
+    std::fs::write(
+        store.join("script.sql"),
+        "SELECT 1 AS a;\n-- \\q\n\\o out.csv\n\\format csv\nSELECT v FROM atlas ORDER BY v;\n",
+    )
+    .unwrap();
+    let told = [
+        session(store, &["store"], "\\i script.sql\n\\o\nSELECT 2 AS b;"),
+        session(store, &["store", "--file", "script.sql"], ""),
+        session(store, &["store"], "\\i missing.sql"),
+        session(store, &["store", "--format", "parquet", "-o", "v.parquet", "-c", "SELECT v FROM atlas"], ""),
+        session(store, &["store", "--format", "arrow", "-o", "v.arrow", "-c", "SELECT v FROM atlas"], ""),
+        session(store, &["-c", "SELECT count(*), sum(v) FROM 'v.parquet'"], ""),
+        session(
+            store,
+            &[
+                "store",
+                "-c",
+                "COPY (SELECT v FROM atlas) TO 'copy.parquet'",
+                "-c",
+                "SELECT count(*) FROM 'copy.parquet'",
+            ],
+            "",
+        ),
+    ];
+    assert_eq!(std::fs::read_to_string(store.join("out.csv")).unwrap().lines().count(), 6);
+    let arrow = std::fs::File::open(store.join("v.arrow")).unwrap();
+    let rows = arrow::ipc::reader::FileReader::try_new(arrow, None).unwrap();
+    assert_eq!(rows.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 5);
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn names_may_have_any_case_and_near_ones_are_suggested() {
+    let directory = directory_with_store();
+    let store = directory.path();
+    let make = "CREATE TABLE \"Casts\" AS SELECT 1 AS \"TEMP\", 2 AS \"Psal\", 3 AS psal;";
+    let run = |sql: &str| session(store, &["store"], &format!("{make}\n{sql}"));
+    let told = [
+        run("SELECT temp FROM casts WHERE Temp = 1 GROUP BY temp ORDER BY temp;"),
+        run("SELECT avg(TEMP) AS temp FROM \"Casts\" ORDER BY temp;"),
+        run("SELECT c.Temp FROM CASTS c;"),
+        run("SELECT psal, \"Psal\" FROM casts;"),
+        run("SELECT \"temp\" FROM casts;"),
+        run("SELECT tmp FROM casts;"),
+        run("SELECT PSSAL FROM casts;"),
+        run("SELECT * FROM catss;"),
+        run("SELECT * FROM atlas.w;"),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn tables_are_summarized() {
+    let directory = directory_with_store();
+    let store = directory.path();
+    let told = [
+        session(store, &["store"], "SUMMARIZE atlas;"),
+        session(store, &["store"], "summarize SELECT v * 2 AS w FROM atlas;"),
+        session(
+            store,
+            &["store"],
+            "CREATE TABLE t AS SELECT 1.5 AS x, 'a' AS name, NULL AS nothing; SUMMARIZE T;",
+        ),
+        session(store, &["store"], "SUMMARIZE nothing;"),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn what_needs_more_memory_than_allowed_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let sql = "SELECT count(*) FROM (SELECT DISTINCT value, value % 7 FROM generate_series(1, 3000000))";
+    let told = atlas(directory.path(), &["sql", "--memory-limit", "1M", "-c", sql], "");
+    assert!(told.contains("exit code 1") && told.contains("error: "), "{told}");
+    assert!(told.to_lowercase().contains("memory") || told.contains("Resources exhausted"), "{told}");
+}

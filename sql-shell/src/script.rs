@@ -1,0 +1,127 @@
+//! What was typed, cut into statements and commands.
+
+/// A statement or a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Item<'a> {
+    /// SQL, without the `;` at its end.
+    Statement(&'a str),
+    /// A line that begins with a backslash, without it.
+    Command(&'a str),
+}
+
+/// The items of a text, and whether the last of them is complete: a statement is with its `;`.
+pub(crate) fn items(text: &str) -> (Vec<Item<'_>>, bool) {
+    let (mut items, mut rest) = (Vec::new(), text);
+    loop {
+        rest = skip_blank(rest);
+        if let Some(command) = rest.strip_prefix('\\') {
+            let (line, after) = command.split_once('\n').unwrap_or((command, ""));
+            items.push(Item::Command(line.trim()));
+            rest = after;
+            continue;
+        }
+        if rest.is_empty() {
+            return (items, true);
+        }
+        let (length, is_ended) = statement(rest);
+        let (own, after) = rest.split_at(length);
+        if !is_ended {
+            items.push(Item::Statement(own));
+            return (items, false);
+        }
+        // Nothing between two `;` is no statement.
+        if !own.is_empty() {
+            items.push(Item::Statement(own));
+        }
+        rest = after.strip_prefix(';').unwrap_or(after);
+    }
+}
+
+/// Text without the spaces and comments that it begins with.
+fn skip_blank(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    loop {
+        let after = if rest.starts_with("--") {
+            rest.split_once('\n').map_or("", |(_, after)| after)
+        } else if rest.starts_with("/*") {
+            match rest.split_once("*/") {
+                Some((_, after)) => after,
+                // A comment that is still open is part of a statement to come.
+                None => return rest,
+            }
+        } else {
+            return rest;
+        };
+        rest = after.trim_start();
+    }
+}
+
+/// The length of the statement that a text begins with, and whether a `;` ends it: one that is in no text, name or comment.
+fn statement(text: &str) -> (usize, bool) {
+    let mut rest = text.char_indices().peekable();
+    while let Some((at, c)) = rest.next() {
+        match c {
+            ';' => return (at, true),
+            // A doubled quote ends one text and begins the next.
+            '\'' | '"' if !rest.by_ref().any(|(_, other)| other == c) => return (text.len(), false),
+            '-' if rest.peek().is_some_and(|(_, c)| *c == '-') => {
+                while rest.next_if(|(_, c)| *c != '\n').is_some() {}
+            }
+            '/' if rest.peek().is_some_and(|(_, c)| *c == '*') => {
+                rest.next();
+                let mut last = ' ';
+                if !rest.by_ref().any(|(_, c)| std::mem::replace(&mut last, c) == '*' && c == '/') {
+                    return (text.len(), false);
+                }
+            }
+            _ => {}
+        }
+    }
+    (text.len(), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_at_semicolons_outside_of_text_and_comments() {
+        for complete in [
+            "SELECT 1;",
+            "SELECT ';';",
+            "SELECT 1; -- done; really",
+            "SELECT 'it''s';\n",
+            "SELECT 1 /* ; */ ; ",
+            "\\d",
+            "",
+        ] {
+            assert!(items(complete).1, "{complete}");
+        }
+        for open in [
+            "SELECT 1",
+            "SELECT ';",
+            "SELECT 1 -- ;",
+            "SELECT \"a;",
+            "SELECT 1 /* ;",
+            "SELECT 1; SELECT",
+            "/* a",
+        ] {
+            assert!(!items(open).1, "{open}");
+        }
+    }
+
+    #[test]
+    fn commands_stand_between_statements() {
+        let text = "\\x\nSELECT 1; SELECT\n '\\a';;\n\\d  argo \n-- \\q\nSELECT 2";
+        assert_eq!(
+            items(text).0,
+            [
+                Item::Command("x"),
+                Item::Statement("SELECT 1"),
+                Item::Statement("SELECT\n '\\a'"),
+                Item::Command("d  argo"),
+                Item::Statement("SELECT 2"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! `docs/functions.md` is what the functions say of themselves. `UPDATE_DOCS=1` writes it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use datafusion::prelude::SessionContext;
+
+const HEAD: &str = "# Functions
+
+The functions that Atlas adds to those of [DataFusion](https://datafusion.apache.org/user-guide/sql/scalar_functions.html), from the crate `atlas-udfs`: the shell has them, and any
+DataFusion session after `atlas_udfs::register_all(&ctx)`. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace --test functions`).
+
+Numbers are 64-bit floats, or what converts to them. A function of a row is NULL where an argument is NULL and where it has no value, such as for a latitude of 95 degrees; NaN
+stays NaN. Aggregates pass over what is missing: NULL and NaN. All but `first_valid` and `last_valid` work in sliding windows too.
+";
+
+/// A recipe, since there is no function for it.
+const ANOMALY: &str = "
+## Anomalies
+
+The anomaly of a value is its distance from the mean of its like: of a month from all such months, say. That is a window:
+
+```sql
+SELECT time, temperature - avg(temperature) OVER (PARTITION BY dataset, date_part('month', time)) AS anomaly
+FROM atlas;
+```
+";
+
+fn page() -> String {
+    let mut topics: BTreeMap<&str, String> = BTreeMap::new();
+    for (_, documentation) in atlas_udfs::documentation() {
+        let text = topics.entry(documentation.doc_section.label).or_default();
+        let (gives, source) = documentation.description.split_once("\n\nSource: ").unwrap();
+        text.push_str(&format!("\n### `{}`\n\n{gives}\n\n", documentation.syntax_example));
+        for (name, what) in documentation.arguments.iter().flatten() {
+            text.push_str(&format!("- `{name}`: {what}\n"));
+        }
+        let example = documentation.sql_example.as_ref().unwrap();
+        text.push_str(&format!("\n```sql\n{example};\n```\n\nSource: {source}.\n"));
+    }
+    let topics = topics.into_iter().map(|(topic, text)| format!("\n## {topic}\n{text}"));
+    format!("{HEAD}{}{ANOMALY}", topics.collect::<String>())
+}
+
+#[test]
+fn the_page_is_what_the_functions_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/functions.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), page(), "UPDATE_DOCS=1 writes it anew");
+}
+
+#[tokio::test]
+async fn examples_run() {
+    let ctx = SessionContext::new();
+    atlas_udfs::register_all(&ctx);
+    for (name, documentation) in atlas_udfs::documentation() {
+        let example = documentation.sql_example.as_ref().unwrap();
+        match ctx.sql(example).await.unwrap().collect().await {
+            Ok(batches) => {
+                assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1, "{name}")
+            }
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+}
