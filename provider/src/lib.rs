@@ -77,6 +77,7 @@ mod metadata;
 mod options;
 mod order;
 mod predicate;
+mod progress;
 mod pruning;
 mod register;
 mod scan;
@@ -92,6 +93,7 @@ pub use aggregate::{AggregateInScan, AggregateSource};
 pub use grids::{Grid, grids};
 pub use metadata::{Metadata, MetadataTable};
 pub use options::{AtlasOptions, TableOptions};
+pub use progress::{Progress, ScanProgress};
 pub use register::{
     ATLAS_CHUNKS, ATLAS_DATASETS, FILE_TYPE, READ_ATLAS, register_atlas, register_store, register_store_with,
     session_state, with_atlas,

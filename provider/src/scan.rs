@@ -187,6 +187,12 @@ impl Scan {
         Ok(batches.boxed())
     }
 
+    /// The chunks that a range of tiles has cells in, of the datasets that are wanted.
+    pub fn count_chunks(&self, tiles: Range<u64>) -> Result<usize> {
+        let tiles = Tiles::new(self.selection.table.clone(), self.selection.datasets(tiles)?);
+        Ok(self.runs(tiles).map(|run| self.chunks(run.iter())).sum())
+    }
+
     /// Tiles, those together that are sifted together.
     fn runs<I: Iterator<Item = Tile>>(&self, mut tiles: I) -> impl Iterator<Item = Vec<Tile>> + use<I> {
         // Where few rows are wanted, the next tiles are mostly not: few at first, then more and more.

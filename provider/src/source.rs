@@ -109,6 +109,20 @@ impl AtlasSource {
         Ok(Arc::new(TileOpener { scan: Arc::new(scan) }))
     }
 
+    /// The chunks that a scan of rows has cells in.
+    pub(crate) fn chunks(&self, config: &FileScanConfig) -> Result<usize> {
+        self.chunks_for(Output::Rows(self.rows()?), config)
+    }
+
+    /// The chunks that a scan has cells in.
+    pub(crate) fn chunks_for(&self, output: Output, config: &FileScanConfig) -> Result<usize> {
+        // A scan that nobody runs, with counters of its own.
+        let source = Self { metrics: ExecutionPlanMetricsSet::new(), ..self.clone() };
+        let scan = source.scan(output, config.limit, 0)?;
+        let files = config.file_groups.iter().flat_map(|group| group.iter());
+        files.filter_map(tiles).map(|tiles| scan.count_chunks(tiles)).sum()
+    }
+
     /// Calls `f` with everything that rows are filtered by.
     pub(crate) fn apply_filters(
         &self,

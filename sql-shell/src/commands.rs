@@ -13,10 +13,11 @@ use datafusion::prelude::SessionContext;
 use crate::error::{Failure, Result};
 use crate::names;
 use crate::output::Format;
+use crate::plot;
 use crate::session::{Session, name_of};
 
 /// What commands there are: how they are written, and what they do.
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: [(&str, &str); 18] = [
     ("\\?", "this text"),
     ("\\q", "leave (so does Ctrl-D)"),
     ("\\dt", "list tables"),
@@ -32,6 +33,7 @@ const COMMANDS: [(&str, &str); 17] = [
     ("\\timing", "tell how long statements take; or no longer"),
     ("\\set [NAME [VALUE]]", "list or set options of the session"),
     ("\\explain", "show how the last query is executed"),
+    ("\\plot [FILE]", "draw the result of the last query, here or as a .png or .svg file"),
     ("SUMMARIZE TABLE", "bounds, mean and missing values of each column, from statistics"),
     ("SHOW TABLES, DESCRIBE TABLE", "as in other shells"),
 ];
@@ -86,6 +88,7 @@ pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlF
             let plan = session.prepare(&format!("EXPLAIN {query}")).await?;
             session.runner().run(plan).await?;
         }
+        "plot" => plot::plot(session, unquoted(rest)).await?,
         _ => {
             let known: Vec<&str> = names().collect();
             let near = names::near(&format!("\\{name}"), known.into_iter());
@@ -302,17 +305,11 @@ async fn attach(session: &mut Session, rest: &str) -> Result<()> {
 }
 
 fn detach(session: &mut Session, name: &str) -> Result<()> {
-    let Some(place) = session.stores.iter().position(|store| store.name == name) else {
-        let near = names::near(name, session.stores.iter().map(|store| store.name.as_str()));
-        return Err(Failure::new(format!("there is no store `{name}`{}", names::did_you_mean(&near))));
-    };
-    session.stores.remove(place);
-    session.context.deregister_table(name)?;
-    let catalog = session.context.state().config_options().catalog.default_catalog.clone();
-    if let Some(catalog) = session.context.catalog(&catalog) {
-        catalog.deregister_schema(name, true)?;
+    if session.detach(name)? {
+        return Ok(());
     }
-    Ok(())
+    let near = names::near(name, session.stores.iter().map(|store| store.name.as_str()));
+    Err(Failure::new(format!("there is no store `{name}`{}", names::did_you_mean(&near))))
 }
 
 async fn set(session: &mut Session, rest: &str) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What went wrong, in a line for people.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use datafusion::common::DataFusionError;
@@ -23,10 +24,16 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// Tells a failure on stderr.
 pub(crate) fn report(failure: &Failure) {
     // There is nobody left to tell where this fails.
-    let _ = writeln!(io::stderr(), "error: {}", failure.message);
+    let _ = writeln!(io::stderr(), "error: {failure}");
 }
 
 impl From<io::Error> for Failure {

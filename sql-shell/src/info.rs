@@ -36,7 +36,7 @@ pub(crate) async fn run(location: &str) -> Result<()> {
         writeln!(out, "  ({}) with {} cells", grid.dims.join(", "), grid.cells)?;
     }
     writeln!(out, "\nVariables (ratio: bytes of raw values to bytes stored):")?;
-    let session = new_context(None)?;
+    let (session, _) = new_context(None)?;
     register_store(&session, "atlas", &atlas)?;
     let plan = session.sql(VARIABLES).await?.create_physical_plan().await?;
     output::write(execute_stream(plan, session.task_ctx())?, Style::whole(Format::Table), &mut out).await?;

@@ -9,15 +9,18 @@ mod info;
 mod maintain;
 mod names;
 mod output;
+mod plot;
+mod progress;
 mod script;
 mod session;
 mod shell;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{Failure, Result};
 
@@ -25,8 +28,14 @@ use crate::error::{Failure, Result};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What help ends with.
+const BEGIN: &str = "To begin:
+  atlas demo                        a small store to look at
+  atlas import STORE FILE.nc …      a store of your own files
+  atlas sql STORE                   a shell to ask it, with \\? for help";
+
 #[derive(Parser)]
-#[command(name = "atlas", version, about, arg_required_else_help = true)]
+#[command(name = "atlas", version, about, arg_required_else_help = true, after_help = BEGIN)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -74,6 +83,16 @@ enum Command {
         #[arg(long, value_name = "AGE", default_value = "7days", value_parser = maintain::parse_age)]
         older_than: Duration,
     },
+    /// Print what lets a shell complete this command, such as `atlas completions bash > /etc/bash_completion.d/atlas`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages, one for each command, such as `atlas man ~/.local/share/man/man1`.
+    Man {
+        /// An existing directory.
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -103,6 +122,14 @@ fn run(command: Command) -> Result<()> {
         Command::Log { store } => runtime.block_on(maintain::log(&store)),
         Command::Verify { store } => runtime.block_on(maintain::verify(&store)),
         Command::Compact { store, variables } => runtime.block_on(maintain::compact(&store, &variables)),
+        Command::Completions { shell } => {
+            // Whole, so that whoever stops reading is no failure of the generator's.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "atlas", &mut script);
+            Ok(io::stdout().write_all(&script)?)
+        }
+        Command::Man { directory } => clap_mangen::generate_to(Cli::command(), &directory)
+            .map_err(|e| Failure::new(format!("{}: {e}", directory.display()))),
         Command::Vacuum { store, older_than } => runtime.block_on(maintain::vacuum(&store, older_than)),
     }
 }

@@ -3,14 +3,17 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use atlas::Atlas;
 use atlas_datafusion::{register_store, summarize, summarize_rows, with_atlas};
 use clap::Args;
+use datafusion::catalog::CatalogProvider;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, Statement};
@@ -18,6 +21,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
 use crate::error::{Failure, Result};
 use crate::output::{self, Format, Style, count};
+use crate::progress::Watch;
 use crate::{commands, names, script, shell};
 
 /// Rows of a table that a terminal is shown; the rest is counted.
@@ -101,6 +105,8 @@ pub(crate) struct Store {
 /// Tables, and how results are shown.
 pub(crate) struct Session {
     pub context: SessionContext,
+    /// Where the schemas of stores are: the session's own does not let go of any.
+    catalog: Arc<dyn CatalogProvider>,
     pub stores: Vec<Store>,
     pub format: Format,
     pub expanded: bool,
@@ -114,8 +120,10 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(memory_limit: Option<usize>) -> Result<Self> {
+        let (context, catalog) = new_context(memory_limit)?;
         Ok(Self {
-            context: new_context(memory_limit)?,
+            context,
+            catalog,
             stores: Vec::new(),
             format: Format::default(),
             expanded: false,
@@ -154,6 +162,15 @@ impl Session {
         self.stores.retain(|store| store.name != name);
         self.stores.push(Store { name: name.to_owned(), location: location.to_owned(), atlas });
         Ok(())
+    }
+
+    /// Forgets a store and its tables. Returns whether there was one of that name.
+    pub(crate) fn detach(&mut self, name: &str) -> Result<bool> {
+        let Some(place) = self.stores.iter().position(|store| store.name == name) else { return Ok(false) };
+        self.context.deregister_table(TableReference::bare(name))?;
+        self.catalog.deregister_schema(name, true)?;
+        self.stores.remove(place);
+        Ok(true)
     }
 
     /// Writes the results to come to a new file, or to stdout.
@@ -206,12 +223,13 @@ impl Session {
             height,
             to_terminal,
             timing: self.timing,
+            watch: Watch::new(),
         }
     }
 }
 
-/// A session without stores, with everything that Atlas brings.
-pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<SessionContext> {
+/// A session without stores, with everything that Atlas brings, and its catalog.
+pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<(SessionContext, Arc<dyn CatalogProvider>)> {
     let config = SessionConfig::new().with_information_schema(true);
     let mut runtime = RuntimeEnvBuilder::new();
     if let Some(limit) = memory_limit {
@@ -221,10 +239,14 @@ pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<SessionContext>
         .with_config(config)
         .with_runtime_env(runtime.build_arc()?)
         .with_default_features();
+    let context = SessionContext::new_with_state(with_atlas(builder).build());
+    let name = context.state().config_options().catalog.default_catalog.clone();
+    let catalog =
+        context.catalog(&name).ok_or_else(|| Failure::new(format!("there is no catalog `{name}`")))?;
     // Files are tables too: `SELECT * FROM 'casts.parquet'`.
-    let context = SessionContext::new_with_state(with_atlas(builder).build()).enable_url_table();
+    let context = context.enable_url_table();
     atlas_udfs::register_all(&context);
-    Ok(context)
+    Ok((context, catalog))
 }
 
 fn is_word(text: &str) -> bool {
@@ -257,7 +279,7 @@ impl Prepared {
 }
 
 enum What {
-    Plan(Box<datafusion::logical_expr::LogicalPlan>),
+    Plan(Box<LogicalPlan>),
     /// `SUMMARIZE` of a table or of a query.
     SummaryOf(String),
 }
@@ -321,7 +343,7 @@ fn word_before<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     (begins && rest.starts_with(char::is_whitespace)).then_some(rest)
 }
 
-/// What runs statements: cheap to copy, so that one that is cancelled can be left alone.
+/// What runs a statement: cheap to copy, so that one that is cancelled can be left alone.
 #[derive(Clone)]
 pub(crate) struct Runner {
     context: SessionContext,
@@ -330,6 +352,8 @@ pub(crate) struct Runner {
     height: Option<usize>,
     to_terminal: bool,
     timing: bool,
+    /// Tells how far the statement is.
+    pub watch: Watch,
 }
 
 impl Runner {
@@ -354,18 +378,30 @@ impl Runner {
                 self.show(self.context.read_batch(summary)?.execute_stream().await?, started).await
             }
             What::Plan(plan) => {
-                let rows = self.context.execute_logical_plan(*plan).await?;
-                let has_result = !rows.schema().fields().is_empty();
-                let plan = rows.create_physical_plan().await?;
-                let stream = execute_stream(plan, self.context.task_ctx())?;
-                if has_result {
-                    return self.show(stream, started).await;
+                let rows = self.execute(*plan).await?;
+                if !rows.schema().fields().is_empty() {
+                    return self.show(rows, started).await;
                 }
                 // A statement such as CREATE VIEW is done once its empty result is.
-                output::write(stream, Style::whole(Format::Ndjson), &mut io::sink()).await?;
+                output::write(rows, Style::whole(Format::Ndjson), &mut io::sink()).await?;
                 Ok(())
             }
         }
+    }
+
+    /// Runs a query, for its rows.
+    pub(crate) async fn stream(&self, query: Prepared) -> Result<SendableRecordBatchStream> {
+        match query.what {
+            What::Plan(plan) => self.execute(*plan).await,
+            What::SummaryOf(_) => Err(Failure::new("that is no query")),
+        }
+    }
+
+    async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
+        let rows = self.context.execute_logical_plan(plan).await?;
+        let plan = rows.create_physical_plan().await?;
+        self.watch.show(&plan);
+        Ok(execute_stream(plan, self.context.task_ctx())?)
     }
 
     /// Writes rows as the session wants them.
@@ -393,6 +429,7 @@ impl Runner {
             }
             None => self.print(rows).await?,
         };
+        self.watch.hide();
         if self.timing {
             let seconds = started.elapsed().as_secs_f64();
             let (rows, columns) = (count(number, "row"), count(columns, "column"));
@@ -405,7 +442,7 @@ impl Runner {
     async fn print(&self, rows: SendableRecordBatchStream) -> Result<usize> {
         let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
         let (Some(height), Some(pager)) = (self.height, pager) else {
-            let mut out = BufWriter::new(io::stdout());
+            let mut out = BufWriter::new(Clearing { watch: &self.watch, to_terminal: self.to_terminal });
             let number = output::write(rows, self.style, &mut out).await?;
             out.flush()?;
             return Ok(number);
@@ -413,6 +450,7 @@ impl Runner {
         let mut text = Vec::new();
         // A pager scrolls: to the side too, if it is `less -S`.
         let number = output::write(rows, self.style, &mut text).await?;
+        self.watch.hide();
         if text.iter().filter(|&&byte| byte == b'\n').count() < height {
             io::stdout().write_all(&text)?;
             return Ok(number);
@@ -432,9 +470,27 @@ impl Runner {
     }
 }
 
+/// Stdout, which has no progress beside it once something is written to a terminal.
+struct Clearing<'a> {
+    watch: &'a Watch,
+    to_terminal: bool,
+}
+
+impl Write for Clearing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.to_terminal {
+            self.watch.hide();
+        }
+        io::stdout().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
 /// The table that a query of all its columns is of.
 fn table_of(query: &Prepared) -> Option<TableReference> {
-    use datafusion::logical_expr::LogicalPlan;
     let What::Plan(plan) = &query.what else { return None };
     let mut plan: &LogicalPlan = plan;
     loop {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::commands;
 use crate::editor::{Sql, is_word_for_shell};
 use crate::error::{self, Failure, Result};
+use crate::progress::Watch;
 use crate::script::{self, Item};
 use crate::session::Session;
 
@@ -103,17 +104,23 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
 async fn statement_in(session: &mut Session, statement: &str, workers: &Runtime) -> Result<()> {
     let prepared = session.prepare(statement).await?;
     let runner = session.runner();
-    let mut task = Cancelled(workers.spawn(async move { runner.run(prepared).await }));
+    let watch = runner.watch.clone();
+    let task = workers.spawn(async move { runner.run(prepared).await });
+    let mut running = Running { task, watch };
     // Where it panicked, the hook has told what happened.
-    (&mut task.0).await.unwrap_or(Ok(()))
+    (&mut running.task).await.unwrap_or(Ok(()))
 }
 
-/// A task that ends with whoever waits for it.
-struct Cancelled<T>(tokio::task::JoinHandle<T>);
+/// A task that ends with whoever waits for it, and what is shown of it too.
+struct Running<T> {
+    task: tokio::task::JoinHandle<T>,
+    watch: Watch,
+}
 
-impl<T> Drop for Cancelled<T> {
+impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        self.watch.hide();
     }
 }
 

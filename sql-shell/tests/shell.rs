@@ -363,6 +363,73 @@ fn tables_are_summarized() {
 }
 
 #[test]
+fn results_are_drawn() {
+    let directory = tempfile::tempdir().unwrap();
+    let series =
+        "SELECT value AS time, sin(value / 10.0) AS \"height of the tide\" FROM generate_series(0, 126);";
+    let told = [
+        picture(directory.path(), series),
+        picture(
+            directory.path(),
+            "SELECT value AS depth, 20 * exp(value / -50.0) AS temperature, CASE WHEN value % 2 = 0 THEN 'up' ELSE 'down' END
+             FROM generate_series(0, 200);",
+        ),
+        picture(directory.path(), "SELECT value * value AS x FROM generate_series(0, 1000);"),
+        picture(directory.path(), "SELECT column1 AS float, column2 AS profiles FROM (VALUES ('a', 140), ('b', 384), ('c', -50));"),
+        picture(
+            directory.path(),
+            "SELECT a.value AS lat, b.value AS lon, a.value + abs(b.value) AS t
+             FROM generate_series(-80, 80, 10) a, generate_series(-180, 180, 15) b;",
+        ),
+        picture(
+            directory.path(),
+            "SELECT value AS t, date_part('month', value) AS month
+             FROM generate_series(timestamp '2000-01-01', timestamp '2001-01-01', interval '6 days');",
+        ),
+        session(directory.path(), &[], "\\plot\n"),
+        session(directory.path(), &[], "SELECT 1 AS a;\n\\plot a.jpeg\n"),
+        picture(directory.path(), "SELECT 'a' AS a, 'b' AS b;"),
+        picture(directory.path(), "SELECT NULL AS a;"),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+/// What `\plot` says after a query whose result is not shown.
+fn picture(directory: &Path, query: &str) -> String {
+    session(directory, &[], &format!("\\o result\n{query}\n\\plot\n"))
+}
+
+#[test]
+fn pictures_are_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let query = "SELECT value AS x, value * 2 AS \"y < 3 & 4\", concat('a', value % 3) AS s FROM generate_series(0, 99);";
+    let told = session(directory.path(), &["-c", query, "-c", "\\plot p.svg", "-c", "\\plot 'p.PNG'"], "");
+    assert!(told.ends_with("100 rows drawn to p.svg\n100 rows drawn to p.PNG\n--- exit code 0\n"), "{told}");
+    let svg = std::fs::read_to_string(directory.path().join("p.svg")).unwrap();
+    assert_eq!(svg.matches("<polyline").count(), 3);
+    assert!(svg.contains("y &lt; 3 &amp; 4"), "{svg}");
+    let png = std::fs::read(directory.path().join("p.PNG")).unwrap();
+    assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000, "{}", png.len());
+    let told = session(directory.path(), &["-c", query, "-c", "\\plot no/where.png"], "");
+    assert!(told.contains("error: no/where.png: ") && told.ends_with("exit code 1\n"), "{told}");
+}
+
+#[test]
+fn shells_and_man_are_told_of_the_command() {
+    let directory = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let told = atlas(directory.path(), &["completions", shell], "");
+        assert!(told.contains("vacuum") && told.ends_with("exit code 0\n"), "{told}");
+    }
+    assert!(atlas(directory.path(), &["man", "."], "").ends_with("exit code 0\n"));
+    for page in ["atlas.1", "atlas-sql.1", "atlas-import.1"] {
+        assert!(std::fs::read_to_string(directory.path().join(page)).unwrap().contains(".SH NAME"), "{page}");
+    }
+    let told = atlas(directory.path(), &["man", "nowhere"], "");
+    assert!(told.contains("error: nowhere: ") && told.ends_with("exit code 1\n"), "{told}");
+}
+
+#[test]
 fn what_needs_more_memory_than_allowed_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let sql = "SELECT count(*) FROM (SELECT DISTINCT value, value % 7 FROM generate_series(1, 3000000))";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas::{Atlas, CacheBudget, StoreConfig, Timestamp};
-use atlas_datafusion::TableOptions;
+use atlas_datafusion::{TableOptions, summarize};
 use atlas_tests::objects::{Request, Watched};
 use atlas_tests::{memory, rows, session};
 use datafusion::prelude::SessionContext;
@@ -109,6 +109,17 @@ async fn a_question_reads_what_it_needs() {
     let all = bytes(&requests);
     let (_, requests) = ask(&ctx, &watched, "SELECT depth, avg(salinity) FROM atlas GROUP BY depth").await;
     assert_eq!(variables(&requests), ["depth", "salinity"]);
+
+    watched.take_requests();
+    let table = ctx.table_provider("atlas").await.unwrap();
+    let summary = summarize(&ctx, table).await.unwrap();
+    assert_eq!(summary.num_rows(), 6);
+    let requests = watched.take_requests();
+    assert_eq!(
+        block_requests(&atlas, &requests).await,
+        [],
+        "a summary follows from the catalog and the indexes"
+    );
 
     // Partitions that read the same block share it.
     let ctx = session(&atlas.with_cache(CacheBudget::default()), TableOptions::default()).unwrap();

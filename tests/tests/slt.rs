@@ -108,10 +108,12 @@ async fn run(file: &Path, directory: &Path) -> Result<(), String> {
     let mut runner = Runner::new(|| async {
         let ctx = session(&atlas, TableOptions::default())?;
         register_atlas(&ctx);
+        atlas_udfs::register_all(&ctx);
         Ok(Session(ctx))
     });
-    // What files write as $STORE.
+    // What files write as $STORE and $DIRECTORY.
     runner.set_var("STORE".to_owned(), path);
+    runner.set_var("DIRECTORY".to_owned(), directory.to_string_lossy().into_owned());
     if std::env::var_os("UPDATE_SLT").is_some() {
         let updated = runner.update_test_file(
             file,

@@ -19,6 +19,7 @@ use object_store::ObjectStore;
 
 use super::Aggregation;
 use super::plan::over;
+use crate::scan::Output;
 use crate::source::AtlasSource;
 
 /// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`].
@@ -32,6 +33,11 @@ pub struct AggregateSource {
 impl AggregateSource {
     pub(crate) fn new(scan: AtlasSource, aggregation: Aggregation, schema: SchemaRef) -> Self {
         Self { scan, aggregation: Arc::new(aggregation), schema: TableSchema::from(schema) }
+    }
+
+    /// The chunks that the scan has cells in.
+    pub(crate) fn chunks(&self, config: &FileScanConfig) -> Result<usize> {
+        self.scan.chunks_for(Output::Aggregates(Arc::clone(&self.aggregation)), config)
     }
 }
 

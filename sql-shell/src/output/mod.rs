@@ -238,7 +238,7 @@ fn options(null: &str) -> FormatOptions<'_> {
     FormatOptions::default().with_null(null).with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
 }
 
-fn formatters<'a>(batch: &'a RecordBatch, null: &'a str) -> Result<Vec<ArrayFormatter<'a>>> {
+pub(crate) fn formatters<'a>(batch: &'a RecordBatch, null: &'a str) -> Result<Vec<ArrayFormatter<'a>>> {
     let options = options(null);
     Ok(batch
         .columns()

@@ -1,0 +1,277 @@
+//! Axes: what lies along them, and where they have labels.
+
+use std::collections::HashMap;
+
+use atlas::{AttributeValue, Value};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime};
+
+/// What a column is along, as CF conventions tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Time,
+    Longitude,
+    Latitude,
+    /// A vertical coordinate, and whether it grows downwards, as depths and pressures do.
+    Vertical {
+        down: bool,
+    },
+}
+
+impl Role {
+    /// The role of a column, by its name and by the attributes of the variable that it is of.
+    pub(super) fn of(name: &str, attributes: &HashMap<String, String>) -> Option<Self> {
+        let text = |key: &str| attributes.get(key).map_or("", String::as_str);
+        let by_standard_name = match text("standard_name") {
+            "time" => Some(Self::Time),
+            "longitude" => Some(Self::Longitude),
+            "latitude" => Some(Self::Latitude),
+            "depth" | "sea_water_pressure" | "air_pressure" => Some(Self::Vertical { down: true }),
+            "altitude" | "height" => Some(Self::Vertical { down: false }),
+            _ => None,
+        };
+        let by_units = || match text("units").to_ascii_lowercase().as_str() {
+            "degrees_north" | "degree_north" | "degrees_n" | "degree_n" => Some(Self::Latitude),
+            "degrees_east" | "degree_east" | "degrees_e" | "degree_e" => Some(Self::Longitude),
+            units if units.contains(" since ") => Some(Self::Time),
+            _ => None,
+        };
+        let by_axis = || match text("axis") {
+            "T" => Some(Self::Time),
+            "X" => Some(Self::Longitude),
+            "Y" => Some(Self::Latitude),
+            "Z" => Some(Self::Vertical { down: text("positive") == "down" }),
+            _ => None,
+        };
+        let by_name = || match name.to_ascii_lowercase().as_str() {
+            "time" => Some(Self::Time),
+            "lon" | "longitude" => Some(Self::Longitude),
+            "lat" | "latitude" => Some(Self::Latitude),
+            "depth" => Some(Self::Vertical { down: true }),
+            _ => None,
+        };
+        by_standard_name.or_else(by_units).or_else(by_axis).or_else(by_name)
+    }
+
+    /// How much a column wants to stand upright: time and longitude lie, depth stands even beside latitude.
+    pub(super) fn uprightness(role: Option<Self>) -> i8 {
+        match role {
+            Some(Self::Time | Self::Longitude) => -1,
+            None => 0,
+            Some(Self::Latitude) => 1,
+            Some(Self::Vertical { .. }) => 2,
+        }
+    }
+}
+
+/// The texts among the attributes of a variable.
+pub(super) fn texts(attributes: &[(String, AttributeValue)]) -> HashMap<String, String> {
+    let text = |(key, value): &(String, AttributeValue)| match value {
+        AttributeValue::One(Value::String(text)) => Some((key.clone(), text.clone())),
+        _ => None,
+    };
+    attributes.iter().filter_map(text).collect()
+}
+
+/// What the numbers along an axis are.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Scale {
+    Numbers,
+    /// Seconds since 1970.
+    Times,
+    /// Places in a list of names.
+    Names(Vec<String>),
+}
+
+/// An axis of a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Axis {
+    pub label: String,
+    pub scale: Scale,
+    /// Whether it begins at the top, or at the right.
+    pub reversed: bool,
+    pub from: f64,
+    pub to: f64,
+}
+
+impl Axis {
+    /// Where a value lies, from 0 to 1.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        let place = (value - self.from) / (self.to - self.from);
+        if self.reversed { 1.0 - place } else { place }
+    }
+
+    /// Makes the axis reach over values, with a share of their extent to spare at both ends.
+    pub(super) fn fit(&mut self, values: impl Iterator<Item = f64>, spare: f64) {
+        let start = (f64::INFINITY, f64::NEG_INFINITY);
+        let (from, to) = values
+            .filter(|value| value.is_finite())
+            .fold(start, |(from, to), value| (from.min(value), to.max(value)));
+        let (from, to) = if from <= to { (from, to) } else { (0.0, 1.0) };
+        // One value alone is in the middle of something.
+        let spare = if from == to { (from.abs() * 0.05).max(0.5) } else { (to - from) * spare };
+        (self.from, self.to) = (from - spare, to + spare);
+    }
+
+    /// Some values with their labels, evenly apart, and about as many as are wanted at the most.
+    pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
+        match &self.scale {
+            Scale::Numbers => numbers(self.from, self.to, most),
+            Scale::Times => times(self.from, self.to, most),
+            Scale::Names(names) => {
+                let step = names.len().div_ceil(most.max(1)).max(1);
+                let named = names.iter().enumerate().step_by(step);
+                named.map(|(place, name)| (place as f64, name.clone())).collect()
+            }
+        }
+    }
+}
+
+/// Ticks at multiples of 1, 2 or 5 times a power of ten.
+fn numbers(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
+    let rough = (to - from) / most.max(1) as f64;
+    let power = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= rough);
+    let step = step.unwrap_or(rough);
+    let digits = (-(step * 1.0001).log10().floor()).max(0.0) as usize;
+    let far = from.abs().max(to.abs());
+    let label = |value: f64| {
+        if value == 0.0 {
+            "0".to_owned()
+        } else if far >= 1e7 || digits > 5 {
+            let digits = (far.log10().floor() - step.log10().floor()).max(0.0) as usize;
+            format!("{value:.digits$e}")
+        } else {
+            format!("{value:.digits$}")
+        }
+    };
+    let first = (from / step - 1e-9).ceil();
+    let values = (0..=most).map(|i| (first + i as f64) * step).take_while(|v| *v <= to + step * 1e-9);
+    values.map(|value| (value, label(value))).collect()
+}
+
+const MINUTE: f64 = 60.0;
+const HOUR: f64 = 3600.0;
+const DAY: f64 = 86400.0;
+
+/// Steps between times, in seconds, up to half a month.
+const STEPS: [f64; 17] = [
+    1.0,
+    5.0,
+    15.0,
+    30.0,
+    MINUTE,
+    5.0 * MINUTE,
+    15.0 * MINUTE,
+    30.0 * MINUTE,
+    HOUR,
+    3.0 * HOUR,
+    6.0 * HOUR,
+    12.0 * HOUR,
+    DAY,
+    2.0 * DAY,
+    5.0 * DAY,
+    10.0 * DAY,
+    15.0 * DAY,
+];
+
+/// Steps in months, beyond those in days.
+const MONTHS: [u32; 13] = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 6000, 12000];
+
+fn times(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
+    let rough = (to - from) / most.max(1) as f64;
+    if rough < 1.0 {
+        let ticks = numbers(from, to, most).into_iter();
+        return ticks.map(|(value, _)| (value, written(value, "%H:%M:%S%.3f"))).collect();
+    }
+    if let Some(step) = STEPS.into_iter().find(|step| *step >= rough) {
+        let format = match step {
+            step if step < MINUTE => "%H:%M:%S",
+            step if step < DAY && to - from < DAY => "%H:%M",
+            step if step < DAY => "%m-%d %H:%M",
+            _ => "%Y-%m-%d",
+        };
+        let first = (from / step).ceil();
+        let values = (0..=most).map(|i| (first + i as f64) * step).take_while(|value| *value <= to);
+        return values.map(|value| (value, written(value, format))).collect();
+    }
+    let step = MONTHS.into_iter().find(|step| f64::from(*step) * 30.0 * DAY >= rough).unwrap_or(12000);
+    let format = if step < 12 { "%Y-%m" } else { "%Y" };
+    let Some(start) = moment(from) else { return Vec::new() };
+    // Months since the year 0, at a multiple of the step.
+    let months = (start.year().max(0) as u32 * 12 + start.month0()) / step * step;
+    let day = NaiveDate::from_ymd_opt((months / 12) as i32, months % 12 + 1, 1);
+    let days = (0..most as u32 + 2).map_while(|i| day?.checked_add_months(Months::new(i * step)));
+    let values = days.map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp() as f64);
+    let within = values.filter(|value| (from..=to).contains(value));
+    within.map(|value| (value, written(value, format))).collect()
+}
+
+fn moment(seconds: f64) -> Option<NaiveDateTime> {
+    let nanoseconds = (seconds.rem_euclid(1.0) * 1e9) as u32;
+    Some(DateTime::from_timestamp(seconds.floor() as i64, nanoseconds)?.naive_utc())
+}
+
+fn written(seconds: f64, format: &str) -> String {
+    moment(seconds).map_or_else(String::new, |time| time.format(format).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axis(scale: Scale, from: f64, to: f64) -> Axis {
+        Axis { label: String::new(), scale, reversed: false, from, to }
+    }
+
+    fn labels(scale: Scale, from: f64, to: f64, most: usize) -> Vec<String> {
+        axis(scale, from, to).ticks(most).into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn labels_are_round() {
+        assert_eq!(labels(Scale::Numbers, -0.03, 1.07, 5), ["0", "0.5", "1.0"]);
+        assert_eq!(labels(Scale::Numbers, -90.0, 90.0, 5), ["-50", "0", "50"]);
+        assert_eq!(labels(Scale::Numbers, 0.0, 1e-8, 2), ["0", "5.0e-9", "1.0e-8"]);
+        assert_eq!(labels(Scale::Numbers, 101_200.0, 101_900.0, 3), ["101500"]);
+        assert_eq!(labels(Scale::Names(vec!["a".into(), "b".into(), "c".into()]), -0.5, 2.5, 2), ["a", "c"]);
+    }
+
+    #[test]
+    fn times_are_told_as_precisely_as_their_steps() {
+        let from = 951_782_400.0; // 2000-02-29
+        assert_eq!(labels(Scale::Times, from, from + 6.0 * HOUR, 3), ["00:00", "03:00", "06:00"]);
+        assert_eq!(
+            labels(Scale::Times, from, from + 3.0 * DAY, 3),
+            ["2000-02-29", "2000-03-01", "2000-03-02", "2000-03-03"]
+        );
+        assert_eq!(labels(Scale::Times, from, from + 100.0 * DAY, 3), ["2000-03", "2000-05"]);
+        assert_eq!(labels(Scale::Times, from, from + 4000.0 * DAY, 4), ["2005", "2010"]);
+        assert_eq!(labels(Scale::Times, from, from + 0.5, 1), ["00:00:00.000", "00:00:00.500"]);
+    }
+
+    #[test]
+    fn roles_follow_from_conventions_and_names() {
+        let with = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<HashMap<_, _>>()
+        };
+        assert_eq!(Role::of("LATITUDE", &with(&[])), Some(Role::Latitude));
+        assert_eq!(Role::of("x", &with(&[("units", "degrees_east")])), Some(Role::Longitude));
+        assert_eq!(Role::of("JULD", &with(&[("standard_name", "time")])), Some(Role::Time));
+        assert_eq!(
+            Role::of("z", &with(&[("axis", "Z"), ("positive", "up")])),
+            Some(Role::Vertical { down: false })
+        );
+        assert_eq!(Role::of("temperature", &with(&[("units", "degC")])), None);
+        // What the conventions say goes before the name.
+        assert_eq!(Role::of("lat", &with(&[("standard_name", "longitude")])), Some(Role::Longitude));
+    }
+
+    #[test]
+    fn one_value_is_in_the_middle() {
+        let mut one = axis(Scale::Numbers, 0.0, 0.0);
+        one.fit([3.0, f64::NAN].into_iter(), 0.1);
+        assert_eq!(one.place(3.0), 0.5);
+        one.reversed = true;
+        assert_eq!(one.place(one.from), 1.0);
+    }
+}

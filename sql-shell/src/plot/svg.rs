@@ -1,0 +1,139 @@
+//! Pictures as SVG, and as PNG made of these.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use resvg::{tiny_skia, usvg};
+
+use super::canvas::{Anchor, Canvas, Colour, Point};
+use crate::error::{Failure, Result};
+
+const WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 560.0;
+const FONT_SIZE: f64 = 13.0;
+
+/// How wide a character of Hack is, to its size; it is the font in PNGs.
+const ADVANCE: f64 = 0.602;
+
+/// Pixels of a PNG to a unit.
+const SCALE: f32 = 2.0;
+
+/// A picture that is a text.
+pub(super) struct Svg {
+    elements: String,
+}
+
+impl Svg {
+    pub(super) fn new() -> Self {
+        Self { elements: String::new() }
+    }
+
+    pub(super) fn finish(self) -> String {
+        let elements = self.elements;
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
+             height=\"{HEIGHT}\" font-family=\"Hack, 'DejaVu Sans Mono', monospace\" font-size=\"{FONT_SIZE}\">\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{elements}</svg>\n"
+        )
+    }
+
+    fn push(&mut self, element: std::fmt::Arguments<'_>) {
+        // A String takes everything.
+        let _ = self.elements.write_fmt(element);
+        self.elements.push('\n');
+    }
+}
+
+/// Draws an SVG, as pixels, as a PNG file has them.
+pub(super) fn to_png(svg: &str) -> Result<Vec<u8>> {
+    let failed = |e: &dyn std::fmt::Display| Failure::new(format!("the picture cannot be drawn: {e}"));
+    let mut options = usvg::Options::default();
+    options
+        .fontdb_mut()
+        .load_font_source(usvg::fontdb::Source::Binary(Arc::new(epaint_default_fonts::HACK_REGULAR)));
+    let tree = usvg::Tree::from_str(svg, &options).map_err(|e| failed(&e))?;
+    let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| failed(&"it has no size"))?;
+    let mut pixels =
+        tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| failed(&"it is too large"))?;
+    let transform = tiny_skia::Transform::from_scale(SCALE, SCALE);
+    resvg::render(&tree, transform, &mut pixels.as_mut());
+    pixels.encode_png().map_err(|e| failed(&e))
+}
+
+fn hex([red, green, blue]: Colour) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// A text as XML has it, which has no control characters.
+fn escaped(text: &str) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+impl Canvas for Svg {
+    fn size(&self) -> Point {
+        (WIDTH, HEIGHT)
+    }
+
+    fn character(&self) -> Point {
+        (FONT_SIZE * ADVANCE, FONT_SIZE * 1.5)
+    }
+
+    fn text(&mut self, (x, y): Point, anchor: Anchor, colour: Option<Colour>, text: &str) {
+        let anchor = match anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let (fill, text) = (hex(colour.unwrap_or([51, 51, 51])), escaped(text));
+        // A third of the size under the middle is the line that letters stand on.
+        let y = y + FONT_SIZE / 3.0;
+        self.push(format_args!(
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{fill}\">{text}</text>"
+        ));
+    }
+
+    fn rectangle(&mut self, from: Point, to: Point, colour: Colour) {
+        // At whole pixels of a PNG, so that neighbours touch.
+        let scale = f64::from(SCALE);
+        let snapped = |place: f64| (place * scale).round() / scale;
+        let (left, right) = (snapped(from.0.min(to.0)), snapped(from.0.max(to.0)));
+        let (top, bottom) = (snapped(from.1.min(to.1)), snapped(from.1.max(to.1)));
+        self.push(format_args!(
+            "<rect x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"{}\" shape-rendering=\"crispEdges\"/>",
+            right - left,
+            bottom - top,
+            hex(colour)
+        ));
+    }
+
+    fn line(&mut self, points: &[Point], colour: Colour) {
+        if let [(x, y)] = points {
+            return self.push(format_args!(
+                "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"2\" fill=\"{}\"/>",
+                hex(colour)
+            ));
+        }
+        let points: Vec<_> = points.iter().map(|(x, y)| format!("{x:.2},{y:.2}")).collect();
+        self.push(format_args!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\" stroke-linejoin=\"round\"/>",
+            points.join(" "),
+            hex(colour)
+        ));
+    }
+
+    fn rule(&mut self, from: Point, to: Point) {
+        straight(self, from, to, "#333333");
+    }
+
+    fn guide(&mut self, from: Point, to: Point) {
+        straight(self, from, to, "#e4e4e4");
+    }
+}
+
+fn straight(svg: &mut Svg, from: Point, to: Point, colour: &str) {
+    svg.push(format_args!(
+        "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{colour}\"/>",
+        from.0, from.1, to.0, to.1
+    ));
+}

@@ -1,0 +1,106 @@
+//! What a terminal shows of a query that takes long: how far it is.
+
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use atlas_datafusion::ScanProgress;
+use datafusion::physical_plan::ExecutionPlan;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::output::Bytes;
+
+/// How long a query takes before it is worth telling.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it is told.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A line on stderr, from when a query takes long until this is [hidden](Self::hide) or the last copy dropped.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    _last: Arc<Hide>,
+    state: Arc<State>,
+}
+
+/// Whether nothing is to be shown any more.
+#[derive(Default)]
+struct State {
+    hidden: Mutex<bool>,
+    changed: Condvar,
+    /// Held for as long as something is on the screen.
+    shown: Mutex<()>,
+}
+
+struct Hide(Arc<State>);
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        let state = Arc::new(State::default());
+        Self { _last: Arc::new(Hide(Arc::clone(&state))), state }
+    }
+
+    /// Shows how far a plan is that is about to run, where stderr is a terminal.
+    pub(crate) fn show(&self, plan: &Arc<dyn ExecutionPlan>) {
+        if !io::stderr().is_terminal() {
+            return;
+        }
+        let (state, plan) = (Arc::clone(&self.state), Arc::clone(plan));
+        // A thread, so that no query is too busy to tell.
+        std::thread::spawn(move || {
+            if !state.is_hidden_in(PATIENCE) {
+                state.show(&plan);
+            }
+        });
+    }
+
+    /// Removes the line. When this returns nothing more is written.
+    pub(crate) fn hide(&self) {
+        self.state.hide();
+    }
+}
+
+impl State {
+    /// Waits, and returns at once where the line is to be hidden: then `true`.
+    fn is_hidden_in(&self, time: Duration) -> bool {
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(hidden, time, |hidden| !*hidden);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn show(&self, plan: &Arc<dyn ExecutionPlan>) {
+        // Plans without a store have nothing to count but time.
+        let Ok(scans) = ScanProgress::of(plan) else { return };
+        let chunks = scans.now().chunks as u64;
+        let template = if chunks == 0 {
+            "{spinner} {elapsed}"
+        } else {
+            "{bar:40} {human_pos} of {human_len} chunks  {msg}  {elapsed}"
+        };
+        let bar = ProgressBar::with_draw_target(Some(chunks), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        // From here on `hide` waits, or has been before.
+        let _shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.is_hidden_in(TICK) {
+            let progress = scans.now();
+            bar.set_position(progress.chunks_done as u64);
+            bar.set_message(Bytes(progress.bytes as u64).to_string());
+            bar.tick();
+        }
+        bar.finish_and_clear();
+    }
+
+    fn hide(&self) {
+        *self.hidden.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+        drop(self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Hide {
+    fn drop(&mut self) {
+        self.0.hide();
+    }
+}
