@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array, new_null_array};
+use arrow::array::{
+    Array, ArrayData, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array, make_array, new_null_array,
+};
+use arrow::buffer::Buffer;
 use arrow::compute::{CastOptions, cast_with_options, nullif, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use atlas::{
@@ -249,7 +252,7 @@ impl Table {
             Some(ColumnKind::Attribute(_, kind)) => kind.scalar(self.attribute(ordinal, column))?,
             _ => ScalarValue::Utf8View(self.snapshot.catalog().dataset(ordinal).map(|d| d.name.clone())),
         };
-        scalar.to_array_of_size(count)
+        repeat(scalar.to_array()?, &[], &[count], None)
     }
 
     /// Values that are no NaN, in the type of a column.
@@ -343,10 +346,52 @@ fn repeat(
     let whole = dims.iter().copied().eq(0..shape.len());
     Ok(match picked {
         None if whole => values,
-        None => take(&values, &cells_of_rows(shape, dims), None)?,
+        None => match repeated(&values, dims, shape) {
+            Some(rows) => rows?,
+            None => take(&values, &cells_of_rows(shape, dims), None)?,
+        },
         Some(picked) if whole => take(&values, picked, None)?,
         Some(picked) => take(&values, &cells_of(picked, shape, dims), None)?,
     })
+}
+
+/// As [`repeat`] for all rows, by copying bytes; `None` for values that are missing, or no numbers of four or eight bytes, or must be
+/// transposed.
+fn repeated(values: &ArrayRef, dims: &[usize], shape: &[usize]) -> Option<Result<ArrayRef>> {
+    if values.null_count() > 0 || !dims.is_sorted() || shape.contains(&0) {
+        return None;
+    }
+    let data = values.to_data();
+    let bytes = data.buffers().first()?;
+    let place = data.offset()..data.offset() + data.len();
+    let rows = match data.data_type().primitive_width()? {
+        4 => Buffer::from_vec(spread(bytes.typed_data::<u32>().get(place)?, dims, shape)),
+        8 => Buffer::from_vec(spread(bytes.typed_data::<u64>().get(place)?, dims, shape)),
+        _ => return None,
+    };
+    let rows = ArrayData::builder(data.data_type().clone()).len(shape.iter().product()).add_buffer(rows);
+    Some(rows.build().map(make_array).map_err(Into::into))
+}
+
+/// Values over `dims` of a box of `shape`, ascending, as a value for each row of the box.
+fn spread<T: Copy>(values: &[T], dims: &[usize], shape: &[usize]) -> Vec<T> {
+    let mut rows = values.to_vec();
+    // From the inside out: the rows that belong together by now are a unit.
+    let mut unit = 1;
+    for (dim, &size) in shape.iter().enumerate().rev() {
+        if !dims.contains(&dim) && size > 1 {
+            let mut longer = Vec::with_capacity(rows.len() * size);
+            if unit == 1 {
+                rows.iter().for_each(|&value| longer.extend(std::iter::repeat_n(value, size)));
+            } else {
+                let units = rows.chunks(unit).flat_map(|unit| std::iter::repeat_n(unit, size));
+                units.for_each(|unit| longer.extend_from_slice(unit));
+            }
+            rows = longer;
+        }
+        unit *= size;
+    }
+    rows
 }
 
 /// For some rows of a box of `shape`, by number, the cell of an array over `dims` of it.
@@ -409,5 +454,25 @@ mod tests {
         assert_eq!(rows(&[2, 3], &[], 1), [0; 6]);
         assert_eq!(rows(&[], &[], 1), [0]);
         assert_eq!(rows(&[3, 1, 2], &[2, 0], 6), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(rows(&[2, 0, 2], &[0], 2), [0; 0]);
+    }
+
+    #[test]
+    fn values_of_any_width_are_repeated() {
+        let (dims, shape) = ([1], [2, 3, 2]);
+        let texts = ["a", "longer than what a view holds", "b", "c"];
+        let arrays: [ArrayRef; 6] = [
+            Arc::new(Int64Array::from_iter_values(0..4)),
+            Arc::new(arrow::array::Float32Array::from(vec![0.5, 1.5, 2.5, 3.5])),
+            Arc::new(arrow::array::Int16Array::from_iter_values(0..4)),
+            Arc::new(arrow::array::StringViewArray::from_iter_values(texts)),
+            Arc::new(BooleanArray::from(vec![true, false, true, true])),
+            Arc::new(Int64Array::from(vec![Some(1), None, Some(3), None])),
+        ];
+        for values in arrays {
+            let values = values.slice(1, 3);
+            let rows = repeat(Arc::clone(&values), &dims, &shape, None).unwrap();
+            assert_eq!(&rows, &take(&values, &cells_of_rows(&shape, &dims), None).unwrap());
+        }
     }
 }

@@ -70,6 +70,8 @@ pub struct Layout {
     schemas: Vec<Option<SchemaLayout>>,
     /// The datasets with rows: ordinal, and the number of tiles up to its end.
     datasets: Vec<(u32, u64)>,
+    /// The tiles of the dataset with the most.
+    largest: u64,
 }
 
 /// A tile: a box of rows of one dataset.
@@ -124,14 +126,16 @@ impl Layout {
             .iter()
             .map(|schema| SchemaLayout::new(catalog, (*schema)?, &dims, &columns.kinds, shown))
             .collect();
-        let (mut datasets, mut tiles) = (Vec::new(), 0u64);
+        let (mut datasets, mut tiles, mut largest) = (Vec::new(), 0u64, 0);
         for (ordinal, dataset) in catalog.datasets() {
             let Some(Some(layout)) = layouts.get(dataset.schema) else { continue };
-            tiles += layout.tiles(&layout.shape(dataset)).len() as u64;
+            let own = layout.tiles(&layout.shape(dataset)).len() as u64;
+            tiles += own;
+            largest = largest.max(own);
             datasets.push((ordinal, tiles));
         }
         let schema = Arc::new(Schema::new(columns.fields));
-        Self { dims, schema, columns: columns.kinds, schemas: layouts, datasets }
+        Self { dims, schema, columns: columns.kinds, schemas: layouts, datasets, largest }
     }
 
     /// The ordinals of the datasets with rows, each with the range of its tiles.
@@ -154,9 +158,39 @@ impl Layout {
         )
     }
 
+    /// The place of a dataset among those with rows, if it is one.
+    pub fn place_of(&self, ordinal: u32) -> Option<usize> {
+        self.datasets.binary_search_by_key(&ordinal, |&(ordinal, _)| ordinal).ok()
+    }
+
+    /// The dataset at a place among those with rows: its ordinal, and its tiles.
+    pub fn at(&self, place: usize) -> Option<(u32, Range<u64>)> {
+        let start = match place.checked_sub(1) {
+            Some(before) => self.datasets.get(before)?.1,
+            None => 0,
+        };
+        self.datasets.get(place).map(|&(ordinal, end)| (ordinal, start..end))
+    }
+
     /// The place among the datasets with rows of the first one of a range of tiles.
     pub fn first_in(&self, tiles: &Range<u64>) -> usize {
         self.datasets.partition_point(|&(_, end)| end <= tiles.start)
+    }
+
+    /// The tiles of those datasets that end in a range of tiles.
+    pub fn whole_datasets(&self, tiles: &Range<u64>) -> Range<u64> {
+        // A range that begins inside of a dataset leaves it to the range before.
+        let end_of = |tile: u64| {
+            let place = self.datasets.partition_point(|&(_, end)| end < tile);
+            self.datasets.get(place).map_or(tile, |&(_, end)| end)
+        };
+        let start = if tiles.start == 0 { 0 } else { end_of(tiles.start) };
+        start..end_of(tiles.end).max(start)
+    }
+
+    /// The number of tiles of the dataset that has the most.
+    pub fn largest(&self) -> u64 {
+        self.largest
     }
 
     /// The number of tiles of all datasets.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::utils::{Guarantee, LiteralGuarantee, collect_columns, reassign_expr_columns};
 
-use crate::layout::ColumnKind;
+use crate::layout::{ColumnKind, DATASET};
 
 /// What a predicate depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,16 @@ impl Predicate {
     /// The predicate, over the table's columns.
     pub fn expr(&self) -> &Arc<dyn PhysicalExpr> {
         &self.expr
+    }
+
+    /// The names of which the dataset must have one for the predicate to hold; `None` where it may have any.
+    pub fn names(&self) -> Option<Vec<String>> {
+        let guarantees = LiteralGuarantee::analyze(&self.expr);
+        let names = guarantees
+            .into_iter()
+            .find(|guarantee| guarantee.guarantee == Guarantee::In && guarantee.column.name() == DATASET)?;
+        let text = |value: &ScalarValue| value.try_as_str().flatten().map(str::to_owned);
+        names.literals.iter().map(text).collect()
     }
 
     /// Which of `rows` rows it selects; `columns` has the values of its columns. NULL selects nothing.

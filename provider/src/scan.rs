@@ -194,12 +194,15 @@ impl Scan {
     }
 
     /// Tiles, those together that are sifted together.
-    fn runs<I: Iterator<Item = Tile>>(&self, mut tiles: I) -> impl Iterator<Item = Vec<Tile>> + use<I> {
+    fn runs<I: Iterator<Item = Tile>>(&self, tiles: I) -> impl Iterator<Item = Vec<Tile>> + use<I> {
         // Where few rows are wanted, the next tiles are mostly not: few at first, then more and more.
         let few = self.order.is_some() || self.limit.is_some();
         let mut length = if few { 1 } else { TILES };
+        let (whole, mut tiles) = (self.keeps_datasets(), tiles.peekable());
         std::iter::from_fn(move || {
-            let run: Vec<_> = tiles.by_ref().take(length).collect();
+            let mut run: Vec<_> = tiles.by_ref().take(length).collect();
+            let last = run.last().map(|tile| tile.dataset).filter(|_| whole);
+            run.extend(std::iter::from_fn(|| tiles.next_if(|tile| Some(tile.dataset) == last)));
             length = (length * 2).min(TILES);
             (!run.is_empty()).then_some(run)
         })
@@ -209,8 +212,10 @@ impl Scan {
     fn groups(&self, boxes: Vec<Selected>) -> impl Iterator<Item = Vec<Selected>> + use<> {
         let most = self.limit.unwrap_or(usize::MAX).clamp(1, self.rows_at_once());
         let (mut groups, mut rows): (Vec<Vec<Selected>>, usize) = (Vec::new(), most);
+        let mut last = None;
         for selected in boxes {
-            if rows >= most {
+            let dataset = Some(selected.tile.dataset).filter(|_| self.keeps_datasets());
+            if rows >= most && (dataset.is_none() || dataset != last) {
                 groups.push(Vec::new());
                 rows = 0;
             }
@@ -218,8 +223,14 @@ impl Scan {
             if let Some(group) = groups.last_mut() {
                 group.push(selected);
             }
+            last = dataset;
         }
         groups.into_iter()
+    }
+
+    /// Whether all of a dataset must be in one group.
+    fn keeps_datasets(&self) -> bool {
+        matches!(&self.output, Output::Aggregates(aggregation) if aggregation.is_finished())
     }
 
     /// Rows that are read at one time.

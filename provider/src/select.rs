@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, UInt32Array};
 use arrow::compute::{concat, filter, take};
 use atlas::ReadMetrics;
 use datafusion::common::Result;
@@ -350,7 +350,31 @@ pub fn select_datasets(
     predicates: &[Predicate],
     places: Range<usize>,
 ) -> Result<Option<BooleanArray>> {
-    select(predicates, places.len(), |column| table.of_places(column, places.clone()))
+    let Some(named) = named(table, predicates) else {
+        return select(predicates, places.len(), |column| table.of_places(column, places.clone()));
+    };
+    // The others need no look.
+    let named: Vec<(usize, u32)> = named.into_iter().filter(|(place, _)| places.contains(place)).collect();
+    let ordinals: Vec<u32> = named.iter().map(|&(_, ordinal)| ordinal).collect();
+    let selected = select(predicates, named.len(), |column| table.of_datasets(column, &ordinals))?;
+    let mut all = BooleanBufferBuilder::new(places.len());
+    all.append_n(places.len(), false);
+    for (i, (place, _)) in named.iter().enumerate() {
+        all.set_bit(place - places.start, selected.as_ref().is_none_or(|selected| selected.value(i)));
+    }
+    Ok(Some(BooleanArray::new(all.finish(), None)))
+}
+
+/// The datasets that predicates name, as their places among those with rows, and their ordinals; `None` where others may be selected
+/// too.
+fn named(table: &Table, predicates: &[Predicate]) -> Option<Vec<(usize, u32)>> {
+    let names = predicates.iter().find_map(Predicate::names)?;
+    let catalog = table.snapshot.catalog();
+    let place = |name: &String| {
+        let ordinal = catalog.ordinal(name)?;
+        Some((table.layout.place_of(ordinal)?, ordinal))
+    };
+    Some(names.iter().filter_map(place).collect())
 }
 
 fn select(
@@ -398,7 +422,7 @@ pub fn join(boxes: &[Selected]) -> Option<BooleanArray> {
     if boxes.iter().all(|selected| selected.mask.is_none()) {
         return None;
     }
-    let mut rows = arrow::array::BooleanBufferBuilder::new(boxes.iter().map(Selected::rows).sum());
+    let mut rows = BooleanBufferBuilder::new(boxes.iter().map(Selected::rows).sum());
     for selected in boxes {
         match &selected.mask {
             Some(mask) => rows.append_buffer(mask.values()),

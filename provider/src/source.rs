@@ -136,9 +136,16 @@ impl AtlasSource {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    /// Whether not all rows of the table come out of the scan.
-    pub(crate) fn is_filtered(&self) -> bool {
-        !self.predicates.is_empty() || !self.hints.is_empty()
+    /// Whether all rows of the datasets come out of the scan that it selects.
+    pub(crate) fn selects_datasets(&self) -> bool {
+        self.hints.is_empty() && self.predicates.iter().all(|expr| self.selects_whole(expr))
+    }
+
+    /// Whether a predicate selects whole datasets.
+    fn selects_whole(&self, predicate: &Arc<dyn PhysicalExpr>) -> bool {
+        let layout = &self.table.layout;
+        let predicate = Predicate::new(predicate, &layout.schema, &layout.columns);
+        predicate.is_ok_and(|predicate| predicate.scope == Scope::Dataset)
     }
 
     /// Whether the scan filters by a predicate itself.
@@ -233,13 +240,8 @@ impl FileSource for AtlasSource {
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
         // The table's statistics are exact for predicates that select whole datasets, where it knew them.
-        let layout = &self.table.layout;
-        let is_counted = |expr: &Arc<dyn PhysicalExpr>| {
-            let predicate = Predicate::new(expr, &layout.schema, &layout.columns);
-            predicate.is_ok_and(|predicate| predicate.scope == Scope::Dataset)
-        };
         let (known, late) = self.predicates.split_at(self.counted);
-        let rest = known.iter().filter(|expr| !is_counted(expr)).chain(late);
+        let rest = known.iter().filter(|expr| !self.selects_whole(expr)).chain(late);
         let rest: Vec<_> = rest.map(Arc::clone).collect();
         (!rest.is_empty()).then(|| conjunction(rest))
     }
@@ -285,6 +287,10 @@ impl FileSource for AtlasSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        // A new scan is planned anew.
+        if filters.is_empty() {
+            return Ok(FilterPushdownPropagation::with_parent_pushdown_result(Vec::new()));
+        }
         let mut source = self.clone();
         let answers = filters
             .into_iter()
@@ -363,9 +369,15 @@ impl FileSource for AtlasSource {
 }
 
 /// The tiles that a part of a scan has.
-fn tiles(file: &PartitionedFile) -> Option<Range<u64>> {
+pub(crate) fn tiles(file: &PartitionedFile) -> Option<Range<u64>> {
     let bound = |bound: i64| u64::try_from(bound).unwrap_or(0);
     file.range.as_ref().map(|range| bound(range.start)..bound(range.end))
+}
+
+/// A part of a scan with other tiles.
+pub(crate) fn of_tiles(file: PartitionedFile, tiles: Range<u64>) -> PartitionedFile {
+    let bound = |bound: u64| i64::try_from(bound).unwrap_or(i64::MAX);
+    file.with_range(bound(tiles.start), bound(tiles.end))
 }
 
 struct TileOpener {

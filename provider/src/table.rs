@@ -26,7 +26,7 @@ use crate::source::AtlasSource;
 use crate::statistics::of_column;
 
 /// Parts of a scan for each partition, so that a partition that is done can take over from others.
-const PARTS: u64 = 4;
+const PARTS: u64 = 2;
 
 /// A table over one generation of a store.
 #[derive(Debug)]
@@ -130,10 +130,7 @@ impl AtlasTable {
                 runs.push(0..layout.all_tiles());
             }
             Some(selected) => {
-                for ((ordinal, tiles), selected) in layout.datasets().zip(selected.values()) {
-                    if !selected {
-                        continue;
-                    }
+                for (ordinal, tiles) in selected.values().set_indices().filter_map(|place| layout.at(place)) {
                     rows = rows.saturating_add(self.rows_of(ordinal).unwrap_or(0));
                     match runs.last_mut() {
                         Some(run) if run.end == tiles.start => run.end = tiles.end,

@@ -407,6 +407,7 @@ impl Runner {
     /// Writes rows as the session wants them.
     pub(crate) async fn show(&self, rows: SendableRecordBatchStream, started: Instant) -> Result<()> {
         let columns = rows.schema().fields().len();
+        let mut taken = None;
         let number = match &self.output {
             Some(path) => {
                 let mut file = OpenOptions::new();
@@ -427,19 +428,23 @@ impl Runner {
                     "this format is nothing for a terminal: name a file with \\o or --output",
                 ));
             }
-            None => self.print(rows).await?,
+            None => self.print(rows, &mut || taken = Some(started.elapsed())).await?,
         };
         self.watch.hide();
         if self.timing {
-            let seconds = started.elapsed().as_secs_f64();
+            let seconds = taken.unwrap_or_else(|| started.elapsed()).as_secs_f64();
             let (rows, columns) = (count(number, "row"), count(columns, "column"));
             writeln!(io::stdout(), "{rows}, {columns} in {seconds:.3} s")?;
         }
         Ok(())
     }
 
-    /// Writes rows to stdout; what a terminal has no room for, to the user's pager.
-    async fn print(&self, rows: SendableRecordBatchStream) -> Result<usize> {
+    /// Writes rows to stdout; what a terminal has no room for, to the user's pager, of whose start it tells.
+    async fn print(
+        &self,
+        rows: SendableRecordBatchStream,
+        before_pager: &mut (dyn FnMut() + Send),
+    ) -> Result<usize> {
         let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
         let (Some(height), Some(pager)) = (self.height, pager) else {
             let mut out = BufWriter::new(Clearing { watch: &self.watch, to_terminal: self.to_terminal });
@@ -455,6 +460,7 @@ impl Runner {
             io::stdout().write_all(&text)?;
             return Ok(number);
         }
+        before_pager();
         let child = std::process::Command::new("sh")
             .arg("-c")
             .arg(&pager)

@@ -50,5 +50,7 @@ fn questions_have_the_answers_that_the_page_gives() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         return std::fs::write(page, expected).unwrap();
     }
-    assert_eq!(found, expected, "UPDATE_DOCS=1 writes it anew");
+    for (found, expected) in found.split("\n## ").zip(expected.split("\n## ")) {
+        assert_eq!(found, expected, "UPDATE_DOCS=1 writes it anew");
+    }
 }

@@ -33,7 +33,8 @@ pub struct Catalog {
     /// The datasets. A dataset's place here is its ordinal, by which indexes know it; a deleted one leaves
     /// its place empty.
     pub datasets: Vec<Option<Dataset>>,
-    ordinals: OnceLock<HashMap<String, u32>>,
+    /// The ordinals of the datasets, in the order of their names.
+    by_name: OnceLock<Vec<u32>>,
 }
 
 /// What datasets of one shape have in common.
@@ -117,10 +118,15 @@ impl Catalog {
 
     /// The ordinal of the dataset with a name.
     pub fn ordinal(&self, name: &str) -> Option<u32> {
-        let ordinals = self.ordinals.get_or_init(|| {
-            self.datasets().map(|(ordinal, dataset)| (dataset.name.clone(), ordinal)).collect()
+        let name_of = |ordinal: u32| self.dataset(ordinal).map(|dataset| dataset.name.as_str());
+        let by_name = self.by_name.get_or_init(|| {
+            let mut ordinals: Vec<u32> = self.datasets().map(|(ordinal, _)| ordinal).collect();
+            // Often they are in order already, which takes one look at each.
+            ordinals.sort_by(|&a, &b| name_of(a).cmp(&name_of(b)));
+            ordinals
         });
-        ordinals.get(name).copied()
+        let place = by_name.binary_search_by(|&ordinal| name_of(ordinal).cmp(&Some(name))).ok()?;
+        by_name.get(place).copied()
     }
 
     /// The schema of a dataset.
@@ -214,7 +220,7 @@ impl Catalog {
             schemas: document.schemas.into_iter().map(Arc::new).collect(),
             variables: document.variables,
             datasets: document.datasets,
-            ordinals: OnceLock::new(),
+            by_name: OnceLock::new(),
         };
         catalog.check().map_err(|reason| Error::corrupt(file, reason))?;
         Ok(catalog)
@@ -280,7 +286,7 @@ impl Catalog {
             schemas: self.schemas.clone(),
             variables: self.variables.clone(),
             datasets: self.datasets.clone(),
-            ordinals: OnceLock::new(),
+            by_name: OnceLock::new(),
         }
     }
 

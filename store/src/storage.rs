@@ -1,6 +1,7 @@
 //! Objects under a prefix of an object store, and the address by which people know them.
 
 use std::fmt;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,8 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload,
 };
 use url::Url;
 
@@ -199,7 +201,7 @@ impl Storage {
         if result.meta.size != size {
             return Err(wrong_size(file, size, result.meta.size));
         }
-        let bytes = result.bytes().await.map_err(|e| self.failed(file, e))?;
+        let bytes = bytes_of(result).await.map_err(|e| self.failed(file, e))?;
         metrics.count_request(bytes.len());
         if bytes.len() as u64 == length {
             Ok(bytes)
@@ -365,6 +367,22 @@ fn resolve(path: &FilePath) -> PathBuf {
         }
     }
     resolved
+}
+
+/// The bytes of an object. Those of a local file are read without writing zeros first where they are to be, as
+/// [`GetResult::bytes`] does: a twentieth of what it takes to read them.
+async fn bytes_of(result: GetResult) -> object_store::Result<Bytes> {
+    let GetResultPayload::File(file, _) = result.payload else { return result.bytes().await };
+    let read = move || {
+        let (mut file, range) = (file, result.range);
+        let length = range.end - range.start;
+        let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
+        file.seek(SeekFrom::Start(range.start))?;
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(Bytes::from(bytes))
+    };
+    let read: io::Result<_> = tokio::task::spawn_blocking(read).await?;
+    read.map_err(|e| object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(e) })
 }
 
 fn wrong_size(file: &str, expected: u64, found: u64) -> Error {

@@ -295,6 +295,8 @@ async fn an_optimisation_that_is_off_does_nothing() {
         "{told}"
     );
     assert!(told.contains("grouped once per dataset=[dataset@0]"), "{told}");
+    // A dataset's group is all in one part, so that there is nothing to merge.
+    assert!(told.contains("all of a dataset together") && !told.contains("AggregateExec"), "{told}");
     assert_eq!(counted(&on, grouped, "chunks_from_stats").await, 8);
     let told = plan(&off("aggregates").await, grouped).await;
     assert!(!told.contains("from statistics") && told.contains("mode=Partial"), "{told}");
@@ -302,6 +304,11 @@ async fn an_optimisation_that_is_off_does_nothing() {
 
     let by_time = "SELECT x, avg(temperature) FROM atlas GROUP BY x";
     assert!(plan(&on, by_time).await.contains("grouped once per coordinate=[x@2]"));
+    // Of two datasets, which are all there is to decode, each is for several partitions.
+    let told =
+        plan(&on, "SELECT dataset, avg(temperature) FROM atlas WHERE temperature > 115 GROUP BY dataset")
+            .await;
+    assert!(told.contains("AggregateExec: mode=FinalPartitioned"), "{told}");
 
     // Of the warm dataset one chunk is split, and two are wanted as a whole.
     let warm = "SELECT avg(temperature) FROM atlas WHERE temperature > 115";

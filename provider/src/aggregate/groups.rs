@@ -275,6 +275,9 @@ impl Groups {
 
 impl Part {
     async fn new(keys: &Keys, table: &Table, boxes: &[Selected], metrics: &ReadMetrics) -> Result<Self> {
+        if keys.name_datasets && boxes.is_sorted_by_key(|selected| selected.tile.dataset) {
+            return Self::of_datasets(keys, table, boxes);
+        }
         let mut known: HashMap<(u32, usize, usize), Range<usize>> = HashMap::new();
         let (mut dims, mut spans) = (Vec::with_capacity(boxes.len()), Vec::with_capacity(boxes.len()));
         let (mut wanted, mut rows) = (Vec::new(), 0);
@@ -310,6 +313,21 @@ impl Part {
         let mut numbers = Vec::with_capacity(rows);
         values.intern(&columns, &mut numbers)?;
         Ok(Self { places: keys.places.clone(), dims, numbers, spans, values: values.emit(EmitTo::All)? })
+    }
+
+    /// Keys that are others for each dataset: none need to be compared.
+    fn of_datasets(keys: &Keys, table: &Table, boxes: &[Selected]) -> Result<Self> {
+        let (mut datasets, mut spans) = (Vec::new(), Vec::with_capacity(boxes.len()));
+        for Selected { tile, .. } in boxes {
+            if datasets.last() != Some(&tile.dataset) {
+                datasets.push(tile.dataset);
+            }
+            spans.push(datasets.len() - 1..datasets.len());
+        }
+        let columns = keys.expressions.columns.iter().map(|&column| table.of_datasets(column, &datasets));
+        let values = keys.expressions.evaluate(columns.collect::<Result<_>>()?, datasets.len())?;
+        let (dims, numbers) = (vec![None; boxes.len()], (0..datasets.len()).collect());
+        Ok(Self { places: keys.places.clone(), dims, numbers, spans, values })
     }
 
     /// The numbers of a box.

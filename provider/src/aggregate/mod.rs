@@ -41,19 +41,21 @@ pub use rule::AggregateInScan;
 pub use source::AggregateSource;
 
 /// What a scan adds up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Aggregation {
     /// What rows are grouped by.
     keys: Vec<Keys>,
     aggregates: Vec<Aggregate>,
     /// The columns that aggregates name, ascending.
     columns: Vec<usize>,
-    /// The keys, and the states of the aggregates.
+    /// The keys, and the states of the aggregates; or their values.
     schema: SchemaRef,
+    /// Whether no group has rows in several batches, so that there is nothing to merge: what comes out are values.
+    finished: bool,
 }
 
 /// An aggregate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Aggregate {
     function: Arc<AggregateFunctionExpr>,
     arguments: Expressions,
@@ -109,12 +111,24 @@ impl Aggregation {
             && self.keys.iter().all(|keys| keys.scope == Scope::Dataset)
     }
 
+    /// The same with values instead of states, if no two datasets have a group in common: then it must be given all of a dataset
+    /// at once.
+    pub fn finished(&self, schema: SchemaRef) -> Option<Self> {
+        let apart = self.keys.iter().any(|keys| keys.name_datasets);
+        apart.then(|| Self { schema, finished: true, ..self.clone() })
+    }
+
+    /// Whether it must be given all of a dataset at once.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     /// The columns that its aggregates are of.
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    /// The states of the groups that the selected rows of boxes belong to.
+    /// The states, or values, of the groups that the selected rows of boxes belong to.
     pub async fn aggregate(&self, boxes: &mut [Selected], work: &Work<'_>) -> Result<RecordBatch> {
         if boxes.is_empty() {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
@@ -244,7 +258,7 @@ impl Aggregation {
         Ok(())
     }
 
-    /// The keys and states of the groups that have rows.
+    /// The keys and states, or values, of the groups that have rows.
     fn batch(&self, sums: Sums) -> Result<RecordBatch> {
         let Sums { groups, states, rows, .. } = sums;
         let mut columns = groups.keys()?;
@@ -252,6 +266,8 @@ impl Aggregation {
             if aggregate.summary == Some(Summary::Rows) {
                 let count = |&rows: &u64| i64::try_from(rows).unwrap_or(i64::MAX);
                 columns.push(Arc::new(rows.iter().map(count).collect::<Int64Array>()));
+            } else if self.finished {
+                columns.push(states.values()?);
             } else {
                 columns.extend(states.finish()?);
             }

@@ -21,11 +21,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
 use super::{Aggregate, Aggregation, Measure, Summary};
-use crate::layout::Layout;
+use crate::layout::{ColumnKind, Layout};
 use crate::predicate::{Scope, batch, scope};
 
 /// Expressions over some columns of a table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Expressions {
     /// The columns, as positions in the table, ascending.
     pub columns: Vec<usize>,
@@ -34,10 +34,12 @@ pub struct Expressions {
 }
 
 /// The keys of groups that depend on one thing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keys {
     /// The dataset, or one coordinate too.
     pub scope: Scope,
+    /// Whether one of them is the name of the dataset, so that no two datasets have the same keys.
+    pub name_datasets: bool,
     /// The places of these keys among all keys.
     pub places: Vec<usize>,
     pub expressions: Expressions,
@@ -113,7 +115,8 @@ impl Aggregation {
         }
         let columns = aggregates.iter().flat_map(|aggregate| aggregate.arguments.columns.iter().copied());
         let columns: BTreeSet<usize> = columns.collect();
-        Ok(Some(Self { keys, columns: columns.into_iter().collect(), aggregates, schema }))
+        let columns = columns.into_iter().collect();
+        Ok(Some(Self { keys, columns, aggregates, schema, finished: false }))
     }
 }
 
@@ -147,9 +150,17 @@ fn by_scope(keys: &[Arc<dyn PhysicalExpr>], schema: &Schema, layout: &Layout) ->
         let own: Vec<_> = places.iter().filter_map(|&place| keys.get(place).cloned()).collect();
         let fields: Vec<Field> = places.iter().map(|&place| schema.field(place).clone()).collect();
         let expressions = Expressions::new(&own, &layout.schema)?;
-        Ok(Keys { scope, places, expressions, over_table: own, schema: Arc::new(Schema::new(fields)) })
+        let name_datasets = scope == Scope::Dataset && own.iter().any(|key| is_name(key, layout));
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Keys { scope, name_datasets, places, expressions, over_table: own, schema })
     });
     keys.collect::<Result<_>>().map(Some)
+}
+
+/// True for the column with the datasets' names.
+fn is_name(key: &Arc<dyn PhysicalExpr>, layout: &Layout) -> bool {
+    let column = key.downcast_ref::<Column>().and_then(|column| layout.columns.get(column.index()));
+    column == Some(&ColumnKind::Dataset)
 }
 
 fn summary(
@@ -231,6 +242,9 @@ impl fmt::Display for Aggregation {
             };
             let exprs: Vec<_> = keys.over_table.iter().map(ToString::to_string).collect();
             write!(f, ", grouped once per {once}=[{}]", exprs.join(", "))?;
+        }
+        if self.finished {
+            write!(f, ", all of a dataset together")?;
         }
         Ok(())
     }

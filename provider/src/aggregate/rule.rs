@@ -8,13 +8,13 @@ use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
@@ -53,7 +53,11 @@ impl PhysicalOptimizerRule for AggregateInScan {
             return Ok(plan);
         }
         let replaced = plan.transform_up(|node| {
-            let scan = node.downcast_ref::<AggregateExec>().map(in_scan).transpose()?.flatten();
+            let scan = match node.downcast_ref::<AggregateExec>() {
+                Some(partial) if *partial.mode() == AggregateMode::Partial => in_scan(partial)?,
+                Some(last) => finished_in_scan(last)?,
+                None => None,
+            };
             Ok(scan.map_or_else(|| Transformed::no(node), Transformed::yes))
         });
         replaced.data()
@@ -87,14 +91,30 @@ fn in_scan(partial: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     }
     // Parts that are all alike and take no time need no sharing: the fewer, the fewer batches of states.
     let parts = &config.file_groups;
-    let alike = aggregation.is_of_statistics() && !source.is_filtered();
-    let parts = if alike { parts.iter().map(joined).collect() } else { parts.clone() };
-    let source = AggregateSource::new(source.clone(), aggregation, Arc::clone(&schema));
-    let config = FileScanConfigBuilder::new(config.object_store_url.clone(), Arc::new(source))
+    let source = AggregateSource::new(source.clone(), aggregation, schema);
+    let parts = if source.is_of_statistics() { parts.iter().map(joined).collect() } else { parts.clone() };
+    Ok(Some(scan_of(config, source, parts)))
+}
+
+/// The scan that does a partial aggregation and the final one after it too, where each group is in one part of it.
+fn finished_in_scan(last: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let merges = matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned)
+        && last.limit_options().is_none();
+    let scan = last.input().downcast_ref::<DataSourceExec>().filter(|_| merges);
+    let scan = scan.and_then(|scan| scan.downcast_to_file_source::<AggregateSource>());
+    let Some((config, source)) = scan else { return Ok(None) };
+    let finished = source.finished(&config.file_groups, last.schema());
+    Ok(finished.map(|(source, parts)| scan_of(config, source, parts)))
+}
+
+/// A scan like another, of other parts.
+fn scan_of(like: &FileScanConfig, source: AggregateSource, parts: Vec<FileGroup>) -> Arc<dyn ExecutionPlan> {
+    let statistics = Statistics::new_unknown(source.table_schema().table_schema());
+    let config = FileScanConfigBuilder::new(like.object_store_url.clone(), Arc::new(source))
         .with_file_groups(parts)
-        .with_statistics(Statistics::new_unknown(&schema))
+        .with_statistics(statistics)
         .build();
-    Ok(Some(DataSourceExec::from_data_source(config)))
+    DataSourceExec::from_data_source(config)
 }
 
 /// The parts of a partition, those that follow on one another as one.

@@ -7,7 +7,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
@@ -20,7 +21,7 @@ use object_store::ObjectStore;
 use super::Aggregation;
 use super::plan::over;
 use crate::scan::Output;
-use crate::source::AtlasSource;
+use crate::source::{AtlasSource, of_tiles, tiles};
 
 /// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`].
 #[derive(Clone)]
@@ -33,6 +34,32 @@ pub struct AggregateSource {
 impl AggregateSource {
     pub(crate) fn new(scan: AtlasSource, aggregation: Aggregation, schema: SchemaRef) -> Self {
         Self { scan, aggregation: Arc::new(aggregation), schema: TableSchema::from(schema) }
+    }
+
+    /// The scan with what its groups add up to instead of states, and its parts, each of whole datasets; `None` where groups may have
+    /// rows in several parts.
+    pub(crate) fn finished(&self, parts: &[FileGroup], schema: SchemaRef) -> Option<(Self, Vec<FileGroup>)> {
+        let aggregation = self.aggregation.finished(Arc::clone(&schema))?;
+        let layout = self.scan.layout();
+        let ranges = || parts.iter().flat_map(|part| part.iter()).filter_map(tiles);
+        let total: u64 = ranges().map(|tiles| tiles.end - tiles.start).sum();
+        // One dataset that is much of the work is for several partitions, unless it is no work.
+        let even = layout.largest().saturating_mul(ranges().count() as u64) <= total;
+        if !even && !self.is_of_statistics() {
+            return None;
+        }
+        let whole = |file: &PartitionedFile| {
+            let tiles = layout.whole_datasets(&tiles(file)?);
+            (!tiles.is_empty()).then(|| of_tiles(file.clone(), tiles))
+        };
+        let parts =
+            parts.iter().map(|part| FileGroup::new(part.iter().filter_map(whole).collect())).collect();
+        Some((Self::new(self.scan.clone(), aggregation, schema), parts))
+    }
+
+    /// Whether statistics answer it without a look at cells, but for chunks of which they do not say enough.
+    pub(crate) fn is_of_statistics(&self) -> bool {
+        self.aggregation.is_of_statistics() && self.scan.selects_datasets()
     }
 
     /// The chunks that the scan has cells in.
@@ -81,6 +108,9 @@ impl FileSource for AggregateSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        if filters.is_empty() {
+            return Ok(FilterPushdownPropagation::with_parent_pushdown_result(Vec::new()));
+        }
         // A filter on keys that somebody above fills while the scan runs is one on rows.
         let keys = self.aggregation.key_expressions();
         let mut scan = self.scan.clone();

@@ -68,6 +68,14 @@ impl States {
         }
     }
 
+    /// The values of all groups.
+    pub fn values(self) -> Result<ArrayRef> {
+        match self.accumulators {
+            Accumulators::One(mut accumulator) => accumulator.evaluate()?.to_array(),
+            Accumulators::Many(mut accumulators) => accumulators.evaluate(EmitTo::All),
+        }
+    }
+
     /// The states of all groups.
     pub fn finish(self) -> Result<Vec<ArrayRef>> {
         match self.accumulators {
