@@ -102,11 +102,13 @@ impl Selection {
 
     /// The boxes of tiles that have selected rows as far as coordinates and statistics tell.
     pub async fn sift(&self, tiles: Vec<Tile>, metrics: &ReadMetrics) -> Result<Vec<Selected>> {
-        let tiles = self.of_wanted_datasets(tiles, &self.current()?)?;
+        let dynamic = self.current()?;
+        let tiles = self.of_wanted_datasets(tiles, &dynamic)?;
         let mut boxes = self.cut(tiles, metrics).await?;
         for pruning in &self.pruning {
             self.prune(pruning, &mut boxes, metrics).await?;
         }
+        self.prune_dynamically(&dynamic, &mut boxes, metrics).await?;
         let by_rows = self.row_predicates().next().is_some();
         let open = match &self.partial {
             Some(partial) if by_rows => partial.may_match(&self.table, &boxes, metrics).await?,
@@ -123,18 +125,33 @@ impl Selection {
         counters: &Counters,
         metrics: &ReadMetrics,
     ) -> Result<Vec<Selected>> {
+        // They may know more by now than when the boxes were sifted.
         let dynamic = self.current()?;
-        for predicate in &dynamic {
-            if let Some(pruning) = Pruning::new(&self.table, predicate.expr()) {
-                self.prune(&pruning, &mut boxes, metrics).await?;
-            }
-        }
+        self.prune_dynamically(&dynamic, &mut boxes, metrics).await?;
         self.choose_rows(boxes, &dynamic, counters, metrics).await
     }
 
     async fn prune(&self, pruning: &Pruning, boxes: &mut Vec<Selected>, metrics: &ReadMetrics) -> Result<()> {
         let mut keep = pruning.may_match(&self.table, boxes, metrics).await?.into_iter();
         boxes.retain(|_| keep.next().unwrap_or(true));
+        Ok(())
+    }
+
+    /// Prunes boxes by what the dynamic filters say.
+    async fn prune_dynamically(
+        &self,
+        dynamic: &[Predicate],
+        boxes: &mut Vec<Selected>,
+        metrics: &ReadMetrics,
+    ) -> Result<()> {
+        for predicate in dynamic {
+            if boxes.is_empty() {
+                return Ok(());
+            }
+            if let Some(pruning) = Pruning::new(&self.table, predicate.expr()) {
+                self.prune(&pruning, boxes, metrics).await?;
+            }
+        }
         Ok(())
     }
 

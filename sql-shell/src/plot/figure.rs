@@ -14,7 +14,7 @@ const MOST_NAMES: usize = 60;
 /// Lines in one picture at the most.
 pub(super) const MOST_SERIES: usize = 8;
 
-/// Cells along each side of a heat map of points that lie on no grid.
+/// Cells along a side of a heat map of places that lie on no grid, at the least.
 const SCATTERED: usize = 48;
 
 /// A column of a result.
@@ -144,7 +144,7 @@ fn lying_and_standing(a: Quantity, b: Quantity) -> (Quantity, Quantity) {
 }
 
 fn nothing() -> Failure {
-    Failure::new("the last result has nothing to draw: all its values are missing")
+    Failure::new("the last result has nothing to draw: there are no values")
 }
 
 fn histogram(x: Quantity) -> Result<Figure> {
@@ -240,21 +240,24 @@ fn lines(a: Quantity, b: Quantity, series: Option<Vec<String>>) -> Result<Figure
 
 fn heat_map(a: Quantity, b: Quantity, value: Quantity) -> Result<Figure> {
     let (x, y) = lying_and_standing(a, b);
-    let points = x.values.iter().zip(&y.values).zip(&value.values).map(|((x, y), value)| (*x, *y, *value));
-    let points: Vec<_> = points.filter(|(x, y, value)| [x, y, value].iter().all(|v| v.is_finite())).collect();
-    if points.is_empty() {
+    let places = x.values.iter().copied().zip(y.values.iter().copied()).zip(value.values.iter().copied());
+    let places: Vec<_> = places.filter(|((x, y), _)| x.is_finite() && y.is_finite()).collect();
+    if !places.iter().any(|(_, value)| value.is_finite()) {
         return Err(nothing());
     }
-    let (mut columns, mut rows) =
-        (edges(points.iter().map(|(x, ..)| *x)), edges(points.iter().map(|(_, y, _)| *y)));
-    let full = (columns.len() - 1) * (rows.len() - 1);
-    if full > points.len().saturating_mul(4) {
-        // On no grid: points that are near are put together.
-        (columns, rows) = (even(&columns), even(&rows));
+    let mut columns = edges(places.iter().map(|((x, _), _)| *x));
+    let mut rows = edges(places.iter().map(|((_, y), _)| *y));
+    // Where a quarter of the cells has no row there is no grid: places that are near are put together.
+    while (columns.len() - 1) * (rows.len() - 1) * 3 > places.len() * 4 {
+        let more = if columns.len() > rows.len() { &mut columns } else { &mut rows };
+        if more.len() - 1 <= SCATTERED {
+            break;
+        }
+        *more = even(more, ((more.len() - 1) / 2).max(SCATTERED));
     }
     let (width, height) = (columns.len() - 1, rows.len() - 1);
     let mut sums = vec![(0.0, 0u32); width * height];
-    for (x, y, value) in points {
+    for ((x, y), value) in places.into_iter().filter(|(_, value)| value.is_finite()) {
         let place = |edges: &[f64], at: f64| {
             (edges.partition_point(|edge| *edge <= at).max(1) - 1).min(edges.len() - 2)
         };
@@ -295,9 +298,8 @@ fn edges(values: impl Iterator<Item = f64>) -> Vec<f64> {
     [before].into_iter().chain(between).chain([after]).collect()
 }
 
-/// As many edges as a picture of points has, evenly over what others reach over.
-fn even(edges: &[f64]) -> Vec<f64> {
-    let cells = SCATTERED.min(edges.len() - 1);
+/// Edges of so many cells, evenly over what others reach over.
+fn even(edges: &[f64], cells: usize) -> Vec<f64> {
     let (Some(first), Some(last)) = (edges.first(), edges.last()) else { return edges.to_vec() };
     (0..=cells).map(|i| first + (last - first) * i as f64 / cells as f64).collect()
 }
@@ -387,6 +389,31 @@ mod tests {
             cells.values.iter().map(|v| if v.is_nan() { -1.0 } else { *v }).collect::<Vec<_>>(),
             [1.0, 2.0, -1.0, 3.0, -1.0, 4.0]
         );
+    }
+
+    #[test]
+    fn places_on_no_grid_are_put_together() {
+        let cells = |x: &[f64], y: &[f64], value: &[f64]| {
+            let columns = [("x", x), ("y", y), ("t", value)];
+            let figure =
+                Figure::of(columns.map(|(name, values)| numbers(name, None, values)).into()).unwrap();
+            let Marks::Cells(cells) = figure.marks else { panic!() };
+            (
+                cells.columns.len() - 1,
+                cells.rows.len() - 1,
+                cells.values.iter().filter(|v| v.is_finite()).count(),
+            )
+        };
+        let way: Vec<f64> = (0..1000).map(f64::from).collect();
+        assert_eq!(cells(&way, &way, &way), (SCATTERED, SCATTERED, SCATTERED));
+        // Profiles at every other depth in turn.
+        let times: Vec<f64> = (0..10_000).map(|i| f64::from(i / 100)).collect();
+        let depths: Vec<f64> = (0..10_000).map(|i| f64::from(i % 100 * 2 + i / 100 % 2)).collect();
+        assert_eq!(cells(&times, &depths, &depths), (100, 100, 10_000));
+        // What is missing is missing, on a grid.
+        let values: Vec<f64> = (0..10_000).map(|i| if i % 3 == 0 { 1.0 } else { f64::NAN }).collect();
+        let regular: Vec<f64> = (0..10_000).map(|i| f64::from(i % 100)).collect();
+        assert_eq!(cells(&times, &regular, &values), (100, 100, 3334));
     }
 
     #[test]
