@@ -156,6 +156,16 @@ impl AtlasSource {
                 .is_ok_and(|predicate| predicate.scope != Scope::Rows)
     }
 
+    /// Whether the projection is all columns of the table, as they are.
+    fn shows_all(&self) -> bool {
+        let fields = self.table.layout.schema.fields();
+        self.projection.as_ref().len() == fields.len()
+            && self.projection.iter().enumerate().all(|(place, shown)| {
+                let column = shown.expr.downcast_ref::<Column>();
+                column.is_some_and(|column| column.index() == place && column.name() == shown.alias)
+            })
+    }
+
     /// Rows as the projection shows them.
     fn rows(&self) -> Result<Rows> {
         let columns: BTreeSet<usize> = self
@@ -247,7 +257,8 @@ impl FileSource for AtlasSource {
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
-        Some(&self.projection)
+        // Of all columns as they are there is nothing to be worked out anew for each step of a plan.
+        (!self.shows_all()).then_some(&self.projection)
     }
 
     fn metrics(&self) -> &ExecutionPlanMetricsSet {

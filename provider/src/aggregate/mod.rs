@@ -8,7 +8,9 @@
 //! - else the box's cells are read, and [added up along the dimensions](reduce) that the groups do not depend on; or, where that is
 //!   not possible, given to DataFusion's own accumulators with the group of each row.
 //!
-//! [Groups](groups) are worked out once for each dataset and for each coordinate, not for each row.
+//! [Groups](groups) are worked out once for each dataset and for each coordinate, not for each row. Where the dataset's name is among
+//! the keys, and a scan's parts are whole datasets, there is nothing to merge: then it gives values instead of states, and takes the place of
+//! the final step too.
 
 mod groups;
 mod plan;

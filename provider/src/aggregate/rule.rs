@@ -24,9 +24,9 @@ use super::source::AggregateSource;
 use crate::options::AtlasOptions;
 use crate::source::AtlasSource;
 
-/// Lets scans of stores do partial aggregations themselves.
+/// Lets scans of stores do aggregations themselves: partial ones, and where all of a group is in one dataset the final ones too.
 ///
-/// It looks for a partial aggregation right over a scan. So it must come after filters were pushed into
+/// It looks for a partial aggregation right over a scan, and for a final one right over that. So it must come after filters were pushed into
 /// scans, and before distribution is enforced, which puts other operators between the two.
 #[derive(Debug, Default)]
 pub struct AggregateInScan;

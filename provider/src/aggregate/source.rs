@@ -23,7 +23,7 @@ use super::plan::over;
 use crate::scan::Output;
 use crate::source::{AtlasSource, of_tiles, tiles};
 
-/// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`].
+/// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`], or of that and the final one.
 #[derive(Clone)]
 pub struct AggregateSource {
     scan: AtlasSource,
