@@ -40,14 +40,15 @@ impl Pruning {
         Some(Self { predicate: pruning, columns })
     }
 
-    /// What rules out the boxes of which every row satisfies all `predicates`.
-    pub fn partial(table: &Table, predicates: &[Arc<dyn PhysicalExpr>]) -> Option<Self> {
+    /// What rules out the boxes of which every row satisfies all `predicates`; or, where nobody asks for rows that are `NULL` in the
+    /// predicates' only column, every other row.
+    pub fn partial(table: &Table, predicates: &[Arc<dyn PhysicalExpr>], nulls_count: bool) -> Option<Self> {
         if predicates.is_empty() || !predicates.iter().all(is_null_only_for_nulls) {
             return None;
         }
         let all = conjunction(predicates.iter().map(Arc::clone));
         let mut open: Arc<dyn PhysicalExpr> = Arc::new(NotExpr::new(Arc::clone(&all)));
-        for column in collect_columns(&all) {
+        for column in collect_columns(&all).into_iter().filter(|_| nulls_count) {
             let is_null = Arc::new(IsNullExpr::new(Arc::new(column)));
             open = Arc::new(BinaryExpr::new(open, Operator::Or, is_null));
         }

@@ -183,7 +183,7 @@ impl AtlasSource {
 
     fn scan(&self, output: Output, limit: Option<usize>, partition: usize) -> Result<Scan> {
         Ok(Scan {
-            selection: self.selection(limit)?,
+            selection: self.selection(&output, limit)?,
             output,
             order: self.order.clone(),
             batch_size: self.batch_size,
@@ -193,7 +193,7 @@ impl AtlasSource {
         })
     }
 
-    fn selection(&self, limit: Option<usize>) -> Result<Selection> {
+    fn selection(&self, output: &Output, limit: Option<usize>) -> Result<Selection> {
         let table = self.table.for_scan();
         let layout = &table.layout;
         let (mut predicates, mut of_rows) = (Vec::new(), Vec::new());
@@ -220,7 +220,11 @@ impl AtlasSource {
         let (mut pruning, mut partial) = (Vec::new(), None);
         if self.options.pruning {
             pruning.extend(of_rows.iter().chain(fixed).filter_map(|expr| Pruning::new(&table, expr)));
-            partial = Pruning::partial(&table, &of_rows);
+            let nulls_count = match output {
+                Output::Rows(_) => true,
+                Output::Aggregates(aggregation) => !aggregation.is_of_values(&of_rows),
+            };
+            partial = Pruning::partial(&table, &of_rows, nulls_count);
         }
         // What is filtered before a limit changes what it lets through.
         let dynamic =

@@ -102,6 +102,15 @@ fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -
             ),
         ));
     }
+    for (i, number) in numbers.iter().enumerate().take(2) {
+        // Of a column's values, under a predicate on it: NULLs play no part.
+        let of = columns.iter().find(|(name, _)| name == number).map_or(&DataType::Float64, |(_, of)| of);
+        let chosen = predicate(number, of, picks[(i + 7) % picks.len()]);
+        let bounds = if ordered(of) { format!(", min(\"{number}\")") } else { String::new() };
+        let list = format!("count(\"{number}\"), sum(\"{number}\"), avg(\"{number}\"){bounds}");
+        queries.push((false, format!("SELECT {list} FROM t WHERE {chosen}")));
+        queries.push((false, format!("SELECT dataset, {list} FROM t WHERE {chosen} GROUP BY dataset")));
+    }
     queries.push((false, format!("SELECT DISTINCT {} FROM t", keys[pick(3) % keys.len()])));
     let (first, of) = column(4);
     if ordered(of) {
@@ -340,6 +349,28 @@ async fn an_optimisation_that_is_off_does_nothing() {
     let whole = "SELECT avg(temperature), sum(temperature), max(temperature) FROM atlas";
     assert!(plan(&on, whole).await.contains("PlaceholderRowExec"));
     assert!(!plan(&off("statistics").await, whole).await.contains("PlaceholderRowExec"));
+}
+
+/// Chunks with missing cells are answered from statistics too, where a predicate and all aggregates are of the same column.
+#[tokio::test]
+async fn missing_cells_do_not_matter_to_the_values_of_their_column() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    let dataset = atlas.create_dataset("gaps").await.unwrap();
+    dataset.define_array::<f32>("v", &["x"], &[40], Some(&[10]), Some(-1.0)).await.unwrap();
+    let cells = ndarray::Array1::from_shape_fn(40, |x| if x % 3 == 0 || x >= 30 { -1.0 } else { x as f32 });
+    dataset.write_array("v", &[0], cells.view().into_dyn()).await.unwrap();
+    atlas.flush().await.unwrap();
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    // Of four chunks one is below, one is split, one is above and one has no values.
+    let of_values = "SELECT count(v), avg(v) FROM atlas WHERE v > 15";
+    assert_eq!(rows(&ctx, of_values).await.unwrap(), ["10|22.5"]);
+    assert_eq!(counted(&ctx, of_values, "chunks_decoded").await, 1);
+    assert_eq!(counted(&ctx, of_values, "chunks_from_stats").await, 1);
+    let of_rows = "SELECT count(*), avg(v) FROM atlas WHERE v > 15";
+    assert_eq!(rows(&ctx, of_rows).await.unwrap(), ["10|22.5"]);
+    assert_eq!(counted(&ctx, of_rows, "chunks_decoded").await, 2);
+    let grouped = "SELECT dataset, avg(v) FROM atlas WHERE v > 15 AND x > 30 GROUP BY dataset";
+    assert!(rows(&ctx, grouped).await.unwrap().is_empty());
 }
 
 /// A join with a few names keeps the chunks of the other datasets from being read.

@@ -20,6 +20,7 @@ mod source;
 mod states;
 mod summary;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,7 +29,9 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use atlas::ReadMetrics;
 use datafusion::common::Result;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::utils::collect_columns;
 
 use self::groups::{Groups, LARGE};
 use self::plan::{Expressions, Keys};
@@ -72,6 +75,12 @@ enum Summary {
     Rows,
     /// One of a column's values, in this type or in one that holds them all.
     Of(Measure, usize),
+}
+
+impl Summary {
+    fn is_of(self, column: usize) -> bool {
+        matches!(self, Self::Of(_, own) if own == column)
+    }
 }
 
 /// What of a column's values.
@@ -123,6 +132,18 @@ impl Aggregation {
     /// Whether it must be given all of a dataset at once.
     pub fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    /// Whether it is of the values of the one column that predicates are on, and of nothing else: then it is all the same whether rows that
+    /// are NULL there come too. (With keys they might make a group.)
+    pub fn is_of_values(&self, predicates: &[Arc<dyn PhysicalExpr>]) -> bool {
+        let columns: BTreeSet<usize> =
+            predicates.iter().flat_map(collect_columns).map(|column| column.index()).collect();
+        let is_of = |aggregate: &Aggregate| {
+            let of = |column| aggregate.summary.is_some_and(|summary| summary.is_of(column));
+            columns.len() == 1 && columns.iter().all(|&column| of(column))
+        };
+        self.keys.is_empty() && self.aggregates.iter().all(is_of)
     }
 
     /// The columns that its aggregates are of.
