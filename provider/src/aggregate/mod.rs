@@ -20,7 +20,6 @@ mod source;
 mod states;
 mod summary;
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -77,12 +76,6 @@ enum Summary {
     Of(Measure, usize),
 }
 
-impl Summary {
-    fn is_of(self, column: usize) -> bool {
-        matches!(self, Self::Of(_, own) if own == column)
-    }
-}
-
 /// What of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measure {
@@ -137,13 +130,13 @@ impl Aggregation {
     /// Whether it is of the values of the one column that predicates are on, and of nothing else: then it is all the same whether rows that
     /// are NULL there come too. (With keys they might make a group.)
     pub fn is_of_values(&self, predicates: &[Arc<dyn PhysicalExpr>]) -> bool {
-        let columns: BTreeSet<usize> =
-            predicates.iter().flat_map(collect_columns).map(|column| column.index()).collect();
-        let is_of = |aggregate: &Aggregate| {
-            let of = |column| aggregate.summary.is_some_and(|summary| summary.is_of(column));
-            columns.len() == 1 && columns.iter().all(|&column| of(column))
+        let mut columns = predicates.iter().flat_map(collect_columns).map(|column| column.index());
+        let Some(column) = columns.next() else { return false };
+        let is_of = |aggregate: &Aggregate| match aggregate.summary {
+            Some(Summary::Of(_, own)) => own == column,
+            Some(Summary::Rows) | None => false,
         };
-        self.keys.is_empty() && self.aggregates.iter().all(is_of)
+        self.keys.is_empty() && columns.all(|other| other == column) && self.aggregates.iter().all(is_of)
     }
 
     /// The columns that its aggregates are of.
