@@ -14,6 +14,7 @@ mod progress;
 mod script;
 mod session;
 mod shell;
+mod statement;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
