@@ -135,7 +135,6 @@ fn lines(canvas: &mut dyn Canvas, frame: &Frame<'_>, series: &[Series]) {
 /// The points of a line that can be seen: of many that are in one column or row of pixels, the first, those
 /// farthest apart, and the last.
 fn thinned(points: &[Point]) -> Vec<Point> {
-    let same = |a: &Point, b: &Point| a.0.floor() == b.0.floor() || a.1.floor() == b.1.floor();
     let mut kept = Vec::new();
     let mut rest = points;
     while let Some(first) = rest.first() {
@@ -147,7 +146,6 @@ fn thinned(points: &[Point]) -> Vec<Point> {
             kept.extend_from_slice(run);
             continue;
         }
-        debug_assert!(run.iter().all(|point| same(first, point)));
         let along = |point: &Point| if in_column >= in_row { point.1 } else { point.0 };
         let places = || run.iter().enumerate();
         let by = |a: &(usize, &Point), b: &(usize, &Point)| along(a.1).total_cmp(&along(b.1));

@@ -43,7 +43,9 @@ pub(crate) async fn plot(session: &mut Session, file: &str) -> Result<()> {
         _ => return Err(Failure::new(format!("{file}: pictures are .png or .svg"))),
     };
     let statement = session.prepare(&query).await?;
-    let mut rows = session.runner().stream(statement).await?;
+    // As long as it is there it tells how far the query is.
+    let runner = session.runner();
+    let mut rows = runner.stream(statement).await?;
     let (mut batches, mut number) = (Vec::new(), 0);
     while let Some(batch) = rows.next().await {
         let batch = batch?;
@@ -55,6 +57,7 @@ pub(crate) async fn plot(session: &mut Session, file: &str) -> Result<()> {
         }
         batches.push(batch);
     }
+    runner.watch.hide();
     let schema = rows.schema();
     let all = arrow::compute::concat_batches(&schema, &batches)?;
     let names = Names::of(session);
