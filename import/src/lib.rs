@@ -19,6 +19,10 @@ pub mod cf;
 mod error;
 mod files;
 mod netcdf;
+mod notice;
+mod numbers;
+mod text;
+pub mod time;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -28,6 +32,7 @@ use tokio::sync::mpsc;
 
 pub use error::Error;
 pub use files::NameFrom;
+pub use notice::{Notice, NoticeClass, NoticeSummary, Notices};
 use files::{InputFile, find_files};
 use netcdf::{Piece, read_file};
 
@@ -74,8 +79,8 @@ pub struct Report {
     pub bytes: u64,
     /// Files that could not be read, each with the reason.
     pub skipped: Vec<(PathBuf, Error)>,
-    /// Variables that were left out, each with its file and the reason.
-    pub left_out: Vec<(PathBuf, String)>,
+    /// What was not taken literally.
+    pub notices: NoticeSummary,
     /// Dimensions that [`chunk`](ImportOptions::chunk) names and that no array has.
     pub unknown_dims: Vec<String>,
 }
@@ -216,8 +221,8 @@ async fn write_piece(
         Piece::Cells { array, start, shape, cells } => {
             dataset.write_arrow(&array, &start, &shape, cells).await
         }
-        Piece::LeftOut(reason) => {
-            report.left_out.push((path.to_owned(), reason));
+        Piece::Notice(notice) => {
+            report.notices.add(notice, path);
             Ok(())
         }
     }

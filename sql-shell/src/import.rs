@@ -80,11 +80,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     for dim in &report.unknown_dims {
         writeln!(stderr, "no array has the dimension `{dim}`: its --chunk did nothing")?;
     }
-    if !report.left_out.is_empty() {
-        writeln!(stderr, "left out of the datasets:")?;
-        for (path, reason) in &report.left_out {
-            writeln!(stderr, "  {}: {reason}", path.display())?;
-        }
+    for (class, subject, detail, notices) in report.notices.iter() {
+        let (files, example) = (count(notices.files, "file"), notices.example.display());
+        writeln!(stderr, "{class}: {subject}: {detail} ({files}, such as {example})")?;
     }
     if !report.skipped.is_empty() {
         writeln!(stderr, "skipped {}:", count(report.skipped.len(), "file"))?;

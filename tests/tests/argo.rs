@@ -15,7 +15,7 @@ async fn imported(path: PathBuf) -> (tempfile::TempDir, Atlas) {
     let directory = tempfile::tempdir().unwrap();
     let atlas = Atlas::create_path(directory.path().join("store"), StoreConfig::default()).await.unwrap();
     let report = import(&atlas, &[path], &ImportOptions::default(), &|_| {}).await.unwrap();
-    assert!(report.skipped.is_empty() && report.left_out.is_empty(), "{report:?}");
+    assert!(report.skipped.is_empty() && report.notices.is_empty(), "{report:?}");
     (directory, atlas)
 }
 

@@ -92,7 +92,7 @@ async fn new_store() -> Atlas {
 async fn imported(paths: &[PathBuf], options: &ImportOptions) -> SessionContext {
     let atlas = new_store().await;
     let report = import(&atlas, paths, options, &|_| {}).await.unwrap();
-    assert!(report.skipped.is_empty() && report.left_out.is_empty(), "{report:?}");
+    assert!(report.skipped.is_empty() && report.notices.is_empty(), "{report:?}");
     session(&atlas, TableOptions::default()).unwrap()
 }
 
