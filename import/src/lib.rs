@@ -22,7 +22,7 @@ mod netcdf;
 mod notice;
 mod numbers;
 mod text;
-pub mod time;
+mod time;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -32,9 +32,10 @@ use tokio::sync::mpsc;
 
 pub use error::Error;
 pub use files::NameFrom;
-pub use notice::{Notice, NoticeClass, NoticeSummary, Notices};
 use files::{InputFile, find_files};
 use netcdf::{Piece, read_file};
+pub use notice::{Notice, NoticeClass, NoticeSummary, Notices};
+pub use time::CalendarPolicy;
 
 /// Pieces of a file that wait for the store at one time.
 const QUEUE: usize = 2;
@@ -50,12 +51,20 @@ pub struct ImportOptions {
     pub jobs: usize,
     /// Chunk sizes by dimension; the others are chosen by [`atlas::default_chunk`].
     pub chunk: HashMap<String, usize>,
+    /// What becomes of times in calendars that have other dates than timestamps.
+    pub calendar: CalendarPolicy,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
         let jobs = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { name_from: NameFrom::Stem, skip_errors: false, jobs, chunk: HashMap::new() }
+        Self {
+            name_from: NameFrom::Stem,
+            skip_errors: false,
+            jobs,
+            chunk: HashMap::new(),
+            calendar: CalendarPolicy::Keep,
+        }
     }
 }
 
@@ -173,10 +182,10 @@ type Reading = (InputFile, mpsc::Receiver<Piece>, tokio::task::JoinHandle<Result
 
 fn start_reading(file: InputFile, options: &ImportOptions) -> Reading {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let (path, chunk) = (file.path.clone(), options.chunk.clone());
+    let (path, options) = (file.path.clone(), options.clone());
     let task = tokio::task::spawn_blocking(move || {
         // The receiver goes away only when the import has failed for another reason.
-        read_file(&path, &chunk, &mut |piece| sender.blocking_send(piece).is_ok())
+        read_file(&path, &options, &mut |piece| sender.blocking_send(piece).is_ok())
     });
     (file, receiver, task)
 }

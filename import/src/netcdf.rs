@@ -7,11 +7,11 @@ use arrow::array::ArrayRef;
 use atlas::{ArraySchema, AttributeValue, DType, Value, default_chunk};
 use netcdf_reader::{NcAttrValue, NcFile, NcGroup, NcType, NcVariable};
 
-use crate::Error;
 use crate::cf;
 use crate::notice::{Notice, NoticeClass};
 use crate::numbers::read_numbers;
 use crate::text::{characters, enum_names, strings};
+use crate::{Error, ImportOptions};
 
 /// What a file is made of, in the order in which it can go into a store.
 pub(crate) enum Piece {
@@ -35,17 +35,13 @@ fn left_out(subject: String, reason: &str) -> Piece {
 /// Reads a file; `take` gets its pieces, and says whether it wants more.
 pub(crate) fn read_file(
     path: &Path,
-    chunk: &HashMap<String, usize>,
+    options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), Error> {
-    read(path, chunk, take).map_err(|reason| Error::File { path: path.to_owned(), reason })
+    read(path, options, take).map_err(|reason| Error::File { path: path.to_owned(), reason })
 }
 
-fn read(
-    path: &Path,
-    chunk: &HashMap<String, usize>,
-    take: &mut dyn FnMut(Piece) -> bool,
-) -> Result<(), String> {
+fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> bool) -> Result<(), String> {
     let file = NcFile::open(path).map_err(|e| e.to_string())?;
     let root = file.root_group().map_err(|e| e.to_string())?;
     let mut variables = Vec::new();
@@ -62,8 +58,8 @@ fn read(
     let lengths = length_dims(&variables);
     let bounds = bounds(&variables);
     for variable in &variables {
-        let inherited = bounds.get(variable.name.as_str()).copied();
-        if !read_variable(&file, variable, inherited, &lengths, chunk, take)
+        let inherited = bounds.get(&variable.path).copied();
+        if !read_variable(&file, variable, inherited, &lengths, options, take)
             .map_err(|reason| format!("variable `{}`: {reason}", variable.name))?
         {
             return Ok(());
@@ -176,10 +172,21 @@ fn length_dims(variables: &[Variable]) -> HashSet<String> {
     lengths.difference(&others).cloned().collect()
 }
 
-/// Variables that are the bounds of others, which lend them their units (CF section 7.1).
+/// Variables that are the bounds of others, which lend them their units (CF sections 7.1 and 7.4), by path.
+/// Bounds are named from the group of the variable, or from one above it.
 fn bounds<'a>(variables: &'a [Variable<'a>]) -> HashMap<String, &'a Variable<'a>> {
-    let bounds = variables.iter().filter_map(|variable| Some((variable.text("bounds")?, variable)));
-    bounds.collect()
+    let paths: HashSet<_> = variables.iter().map(|variable| variable.path.as_str()).collect();
+    let mut bounds = HashMap::new();
+    for variable in variables {
+        for name in ["bounds", "climatology"].iter().filter_map(|name| variable.text(name)) {
+            let groups = variable.path.match_indices('/').map(|(at, _)| variable.path.get(..=at)).rev();
+            let mut named = groups.flatten().chain([""]).map(|group| format!("{group}{}", name.trim()));
+            if let Some(path) = named.find(|path| paths.contains(path.as_str())) {
+                bounds.insert(path, variable);
+            }
+        }
+    }
+    bounds
 }
 
 fn read_variable(
@@ -187,7 +194,7 @@ fn read_variable(
     variable: &Variable,
     inherited: Option<&Variable>,
     lengths: &HashSet<String>,
-    chunk: &HashMap<String, usize>,
+    options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
     let mut schema = ArraySchema::new(variable.name.clone(), DType::String, &[]);
@@ -220,12 +227,12 @@ fn read_variable(
     schema.dims = dims.iter().map(|(name, _)| name.clone()).collect();
     let shape: Vec<_> = dims.iter().map(|&(_, size)| size).collect();
     let chosen = dims.iter().zip(default_chunk(&shape)).map(|((name, size), default)| {
-        chunk.get(name).map_or(default, |&chunk| if chunk >= *size { 0 } else { chunk })
+        options.chunk.get(name).map_or(default, |&chunk| if chunk >= *size { 0 } else { chunk })
     });
     schema.chunk = chosen.collect();
 
     let Some(text) = text else {
-        return read_numbers(file, variable, inherited, schema, take);
+        return read_numbers(file, variable, inherited, schema, options, take);
     };
     if variable.attribute("_FillValue").is_some() {
         schema.fill = Some(Value::String(String::new()));

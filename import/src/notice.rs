@@ -10,12 +10,24 @@ use std::path::{Path, PathBuf};
 pub enum NoticeClass {
     /// A variable or an attribute that is not in the dataset.
     LeftOut,
+    /// A variable of times that stays one of numbers.
+    TimeAsNumber,
+    /// Cells with times that timestamps cannot express.
+    TimeOutOfRange,
+    /// A variable with times of another calendar, which are timestamps with the same dates.
+    CalendarConverted,
+    /// Cells with dates of another calendar that the Gregorian calendar has not.
+    DateNotInCalendar,
 }
 
 impl fmt::Display for NoticeClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LeftOut => "left out",
+            Self::TimeAsNumber => "time as number",
+            Self::TimeOutOfRange => "time out of range",
+            Self::CalendarConverted => "calendar converted",
+            Self::DateNotInCalendar => "no such date",
         })
     }
 }
@@ -52,11 +64,8 @@ impl NoticeSummary {
     /// Adds a notice about a file.
     pub fn add(&mut self, notice: Notice, path: &Path) {
         let key = (notice.class, notice.subject, notice.detail);
-        let notices = self.0.entry(key).or_insert_with(|| Notices {
-            files: 0,
-            cells: 0,
-            example: path.to_owned(),
-        });
+        let notices =
+            self.0.entry(key).or_insert_with(|| Notices { files: 0, cells: 0, example: path.to_owned() });
         notices.files += 1;
         notices.cells += notice.cells;
     }
@@ -68,8 +77,8 @@ impl NoticeSummary {
 
     /// Class, subject and detail of the notices, and how often and where they apply, in order.
     pub fn iter(&self) -> impl Iterator<Item = (NoticeClass, &str, &str, &Notices)> {
-        self.0.iter().map(|((class, subject, detail), notices)| {
-            (*class, subject.as_str(), detail.as_str(), notices)
-        })
+        self.0
+            .iter()
+            .map(|((class, subject, detail), notices)| (*class, subject.as_str(), detail.as_str(), notices))
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, TimestampNanosecondArray, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, make_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use atlas::{ArraySchema, DType, Element, Value};
 use netcdf_reader::{NcFile, NcReadable, NcSliceInfo, NcSliceInfoElem, NcType};
 
-use crate::cf::{self, Number, Packing};
+use crate::ImportOptions;
+use crate::cf::{self, Packing};
 use crate::netcdf::{Piece, Variable, cells};
-use crate::time::TimeUnits;
+use crate::time::Times;
 
 /// Bytes of a variable that are read at one time, at the most, where it can be read in parts.
 const SLAB_BYTES: usize = 32 * 1024 * 1024;
@@ -20,20 +21,27 @@ pub(crate) fn read_numbers(
     variable: &Variable,
     inherited: Option<&Variable>,
     mut schema: ArraySchema,
+    options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
     let raw = raw_type(variable.source.dtype())?;
     let unsigned = variable.text("_Unsigned").map(|text| text.trim().eq_ignore_ascii_case("true"));
     let stored = with_sign(raw, unsigned);
-    let mut decoding = Decoding::new(variable, inherited, stored);
+    let mut decoding = Decoding::new(variable, stored);
+    match Times::of(variable, inherited, decoding.packing.as_ref(), options.calendar) {
+        Ok(times) => decoding.times = times,
+        Err(notice) => {
+            if !take(Piece::Notice(notice)) {
+                return Ok(false);
+            }
+        }
+    }
     let shape = variable.shape();
     let width = stored.width().unwrap_or(8);
     let row = shape.iter().skip(1).try_fold(width, |bytes, &size| bytes.checked_mul(size));
     let row = row.ok_or_else(|| format!("its shape {shape:?} is too large"))?;
     let rows = shape.first().copied().unwrap_or(1);
-    // Times are read at once: whether they can be expressed decides on the type of all of them.
-    let slab =
-        if decoding.time.is_some() || row == 0 { rows } else { slab_rows(rows, row, schema.chunk.first()) };
+    let slab = if row == 0 { rows } else { slab_rows(rows, row, schema.chunk.first()) };
 
     let mut first = 0;
     let mut defined = false;
@@ -41,13 +49,7 @@ pub(crate) fn read_numbers(
         let count = slab.min(rows - first);
         let numbers = read_slab(file, variable, raw, first, count)?;
         let numbers = if raw == stored { numbers } else { reinterpret(&numbers, stored)? };
-        let values = match decoding.decode(&numbers)? {
-            Some(values) => values,
-            None => {
-                decoding.time = None;
-                decoding.decode(&numbers)?.ok_or("its values cannot be decoded")?
-            }
-        };
+        let values = decoding.decode(&numbers)?;
         if !defined {
             schema.dtype = decoding.dtype();
             schema.fill = decoding.fill();
@@ -65,7 +67,8 @@ pub(crate) fn read_numbers(
         }
         first += count.max(1);
     }
-    Ok(true)
+    let notices = decoding.times.iter().flat_map(|times| times.notices(&variable.name));
+    Ok(notices.map(Piece::Notice).all(take))
 }
 
 /// How the numbers of a variable become the values they stand for.
@@ -75,20 +78,16 @@ pub(crate) struct Decoding {
     /// Stored numbers that stand for missing cells.
     missing: Vec<Value>,
     packing: Option<Packing>,
-    time: Option<TimeUnits>,
+    times: Option<Times>,
 }
 
 impl Decoding {
-    fn new(variable: &Variable, inherited: Option<&Variable>, stored: DType) -> Self {
+    fn new(variable: &Variable, stored: DType) -> Self {
         let numbers = ["_FillValue", "missing_value"]
             .into_iter()
             .filter_map(|name| variable.attribute(name))
             .flat_map(cf::numbers)
             .filter_map(|number| number.element(stored));
-        let of_time = if variable.attribute("units").is_some() { Some(variable) } else { inherited };
-        let time = of_time.and_then(|variable| {
-            TimeUnits::parse(&variable.text("units")?, variable.text("calendar").as_deref())
-        });
         let packing = Packing::of(variable.attribute("scale_factor"), variable.attribute("add_offset"));
         let mut missing: Vec<Value> = Vec::new();
         for value in numbers {
@@ -96,11 +95,11 @@ impl Decoding {
                 missing.push(value);
             }
         }
-        Self { stored, missing, packing, time }
+        Self { stored, missing, packing, times: None }
     }
 
     fn dtype(&self) -> DType {
-        match (&self.time, &self.packing) {
+        match (&self.times, &self.packing) {
             (Some(_), _) => DType::Timestamp,
             (None, Some(packing)) => packing.dtype,
             (None, None) => self.stored,
@@ -109,49 +108,27 @@ impl Decoding {
 
     /// The fill value of the decoded array: the stored one where values are kept as they are.
     fn fill(&self) -> Option<Value> {
-        match (&self.time, &self.packing) {
+        match (&self.times, &self.packing) {
             (None, None) => self.missing.first().cloned(),
             (None, Some(_)) if !self.missing.is_empty() => Some(Value::F64(f64::NAN)),
             _ => None,
         }
     }
 
-    /// The values, or `None` where one of them is a time that cannot be expressed.
-    fn decode(&self, stored: &ArrayRef) -> Result<Option<ArrayRef>, String> {
+    /// The values of stored numbers.
+    fn decode(&mut self, stored: &ArrayRef) -> Result<ArrayRef, String> {
         let masked =
             self.missing.iter().fold(Arc::clone(stored), |cells, fill| self.stored.mask(&cells, fill));
-        let floats = || -> Result<Float64Array, String> {
-            let floats = cast(&masked, &DataType::Float64).map_err(|e| e.to_string())?;
-            let floats = floats.as_primitive::<Float64Type>();
-            Ok(match &self.packing {
-                Some(packing) => floats.unary(|value| value * packing.scale + packing.offset),
-                None => floats.clone(),
-            })
-        };
-        let Some(time) = &self.time else {
-            return match &self.packing {
-                Some(packing) => {
-                    cast(&floats()?, &packing.dtype.arrow()).map(Some).map_err(|e| e.to_string())
-                }
-                None => Ok(Some(masked)),
-            };
-        };
-        let numbers: Vec<Option<Number>> = if self.packing.is_some() || self.stored.is_float() {
-            floats()?.iter().map(|value| value.filter(|value| !value.is_nan()).map(Number::Float)).collect()
-        } else {
-            (0..masked.len())
-                .map(|row| match self.stored.value(&masked, row)? {
-                    Value::I64(value) => Some(Number::Int(value.into())),
-                    Value::U64(value) => Some(Number::Int(value.into())),
-                    _ => None,
-                })
-                .collect()
-        };
-        let instants: Option<Vec<Option<i64>>> = numbers
-            .into_iter()
-            .map(|number| number.map(|number| time.instant(number)).map_or(Some(None), |i| i.map(Some)))
-            .collect();
-        Ok(instants.map(|instants| Arc::new(TimestampNanosecondArray::from(instants)) as ArrayRef))
+        match (&mut self.times, &self.packing) {
+            (Some(times), _) => times.decode(&masked),
+            (None, Some(packing)) => {
+                let floats = cast(&masked, &DataType::Float64).map_err(|e| e.to_string())?;
+                let floats = floats.as_primitive::<Float64Type>();
+                let unpacked: Float64Array = floats.unary(|value| value * packing.scale + packing.offset);
+                cast(&unpacked, &packing.dtype.arrow()).map_err(|e| e.to_string())
+            }
+            (None, None) => Ok(masked),
+        }
     }
 }
 

@@ -1,219 +1,417 @@
-//! Times: what the numbers of a time variable stand for.
-//!
-//! Section numbers are those of the [CF conventions 1.11](https://cfconventions.org/Data/cf-conventions/cf-conventions-1.11/cf-conventions.html).
+//! Times: the numbers of a variable as timestamps (sections 4.4, 7.1 and 7.4 of the CF
+//! conventions).
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
-use crate::cf::Number;
+use arrow::array::{ArrayRef, AsArray, TimestampNanosecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
+use atlas_cftime::{Calendar, NoTimestamp, Stored, TimeUnits, UnitsError};
+use netcdf_reader::NcAttrValue;
 
-const SECOND: i64 = 1_000_000_000;
+use crate::cf::Packing;
+use crate::netcdf::Variable;
+use crate::notice::{Notice, NoticeClass};
 
-/// The Julian day number of 1970-01-01.
-const UNIX_JULIAN_DAY: i64 = 2_440_588;
-
-/// What a number of a time variable stands for (section 4.4): `epoch` and so many units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeUnits {
-    /// Nanoseconds of one unit.
-    unit: i64,
-    /// Nanoseconds since 1970-01-01T00:00:00Z.
-    epoch: i128,
+/// What becomes of times in a calendar that has other dates than timestamps, such as `noleap`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CalendarPolicy {
+    /// They stay numbers.
+    #[default]
+    Keep,
+    /// They become timestamps with the same date and time of day; missing where that date does not
+    /// exist.
+    Convert,
 }
 
-impl TimeUnits {
-    /// Understands `units` such as `days since 1950-01-01 00:00:00 UTC` in a calendar whose dates are those
-    /// of the world: `standard`, `gregorian`, `proleptic_gregorian`, or none named. `None` for other
-    /// calendars, for months and years, which have no fixed length, and for what is not understood: those
-    /// stay numbers.
-    pub fn parse(units: &str, calendar: Option<&str>) -> Option<Self> {
-        let mixed = match calendar.map(|name| name.trim().to_ascii_lowercase()).as_deref() {
-            None | Some("" | "standard" | "gregorian") => true,
-            Some("proleptic_gregorian") => false,
-            Some(_) => return None,
+impl fmt::Display for CalendarPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::Convert => "convert",
+        })
+    }
+}
+
+impl FromStr for CalendarPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "convert" => Ok(Self::Convert),
+            _ => Err(format!("`{text}` is neither keep nor convert")),
+        }
+    }
+}
+
+/// Why a time variable stays a variable of numbers.
+#[derive(Debug, thiserror::Error)]
+enum StaysNumber {
+    #[error(transparent)]
+    Units(#[from] UnitsError),
+    #[error("the calendar `{0}` is none that is known")]
+    Calendar(String),
+    #[error("its calendar `{0}` has other dates than timestamps (`--calendar convert` keeps the dates)")]
+    OtherDates(Calendar),
+}
+
+/// How the numbers of a variable become timestamps.
+pub(crate) struct Times {
+    units: TimeUnits,
+    /// The calendar, where its dates are converted.
+    converted: Option<Calendar>,
+    out_of_range: u64,
+    no_such_date: u64,
+}
+
+impl Times {
+    /// The times of a variable, which may be the bounds of another: that lends it the units and the
+    /// calendar that it has not (sections 7.1 and 7.4). `None` for a variable of other numbers.
+    ///
+    /// # Errors
+    /// A notice where the variable is one of times that stay numbers.
+    pub fn of(
+        variable: &Variable,
+        inherited: Option<&Variable>,
+        packing: Option<&Packing>,
+        policy: CalendarPolicy,
+    ) -> Result<Option<Self>, Notice> {
+        let text = |name| variable.text(name).or_else(|| inherited?.text(name));
+        let (units, calendar) = (text("units").unwrap_or_default(), text("calendar"));
+        let is = |name: &str, value: &str| {
+            variable.text(name).is_some_and(|text| text.trim().eq_ignore_ascii_case(value))
         };
-        let mut words = units.split_whitespace();
-        let unit = unit(&words.next()?.to_ascii_lowercase())?;
-        if !words.next()?.eq_ignore_ascii_case("since") {
+        // Section 4.4 tells times by their units. The others are declared in another way, and would
+        // be missed.
+        let of_time = units.split_whitespace().any(|word| word.eq_ignore_ascii_case("since"))
+            || calendar.is_some()
+            || is("standard_name", "time")
+            || is("axis", "T");
+        if !of_time {
+            return Ok(None);
+        }
+        let times = Self::parse(&units, &calendar.unwrap_or_default(), policy).and_then(|times| {
+            let Some(packing) = packing else { return Ok(times) };
+            let scale = precise(packing.scale, variable.attribute("scale_factor"));
+            let offset = precise(packing.offset, variable.attribute("add_offset"));
+            Ok(Self { units: times.units.packed(scale, offset)?, ..times })
+        });
+        times.map(Some).map_err(|reason| Notice {
+            class: NoticeClass::TimeAsNumber,
+            subject: variable.name.clone(),
+            detail: reason.to_string(),
+            cells: 0,
+        })
+    }
+
+    fn parse(units: &str, calendar: &str, policy: CalendarPolicy) -> Result<Self, StaysNumber> {
+        let calendar =
+            Calendar::named(calendar).ok_or_else(|| StaysNumber::Calendar(calendar.trim().to_owned()))?;
+        let units = TimeUnits::parse(units, calendar)?;
+        let converted = (!calendar.is_of_timestamps()).then_some(calendar);
+        match converted {
+            Some(calendar) if policy == CalendarPolicy::Keep => Err(StaysNumber::OtherDates(calendar)),
+            converted => Ok(Self { units, converted, out_of_range: 0, no_such_date: 0 }),
+        }
+    }
+
+    /// The timestamps of stored numbers. Missing cells, NaN, and times that no timestamp can
+    /// express are NULL; the latter are counted.
+    pub fn decode(&mut self, stored: &ArrayRef) -> Result<ArrayRef, String> {
+        let error = |error: arrow::error::ArrowError| error.to_string();
+        let timestamps: TimestampNanosecondArray = match stored.data_type() {
+            DataType::Float32 => self.timestamps(stored.as_primitive::<Float32Type>(), Stored::Single),
+            DataType::Float64 => self.timestamps(stored.as_primitive::<Float64Type>(), Stored::Double),
+            DataType::UInt64 => {
+                self.timestamps(stored.as_primitive::<UInt64Type>(), |value| Stored::Int(value.into()))
+            }
+            _ => {
+                let stored = cast(stored, &DataType::Int64).map_err(error)?;
+                self.timestamps(stored.as_primitive::<Int64Type>(), |value| Stored::Int(value.into()))
+            }
+        };
+        Ok(Arc::new(timestamps))
+    }
+
+    fn timestamps<T: Copy>(
+        &mut self,
+        cells: impl IntoIterator<Item = Option<T>>,
+        stored: impl Fn(T) -> Stored,
+    ) -> TimestampNanosecondArray {
+        cells.into_iter().map(|cell| self.timestamp(stored(cell?))).collect()
+    }
+
+    fn timestamp(&mut self, number: Stored) -> Option<i64> {
+        if matches!(number, Stored::Single(value) if value.is_nan())
+            || matches!(number, Stored::Double(value) if value.is_nan())
+        {
             return None;
         }
-        let epoch = words.collect::<Vec<_>>().join(" ");
-        Some(Self { unit, epoch: parse_epoch(&epoch, mixed)? })
-    }
-
-    /// The instant of a number, in nanoseconds since 1970-01-01T00:00:00Z, or `None` where it is out of
-    /// the range of years from 1677 to 2262 that those can express.
-    pub fn instant(&self, number: Number) -> Option<i64> {
-        let since = match number {
-            Number::Int(value) => value.checked_mul(i128::from(self.unit))?,
-            Number::Float(value) if value.is_finite() && value.abs() < 1e18 => {
-                // Whole units exactly, and the rest as exactly as a float has it.
-                #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-                let (whole, rest) =
-                    (value.trunc() as i128, (value.fract() * self.unit as f64).round() as i128);
-                whole.checked_mul(i128::from(self.unit))?.checked_add(rest)?
+        match self.units.timestamp(number) {
+            Ok(timestamp) => Some(timestamp),
+            Err(NoTimestamp::OutOfRange) => {
+                self.out_of_range += 1;
+                None
             }
-            Number::Float(_) => return None,
-        };
-        i64::try_from(self.epoch.checked_add(since)?).ok()
+            Err(NoTimestamp::NoSuchDate) => {
+                self.no_such_date += 1;
+                None
+            }
+        }
+    }
+
+    /// What was not taken literally in all cells so far.
+    pub fn notices(&self, subject: &str) -> Vec<Notice> {
+        let notice = |class, detail, cells| Notice { class, subject: subject.to_owned(), detail, cells };
+        let mut notices = Vec::new();
+        if let Some(calendar) = self.converted {
+            let detail = format!("dates of the calendar `{calendar}` are timestamps with the same dates");
+            notices.push(notice(NoticeClass::CalendarConverted, detail, 0));
+        }
+        if self.out_of_range > 0 {
+            let detail = NoTimestamp::OutOfRange.to_string();
+            notices.push(notice(NoticeClass::TimeOutOfRange, detail, self.out_of_range));
+        }
+        if self.no_such_date > 0 {
+            let detail = NoTimestamp::NoSuchDate.to_string();
+            notices.push(notice(NoticeClass::DateNotInCalendar, detail, self.no_such_date));
+        }
+        notices
     }
 }
 
-/// Nanoseconds of a unit of time, by the names that UDUNITS gives it.
-fn unit(name: &str) -> Option<i64> {
-    Some(match name {
-        "nanosecond" | "nanoseconds" | "nanosec" | "nanosecs" | "ns" => 1,
-        "microsecond" | "microseconds" | "microsec" | "microsecs" | "us" => 1_000,
-        "millisecond" | "milliseconds" | "millisec" | "millisecs" | "msec" | "msecs" | "ms" => 1_000_000,
-        "second" | "seconds" | "sec" | "secs" | "s" => SECOND,
-        "minute" | "minutes" | "min" | "mins" => 60 * SECOND,
-        "hour" | "hours" | "hr" | "hrs" | "h" => 3_600 * SECOND,
-        "day" | "days" | "d" => 86_400 * SECOND,
-        "week" | "weeks" => 7 * 86_400 * SECOND,
-        _ => return None,
-    })
-}
-
-/// Nanoseconds from 1970-01-01T00:00:00Z to an epoch: a date, then a time and an offset from UTC, if any.
-fn parse_epoch(text: &str, mixed: bool) -> Option<i128> {
-    let (date, rest) = text.split_once([' ', 'T', 't']).unwrap_or((text, ""));
-    let (sign, date) = date.strip_prefix('-').map_or((1, date), |date| (-1, date));
-    let mut fields = date.split('-').map(|field| field.parse::<i32>().ok());
-    let year = sign * fields.next()??;
-    let month = fields.next().unwrap_or(Some(1))?;
-    let day = fields.next().unwrap_or(Some(1))?;
-    if fields.next().is_some() {
-        return None;
+/// A number of packing, as precise as its attribute.
+#[allow(clippy::cast_possible_truncation)]
+fn precise(value: f64, attribute: Option<&NcAttrValue>) -> Stored {
+    match attribute {
+        Some(NcAttrValue::Floats(_)) => Stored::Single(value as f32),
+        _ => Stored::Double(value),
     }
-    let day = days_since_1970(year, u32::try_from(month).ok()?, u32::try_from(day).ok()?, mixed)?;
-    let (time, zone) = parse_time(rest.trim())?;
-    let nanoseconds = NaiveDateTime::new(NaiveDate::default(), time).and_utc().timestamp_nanos_opt()?;
-    Some(i128::from(day) * i128::from(86_400 * SECOND) + i128::from(nanoseconds) - i128::from(zone))
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar, or, where `mixed` and before 1582-10-15, of the
-/// Julian one. `None` for dates that the calendar has not.
-fn days_since_1970(year: i32, month: u32, day: u32, mixed: bool) -> Option<i64> {
-    if !mixed || (year, month, day) >= (1582, 10, 15) {
-        let date = NaiveDate::from_ymd_opt(year, month, day)?;
-        return Some(date.signed_duration_since(DateTime::UNIX_EPOCH.date_naive()).num_days());
-    }
-    let leap = year.rem_euclid(4) == 0;
-    let length = match month {
-        2 => 28 + u32::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    let skipped = year == 1582 && month == 10 && day > 4;
-    // There was no year 0.
-    if !(1..=12).contains(&month) || !(1..=length).contains(&day) || skipped || year == 0 {
-        return None;
-    }
-    // The Julian day number of a Julian date: Meeus, Astronomical Algorithms, chapter 7, in integers.
-    let (y, m) = (i64::from(year + i32::from(year < 0)), i64::from(month));
-    let (y, m) = if m <= 2 { (y - 1, m + 12) } else { (y, m) };
-    let julian_day = (1461 * (y + 4716)).div_euclid(4) + (306_001 * (m + 1)) / 10_000 + i64::from(day) - 1524;
-    Some(julian_day - UNIX_JULIAN_DAY)
-}
-
-/// A time of day and an offset from UTC in nanoseconds, of text such as `00:00:0.0 +01:00` or `12:00Z`.
-fn parse_time(text: &str) -> Option<(NaiveTime, i64)> {
-    let at = text.find(['+', '-', 'Z', 'z', 'U', 'u', 'G', 'g', ' ']).unwrap_or(text.len());
-    let (time, zone) = text.split_at(at);
-    let mut fields = time.split(':');
-    let field = |field: Option<&str>| match field {
-        None | Some("") => Some(0.0),
-        Some(field) => field.parse::<f64>().ok(),
-    };
-    let (hours, minutes, seconds) = (field(fields.next())?, field(fields.next())?, field(fields.next())?);
-    let whole = |value: f64| value >= 0.0 && value.fract() == 0.0;
-    if fields.next().is_some() || !whole(hours) || !whole(minutes) || !(0.0..60.0).contains(&seconds) {
-        return None;
-    }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let time = NaiveTime::from_hms_nano_opt(
-        hours as u32,
-        minutes as u32,
-        seconds.trunc() as u32,
-        (seconds.fract() * 1e9).round().min(999_999_999.0) as u32,
-    )?;
-    Some((time, parse_zone(zone.trim())?))
-}
-
-fn parse_zone(text: &str) -> Option<i64> {
-    if ["", "z", "utc", "gmt"].contains(&text.to_ascii_lowercase().as_str()) {
-        return Some(0);
-    }
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (hours, minutes) = match digits.split_once(':') {
-        Some((hours, minutes)) => (hours, minutes),
-        None if digits.len() > 2 => digits.split_at_checked(digits.len() - 2)?,
-        None => (digits, "0"),
-    };
-    let (hours, minutes) = (hours.parse::<u32>().ok()?, minutes.parse::<u32>().ok()?);
-    (hours <= 14 && minutes < 60).then(|| sign * i64::from(hours * 60 + minutes) * 60 * SECOND)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::array::TimestampNanosecondArray;
+    use arrow::datatypes::TimestampNanosecondType;
+    use netcdf_writer::{NcFileBuilder, NcWriteFormat, NcWriteOptions};
+
     use super::*;
+    use crate::ImportOptions;
+    use crate::netcdf::{Piece, read_file};
 
-    fn instant(units: &str, calendar: Option<&str>, number: f64) -> Option<String> {
-        let instant = TimeUnits::parse(units, calendar)?.instant(Number::Float(number))?;
-        Some(DateTime::from_timestamp_nanos(instant).format("%Y-%m-%dT%H:%M:%S%.f").to_string())
+    const HOUR: i64 = 3_600_000_000_000;
+
+    /// The variables of times of a file, in hours since 2000-01-01T00:00:00, and the notices.
+    fn read(
+        file: &NcFileBuilder,
+        format: NcWriteFormat,
+        calendar: CalendarPolicy,
+    ) -> (BTreeMap<String, Vec<Option<f64>>>, Vec<(NoticeClass, String, String, u64)>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.nc");
+        let mut bytes = Vec::new();
+        file.write(&mut bytes, NcWriteOptions { format }).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let (mut times, mut notices) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
+        let options = ImportOptions { calendar, ..ImportOptions::default() };
+        read_file(&path, &options, &mut |piece| {
+            match piece {
+                Piece::Cells { array, cells, .. } => {
+                    if let Some(cells) = cells.as_primitive_opt::<TimestampNanosecondType>() {
+                        times.entry(array).or_default().extend(hours(cells));
+                    }
+                }
+                Piece::Notice(notice) => {
+                    notices.push((notice.class, notice.subject, notice.detail, notice.cells));
+                }
+                Piece::Array(..) | Piece::Attribute(..) => {}
+            }
+            true
+        })
+        .unwrap();
+        (times, notices)
     }
 
-    /// Expected values are those of cftime 1.6 (`num2date`).
-    #[test]
-    fn times_are_those_of_the_world() {
-        for (units, calendar, number, expected) in [
-            ("days since 1950-01-01 00:00:00 UTC", None, 17376.5, "1997-07-29T12:00:00"),
-            ("hours since 1900-01-01 00:00:0.0", Some("gregorian"), 876_576.0, "2000-01-01T00:00:00"),
-            ("seconds since 1970-01-01T00:00:00Z", Some("standard"), 0.5, "1970-01-01T00:00:00.500"),
-            ("seconds since 1970-01-01 00:00:00 +02:00", None, 0.0, "1969-12-31T22:00:00"),
-            ("minutes since 2000-1-1 6:30", None, 1.0, "2000-01-01T06:31:00"),
-            ("days since 2000-01-01 12:00:00 -0530", None, 0.0, "2000-01-01T17:30:00"),
-            ("Days Since 1970", None, 1.0, "1970-01-02T00:00:00"),
-            // The standard calendar is the Julian one before 15 October 1582.
-            ("days since 0001-01-01 00:00:00", Some("standard"), 730_122.0, "2000-01-02T00:00:00"),
-            ("days since 1000-03-01 06:00", None, 365_000.25, "1999-07-08T12:00:00"),
-            ("days since 0001-01-01", Some("proleptic_gregorian"), 730_119.0, "2000-01-01T00:00:00"),
-        ] {
-            assert_eq!(instant(units, calendar, number).as_deref(), Some(expected), "{units}");
+    fn hours(cells: &TimestampNanosecondArray) -> Vec<Option<f64>> {
+        let year_2000 = 10_957 * 24 * HOUR;
+        cells.iter().map(|cell| cell.map(|cell| (cell - year_2000) as f64 / HOUR as f64)).collect()
+    }
+
+    fn text(text: &str) -> NcAttrValue {
+        NcAttrValue::Chars(text.to_owned())
+    }
+
+    /// Adds a variable of numbers with attributes.
+    fn add(file: &mut NcFileBuilder, name: &str, attributes: &[(&str, NcAttrValue)], cells: &[f64]) {
+        let dim = file.add_dimension(format!("of_{name}"), cells.len() as u64).unwrap();
+        let variable = file.add_variable::<f64>(name, &[dim]).unwrap();
+        for (key, value) in attributes {
+            file.add_variable_attribute(variable, *key, value.clone()).unwrap();
         }
+        file.write_variable(variable, cells).unwrap();
     }
 
     #[test]
-    fn julian_dates_meet_the_gregorian_ones_at_the_reform() {
-        assert_eq!(
-            days_since_1970(1582, 10, 4, true).map(|day| day + 1),
-            days_since_1970(1582, 10, 15, true)
+    fn an_odd_cell_is_missing_and_the_others_are_times() {
+        let mut file = NcFileBuilder::new();
+        let units = ("units", text("days since 2000-01-01"));
+        let missing = ("missing_value", NcAttrValue::Doubles(vec![-1e30]));
+        let cells = [0.0, 1e30, f64::NAN, -1e30, f64::INFINITY, 1.0 / 24.0];
+        add(&mut file, "time", &[units, missing], &cells);
+        let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);
+        assert_eq!(times["time"], [Some(0.0), None, None, None, None, Some(1.0)]);
+        let detail = NoTimestamp::OutOfRange.to_string();
+        assert_eq!(notices, [(NoticeClass::TimeOutOfRange, "time".to_owned(), detail, 2)]);
+    }
+
+    #[test]
+    fn odd_cells_are_counted_over_all_slabs() {
+        let mut file = NcFileBuilder::new();
+        let mut cells = vec![0.0; 33 * 1024 * 1024 / 8];
+        (cells[0], cells[33 * 1024 * 1024 / 8 - 1]) = (1e30, 1e30);
+        add(&mut file, "time", &[("units", text("days since 2000-01-01"))], &cells);
+        let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);
+        assert_eq!(times["time"].len(), cells.len());
+        assert_eq!(times["time"].iter().filter(|cell| cell.is_none()).count(), 2);
+        assert_eq!(notices.iter().map(|notice| notice.3).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn other_calendars_stay_numbers_or_are_converted() {
+        let mut file = NcFileBuilder::new();
+        let units = || ("units", text("days since 2000-02-01"));
+        let calendar = |name| ("calendar", text(name));
+        // 1 and 30 February 2000, 1 March 2000, 29 February 2001.
+        add(&mut file, "d360", &[units(), calendar("360_day")], &[0.0, 29.0, 30.5, 388.0]);
+        add(&mut file, "noleap", &[units(), calendar("365_day")], &[27.0, 28.0]);
+        add(&mut file, "all_leap", &[units(), calendar("all_leap")], &[28.0, 29.0, 394.0]);
+        add(&mut file, "julian", &[units(), calendar("julian")], &[28.0, 29.0]);
+        add(&mut file, "lunar", &[units(), calendar("lunar")], &[1.0]);
+
+        let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);
+        assert!(times.is_empty());
+        assert_eq!(notices.len(), 5);
+        assert!(notices.iter().all(|notice| notice.0 == NoticeClass::TimeAsNumber), "{notices:?}");
+        assert!(notices[0].2.contains("`360_day` has other dates"), "{notices:?}");
+        assert!(notices[4].2.contains("`lunar` is none that is known"), "{notices:?}");
+
+        let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Convert);
+        let day = |days: f64| Some((31.0 + days) * 24.0);
+        assert_eq!(times["d360"], [day(0.0), None, day(29.5), None]);
+        assert_eq!(times["noleap"], [day(27.0), day(29.0)]);
+        assert_eq!(times["all_leap"], [day(28.0), day(29.0), None]);
+        assert_eq!(times["julian"], [day(28.0), day(29.0)]);
+        let counts = |class| {
+            let of_class = notices.iter().filter(move |notice| notice.0 == class);
+            of_class.map(|notice| (notice.1.as_str(), notice.3)).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(NoticeClass::DateNotInCalendar), [("d360", 2), ("all_leap", 1)]);
+        assert_eq!(counts(NoticeClass::CalendarConverted).len(), 4);
+        assert_eq!(counts(NoticeClass::TimeAsNumber), [("lunar", 0)]);
+    }
+
+    #[test]
+    fn times_that_stay_numbers_are_reported_with_the_reason() {
+        let mut file = NcFileBuilder::new();
+        let expected = [
+            ("months since 2000-01-01", "`months` have no fixed length"),
+            ("mbar since 2000-01-01", "`mbar` is no unit of time"),
+            ("days since 01/02/2000", "reference date is not understood"),
+            ("days since 2001-02-29", "reference date is not understood"),
+            ("days since 0000-01-01", "none of the calendar `standard`"),
+        ];
+        for (k, (units, _)) in expected.iter().enumerate() {
+            add(&mut file, &format!("v{k}"), &[("units", text(units))], &[1.0]);
+        }
+        let declared = [("units", text("day as %Y%m%d.%f")), ("standard_name", text("time"))];
+        add(&mut file, "declared", &declared, &[20_000_101.5]);
+        add(&mut file, "axis", &[("axis", text("T"))], &[1.0]);
+        add(
+            &mut file,
+            "offset",
+            &[("units", text("days since 2000-01-01")), ("add_offset", NcAttrValue::Doubles(vec![1e300]))],
+            &[1.0],
         );
-        assert_eq!(days_since_1970(1500, 2, 29, true).map(|day| day + 1), days_since_1970(1500, 3, 1, true));
-        assert_eq!((days_since_1970(1582, 10, 10, true), days_since_1970(1501, 2, 29, true)), (None, None));
+        add(&mut file, "period", &[("units", text("days"))], &[1.0]);
+        add(&mut file, "height", &[("units", text("m"))], &[1.0]);
+        let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Convert);
+        assert!(times.is_empty());
+        let reasons = expected.iter().map(|(_, reason)| *reason);
+        let reasons = reasons.chain(["no reference date", "no reference date", "scale_factor or add_offset"]);
+        assert_eq!(notices.len(), reasons.clone().count(), "{notices:?}");
+        for (notice, reason) in notices.iter().zip(reasons) {
+            assert_eq!(notice.0, NoticeClass::TimeAsNumber);
+            assert!(notice.2.contains(reason), "{notice:?}");
+        }
     }
 
     #[test]
-    fn what_is_no_date_of_the_world_stays_a_number() {
-        for (units, calendar) in [
-            ("days since 2000-01-01", Some("noleap")),
-            ("days since 2000-01-01", Some("360_day")),
-            ("months since 2000-01-01", None),
-            ("days since 1582-10-10", None),
-            ("days since 2001-02-29", None),
-            ("days since", None),
-            ("degrees_north", None),
-            ("m", None),
-            ("days since 2000-01-01 25:00", None),
-            ("days since 2000-01-01 00:00 Europe/Berlin", None),
-        ] {
-            assert_eq!(TimeUnits::parse(units, calendar), None, "{units}");
-        }
-        let units = TimeUnits::parse("days since 1950-01-01", None).unwrap();
-        for number in [Number::Float(f64::NAN), Number::Float(1e10), Number::Int(i128::MAX)] {
-            assert_eq!(units.instant(number), None);
-        }
+    fn bounds_take_the_units_and_the_calendar_of_their_variable() {
+        let mut file = NcFileBuilder::new();
+        let units = || ("units", text("hours since 2000-01-01"));
+        let noleap = ("calendar", text("noleap"));
+        add(&mut file, "time", &[units(), ("bounds", text("time_bounds"))], &[1.0]);
+        add(&mut file, "time_bounds", &[], &[0.0, 2.0]);
+        add(&mut file, "month", &[units(), ("climatology", text("month_bounds"))], &[3.0]);
+        add(&mut file, "month_bounds", &[], &[2.0, 4.0]);
+        // Its own units, but not its own calendar.
+        add(&mut file, "model", &[units(), noleap, ("bounds", text("model_bounds"))], &[1.0]);
+        add(&mut file, "model_bounds", &[units()], &[0.0, 2.0]);
+        let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);
+        assert_eq!(times["time_bounds"], [Some(0.0), Some(2.0)]);
+        assert_eq!(times["month_bounds"], [Some(2.0), Some(4.0)]);
+        let subjects: Vec<_> = notices.iter().map(|notice| notice.1.as_str()).collect();
+        assert_eq!(subjects, ["model", "model_bounds"]);
+    }
+
+    #[test]
+    fn bounds_are_found_from_the_group_of_their_variable() {
+        let mut file = NcFileBuilder::new();
+        let dim = file.add_dimension("pair", 2).unwrap();
+        let mut add = |path: &str, attributes: &[(&str, &str)], cells: [f64; 2]| {
+            let variable = file.add_variable_path::<f64>(path, &[dim]).unwrap();
+            for (key, value) in attributes {
+                file.add_variable_attribute(variable, *key, text(value)).unwrap();
+            }
+            file.write_variable(variable, &cells).unwrap();
+        };
+        add("bounds", &[], [5.0, 6.0]);
+        add("a/time", &[("units", "hours since 2000-01-01"), ("bounds", "bounds")], [1.0, 2.0]);
+        add("a/bounds", &[], [3.0, 4.0]);
+        add("b/time", &[("units", "days since 2000-01-01"), ("bounds", "bounds")], [1.0, 2.0]);
+        let (times, _) = read(&file, NcWriteFormat::Nc4, CalendarPolicy::Keep);
+        assert_eq!(times["a.bounds"], [Some(3.0), Some(4.0)]);
+        assert_eq!(times["bounds"], [Some(120.0), Some(144.0)]);
+    }
+
+    #[test]
+    fn the_type_and_the_packing_decide_how_precise_times_are() {
+        let mut file = NcFileBuilder::new();
+        let dim = file.add_dimension("n", 2).unwrap();
+        let units = || text("days since 2000-01-01");
+        let single = file.add_variable::<f32>("single", &[dim]).unwrap();
+        file.add_variable_attribute(single, "units", units()).unwrap();
+        file.write_variable(single, &[1000.0f32 + 1.0 / 24.0, 1000.0 + 7.0 / 24.0]).unwrap();
+        let packed = file.add_variable::<i16>("packed", &[dim]).unwrap();
+        file.add_variable_attribute(packed, "units", units()).unwrap();
+        file.add_variable_attribute(packed, "scale_factor", NcAttrValue::Doubles(vec![1.0 / 24.0])).unwrap();
+        file.add_variable_attribute(packed, "add_offset", NcAttrValue::Doubles(vec![1000.0 + 1.0 / 24.0]))
+            .unwrap();
+        file.write_variable(packed, &[0i16, 22]).unwrap();
+        let unsigned = file.add_variable::<i64>("unsigned", &[dim]).unwrap();
+        file.add_variable_attribute(unsigned, "units", text("nanoseconds since 1600-01-01")).unwrap();
+        file.add_variable_attribute(unsigned, "_Unsigned", text("true")).unwrap();
+        let until = (400 * 365 + 97) * 24 * i128::from(HOUR);
+        file.write_variable(unsigned, &[until as u64 as i64, until as u64 as i64]).unwrap();
+        let (times, notices) = read(&file, NcWriteFormat::Nc4, CalendarPolicy::Keep);
+        assert_eq!(times["single"], [Some(24_001.0), Some(24_007.0)]);
+        assert_eq!(times["packed"], [Some(24_001.0), Some(24_023.0)]);
+        assert_eq!(times["unsigned"], [Some(0.0), Some(0.0)]);
+        assert!(notices.is_empty(), "{notices:?}");
     }
 }

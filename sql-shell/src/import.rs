@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use atlas::{Atlas, Codec, StoreConfig};
-use atlas_import::{ImportOptions, NameFrom, Progress, import};
+use atlas_import::{CalendarPolicy, ImportOptions, NameFrom, Progress, import};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -35,6 +35,10 @@ pub(crate) struct Arguments {
     /// Chunk sizes by dimension, such as time=24,lat=50.
     #[arg(long, value_name = "DIM=N,…", value_delimiter = ',', value_parser = parse_chunk)]
     chunk: Vec<(String, usize)>,
+    /// Times in calendars such as noleap or 360_day: keep the numbers, or convert them to timestamps with the
+    /// same dates, NULL where there is no such date.
+    #[arg(long, value_name = "WHAT", default_value_t)]
+    calendar: CalendarPolicy,
 }
 
 fn parse_chunk(text: &str) -> Result<(String, usize), String> {
@@ -54,6 +58,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         skip_errors: arguments.skip_errors,
         jobs: arguments.jobs.unwrap_or(defaults.jobs),
         chunk: arguments.chunk.iter().cloned().collect::<HashMap<_, _>>(),
+        calendar: arguments.calendar,
     };
     // The bar is on stderr, and is not drawn where that is no terminal.
     let bar = ProgressBar::new(0);
