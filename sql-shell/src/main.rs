@@ -2,6 +2,7 @@
 
 mod commands;
 mod demo;
+mod destination;
 mod editor;
 mod error;
 mod import;
@@ -149,6 +150,7 @@ fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
             Ok(io::stdout().write_all(&script)?)
         }
         Command::Man { directory } => {
+            destination::check_path(&directory)?;
             clap_mangen::generate_to(Cli::command(), &directory)
                 .map_err(|e| Failure::new(format!("{}: {e}", directory.display())))
         }

@@ -24,7 +24,7 @@ use crate::printable::Printable;
 use crate::progress::Watch;
 use crate::statement::{Prepared, What, prepare, table_of};
 use crate::threads::Workers;
-use crate::{commands, script, shell};
+use crate::{commands, destination, script, shell};
 
 /// Rows of a table that a terminal is shown; the rest is counted.
 const MOST_ROWS: usize = 1000;
@@ -181,6 +181,7 @@ impl Session {
     /// Writes the results to come to a new file, or to stdout.
     pub(crate) fn write_to(&mut self, path: Option<&Path>) -> Result<()> {
         if let Some(path) = path {
+            destination::check_path(path)?;
             File::create(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         }
         self.output = path.map(Path::to_owned);

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use tokio::sync::oneshot;
 
 use crate::error::{Failure, Result};
-use crate::{limits, names, threads};
+use crate::{destination, limits, names, threads};
 
 /// How long a statement may be parsed. For an error in nested functions the parser's time doubles with
 /// each of them.
@@ -53,6 +53,7 @@ pub(crate) async fn prepare(context: &SessionContext, text: &str) -> Result<Prep
     loop {
         match context.state().statement_to_plan(statement.clone()).await {
             Ok(plan) => {
+                destination::check_plan(context, &plan).await?;
                 return Ok(Prepared {
                     text: statement.to_string(),
                     is_query,

@@ -417,6 +417,46 @@ fn control_characters_reach_no_reader_of_tables_and_errors() {
 }
 
 #[test]
+#[cfg(unix)]
+fn results_do_not_overwrite_stores() {
+    let directory = directory_with_store();
+    let store = directory.path();
+    std::os::unix::fs::symlink("store/v", store.join("link")).unwrap();
+    std::fs::create_dir(store.join("beside")).unwrap();
+    let before = atlas(store, &["verify", "store"], "");
+    let full = store.canonicalize().unwrap().join("store/atlas.json").to_string_lossy().into_owned();
+    let url = format!("file://{full}");
+    for path in ["store/atlas.json", "store/new.csv", "beside/../store/v/x.csv", "link/x.csv", &full, &url] {
+        let mut runs = vec![
+            vec!["sql".to_owned(), "-c".to_owned(), format!("COPY (SELECT 1) TO '{path}' STORED AS CSV")],
+            vec![
+                "sql".to_owned(),
+                "-c".to_owned(),
+                format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{path}' STORED AS CSV"),
+            ],
+        ];
+        if path != url {
+            let new = |arguments: &[&str]| arguments.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+            runs.push(new(&["sql", "-o", path, "-c", "SELECT 1"]));
+            runs.push(new(&["sql", "-c", &format!("\\o {path}")]));
+            runs.push(new(&["sql", "-c", "SELECT 1 AS a", "-c", &format!("\\plot {path}.svg")]));
+        }
+        for arguments in runs {
+            let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let told = atlas(store, &words, "");
+            assert!(told.contains("is in the store") && told.contains("exit code 1"), "{told}");
+        }
+    }
+    let insert =
+        "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS CSV LOCATION 'store/v/'; INSERT INTO t VALUES (1);";
+    let told = atlas(store, &["sql", "-c", insert], "");
+    assert!(told.contains("is in the store"), "{told}");
+    assert_eq!(atlas(store, &["verify", "store"], ""), before);
+    let told = atlas(store, &["sql", "-c", "COPY (SELECT 1) TO 'beside/x.csv'"], "");
+    assert!(told.contains("exit code 0"), "{told}");
+}
+
+#[test]
 fn statements_that_are_too_deep_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let chain = |link: &str, between: &str, links: usize| vec![link; links].join(between);

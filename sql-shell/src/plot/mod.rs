@@ -21,6 +21,7 @@ use self::draw::draw;
 use self::figure::{Column, Figure, Marks, Values};
 use self::svg::{Svg, to_png};
 use self::terminal::{Colours, Terminal};
+use crate::destination;
 use crate::error::{Failure, Result};
 use crate::output::count;
 use crate::printable::{Printable, printable};
@@ -44,6 +45,9 @@ pub(crate) async fn plot(session: &mut Session, file: &str) -> Result<()> {
         Some("svg") => Some(false),
         _ => return Err(Failure::new(format!("{file}: pictures are .png or .svg"))),
     };
+    if to_file.is_some() {
+        destination::check_path(Path::new(file))?;
+    }
     let statement = session.prepare(&query).await?;
     let runner = session.runner();
     let (schema, batches, number) =
