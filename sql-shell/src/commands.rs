@@ -14,6 +14,7 @@ use crate::error::{Failure, Result};
 use crate::names;
 use crate::output::Format;
 use crate::plot;
+use crate::printable::Printable;
 use crate::session::{Session, name_of};
 
 /// What commands there are: how they are written, and what they do.
@@ -86,7 +87,7 @@ pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlF
             let query =
                 session.last_query.clone().ok_or_else(|| Failure::new("there is no query to explain yet"))?;
             let plan = session.prepare(&format!("EXPLAIN {query}")).await?;
-            session.runner().run(plan).await?;
+            session.run(plan).await?;
         }
         "plot" => plot::plot(session, unquoted(rest)).await?,
         _ => {
@@ -113,7 +114,7 @@ fn help() -> Result<()> {
 /// Says something that is no result.
 fn tell(text: &str) -> Result<()> {
     use std::io::Write;
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    Ok(writeln!(Printable::new(std::io::stdout()), "{text}")?)
 }
 
 fn wanted<'a>(text: &'a str, otherwise: &str) -> Result<&'a str> {
@@ -326,7 +327,7 @@ async fn set(session: &mut Session, rest: &str) -> Result<()> {
         format!("SET {name} = '{value}'")
     };
     let statement = session.prepare(&sql).await?;
-    session.runner().run(statement).await
+    session.run(statement).await
 }
 
 #[cfg(test)]

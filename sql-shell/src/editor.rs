@@ -9,6 +9,7 @@ use rustyline::hint::{Hinter, HistoryHinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 
+use crate::printable::is_control;
 use crate::{commands, names, script};
 
 /// The words of SQL that are worth completing and colouring.
@@ -197,7 +198,9 @@ impl Completer for Sql {
         if last_but.is_some_and(|word| {
             ["\\i", "\\o", "\\attach"].contains(word) || word.eq_ignore_ascii_case("LOCATION")
         }) {
-            return self.files.complete(line, pos, ctx);
+            let (start, mut files) = self.files.complete(line, pos, ctx)?;
+            files.retain(|pair| !pair.replacement.contains(is_control));
+            return Ok((start, files));
         }
         let is_of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '\\');
         let start =
@@ -208,7 +211,10 @@ impl Completer for Sql {
             let pair = |name: &str| Pair { display: name.to_owned(), replacement: format!("{name} ") };
             return Ok((start, names.map(pair).collect()));
         }
-        Ok((start, self.words(line, word)))
+        let mut pairs = self.words(line, word);
+        // The line under the cursor shows characters as they are.
+        pairs.retain(|pair| !pair.replacement.contains(is_control));
+        Ok((start, pairs))
     }
 }
 
@@ -285,7 +291,10 @@ mod tests {
 
     async fn completions(line: &str) -> Vec<String> {
         let context = SessionContext::new();
-        context.sql("CREATE TABLE casts AS SELECT 1 AS temp, 2 AS \"TEMP_QC\", 3 AS pres").await.unwrap();
+        context
+            .sql("CREATE TABLE casts AS SELECT 1 AS temp, 2 AS \"TEMP_QC\", 3 AS pres, 4 AS \"te\x1b[2J\"")
+            .await
+            .unwrap();
         let sql = Sql::new(context);
         let history = DefaultHistory::new();
         let (_, pairs) = sql.complete(line, line.len(), &Context::new(&history)).unwrap();

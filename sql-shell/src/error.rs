@@ -4,6 +4,10 @@ use std::fmt;
 use std::io::{self, Write};
 
 use datafusion::common::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+
+use crate::limits;
+use crate::printable::Printable;
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -33,7 +37,7 @@ impl fmt::Display for Failure {
 /// Tells a failure on stderr.
 pub(crate) fn report(failure: &Failure) {
     // There is nobody left to tell where this fails.
-    let _ = writeln!(io::stderr(), "error: {failure}");
+    let _ = writeln!(Printable::new(io::stderr()), "error: {failure}");
 }
 
 impl From<io::Error> for Failure {
@@ -82,6 +86,9 @@ fn message(error: &DataFusionError) -> String {
         DataFusionError::Context(_, inner) => message(inner),
         DataFusionError::Shared(inner) => message(inner),
         DataFusionError::Diagnostic(_, inner) => message(inner),
+        DataFusionError::SQL(source, _) if **source == ParserError::RecursionLimitExceeded => {
+            limits::too_deep()
+        }
         DataFusionError::SQL(source, _) => source.to_string(),
         error => error.strip_backtrace(),
     }

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Failure, Result};
 use crate::output::{Bytes, count};
+use crate::printable::Printable;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -81,7 +82,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let rate = report.imported as f64 / seconds.max(1e-9);
     let (imported, bytes) = (count(report.imported, "dataset"), Bytes(report.bytes));
     writeln!(io::stdout(), "{imported} ({bytes}) imported in {seconds:.1} s, {rate:.0} files/s")?;
-    let mut stderr = io::stderr();
+    let mut stderr = Printable::new(io::stderr());
     for dim in &report.unknown_dims {
         writeln!(stderr, "no array has the dimension `{dim}`: its --chunk did nothing")?;
     }

@@ -8,6 +8,7 @@ use datafusion::physical_plan::execute_stream;
 
 use crate::error::Result;
 use crate::output::{self, Bytes, Format, Style, count};
+use crate::printable::Printable;
 use crate::session::new_context;
 
 const VARIABLES: &str = "
@@ -20,7 +21,7 @@ pub(crate) async fn run(location: &str) -> Result<()> {
     let snapshot = atlas.snapshot();
     let catalog = snapshot.catalog();
     let stored: u64 = catalog.variables.values().flatten().map(|segment| segment.size).sum();
-    let mut out = io::stdout();
+    let mut out = Printable::new(io::stdout());
     writeln!(
         out,
         "{}: {}, {}, {} in segments, generation {}, codec {}",

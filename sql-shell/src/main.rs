@@ -2,26 +2,32 @@
 
 mod commands;
 mod demo;
+mod destination;
 mod editor;
 mod error;
 mod import;
 mod info;
+mod limits;
 mod maintain;
 mod names;
 mod output;
 mod plot;
+mod printable;
 mod progress;
 mod script;
 mod session;
 mod shell;
 mod statement;
+mod threads;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::error::{Failure, Result};
 
@@ -102,7 +108,14 @@ fn main() -> ExitCode {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         error::report(&Failure::new(format!("internal error at {place}: {message}")));
     }));
-    match run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    let done = match threads::spawn(move || run(command)).map(JoinHandle::join) {
+        Ok(Ok(done)) => done,
+        // It panicked, and the hook has told what happened.
+        Ok(Err(_)) => return ExitCode::FAILURE,
+        Err(error) => Err(error.into()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has had enough of it.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
@@ -114,7 +127,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<()> {
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = threads::runtime()?;
+    let done = run_on(&runtime, command);
+    // What was abandoned is not waited for.
+    runtime.shutdown_background();
+    done
+}
+
+fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
     match command {
         Command::Demo { directory } => runtime.block_on(demo::run(&directory)),
         Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
@@ -129,8 +149,11 @@ fn run(command: Command) -> Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "atlas", &mut script);
             Ok(io::stdout().write_all(&script)?)
         }
-        Command::Man { directory } => clap_mangen::generate_to(Cli::command(), &directory)
-            .map_err(|e| Failure::new(format!("{}: {e}", directory.display()))),
+        Command::Man { directory } => {
+            destination::check_path(&directory)?;
+            clap_mangen::generate_to(Cli::command(), &directory)
+                .map_err(|e| Failure::new(format!("{}: {e}", directory.display())))
+        }
         Command::Vacuum { store, older_than } => runtime.block_on(maintain::vacuum(&store, older_than)),
     }
 }

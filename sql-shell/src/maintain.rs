@@ -8,6 +8,7 @@ use atlas::Atlas;
 
 use crate::error::{Failure, Result};
 use crate::output::{Bytes, count};
+use crate::printable::Printable;
 
 /// A length of time such as `7days` or `12h`.
 pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
@@ -16,7 +17,7 @@ pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
 
 /// The commits of a store, newest first.
 pub(crate) async fn log(location: &str) -> Result<()> {
-    let mut out = io::stdout();
+    let mut out = Printable::new(io::stdout());
     for commit in Atlas::open_url(location).await?.log().await? {
         let time = timestamp_ms_to_datetime(commit.committed)
             .map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string());
@@ -37,7 +38,7 @@ pub(crate) async fn log(location: &str) -> Result<()> {
 /// Reads the whole store. Fails where something is wrong with it.
 pub(crate) async fn verify(location: &str) -> Result<()> {
     let verified = Atlas::open_url(location).await?.verify().await?;
-    let mut out = io::stdout();
+    let mut out = Printable::new(io::stdout());
     for problem in &verified.problems {
         writeln!(out, "problem: {problem}")?;
     }
@@ -67,7 +68,7 @@ pub(crate) async fn compact(location: &str, variables: &[String]) -> Result<()> 
     let atlas = Atlas::open_url(location).await?;
     let chosen: Vec<&str> = variables.iter().map(String::as_str).collect();
     let compacted = atlas.compact((!chosen.is_empty()).then_some(&chosen)).await?;
-    let mut out = io::stdout();
+    let mut out = Printable::new(io::stdout());
     if compacted.variables.is_empty() {
         writeln!(out, "There was nothing to compact.")?;
         return Ok(());
@@ -87,7 +88,7 @@ pub(crate) async fn compact(location: &str, variables: &[String]) -> Result<()> 
 
 pub(crate) async fn vacuum(location: &str, older_than: Duration) -> Result<()> {
     let vacuumed = Atlas::open_url(location).await?.vacuum(older_than).await?;
-    let mut out = io::stdout();
+    let mut out = Printable::new(io::stdout());
     let bytes = vacuumed.files.iter().map(|(_, bytes)| bytes).sum();
     writeln!(
         out,

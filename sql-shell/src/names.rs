@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use strsim::normalized_damerau_levenshtein;
 
+use crate::printable::printable;
+
 /// How alike a name must be to be suggested.
 const NEAR: f64 = 0.6;
 
@@ -150,7 +152,7 @@ pub(crate) fn did_you_mean(near: &[&str]) -> String {
 }
 
 fn quoted(name: &str) -> String {
-    format!("`{name}`")
+    format!("`{}`", printable(name))
 }
 
 /// The schemas and names of all tables.

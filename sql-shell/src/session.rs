@@ -1,6 +1,7 @@
 //! `atlas sql`: a session with stores, and what it does with statements.
 
 use std::fs::{File, OpenOptions};
+use std::future::Future;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +20,11 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::{Failure, Result};
 use crate::output::{self, Format, Style, count};
+use crate::printable::Printable;
 use crate::progress::Watch;
 use crate::statement::{Prepared, What, prepare, table_of};
-use crate::{commands, script, shell};
+use crate::threads::Workers;
+use crate::{commands, destination, script, shell};
 
 /// Rows of a table that a terminal is shown; the rest is counted.
 const MOST_ROWS: usize = 1000;
@@ -115,6 +118,8 @@ pub(crate) struct Session {
     pub output: Option<PathBuf>,
     /// The last query, as it was planned.
     pub last_query: Option<String>,
+    /// What statements are planned and run on, so that none can keep the session from hearing Ctrl-C.
+    workers: Workers,
 }
 
 impl Session {
@@ -129,6 +134,7 @@ impl Session {
             timing: false,
             output: None,
             last_query: None,
+            workers: Workers::new()?,
         })
     }
 
@@ -175,6 +181,7 @@ impl Session {
     /// Writes the results to come to a new file, or to stdout.
     pub(crate) fn write_to(&mut self, path: Option<&Path>) -> Result<()> {
         if let Some(path) = path {
+            destination::check_path(path)?;
             File::create(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         }
         self.output = path.map(Path::to_owned);
@@ -192,7 +199,7 @@ impl Session {
                 }
                 script::Item::Statement(statement) => {
                     let query = self.prepare(statement).await?;
-                    self.runner().run(query).await?;
+                    self.run(query).await?;
                 }
             }
         }
@@ -201,11 +208,36 @@ impl Session {
 
     /// Plans a statement, and remembers it as the last, where it is a query.
     pub(crate) async fn prepare(&mut self, text: &str) -> Result<Prepared> {
-        let prepared = prepare(&self.context, text).await?;
+        let (context, text) = (self.context.clone(), text.to_owned());
+        let prepared = self.on_workers(async move { prepare(&context, &text).await }).await?;
         if prepared.is_query {
             self.last_query = Some(prepared.text.clone());
         }
         Ok(prepared)
+    }
+
+    /// Runs a statement and writes its result.
+    pub(crate) async fn run(&self, statement: Prepared) -> Result<()> {
+        let runner = self.runner();
+        let _hidden = HiddenAtEnd(runner.watch.clone());
+        self.on_workers(async move { runner.run(statement).await }).await
+    }
+
+    /// Runs a task on the session's workers; dropped, it is cancelled.
+    pub(crate) async fn on_workers<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let workers = self.workers.handle().ok_or_else(|| Failure::new("the session has ended"))?;
+        let mut running = Running(workers.spawn(task));
+        // Where it panicked, the hook has told what happened.
+        (&mut running.0).await.unwrap_or_else(|_| Err(Failure::new("the statement failed")))
+    }
+
+    /// Leaves what runs alone, with its threads, which may not stop at once.
+    pub(crate) fn abandon(&mut self) -> Result<()> {
+        self.workers = Workers::new()?;
+        Ok(())
     }
 
     /// What runs statements for the session.
@@ -224,6 +256,24 @@ impl Session {
             timing: self.timing,
             watch: Watch::new(),
         }
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct Running<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What is shown of a statement, until whoever waits for it no longer does.
+struct HiddenAtEnd(Watch);
+
+impl Drop for HiddenAtEnd {
+    fn drop(&mut self) {
+        self.0.hide();
     }
 }
 
@@ -281,7 +331,10 @@ impl Runner {
                     .iter()
                     .any(|word| of.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)));
                 let summary = if is_query {
-                    summarize_rows(self.context.sql(&of).await?).await?
+                    let What::Plan(plan) = prepare(&self.context, &of).await?.what else {
+                        return Err(Failure::new("SUMMARIZE takes the name of a table, or a query"));
+                    };
+                    summarize_rows(self.context.execute_logical_plan(*plan).await?).await?
                 } else {
                     // As a query, so that names are found as in one.
                     let query = prepare(&self.context, &format!("SELECT * FROM {of}")).await?;
@@ -362,14 +415,18 @@ impl Runner {
     ) -> Result<usize> {
         let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
         let (Some(height), Some(pager)) = (self.height, pager) else {
-            let mut out = BufWriter::new(Clearing { watch: &self.watch, to_terminal: self.to_terminal });
+            let out = Clearing { watch: &self.watch, to_terminal: self.to_terminal };
+            let mut out: Box<dyn Write + Send> = match self.to_terminal {
+                true => Box::new(BufWriter::new(Printable::new(out))),
+                false => Box::new(BufWriter::new(out)),
+            };
             let number = output::write(rows, self.style, &mut out).await?;
             out.flush()?;
             return Ok(number);
         };
         let mut text = Vec::new();
         // A pager scrolls: to the side too, if it is `less -S`.
-        let number = output::write(rows, self.style, &mut text).await?;
+        let number = output::write(rows, self.style, &mut Printable::new(&mut text)).await?;
         self.watch.hide();
         if text.iter().filter(|&&byte| byte == b'\n').count() < height {
             io::stdout().write_all(&text)?;

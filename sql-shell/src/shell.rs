@@ -1,19 +1,18 @@
 //! The interactive shell.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
-use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::commands;
 use crate::editor::{Sql, is_word_for_shell};
 use crate::error::{self, Failure, Result};
-use crate::progress::Watch;
 use crate::script::{self, Item};
 use crate::session::Session;
 
@@ -28,14 +27,14 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
         let _ = editor.load_history(path);
     }
     let interrupts = interrupts()?;
-    // Statements have threads of their own, so that none can keep the shell from hearing Ctrl-C.
-    let mut workers = Runtime::new()?;
     session.timing = true;
     let rc = dirs::config_dir().map(|directory| directory.join("atlas").join("rc.sql"));
-    if let Some(script) = rc.filter(|_| with_rc).and_then(|path| std::fs::read_to_string(path).ok())
-        && let Err(failure) = session.run_script(&script).await
-    {
-        error::report(&failure);
+    if let Some(script) = rc.filter(|_| with_rc).and_then(|path| std::fs::read_to_string(path).ok()) {
+        let done = tokio::select! {
+            done = session.run_script(&script) => done.map(|_| ()),
+            () = interrupts.notified() => cancel(&mut session),
+        };
+        done.unwrap_or_else(|failure| error::report(&failure));
     }
     writeln!(io::stdout(), "Atlas {}. Type \\? for help.", env!("CARGO_PKG_VERSION"))?;
     loop {
@@ -64,31 +63,13 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
             if is_word_for_shell(&line) { format!("\\{}", line.trim().to_ascii_lowercase()) } else { line };
         let line = line.replace("\\exit", "\\quit");
         for item in script::items(&line).0 {
-            // What is done with the session itself takes no time, or is a script that Ctrl-C ends between its statements.
-            let done = match item {
-                Item::Command(command) => {
-                    tokio::select! {
-                        done = commands::run(&mut session, command) => done.map(|flow| flow.is_break()),
-                        () = interrupts.notified() => Err(Failure::new("cancelled")),
-                    }
-                }
-                Item::Statement(statement) => {
-                    tokio::select! {
-                        done = statement_in(&mut session, statement, &workers) => done.map(|()| false),
-                        () = interrupts.notified() => {
-                            // What does not stop at once is left alone with its threads.
-                            std::mem::replace(&mut workers, Runtime::new()?).shutdown_background();
-                            Err(Failure::new("cancelled"))
-                        }
-                    }
-                }
+            let done = tokio::select! {
+                done = run_item(&mut session, item) => done,
+                () = interrupts.notified() => cancel(&mut session).map(ControlFlow::Continue),
             };
             match done {
-                Ok(false) => {}
-                Ok(true) => {
-                    workers.shutdown_background();
-                    return Ok(());
-                }
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Ok(()),
                 Err(failure) => {
                     error::report(&failure);
                     break;
@@ -96,32 +77,24 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
             }
         }
     }
-    workers.shutdown_background();
     Ok(())
 }
 
-/// Runs a statement on the threads of `workers`; dropped, it is cancelled.
-async fn statement_in(session: &mut Session, statement: &str, workers: &Runtime) -> Result<()> {
-    let prepared = session.prepare(statement).await?;
-    let runner = session.runner();
-    let watch = runner.watch.clone();
-    let task = workers.spawn(async move { runner.run(prepared).await });
-    let mut running = Running { task, watch };
-    // Where it panicked, the hook has told what happened.
-    (&mut running.task).await.unwrap_or(Ok(()))
-}
-
-/// A task that ends with whoever waits for it, and what is shown of it too.
-struct Running<T> {
-    task: tokio::task::JoinHandle<T>,
-    watch: Watch,
-}
-
-impl<T> Drop for Running<T> {
-    fn drop(&mut self) {
-        self.task.abort();
-        self.watch.hide();
+async fn run_item(session: &mut Session, item: Item<'_>) -> Result<ControlFlow<()>> {
+    match item {
+        Item::Command(command) => commands::run(session, command).await,
+        Item::Statement(statement) => {
+            let prepared = session.prepare(statement).await?;
+            session.run(prepared).await?;
+            Ok(ControlFlow::Continue(()))
+        }
     }
+}
+
+/// Leaves what runs alone.
+fn cancel(session: &mut Session) -> Result<()> {
+    session.abandon()?;
+    Err(Failure::new("cancelled"))
 }
 
 /// Hears Ctrl-C while a statement runs (the editor hears it as a key).

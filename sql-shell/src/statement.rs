@@ -1,13 +1,21 @@
 //! Statements: planned, with names made right.
 
+use std::time::Duration;
+
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
+use tokio::sync::oneshot;
+
 use crate::error::{Failure, Result};
-use crate::names;
+use crate::{destination, limits, names, threads};
+
+/// How long a statement may be parsed. For an error in nested functions the parser's time doubles with
+/// each of them.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A statement that can run.
 pub(crate) struct Prepared {
@@ -40,14 +48,12 @@ pub(crate) async fn prepare(context: &SessionContext, text: &str) -> Result<Prep
         let what = What::SummaryOf(of.trim().to_owned());
         return Ok(Prepared { text: text.to_owned(), is_query: false, what });
     }
-    let mut statements = DFParser::parse_sql(text)?;
-    let Some(mut statement) = statements.pop_front() else {
-        return Err(Failure::new("there is nothing to run"));
-    };
+    let mut statement = parse(text).await?;
     let is_query = matches!(&statement, Statement::Statement(sql) if matches!(**sql, SqlStatement::Query(_)));
     loop {
         match context.state().statement_to_plan(statement.clone()).await {
             Ok(plan) => {
+                destination::check_plan(context, &plan).await?;
                 return Ok(Prepared {
                     text: statement.to_string(),
                     is_query,
@@ -64,6 +70,22 @@ pub(crate) async fn prepare(context: &SessionContext, text: &str) -> Result<Prep
             }
         }
     }
+}
+
+/// Parses a statement, on a thread that is left alone where it takes too long.
+async fn parse(text: &str) -> Result<Statement> {
+    limits::check(text)?;
+    let (send, parsed) = oneshot::channel();
+    let owned = text.to_owned();
+    threads::spawn(move || drop(send.send(DFParser::parse_sql(&owned))))?;
+    let Ok(parsed) = tokio::time::timeout(PATIENCE, parsed).await else {
+        let seconds = PATIENCE.as_secs();
+        return Err(Failure::new(format!(
+            "the statement could not be parsed in {seconds} s: look for an error in nested functions"
+        )));
+    };
+    let mut statements = parsed.map_err(|_| Failure::new("the parser failed"))??;
+    statements.pop_front().ok_or_else(|| Failure::new("there is nothing to run"))
 }
 
 /// Makes the name of a column right that was not found; returns whether that helped.

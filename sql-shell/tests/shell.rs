@@ -363,6 +363,136 @@ fn tables_are_summarized() {
 }
 
 #[test]
+fn control_characters_reach_no_reader_of_tables_and_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let evil = "a\x1b]0;title\x07\x1b[2J\u{9b}31m\u{202e}b\nc\td\x7f";
+    netcdf(&directory.join("data/evil.nc"), &[1.0]);
+    let mut file = NcFileBuilder::new();
+    let x = file.add_dimension("x", 1).unwrap();
+    let v = file.add_variable::<f32>("v", &[x]).unwrap();
+    file.add_attribute("title", NcAttrValue::Chars(evil.into())).unwrap();
+    file.add_variable_attribute(v, "units", NcAttrValue::Chars(evil.into())).unwrap();
+    file.write_variable(v, &[1.0f32]).unwrap();
+    std::fs::write(directory.join("data/evil.nc"), file.to_vec(NcWriteOptions::classic()).unwrap().1)
+        .unwrap();
+    std::fs::write(directory.join("data/\x1b[31mred.nc"), b"CDF\x01 but no more").unwrap();
+    let select = "SELECT dataset, title, v FROM atlas";
+    let name = format!("SELECT \"{}\" FROM atlas", evil.replace('\n', ""));
+    let runs: Vec<Vec<&str>> = vec![
+        vec!["import", "store", "data", "--skip-errors", "--name-from", "attr:title"],
+        vec!["import", "other", "data/evil.nc"],
+        vec!["import", "third", "data/\x1b[31mred.nc"],
+        vec!["info", "other"],
+        vec!["sql", "other", "-c", select],
+        vec!["sql", "other", "--format", "markdown", "-c", select],
+        vec!["sql", "other", "-c", "\\x", "-c", select],
+        vec!["sql", "other", "-c", "\\d atlas.v"],
+        vec!["sql", "other", "-c", &name],
+        vec!["sql", "other", "-c", "SELECT v AS \"a\x1b[31m\" FROM atlas"],
+        vec!["sql", "other", "-c", "EXPLAIN SELECT v FROM atlas WHERE title = '\x1b[31m'"],
+        vec!["sql", "other", "-c", "\\detach \x1b[31m"],
+        vec!["sql", "other", "-o", "\x1b[31m/x", "-c", select],
+        vec!["sql", "other", "-c", "SELECT v AS \"\x1b[31m\", v FROM atlas", "-c", "\\plot"],
+    ];
+    for arguments in runs {
+        let output = Command::new(env!("CARGO_BIN_EXE_atlas"))
+            .args(&arguments)
+            .current_dir(directory)
+            .output()
+            .unwrap();
+        for bytes in [output.stdout, output.stderr] {
+            let text = String::from_utf8(bytes).unwrap();
+            let control = |c: &char| {
+                c.is_control() && !['\n', '\t'].contains(c) || matches!(c, '\u{202a}'..='\u{202e}')
+            };
+            assert_eq!(text.chars().find(control), None, "{arguments:?}: {text:?}");
+        }
+    }
+    let shown = atlas(directory, &["sql", "other", "-c", select], "");
+    assert!(shown.contains(r"a\x1b]0;title\x07\x1b[2J\u009b31m\u202eb\nc\td\x7f"), "{shown}");
+    // What no terminal shows keeps its bytes.
+    let csv = atlas(directory, &["sql", "other", "--format", "csv", "-c", select], "");
+    assert!(csv.contains(evil), "{csv}");
+}
+
+#[test]
+#[cfg(unix)]
+fn results_do_not_overwrite_stores() {
+    let directory = directory_with_store();
+    let store = directory.path();
+    std::os::unix::fs::symlink("store/v", store.join("link")).unwrap();
+    std::fs::create_dir(store.join("beside")).unwrap();
+    let before = atlas(store, &["verify", "store"], "");
+    let full = store.canonicalize().unwrap().join("store/atlas.json").to_string_lossy().into_owned();
+    let url = format!("file://{full}");
+    for path in ["store/atlas.json", "store/new.csv", "beside/../store/v/x.csv", "link/x.csv", &full, &url] {
+        let mut runs = vec![
+            vec!["sql".to_owned(), "-c".to_owned(), format!("COPY (SELECT 1) TO '{path}' STORED AS CSV")],
+            vec![
+                "sql".to_owned(),
+                "-c".to_owned(),
+                format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{path}' STORED AS CSV"),
+            ],
+        ];
+        if path != url {
+            let new = |arguments: &[&str]| arguments.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+            runs.push(new(&["sql", "-o", path, "-c", "SELECT 1"]));
+            runs.push(new(&["sql", "-c", &format!("\\o {path}")]));
+            runs.push(new(&["sql", "-c", "SELECT 1 AS a", "-c", &format!("\\plot {path}.svg")]));
+        }
+        for arguments in runs {
+            let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let told = atlas(store, &words, "");
+            assert!(told.contains("is in the store") && told.contains("exit code 1"), "{told}");
+        }
+    }
+    let insert =
+        "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS CSV LOCATION 'store/v/'; INSERT INTO t VALUES (1);";
+    let told = atlas(store, &["sql", "-c", insert], "");
+    assert!(told.contains("is in the store"), "{told}");
+    assert_eq!(atlas(store, &["verify", "store"], ""), before);
+    let told = atlas(store, &["sql", "-c", "COPY (SELECT 1) TO 'beside/x.csv'"], "");
+    assert!(told.contains("exit code 0"), "{told}");
+}
+
+#[test]
+fn statements_that_are_too_deep_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = |link: &str, between: &str, links: usize| vec![link; links].join(between);
+    for (sql, message) in [
+        (format!("SELECT {}", chain("1", "+", 10_000)), "operators"),
+        (format!("SELECT 1 WHERE {}", chain("1 = 2", " OR ", 10_000)), "AND or OR"),
+        (chain("SELECT 1", " UNION ALL ", 10_000), "UNION"),
+        (format!("SELECT {}1", "cast(".repeat(60)), "60 parentheses are not closed"),
+        (format!("SELECT {}1{}", "(".repeat(60), ")".repeat(60)), "in each other"),
+        (format!("SELECT {}1", "- ".repeat(60)), "in each other"),
+        (format!("SUMMARIZE SELECT {}", chain("1", "+", 10_000)), "operators"),
+    ] {
+        let told = atlas(directory.path(), &["sql"], &sql);
+        assert!(told.contains(message) && told.contains("exit code 1"), "{}", &told[told.len() - 300..]);
+    }
+    // Deep and long ones that are within the limits.
+    let nested =
+        |begin: &str, end: &str, number| format!("SELECT {}1{}", begin.repeat(number), end.repeat(number));
+    for sql in [
+        format!("SELECT {} AS n", chain("1", "+", 400)),
+        format!("SELECT count(*) AS n WHERE {}", chain("1 = 2", " OR ", 600)),
+        format!("SELECT count(*) AS n FROM (VALUES (1)) t(x) WHERE {}", chain("x <> 2", " AND ", 600)),
+        format!("SELECT count(*) AS n FROM ({})", chain("SELECT 1", " UNION ALL ", 200)),
+        format!("SELECT count(*) AS n FROM (VALUES (1)) t(x) WHERE x IN ({})", chain("2, 3", ",", 50_000)),
+        nested("(", ")", 40),
+        nested("abs(", ")", 40),
+        nested("CASE WHEN true THEN ", " END", 40),
+        nested("CAST(", " AS INT)", 40),
+        nested("[", "]", 40),
+    ] {
+        let told = atlas(directory.path(), &["sql", "--format", "csv"], &sql);
+        assert!(told.contains("exit code 0"), "{}", &told[told.len() - 300..]);
+    }
+}
+
+#[test]
 fn results_are_drawn() {
     let directory = tempfile::tempdir().unwrap();
     let series =

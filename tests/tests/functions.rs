@@ -12,7 +12,7 @@ The functions that Atlas adds to those of [DataFusion](https://datafusion.apache
 DataFusion session after `atlas_udfs::register_all(&ctx)`. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace --test functions`).
 
 Numbers are 64-bit floats, or what converts to them. A function of a row is NULL where an argument is NULL and where it has no value, such as for a latitude of 95 degrees; NaN
-stays NaN. Aggregates pass over what is missing: NULL and NaN. All but `first_valid` and `last_valid` work in sliding windows too.
+stays NaN. Aggregates pass over what is missing, NULL and NaN; an infinity is a value. All work in sliding windows too.
 ";
 
 /// A recipe, since there is no function for it.

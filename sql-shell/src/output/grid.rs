@@ -8,6 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::formatters;
 use crate::error::Result;
+use crate::printable::printable;
 
 /// The least width of a column that is cut.
 const NARROW: usize = 6;
@@ -32,13 +33,15 @@ impl Grid {
         let Some(schema) = batches.first().map(RecordBatch::schema) else {
             return Ok(Self { heads: vec![], right: vec![], rows: vec![], left_out: 0, gap: 0 });
         };
-        let heads: Vec<String> = schema.fields().iter().map(|field| line(field.name())).collect();
+        let heads: Vec<String> =
+            schema.fields().iter().map(|field| printable(field.name()).into_owned()).collect();
         let right = schema.fields().iter().map(|field| is_number(field.data_type())).collect();
         let mut rows = Vec::new();
         for batch in batches {
             let columns = formatters(batch, "NULL")?;
+            let cell = |text: String| printable(&text).into_owned();
             let text =
-                |row: usize| columns.iter().map(|column| line(&column.value(row).to_string())).collect();
+                |row: usize| columns.iter().map(|column| cell(column.value(row).to_string())).collect();
             rows.extend((0..batch.num_rows()).map(text));
         }
         let mut grid = Self { heads, right, rows, left_out: 0, gap: 0 };
@@ -141,14 +144,6 @@ fn is_number(data_type: &DataType) -> bool {
     data_type.is_numeric()
 }
 
-/// Text in one line, without what would move the cursor.
-fn line(text: &str) -> String {
-    if !text.chars().any(char::is_control) {
-        return text.to_owned();
-    }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// The beginning of text, no wider than `width`.
 fn cut(text: &str, width: usize) -> String {
     let mut room = width.saturating_sub(1);
@@ -188,6 +183,6 @@ mod tests {
         }
         assert!(shown(Some(60)).contains("-12345678 |"), "{}", shown(Some(60)));
         assert!(shown(Some(30)).contains("| … |"), "{}", shown(Some(30)));
-        assert!(shown(None).contains("a name that is long and of two lines"));
+        assert!(shown(None).contains("a name that is long\\nand of two lines"));
     }
 }

@@ -20,6 +20,7 @@ use unicode_width::UnicodeWidthStr;
 
 use self::grid::Grid;
 use crate::error::Result;
+use crate::printable::printable;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -188,7 +189,7 @@ fn write_plan(batches: &[RecordBatch], out: &mut (dyn Write + Send)) -> Result<(
         for row in 0..batch.num_rows() {
             writeln!(out, "{}:", kind.value(row))?;
             for line in plan.value(row).to_string().trim_end().lines() {
-                writeln!(out, "  {line}")?;
+                writeln!(out, "  {}", printable(line))?;
             }
         }
     }
@@ -200,14 +201,15 @@ fn write_expanded(batches: &[RecordBatch], out: &mut (dyn Write + Send)) -> Resu
     let mut number = 0;
     for batch in batches {
         let columns = formatters(batch, "NULL")?;
-        let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let names: Vec<_> =
+            batch.schema().fields().iter().map(|field| printable(field.name()).into_owned()).collect();
         let widest = names.iter().map(|name| name.width()).max().unwrap_or(0);
         for row in 0..batch.num_rows() {
             number += 1;
             writeln!(out, "-[ row {number} ]-")?;
             for (name, column) in names.iter().zip(&columns) {
                 let room = " ".repeat(widest - name.width());
-                writeln!(out, "{name}{room} | {}", column.value(row))?;
+                writeln!(out, "{name}{room} | {}", printable(&column.value(row).to_string()))?;
             }
         }
     }
@@ -268,7 +270,7 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace('\n', " ")
+    printable(&text.replace('\\', "\\\\").replace('|', "\\|")).into_owned()
 }
 
 /// The rule under a Markdown heading, which aligns numbers to the right.

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampNanosecondType};
+use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit, TimestampNanosecondType};
 use futures::StreamExt;
 
 use self::axis::{Role, texts};
@@ -21,9 +21,12 @@ use self::draw::draw;
 use self::figure::{Column, Figure, Marks, Values};
 use self::svg::{Svg, to_png};
 use self::terminal::{Colours, Terminal};
+use crate::destination;
 use crate::error::{Failure, Result};
 use crate::output::count;
-use crate::session::Session;
+use crate::printable::{Printable, printable};
+use crate::session::{Runner, Session};
+use crate::statement::Prepared;
 
 /// Rows that are drawn at the most.
 const MOST_ROWS: usize = 5_000_000;
@@ -42,23 +45,13 @@ pub(crate) async fn plot(session: &mut Session, file: &str) -> Result<()> {
         Some("svg") => Some(false),
         _ => return Err(Failure::new(format!("{file}: pictures are .png or .svg"))),
     };
-    let statement = session.prepare(&query).await?;
-    // As long as it is there it tells how far the query is.
-    let runner = session.runner();
-    let mut rows = runner.stream(statement).await?;
-    let (mut batches, mut number) = (Vec::new(), 0);
-    while let Some(batch) = rows.next().await {
-        let batch = batch?;
-        number += batch.num_rows();
-        if number > MOST_ROWS {
-            return Err(Failure::new(format!(
-                "the last result has more than {MOST_ROWS} rows: group them, or take a part"
-            )));
-        }
-        batches.push(batch);
+    if to_file.is_some() {
+        destination::check_path(Path::new(file))?;
     }
-    runner.watch.hide();
-    let schema = rows.schema();
+    let statement = session.prepare(&query).await?;
+    let runner = session.runner();
+    let (schema, batches, number) =
+        session.on_workers(async move { collect(&runner, statement).await }).await?;
     let all = arrow::compute::concat_batches(&schema, &batches)?;
     let names = Names::of(session);
     let columns = schema.fields().iter().zip(all.columns());
@@ -72,10 +65,29 @@ pub(crate) async fn plot(session: &mut Session, file: &str) -> Result<()> {
             let svg = svg.finish();
             let bytes = if png { to_png(&svg)? } else { svg.into_bytes() };
             std::fs::write(file, bytes).map_err(|e| Failure::new(format!("{file}: {e}")))?;
-            writeln!(std::io::stdout(), "{} drawn to {file}", count(number, "row"))?;
+            let mut out = Printable::new(std::io::stdout());
+            writeln!(out, "{} drawn to {file}", count(number, "row"))?;
             Ok(())
         }
     }
+}
+
+/// The rows of a query, with their number.
+async fn collect(runner: &Runner, query: Prepared) -> Result<(SchemaRef, Vec<RecordBatch>, usize)> {
+    let mut rows = runner.stream(query).await?;
+    let (mut batches, mut number) = (Vec::new(), 0);
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        number += batch.num_rows();
+        if number > MOST_ROWS {
+            return Err(Failure::new(format!(
+                "the last result has more than {MOST_ROWS} rows: group them, or take a part"
+            )));
+        }
+        batches.push(batch);
+    }
+    runner.watch.hide();
+    Ok((rows.schema(), batches, number))
 }
 
 fn to_terminal(figure: &Figure) -> Result<()> {
@@ -119,6 +131,7 @@ impl Names {
         let own = self.variables.get(name);
         let units = own.and_then(|own| own.get("units")).filter(|units| !units.contains(" since "));
         let label = units.map_or_else(|| name.to_owned(), |units| format!("{name} [{units}]"));
+        let label = printable(&label).into_owned();
         let role_of = |name| Role::of(name, self.variables.get(name).unwrap_or(&none));
         let role = match name.split_once('(') {
             None => role_of(name),
@@ -152,7 +165,9 @@ fn read(values: &ArrayRef) -> Result<Values> {
         _ => {
             let batch = RecordBatch::try_from_iter([("text", values.clone())])?;
             let columns = crate::output::formatters(&batch, "NULL")?;
-            let text = |row| columns.first().map(|column| column.value(row).to_string()).unwrap_or_default();
+            let text =
+                |row| columns.first().map(|column| printable(&column.value(row).to_string()).into_owned());
+            let text = |row| text(row).unwrap_or_default();
             Values::Texts((0..batch.num_rows()).map(text).collect())
         }
     })

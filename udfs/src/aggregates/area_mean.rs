@@ -2,13 +2,15 @@
 
 use datafusion::logical_expr::AggregateUDF;
 
-use super::sums::{Sums, added, aggregate, subtracted};
+use super::sums::{Sums, aggregate};
+use super::weighted::{self, Weighted};
 use crate::documentation::{About, Topic};
 
 const ABOUT: About = About {
     name: "area_mean",
     topic: Topic::Statistics,
-    gives: "The mean of values on a grid of latitudes and longitudes, each weighted with the area of its cell, which goes with the cosine of the latitude.",
+    gives: "The mean of values on a grid of latitudes and longitudes, each weighted with the area of its cell, \
+            which goes with the cosine of the latitude. NULL where a value has a latitude beyond ±90.",
     arguments: &[("x", "the values"), ("lat", "their latitudes in degrees north")],
     source: "Σ cos(lat) x / Σ cos(lat)",
     example: "SELECT area_mean(x, lat) FROM (VALUES (1, 0), (4, 60)) AS t(x, lat)",
@@ -16,14 +18,17 @@ const ABOUT: About = About {
 
 /// The function.
 pub(super) fn udaf() -> AggregateUDF {
-    let sums = Sums {
-        one: |[x, lat]| {
-            let weight = lat.to_radians().cos();
-            [1.0, weight, weight * x]
-        },
-        merge: added,
-        without: subtracted,
-        value: |&[_, weights, sum]| (weights != 0.0).then_some(sum / weights),
-    };
+    let sums = Sums { one, merge: weighted::merge, value };
     aggregate(&ABOUT, false, sums)
+}
+
+fn one([x, lat]: [f64; 2]) -> Weighted {
+    // A weight that is not a number makes the sum of weights none.
+    let weight = if lat.abs() <= 90.0 { lat.to_radians().cos() } else { f64::NAN };
+    weighted::one([x, weight])
+}
+
+fn value(state: &Weighted) -> Option<f64> {
+    let [_, _, weights, ..] = state;
+    if weights.is_nan() { None } else { weighted::mean(state) }
 }

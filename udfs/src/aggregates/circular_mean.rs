@@ -2,13 +2,14 @@
 
 use datafusion::logical_expr::AggregateUDF;
 
-use super::sums::{Sums, added, aggregate, subtracted};
+use super::sums::{Sums, aggregate};
 use crate::documentation::{About, Topic};
 
 const ABOUT: About = About {
     name: "circular_mean",
     topic: Topic::Statistics,
-    gives: "The mean direction in degrees, 0 or more and below 360: that of the sum of unit vectors. NULL where these cancel each other out.",
+    gives: "The mean direction in degrees, 0 or more and below 360: that of the sum of unit vectors. NULL where these \
+            cancel each other out, NaN where a direction is infinite.",
     arguments: &[("deg", "directions in degrees")],
     source: "Fisher, Statistical Analysis of Circular Data (1993)",
     example: "SELECT circular_mean(deg) FROM (VALUES (350), (20)) AS t(deg)",
@@ -18,15 +19,16 @@ const ABOUT: About = About {
 pub(super) fn udaf() -> AggregateUDF {
     let sums = Sums {
         one: |[degrees]| {
-            let (sin, cos) = degrees.to_radians().sin_cos();
+            // The remainder is exact: a direction of many turns keeps its digits.
+            let (sin, cos) = (degrees % 360.0).to_radians().sin_cos();
             [1.0, cos, sin]
         },
-        merge: added,
-        without: subtracted,
+        merge: |&[na, cos_a, sin_a], &[nb, cos_b, sin_b]| [na + nb, cos_a + cos_b, sin_a + sin_b],
         value: |&[n, cos, sin]| {
             // Sums of unit vectors are exact to some 1e-15 of their number.
+            let cancel = cos.hypot(sin) <= 1e-12 * n;
             let mean = sin.atan2(cos).to_degrees().rem_euclid(360.0);
-            (cos.hypot(sin) > 1e-12 * n).then_some(if mean >= 360.0 { 0.0 } else { mean })
+            (!cancel).then_some(if mean >= 360.0 { 0.0 } else { mean })
         },
     };
     aggregate(&ABOUT, false, sums)

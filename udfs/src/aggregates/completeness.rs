@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Signature, Volatility,
 };
 
+use super::not_distinct;
 use crate::documentation::{About, Topic};
 
 const ABOUT: About = About {
@@ -44,7 +45,8 @@ impl AggregateUDFImpl for Completeness {
         Ok(DataType::Float64)
     }
 
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        not_distinct(ABOUT.name, &args)?;
         Ok(Box::new(Counts::default()))
     }
 

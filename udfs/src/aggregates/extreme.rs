@@ -8,13 +8,14 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Signature, Volatility,
 };
 
+use super::window::Window;
 use crate::documentation::About;
 
 /// The SQL function that takes the value of the last time, or of the first.
@@ -52,7 +53,12 @@ impl AggregateUDFImpl for ByTime {
         let value = ScalarValue::try_from(args.return_field.data_type())?;
         let time =
             args.expr_fields.get(1).map_or(Ok(ScalarValue::Null), |field| field.data_type().try_into())?;
-        Ok(Box::new(Best { last: self.last, value, time }))
+        Ok(Box::new(Best { last: self.last, row: Row { value, time } }))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        let none = ScalarValue::try_from(args.return_field.data_type())?;
+        Ok(Box::new(Sliding { last: self.last, none, rows: Window::default() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -68,44 +74,46 @@ impl AggregateUDFImpl for ByTime {
     }
 }
 
-#[derive(Debug)]
-struct Best {
-    last: bool,
+/// A value and its time; both are NULL where there is none.
+#[derive(Clone, Debug)]
+struct Row {
     value: ScalarValue,
-    /// NULL as long as there is none.
     time: ScalarValue,
 }
 
-impl Best {
-    /// Whether rows of one time and value come before those of another: of one time, the least value does.
-    fn is_better(&self, value: &ScalarValue, time: &ScalarValue) -> bool {
-        let by_time = if self.last { time.partial_cmp(&self.time) } else { self.time.partial_cmp(time) };
-        match by_time {
-            _ if self.time.is_null() => true,
-            Some(Ordering::Equal) => value.partial_cmp(&self.value) == Some(Ordering::Less),
-            order => order == Some(Ordering::Greater),
-        }
+impl Row {
+    /// The row of two that the function takes: of one time, that with the least value.
+    fn better<'a>(&'a self, other: &'a Self, last: bool) -> &'a Self {
+        let by_time = self.time.partial_cmp(&other.time);
+        let order = match by_time {
+            _ if self.time.is_null() => return other,
+            _ if other.time.is_null() => return self,
+            Some(Ordering::Equal) => self.value.partial_cmp(&other.value),
+            by_time if last => by_time.map(Ordering::reverse),
+            by_time => by_time,
+        };
+        if order == Some(Ordering::Greater) { other } else { self }
     }
+}
+
+#[derive(Debug)]
+struct Best {
+    last: bool,
+    row: Row,
 }
 
 impl Accumulator for Best {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let [values, times] = values else { return exec_err!("a value and its time are needed") };
-        let present = NullBuffer::union(super::present(values).as_ref(), super::present(times).as_ref());
+        let (values, times, present) = columns(values)?;
         let by_time = make_comparator(times, times, SortOptions::default())?;
         let by_value = make_comparator(values, values, SortOptions::default())?;
-        let rows =
-            (0..values.len()).filter(|&row| present.as_ref().is_none_or(|present| present.is_valid(row)));
         let order = |a: &usize, b: &usize| {
             let times = by_time(*a, *b);
             if self.last { times.reverse() } else { times }.then_with(|| by_value(*a, *b))
         };
-        if let Some(row) = rows.min_by(order) {
-            let value = ScalarValue::try_from_array(values, row)?;
-            let time = ScalarValue::try_from_array(times, row)?;
-            if self.is_better(&value, &time) {
-                (self.value, self.time) = (value, time);
-            }
+        if let Some(row) = rows(values, present.as_ref()).min_by(order) {
+            let row = row_of(values, times, row)?;
+            self.row = self.row.better(&row, self.last).clone();
         }
         Ok(())
     }
@@ -115,14 +123,83 @@ impl Accumulator for Best {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![self.value.clone(), self.time.clone()])
+        Ok(vec![self.row.value.clone(), self.row.time.clone()])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(self.value.clone())
+        Ok(self.row.value.clone())
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.value.size() + self.time.size()
+        size_of_val(self) + self.row.value.size() + self.row.time.size()
     }
+}
+
+/// The same over a sliding window.
+#[derive(Debug)]
+struct Sliding {
+    last: bool,
+    none: ScalarValue,
+    rows: Window<Row>,
+}
+
+impl Sliding {
+    fn merge(last: bool) -> impl Fn(&Row, &Row) -> Row {
+        move |a, b| a.better(b, last).clone()
+    }
+}
+
+impl Accumulator for Sliding {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let (values, times, present) = columns(values)?;
+        for row in rows(values, present.as_ref()) {
+            self.rows.push(row_of(values, times, row)?, Self::merge(self.last));
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let (values, _, present) = columns(values)?;
+        rows(values, present.as_ref()).for_each(|_| self.rows.pop(Self::merge(self.last)));
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        internal_err!("a sliding window has rows, and no states to merge")
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        internal_err!("a sliding window has rows, and no states to merge")
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let row = self.rows.state(Self::merge(self.last));
+        Ok(row.map_or_else(|| self.none.clone(), |row| row.value))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.none.size() + self.rows.capacity() * size_of::<Row>()
+    }
+}
+
+/// Values, times, and which rows have both.
+fn columns(columns: &[ArrayRef]) -> Result<(&ArrayRef, &ArrayRef, Option<NullBuffer>)> {
+    let [values, times] = columns else { return exec_err!("a value and its time are needed") };
+    let present = NullBuffer::union(super::present(values).as_ref(), super::present(times).as_ref());
+    Ok((values, times, present))
+}
+
+fn rows<'a>(values: &ArrayRef, present: Option<&'a NullBuffer>) -> impl Iterator<Item = usize> + use<'a> {
+    (0..values.len()).filter(move |&row| present.is_none_or(|present| present.is_valid(row)))
+}
+
+fn row_of(values: &ArrayRef, times: &ArrayRef, row: usize) -> Result<Row> {
+    Ok(Row {
+        value: ScalarValue::try_from_array(values, row)?,
+        time: ScalarValue::try_from_array(times, row)?,
+    })
 }

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Documentation, Signature, Volatility,
 };
 
+use super::not_distinct;
 use crate::documentation::{About, Topic};
 
 /// Bins, at the most: no picture has more.
@@ -57,6 +58,7 @@ impl AggregateUDFImpl for Histogram {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        not_distinct(ABOUT.name, &args)?;
         let constant = |place: usize, data_type: &DataType| -> Result<ScalarValue> {
             // A batch without columns: what names one is no constant.
             let one = RecordBatchOptions::new().with_row_count(Some(1));

@@ -9,7 +9,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "kurtosis",
     topic: Topic::Statistics,
-    gives: "The excess kurtosis of the values, as of a whole population: zero for a normal distribution. NULL where all are the same.",
+    gives: "The excess kurtosis of the values, as of a whole population: zero for a normal distribution. NULL where \
+            all are the same, NaN where one is infinite.",
     arguments: &[("x", "the values")],
     source: "m₄ / m₂² - 3, SciPy's `kurtosis`; moments after Pébay (2008)",
     example: "SELECT kurtosis(x) FROM (VALUES (1), (2), (10)) AS t(x)",
@@ -20,8 +21,10 @@ pub(super) fn udaf() -> AggregateUDF {
     let sums = Sums {
         one: moments::one,
         merge: moments::merge,
-        without: moments::without,
-        value: |&[n, _, m2, _, m4]| (m2 > 0.0).then(|| n * m4 / (m2 * m2) - 3.0),
+        value: |&[n, _, mean, m2, _, m4]| match mean.is_finite() {
+            true => (m2 > 0.0).then(|| n * m4 / (m2 * m2) - 3.0),
+            false => Some(f64::NAN),
+        },
     };
     aggregate(&ABOUT, false, sums)
 }

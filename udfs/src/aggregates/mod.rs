@@ -12,14 +12,19 @@ mod linear_trend;
 mod mode;
 mod moments;
 mod rms;
+mod scale;
 mod skewness;
 mod sums;
+mod weighted;
 mod weighted_mean;
+mod window;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use datafusion::common::{Result, not_impl_err};
 use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::function::AccumulatorArgs;
 
 /// The functions of this module.
 pub fn functions() -> Vec<AggregateUDF> {
@@ -42,9 +47,21 @@ pub fn functions() -> Vec<AggregateUDF> {
 /// Which values are not missing; all, where it is `None`.
 fn present(values: &ArrayRef) -> Option<NullBuffer> {
     let numbers = match values.data_type() {
+        DataType::Float16 => BooleanArray::from_unary(values.as_primitive::<Float16Type>(), |x| !x.is_nan()),
         DataType::Float32 => BooleanArray::from_unary(values.as_primitive::<Float32Type>(), |x| !x.is_nan()),
         DataType::Float64 => BooleanArray::from_unary(values.as_primitive::<Float64Type>(), |x| !x.is_nan()),
         _ => return values.logical_nulls(),
     };
     NullBuffer::union(values.nulls(), Some(&NullBuffer::new(numbers.values().clone())))
+}
+
+/// Refuses DISTINCT where DataFusion leaves it to the accumulator, which would count every row.
+fn not_distinct(name: &str, args: &AccumulatorArgs<'_>) -> Result<()> {
+    if args.is_distinct {
+        return not_impl_err!(
+            "{name}(DISTINCT …) beside other aggregates, of several columns or in a window: \
+             take the aggregate of a subquery with SELECT DISTINCT"
+        );
+    }
+    Ok(())
 }

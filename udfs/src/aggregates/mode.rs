@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Signature, Volatility,
 };
 
+use super::not_distinct;
 use crate::documentation::{About, Topic};
 
 const ABOUT: About = About {
@@ -46,6 +47,7 @@ impl AggregateUDFImpl for Mode {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        not_distinct(ABOUT.name, &args)?;
         let data_type = args.return_field.data_type().clone();
         Ok(Box::new(Frequencies { data_type, counts: HashMap::new() }))
     }
@@ -83,7 +85,7 @@ impl Frequencies {
             let present = super::present(values);
             for row in 0..values.len() {
                 if present.as_ref().is_none_or(|present| present.is_valid(row)) {
-                    self.add(ScalarValue::try_from_array(values, row)?, count);
+                    self.add(with_one_zero(ScalarValue::try_from_array(values, row)?), count);
                 }
             }
         }
@@ -127,8 +129,9 @@ impl Accumulator for Frequencies {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let best = self.counts.iter().max_by(|(a, m), (b, n)| {
-            // Of those as frequent, the least.
-            m.cmp(n).then_with(|| b.partial_cmp(a).unwrap_or(std::cmp::Ordering::Equal))
+            // Of those as frequent, the least; where values have no order, that of their texts.
+            let least = || b.partial_cmp(a).unwrap_or_else(|| b.to_string().cmp(&a.to_string()));
+            m.cmp(n).then_with(least)
         });
         best.map_or_else(|| ScalarValue::try_from(&self.data_type), |(value, _)| Ok(value.clone()))
     }
@@ -136,5 +139,14 @@ impl Accumulator for Frequencies {
     fn size(&self) -> usize {
         let values: usize = self.counts.keys().map(ScalarValue::size).sum();
         size_of_val(self) + values + self.counts.capacity() * size_of::<i64>()
+    }
+}
+
+/// Negative zero as zero, which it is equal to.
+fn with_one_zero(value: ScalarValue) -> ScalarValue {
+    match value {
+        ScalarValue::Float64(Some(x)) => ScalarValue::Float64(Some(x + 0.0)),
+        ScalarValue::Float32(Some(x)) => ScalarValue::Float32(Some(x + 0.0)),
+        value => value,
     }
 }

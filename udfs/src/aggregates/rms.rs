@@ -2,7 +2,9 @@
 
 use datafusion::logical_expr::AggregateUDF;
 
-use super::sums::{Sums, added, aggregate, subtracted};
+use super::moments;
+use super::scale::scaled;
+use super::sums::{Sums, aggregate};
 use crate::documentation::{About, Topic};
 
 const ABOUT: About = About {
@@ -17,11 +19,13 @@ const ABOUT: About = About {
 /// The function.
 pub(super) fn udaf() -> AggregateUDF {
     let sums = Sums {
-        one: |[x]| [1.0, x * x],
-        merge: added,
-        without: subtracted,
-        // (Less than zero only by rounding.)
-        value: |&[n, squares]| Some((squares / n).max(0.0).sqrt()),
+        one: moments::one,
+        merge: moments::merge,
+        value: |&[n, e, mean, m2, ..]| {
+            // The mean square is the variance and the square of the mean.
+            let square = if mean.is_finite() { mean * mean + m2 / n } else { f64::INFINITY };
+            Some(scaled(square.sqrt(), e))
+        },
     };
     aggregate(&ABOUT, false, sums)
 }

@@ -9,7 +9,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "skewness",
     topic: Topic::Statistics,
-    gives: "The skewness of the values, as of a whole population: zero where they are symmetric. NULL where all are the same.",
+    gives: "The skewness of the values, as of a whole population: zero where they are symmetric. NULL where all are \
+            the same, NaN where one is infinite.",
     arguments: &[("x", "the values")],
     source: "m₃ / m₂^1.5, SciPy's `skew`; moments after Pébay (2008)",
     example: "SELECT skewness(x) FROM (VALUES (1), (2), (10)) AS t(x)",
@@ -20,8 +21,10 @@ pub(super) fn udaf() -> AggregateUDF {
     let sums = Sums {
         one: moments::one,
         merge: moments::merge,
-        without: moments::without,
-        value: |&[n, _, m2, m3, _]| (m2 > 0.0).then(|| n.sqrt() * m3 / m2.powf(1.5)),
+        value: |&[n, _, mean, m2, m3, _]| match mean.is_finite() {
+            true => (m2 > 0.0).then(|| n.sqrt() * m3 / m2.powf(1.5)),
+            false => Some(f64::NAN),
+        },
     };
     aggregate(&ABOUT, false, sums)
 }

@@ -1,4 +1,4 @@
-//! Aggregates of numbers whose state is a few numbers, which can be put together and taken apart.
+//! Aggregates of numbers whose state is a few numbers, which can be merged.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -7,24 +7,25 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, TimeUnit};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Signature, Volatility,
 };
 
+use super::not_distinct;
+use super::window::Window;
 use crate::documentation::About;
 
-/// What an aggregate of `N` numbers does with states of `M` numbers, of which the first counts rows. A state of no rows is zeros.
+/// What an aggregate of `N` numbers does with states of `M` numbers, of which the first counts rows.
+/// A state of no rows is zeros. Infinities and NaN in a state are values like others.
 #[derive(Debug)]
 pub struct Sums<const N: usize, const M: usize> {
     /// The state of one row.
     pub one: fn([f64; N]) -> [f64; M],
     /// The state of the rows of two, neither of which is of none.
     pub merge: fn(&[f64; M], &[f64; M]) -> [f64; M],
-    /// The state of the rows of the first that are not of the second; some are left.
-    pub without: fn(&[f64; M], &[f64; M]) -> [f64; M],
     /// The value of a state with rows; `None` where they have none.
     pub value: fn(&[f64; M]) -> Option<f64>,
 }
@@ -90,8 +91,14 @@ impl<const N: usize, const M: usize> AggregateUDFImpl for Aggregate<N, M> {
         Ok(DataType::Float64)
     }
 
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        not_distinct(self.name, &args)?;
         Ok(Box::new(Accumulated { sums: self.sums, state: [0.0; M] }))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        not_distinct(self.name, &args)?;
+        Ok(Box::new(Sliding { sums: self.sums, rows: Window::default() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -121,12 +128,6 @@ impl<const N: usize, const M: usize> Accumulated<N, M> {
             _ => self.state = (self.sums.merge)(&self.state, other),
         }
     }
-
-    fn remove(&mut self, other: &[f64; M]) {
-        // What is left of no rows is nothing, whatever was lost by rounding.
-        self.state =
-            if rows(&self.state) <= rows(other) { [0.0; M] } else { (self.sums.without)(&self.state, other) };
-    }
 }
 
 fn rows(state: &[f64]) -> f64 {
@@ -136,20 +137,11 @@ fn rows(state: &[f64]) -> f64 {
 impl<const N: usize, const M: usize> Accumulator for Accumulated<N, M> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let one = self.sums.one;
-        for_rows(values, |row| self.add(&one(row)))
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let one = self.sums.one;
-        for_rows(values, |row| self.remove(&one(row)))
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        true
+        for_rows(values, super::present, |row| self.add(&one(row)))
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for_rows(states, |state| self.add(&state))
+        for_rows(states, |numbers| numbers.nulls().cloned(), |state| self.add(&state))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -166,13 +158,57 @@ impl<const N: usize, const M: usize> Accumulator for Accumulated<N, M> {
     }
 }
 
+/// The same over a sliding window.
+#[derive(Debug)]
+struct Sliding<const N: usize, const M: usize> {
+    sums: Sums<N, M>,
+    rows: Window<[f64; M]>,
+}
+
+impl<const N: usize, const M: usize> Accumulator for Sliding<N, M> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Sums { one, merge, .. } = self.sums;
+        for_rows(values, super::present, |row| self.rows.push(one(row), merge))
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let merge = self.sums.merge;
+        for_rows(values, super::present, |_: [f64; N]| self.rows.pop(merge))
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        internal_err!("a sliding window has rows, and no states to merge")
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        internal_err!("a sliding window has rows, and no states to merge")
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let state = self.rows.state(self.sums.merge);
+        Ok(ScalarValue::Float64(state.and_then(|state| (self.sums.value)(&state))))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.rows.capacity() * size_of::<[f64; M]>()
+    }
+}
+
 /// Calls `of` with every row of columns in which nothing is missing.
-fn for_rows<const K: usize>(columns: &[ArrayRef], mut of: impl FnMut([f64; K])) -> Result<()> {
+fn for_rows<const K: usize>(
+    columns: &[ArrayRef],
+    present: fn(&ArrayRef) -> Option<NullBuffer>,
+    mut of: impl FnMut([f64; K]),
+) -> Result<()> {
     let mut nulls = None;
     let mut numbers: Vec<Float64Array> = Vec::with_capacity(K);
     for column in columns.iter().take(K) {
         let column = numbers_of(column)?;
-        nulls = NullBuffer::union(nulls.as_ref(), super::present(&column).as_ref());
+        nulls = NullBuffer::union(nulls.as_ref(), present(&column).as_ref());
         numbers.push(column.as_primitive::<Float64Type>().clone());
     }
     let rows = numbers.first().map_or(0, Float64Array::len);
@@ -189,18 +225,4 @@ fn numbers_of(column: &ArrayRef) -> Result<ArrayRef> {
     }
     let nanoseconds = cast(&cast(column, &DataType::Int64)?, &DataType::Float64)?;
     Ok(Arc::new(nanoseconds.as_primitive::<Float64Type>().unary::<_, Float64Type>(|x| x / 1e9)))
-}
-
-/// The sums of two states, number by number.
-pub fn added<const M: usize>(a: &[f64; M], b: &[f64; M]) -> [f64; M] {
-    let mut sums = *a;
-    sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += b);
-    sums
-}
-
-/// The differences of two states, number by number.
-pub fn subtracted<const M: usize>(a: &[f64; M], b: &[f64; M]) -> [f64; M] {
-    let mut differences = *a;
-    differences.iter_mut().zip(b).for_each(|(difference, b)| *difference -= b);
-    differences
 }

@@ -2,7 +2,8 @@
 
 use datafusion::logical_expr::AggregateUDF;
 
-use super::sums::{Sums, added, aggregate, subtracted};
+use super::sums::{Sums, aggregate};
+use super::weighted;
 use crate::documentation::{About, Topic};
 
 const ABOUT: About = About {
@@ -16,11 +17,6 @@ const ABOUT: About = About {
 
 /// The function.
 pub(super) fn udaf() -> AggregateUDF {
-    let sums = Sums {
-        one: |[x, w]| [1.0, w, w * x],
-        merge: added,
-        without: subtracted,
-        value: |&[_, weights, sum]| (weights != 0.0).then_some(sum / weights),
-    };
+    let sums = Sums { one: weighted::one, merge: weighted::merge, value: weighted::mean };
     aggregate(&ABOUT, false, sums)
 }

@@ -1,0 +1,153 @@
+//! Where results may be written: anywhere but among the files of a store.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::catalog::default_table_source::DefaultTableSource;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::listing::{ListingTable, ListingTableUrl};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::object_store::ObjectStoreExt;
+use datafusion::object_store::path::Path as ObjectPath;
+use datafusion::prelude::SessionContext;
+
+use crate::error::{Failure, Result};
+
+/// The file that makes a directory a store.
+const CATALOG: &str = "atlas.json";
+
+/// Links that are followed to the end of a path, at the most.
+const MOST_LINKS: usize = 40;
+
+/// Refuses a file in a store: in or under a directory that has a catalog, links and `..` resolved.
+pub(crate) fn check_path(path: &Path) -> Result<()> {
+    let resolved = resolve(path, MOST_LINKS);
+    match resolved.ancestors().find(|directory| directory.join(CATALOG).exists()) {
+        None => Ok(()),
+        Some(store) => Err(inside(&path.display().to_string(), &store.display().to_string())),
+    }
+}
+
+/// Refuses a plan that writes into a store, with COPY or INSERT.
+pub(crate) async fn check_plan(context: &SessionContext, plan: &LogicalPlan) -> Result<()> {
+    let mut written = Vec::new();
+    plan.apply_with_subqueries(|plan| {
+        match plan {
+            LogicalPlan::Copy(copy) => written.push(copy.output_url.clone()),
+            LogicalPlan::Dml(dml) => {
+                let source = dml.target.downcast_ref::<DefaultTableSource>();
+                let table = source.map(|source| Arc::clone(&source.table_provider));
+                let files = table.as_ref().and_then(|table| table.downcast_ref::<ListingTable>());
+                let paths = files.into_iter().flat_map(|files| files.table_paths());
+                written.extend(paths.map(|path| path.as_str().to_owned()));
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    for target in &written {
+        check_location(context, target).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a path or URL in a store.
+async fn check_location(context: &SessionContext, target: &str) -> Result<()> {
+    let url = ListingTableUrl::parse(target)?;
+    if url.scheme() == "file" {
+        // As the operating system takes the path, and as DataFusion does.
+        if !target.to_ascii_lowercase().starts_with("file:") {
+            check_path(Path::new(target))?;
+        }
+        return url.get_url().to_file_path().map_or(Ok(()), |path| check_path(&path));
+    }
+    // Where there is no such object store, the statement fails with a better message.
+    let Ok(objects) = context.runtime_env().object_store(&url) else { return Ok(()) };
+    let parts: Vec<_> = url.prefix().parts().collect();
+    for length in (0..=parts.len()).rev() {
+        let directory: ObjectPath = parts.iter().take(length).cloned().collect();
+        if objects.head(&directory.clone().join(CATALOG)).await.is_ok() {
+            return Err(inside(target, directory.as_ref()));
+        }
+    }
+    Ok(())
+}
+
+fn inside(target: &str, store: &str) -> Failure {
+    Failure::new(format!("{target} is in the store {store}: results are not written among its files"))
+}
+
+/// An absolute path without links and `..`, as far as it exists.
+fn resolve(path: &Path, links: usize) -> PathBuf {
+    let mut resolved = PathBuf::new();
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            Component::CurDir => {}
+            part => resolved.push(part),
+        }
+        if links > 0
+            && let Ok(target) = std::fs::read_link(&resolved)
+        {
+            let directory = resolved.parent().map(Path::to_owned).unwrap_or_default();
+            resolved = resolve(&directory.join(target), links - 1);
+        }
+    }
+    resolved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn no_way_leads_into_a_store() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir_all(root.join("store/v")).unwrap();
+        std::fs::create_dir(root.join("beside")).unwrap();
+        std::fs::write(root.join("store/atlas.json"), "{}").unwrap();
+        symlink(root.join("store/v"), root.join("link")).unwrap();
+        symlink("../store/v/new", root.join("beside/dangling")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        for inside in [
+            "store/atlas.json",
+            "store/v/segment",
+            "store/new/deep/er.csv",
+            "store",
+            "beside/../store/x",
+            "link/x",
+            "link/../x",
+            "beside/dangling",
+            "beside/missing/../../store/x",
+        ] {
+            let error = check_path(&root.join(inside)).unwrap_err().to_string();
+            assert!(error.contains("is in the store") && error.contains(inside), "{error}");
+        }
+        for outside in ["x.csv", "beside/x.csv", "store.csv", "store/../x", "store/v/../../x", "loop"] {
+            check_path(&root.join(outside)).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn urls_of_stores_are_refused_too() {
+        use datafusion::object_store::memory::InMemory;
+        let context = SessionContext::new();
+        let objects = Arc::new(InMemory::new());
+        objects.put(&"data/store/atlas.json".into(), "{}".into()).await.unwrap();
+        let bucket = ListingTableUrl::parse("memory://bucket/").unwrap().object_store();
+        context.register_object_store(bucket.as_ref(), objects);
+        for inside in ["data/store/atlas.json", "data/store/v/x.parquet", "data/store/new/"] {
+            let error = check_location(&context, &format!("memory://bucket/{inside}")).await.unwrap_err();
+            assert!(error.to_string().contains("is in the store data/store"), "{error}");
+        }
+        for outside in ["data/x.csv", "data/store.csv", "x"] {
+            check_location(&context, &format!("memory://bucket/{outside}")).await.unwrap();
+        }
+        // There is nothing to be overwritten where there is no object store.
+        check_location(&context, "memory://other/data/store/x.csv").await.unwrap();
+    }
+}
