@@ -379,6 +379,9 @@ fn section<'a, T: Serialize + 'a>(
 
 /// Checks the document's head and its checksum, which is that of the document with zeros in its place.
 fn unseal(file: &str, bytes: &[u8]) -> Result<()> {
+    if bytes.is_empty() {
+        return Err(Error::corrupt(file, "it is empty"));
+    }
     let foreign = || Error::corrupt(file, "it does not start as an Atlas catalog does");
     let rest = bytes.strip_prefix(HEAD.as_bytes()).ok_or_else(foreign)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
