@@ -1,8 +1,8 @@
 //! The grids of a store: which sets of dimensions its variables lie on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use atlas::Catalog;
+use atlas::{ArraySchema, Catalog, DatasetSchema};
 
 /// A set of dimensions that is all that some variable has, and that no other variable of its dataset exceeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,50 +20,173 @@ impl Grid {
     }
 }
 
+/// A set of dimensions: their numbers, ascending.
+type Set = Vec<usize>;
+
+/// What is found of a grid.
+struct Found<'a> {
+    dims: &'a [String],
+    largest: u64,
+    cells: u64,
+}
+
 /// The grids of a store, the one with the most cells first: the primary grid.
 pub fn grids(catalog: &Catalog) -> Vec<Grid> {
-    // By schema: its grids, each as a set and as the arrays that have just it.
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut places: HashMap<Set, usize> = HashMap::new();
+    // By schema: the arrays that lie on its grids, each with the place of its grid.
     let of_schemas: Vec<_> = catalog
         .schemas
         .iter()
         .map(|schema| {
-            let arrays: Vec<_> = catalog.arrays(schema).collect();
-            let sets: Vec<BTreeSet<&str>> =
-                arrays.iter().map(|array| array.dims.iter().map(String::as_str).collect()).collect();
-            let maximal =
-                |set: &BTreeSet<&str>| !sets.iter().any(|other| set.is_subset(other) && set != other);
-            let on_grids = arrays.into_iter().zip(&sets).filter(|(_, set)| maximal(set));
-            on_grids.map(|(array, set)| (array, set.clone())).collect::<Vec<_>>()
+            let mut arrays = Vec::new();
+            for (set, on_set) in maximal(catalog, schema, &mut numbers) {
+                let next = places.len();
+                let place = *places.entry(set).or_insert(next);
+                arrays.extend(on_set.into_iter().map(|array| (array, place)));
+            }
+            arrays
         })
         .collect();
 
-    struct Found<'a> {
-        dims: &'a [String],
-        largest: u64,
-        cells: u64,
-    }
-    let mut found: HashMap<BTreeSet<&str>, Found> = HashMap::new();
+    let mut found: Vec<Option<Found>> = Vec::new();
+    found.resize_with(places.len(), || None);
     for (_, dataset) in catalog.datasets() {
-        for (array, set) in of_schemas.get(dataset.schema).into_iter().flatten() {
+        for &(array, place) in of_schemas.get(dataset.schema).into_iter().flatten() {
             let cells = catalog.shape(dataset, array).iter().product::<usize>() as u64;
-            match found.get_mut(set) {
-                Some(grid) => {
-                    grid.cells += cells;
-                    if cells > grid.largest {
-                        grid.largest = cells;
-                        grid.dims = &array.dims;
-                    }
-                }
-                None => {
-                    found.insert(set.clone(), Found { dims: &array.dims, largest: cells, cells });
-                }
+            let Some(found) = found.get_mut(place) else { continue };
+            let grid = found.get_or_insert(Found { dims: &array.dims, largest: cells, cells: 0 });
+            grid.cells += cells;
+            if cells > grid.largest {
+                grid.largest = cells;
+                grid.dims = &array.dims;
             }
         }
     }
-    let mut grids: Vec<_> =
-        found.into_values().map(|grid| Grid { dims: grid.dims.to_vec(), cells: grid.cells }).collect();
+    let found = found.into_iter().flatten();
+    let mut grids: Vec<_> = found.map(|grid| Grid { dims: grid.dims.to_vec(), cells: grid.cells }).collect();
     grids.sort_by(|a, b| {
         b.cells.cmp(&a.cells).then(b.dims.len().cmp(&a.dims.len())).then(a.dims.cmp(&b.dims))
     });
     grids
+}
+
+/// The sets of dimensions of a schema's arrays that are not part of another, with the arrays that have just them.
+fn maximal<'a>(
+    catalog: &'a Catalog,
+    schema: &'a DatasetSchema,
+    numbers: &mut HashMap<&'a str, usize>,
+) -> BTreeMap<Set, Vec<&'a ArraySchema>> {
+    let mut sets: BTreeMap<Set, Vec<&ArraySchema>> = BTreeMap::new();
+    for array in catalog.arrays(schema) {
+        let mut number = |dim: &'a String| {
+            let next = numbers.len();
+            *numbers.entry(dim.as_str()).or_insert(next)
+        };
+        let mut set: Set = array.dims.iter().map(&mut number).collect();
+        set.sort_unstable();
+        sets.entry(set).or_default().push(array);
+    }
+    // A set that has another has its rarest dimension too: few are to be compared, however many there are.
+    let mut with: HashMap<usize, Vec<&Set>> = HashMap::new();
+    for set in sets.keys() {
+        set.iter().for_each(|&dim| with.entry(dim).or_default().push(set));
+    }
+    let exceeded = |set: &Set| {
+        let rarest = set.iter().filter_map(|dim| with.get(dim)).min_by_key(|sets| sets.len());
+        match rarest {
+            Some(sets) => sets.iter().any(|other| other.len() > set.len() && is_part(set, other)),
+            // No dimension is part of any.
+            None => sets.len() > 1,
+        }
+    };
+    let exceeded: Vec<Set> = sets.keys().filter(|set| exceeded(set)).cloned().collect();
+    for set in exceeded {
+        sets.remove(&set);
+    }
+    sets
+}
+
+fn is_part(set: &Set, of: &Set) -> bool {
+    set.iter().all(|dim| of.binary_search(dim).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use atlas::{DType, Dataset};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A catalog with a dataset for each schema, given as the dimensions of its arrays.
+    fn catalog(schemas: &[Vec<Vec<usize>>]) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (number, arrays) in schemas.iter().enumerate() {
+            let (mut schema, mut seen) = (DatasetSchema::default(), BTreeSet::new());
+            for (place, dims) in arrays.iter().enumerate() {
+                let dims: Vec<_> = dims.iter().map(|dim| format!("d{dim}")).collect();
+                for dim in &dims {
+                    if seen.insert(dim.clone()) {
+                        schema.dims.push(dim.clone());
+                    }
+                }
+                let dims: Vec<_> = dims.iter().map(String::as_str).collect();
+                schema.arrays.push(catalog.arrays.len());
+                catalog.arrays.push(Arc::new(ArraySchema::new(format!("v{place}"), DType::F32, &dims)));
+            }
+            let sizes = schema.dims.iter().map(|dim| 2 + dim.len() + number).collect();
+            catalog.schemas.push(Arc::new(schema));
+            catalog.datasets.push(Some(Dataset {
+                name: format!("n{number}"),
+                schema: number,
+                sizes,
+                attributes: Vec::new(),
+            }));
+        }
+        catalog
+    }
+
+    proptest! {
+        /// The grids are what their definition says, found by comparing all sets with all.
+        #[test]
+        fn grids_are_the_sets_that_no_other_exceeds(
+            schemas in prop::collection::vec(
+                prop::collection::vec(prop::collection::btree_set(0usize..6, 0..4), 0..8), 0..4),
+            reversed: bool,
+        ) {
+            let order = |set: BTreeSet<usize>| -> Vec<usize> {
+                if reversed { set.into_iter().rev().collect() } else { set.into_iter().collect() }
+            };
+            let schemas: Vec<Vec<Vec<usize>>> =
+                schemas.into_iter().map(|arrays| arrays.into_iter().map(order).collect()).collect();
+            let mut expected: BTreeMap<BTreeSet<String>, u64> = BTreeMap::new();
+            for (number, arrays) in schemas.iter().enumerate() {
+                let sets: Vec<BTreeSet<usize>> = arrays.iter().map(|dims| dims.iter().copied().collect()).collect();
+                for set in &sets {
+                    if !sets.iter().any(|other| set.is_subset(other) && set != other) {
+                        let cells = set.iter().map(|_| 4 + number as u64).product::<u64>();
+                        *expected.entry(set.iter().map(|dim| format!("d{dim}")).collect()).or_default() += cells;
+                    }
+                }
+            }
+            let grids = grids(&catalog(&schemas));
+            prop_assert!(grids.is_sorted_by(|a, b| a.cells >= b.cells));
+            let found: BTreeMap<BTreeSet<String>, u64> =
+                grids.iter().map(|grid| (grid.dims.iter().cloned().collect(), grid.cells)).collect();
+            prop_assert_eq!(found.len(), grids.len());
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    /// Comparing all sets with all would take minutes.
+    #[test]
+    fn many_dimensions_and_arrays_take_no_time() {
+        let arrays: Vec<Vec<usize>> = (0..20_000).map(|dim| vec![dim]).collect();
+        let since = std::time::Instant::now();
+        assert_eq!(grids(&catalog(&[arrays])).len(), 20_000);
+        assert!(since.elapsed().as_secs() < 30, "{:?}", since.elapsed());
+    }
 }

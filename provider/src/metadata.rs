@@ -230,24 +230,6 @@ struct Variable<'a> {
     schema: Option<&'a ArraySchema>,
 }
 
-/// Chunks of a variable, and their cells and those of them that are missing.
-async fn stored(snapshot: &Snapshot, variable: &str) -> Result<[u64; 3]> {
-    let catalog = snapshot.catalog();
-    let entries = catalog.variables.get(variable).into_iter().flatten();
-    let mut totals = [0; 3];
-    if catalog.generation <= 1 {
-        entries.for_each(|s| totals = [totals[0] + s.chunks, totals[1] + s.cells, totals[2] + s.missing]);
-        return Ok(totals);
-    }
-    // Chunks may have been replaced and deleted since they were counted.
-    let index = snapshot.index(variable, &ReadMetrics::default()).await.map_err(from_store)?;
-    for (chunk, ..) in snapshot.chunks_of(variable, &index) {
-        let known = index.statistics(chunk);
-        totals = [totals[0] + 1, totals[1] + known.row_count, totals[2] + known.null_count];
-    }
-    Ok(totals)
-}
-
 async fn variables(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
     let catalog = snapshot.catalog();
     let mut variables: BTreeMap<&str, Variable> = BTreeMap::new();
@@ -280,7 +262,8 @@ async fn variables(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
     };
     let mut totals: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
     for name in variables.keys() {
-        totals.insert(name, stored(snapshot, name).await?);
+        let counts = snapshot.counts(name, &ReadMetrics::default()).await.map_err(from_store)?;
+        totals.insert(name, counts);
     }
     let total = |name: &str| totals.get(name).copied().unwrap_or_default();
     let bytes = |name: &str| catalog.variables.get(name).into_iter().flatten().map(|s| s.size).sum();

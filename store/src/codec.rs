@@ -78,11 +78,11 @@ impl Codec {
     /// Puts the `length` bytes that `bytes` were compressed from in place of what is in `raw`.
     pub(crate) fn decompress(self, bytes: &[u8], length: usize, raw: &mut Vec<u8>) -> Result<(), String> {
         raw.clear();
+        raw.try_reserve_exact(length).map_err(|e| format!("no memory for {length} bytes: {e}"))?;
         match self {
             Self::None => raw.extend_from_slice(bytes),
             Self::Zstd => {
                 // Into memory that need not be cleared before.
-                raw.reserve_exact(length);
                 decompress_zstd(bytes, raw).map_err(|e| format!("zstd: {e}"))?;
             }
             Self::Lz4 => {

@@ -46,10 +46,20 @@ pub(crate) async fn read_generation(storage: &Storage, generation: u64) -> Resul
     let gone = |reason| Error::NoGeneration { location: storage.to_string(), generation, reason };
     match storage.get(&record(generation)).await {
         Ok(bytes) if bytes.is_empty() => Err(gone("it was vacuumed")),
-        Ok(bytes) => Catalog::decode(&record(generation), &bytes),
+        Ok(bytes) => decode_record(generation, &bytes),
         Err(error) if error.is_not_found() => Err(gone("nobody has committed it")),
         Err(error) => Err(error),
     }
+}
+
+/// The catalog of a generation, whose record has `bytes`.
+fn decode_record(generation: u64, bytes: &[u8]) -> Result<Catalog> {
+    let file = record(generation);
+    let catalog = Catalog::decode(&file, bytes)?;
+    if catalog.generation == generation {
+        return Ok(catalog);
+    }
+    Err(Error::corrupt(file, format!("it is the record of generation {}", catalog.generation)))
 }
 
 /// Makes `catalog` the store's, after its segments, which are files of the store.
@@ -57,6 +67,7 @@ pub(crate) async fn read_generation(storage: &Storage, generation: u64) -> Resul
 /// # Errors
 /// [`Error::Conflict`] where somebody else has committed that generation.
 pub(crate) async fn commit(storage: &Storage, catalog: &Catalog, segments: &[String]) -> Result<()> {
+    catalog.check().map_err(|reason| Error::Limit { location: storage.to_string(), reason })?;
     let bytes = catalog.encode().map_err(|e| Error::corrupt(CATALOG_FILE, e.to_string()))?;
     let bytes = Bytes::from(bytes);
     let file = record(catalog.generation);
@@ -84,7 +95,7 @@ async fn roll_forward(storage: &Storage, mut catalog: Catalog) -> Result<Catalog
             Err(error) if error.is_not_found() => return Ok(catalog),
             Err(error) => return Err(error),
         };
-        catalog = Catalog::decode(&file, &bytes)?;
+        catalog = decode_record(catalog.generation + 1, &bytes)?;
         storage.replace(CATALOG_FILE, bytes).await?;
     }
 }

@@ -1,17 +1,21 @@
 //! What survives when the power fails.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, Result};
 
 use crate::storage::StoredFile;
+
+/// Files that are synced at one time. A file system makes what comes together durable together.
+const SYNCS: usize = 32;
 
 /// How objects that were written are made to survive. Object stores in the cloud need none of it: what they have taken
 /// is safe. A file system has promised nothing before it was told to sync.
@@ -19,6 +23,12 @@ use crate::storage::StoredFile;
 pub trait Durability: Send + Sync + 'static {
     /// Makes objects under `prefix`, and their names, durable.
     async fn sync(&self, prefix: &Path, objects: Vec<Path>) -> Result<()>;
+
+    /// What an object is, with its article, where it is there and is no file.
+    #[doc(hidden)]
+    fn kind(&self, _object: &Path) -> Option<&'static str> {
+        None
+    }
 
     /// Objects that were begun and never completed, which no listing shows.
     #[doc(hidden)]
@@ -55,21 +65,29 @@ impl Disk {
 impl Durability for Disk {
     async fn sync(&self, prefix: &Path, objects: Vec<Path>) -> Result<()> {
         let prefix = self.directory(prefix)?;
-        let files: Vec<_> =
-            objects.iter().map(|object| self.objects.path_to_filesystem(object)).collect::<Result<_>>()?;
-        blocking(move || {
-            let mut directories = BTreeSet::new();
-            for file in &files {
-                File::open(file)?.sync_all()?;
-                // The store's own directory may be new, and so its name in the one above.
-                let above = prefix.parent().unwrap_or(&prefix);
-                directories.extend(
-                    file.ancestors().skip(1).take_while(|path| path.starts_with(above)).map(PathBuf::from),
-                );
-            }
-            directories.iter().try_for_each(|directory| sync_directory(directory))
-        })
-        .await
+        let mut files = Vec::with_capacity(objects.len());
+        let mut directories = BTreeSet::new();
+        for object in &objects {
+            let file = self.objects.path_to_filesystem(object)?;
+            // The store's own directory may be new, and so its name in the one above.
+            let above = prefix.parent().unwrap_or(&prefix);
+            let around = file.ancestors().skip(1).take_while(|path| path.starts_with(above));
+            directories.extend(around.map(PathBuf::from));
+            files.push(file);
+        }
+        let access = Access::of(&prefix);
+        let files = files.into_iter().map(|file| blocking(move || sync_file(&file, access)));
+        stream::iter(files).buffer_unordered(SYNCS).try_collect::<()>().await?;
+        let directories = directories.into_iter().map(|directory| {
+            let access = access.filter(|_| directory.starts_with(&prefix) && directory != prefix);
+            blocking(move || sync_directory(&directory, access))
+        });
+        stream::iter(directories).buffer_unordered(SYNCS).try_collect().await
+    }
+
+    fn kind(&self, object: &Path) -> Option<&'static str> {
+        let file = self.objects.path_to_filesystem(object).ok()?;
+        kind(&file.metadata().ok()?, true)
     }
 
     async fn staged(&self, prefix: &Path) -> Result<Vec<StoredFile>> {
@@ -115,14 +133,88 @@ fn collect_staged(root: &FilePath, directory: &FilePath, staged: &mut Vec<Stored
     Ok(())
 }
 
+/// What there is, with its article, where a file, or else a directory, was expected and it is not that.
+pub(crate) fn kind(found: &Metadata, file: bool) -> Option<&'static str> {
+    let found = found.file_type();
+    if found.is_file() {
+        return (!file).then_some("a file");
+    }
+    if found.is_dir() {
+        return file.then_some("a directory");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if found.is_fifo() {
+            return Some("a pipe");
+        }
+        if found.is_socket() {
+            return Some("a socket");
+        }
+    }
+    Some("a device")
+}
+
+/// Who may use a store's directory, and so what is in it: a group that shares a store cannot rely on the umask of each
+/// member.
+#[derive(Clone, Copy, Debug)]
+struct Access {
+    #[cfg(unix)]
+    mode: u32,
+    #[cfg(unix)]
+    group: u32,
+}
+
+impl Access {
+    fn of(directory: &FilePath) -> Option<Self> {
+        let found = directory.metadata().ok()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Some(Self { mode: found.mode() & 0o7777, group: found.gid() })
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = found;
+            Some(Self {})
+        }
+    }
+
+    /// Gives a file or a directory this access, where its owner is at work.
+    #[cfg(unix)]
+    fn give(self, path: &FilePath, found: &Metadata) {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+        // Of a directory's mode a file has no use for the right to search it, nor for what its files inherit.
+        let mode = if found.is_dir() { self.mode } else { self.mode & 0o666 };
+        // Others than the owner cannot, and need not: it has done so.
+        if found.gid() != self.group {
+            let _ = chown(path, None, Some(self.group));
+        }
+        if found.mode() & 0o7777 != mode {
+            let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn give(self, _path: &FilePath, _found: &Metadata) {}
+}
+
+fn sync_file(path: &FilePath, access: Option<Access>) -> io::Result<()> {
+    let file = File::open(path)?;
+    if let Some(access) = access {
+        access.give(path, &file.metadata()?);
+    }
+    file.sync_all()
+}
+
 #[cfg(unix)]
-fn sync_directory(directory: &FilePath) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+fn sync_directory(path: &FilePath, access: Option<Access>) -> io::Result<()> {
+    sync_file(path, access)
 }
 
 /// Elsewhere a directory cannot be opened to be synced.
 #[cfg(not(unix))]
-fn sync_directory(_: &FilePath) -> io::Result<()> {
+fn sync_directory(_: &FilePath, _: Option<Access>) -> io::Result<()> {
     Ok(())
 }
 
@@ -135,5 +227,97 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
         }
         Ok(Err(error)) => Err(failed(error.into())),
         Err(error) => Err(failed(error.into())),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::{Atlas, StoreConfig};
+
+    async fn write(atlas: &Atlas, dataset: &str, arrays: &[&str]) {
+        let dataset = atlas.create_dataset(dataset).await.unwrap();
+        for array in arrays {
+            dataset.define_array::<i32>(array, &["x"], &[2], None, None).await.unwrap();
+            let values = ndarray::arr1(&[1, 2]).into_dyn();
+            dataset.write_array(array, &[0], values.view()).await.unwrap();
+        }
+        atlas.flush().await.unwrap();
+    }
+
+    fn modes(directory: &FilePath) -> BTreeSet<(bool, u32)> {
+        let mut modes = BTreeSet::new();
+        for entry in fs::read_dir(directory).unwrap() {
+            let (path, found) = {
+                let entry = entry.unwrap();
+                (entry.path(), entry.metadata().unwrap())
+            };
+            modes.insert((found.is_dir(), found.permissions().mode() & 0o7777));
+            if found.is_dir() {
+                modes.extend(self::modes(&path));
+            }
+        }
+        modes
+    }
+
+    #[tokio::test]
+    async fn what_is_written_can_be_used_by_whom_the_directory_is_for() {
+        for mode in [0o2775, 0o775, 0o700, 0o2770] {
+            let directory = tempfile::tempdir().unwrap();
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let atlas = Atlas::create_path(directory.path(), StoreConfig::default()).await.unwrap();
+            write(&atlas, "a", &["t", "s"]).await;
+            write(&atlas, "b", &["t", "new"]).await;
+            atlas.compact(None).await.unwrap();
+            atlas.vacuum(std::time::Duration::ZERO).await.unwrap();
+            assert_eq!(modes(directory.path()), [(false, mode & 0o666), (true, mode)].into());
+        }
+    }
+
+    /// A pipe is not waited for: whoever writes to it may never come.
+    #[tokio::test]
+    async fn what_is_no_file_is_said_to_be_what_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        let pipe = |path: &FilePath| {
+            let _ = fs::remove_file(path);
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        };
+        let atlas = Atlas::create_path(&path, StoreConfig::default()).await.unwrap();
+        write(&atlas, "a", &["t"]).await;
+
+        let segment = fs::read_dir(path.join("t")).unwrap().next().unwrap().unwrap().path();
+        pipe(&segment);
+        let dataset = Atlas::open_path(&path).await.unwrap().open_dataset("a").await.unwrap();
+        let error = dataset.read_array::<i32>("t", &[0], &[2]).await.unwrap_err().to_string();
+        assert!(error.contains("t/data.1-") && error.contains("it is a pipe, not a file"), "{error}");
+        pipe(&path.join("_commits/00000000000000000002.json"));
+        assert!(atlas.refresh().await.unwrap_err().to_string().contains("pipe"));
+        assert!(atlas.verify().await.unwrap().problems.iter().any(|problem| problem.contains("pipe")));
+
+        let catalog = path.join("atlas.json");
+        let opened = async || Atlas::open_path(&path).await.err().unwrap().to_string();
+        pipe(&catalog);
+        assert_eq!(opened().await, "atlas.json is damaged: it is a pipe, not a file");
+        let created = Atlas::create_path(&path, StoreConfig::default()).await.err().unwrap();
+        assert_eq!(created.to_string(), "atlas.json is damaged: it is a pipe, not a file");
+        fs::remove_file(&catalog).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &catalog).unwrap();
+        assert_eq!(opened().await, "atlas.json is damaged: it is a device, not a file");
+        fs::remove_file(&catalog).unwrap();
+        fs::create_dir(&catalog).unwrap();
+        assert_eq!(opened().await, "atlas.json is damaged: it is a directory, not a file");
+        fs::remove_dir(&catalog).unwrap();
+        fs::write(&catalog, "").unwrap();
+        assert_eq!(opened().await, "atlas.json is damaged: it is empty");
+
+        let no_directory = directory.path().join("pipe");
+        pipe(&no_directory);
+        let error = Atlas::open_path(&no_directory).await.err().unwrap().to_string();
+        assert!(error.ends_with("it is a pipe, not a directory"), "{error}");
+        let error = Atlas::open_path(no_directory.join("store")).await.err().unwrap().to_string();
+        assert!(error.ends_with("/pipe is a pipe, not a directory"), "{error}");
     }
 }

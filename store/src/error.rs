@@ -31,6 +31,27 @@ pub enum Error {
         /// Where it was looked for.
         location: String,
     },
+    /// The bucket or container that a store was to be in is not there.
+    #[error(
+        "there is no bucket `{bucket}` for {location}: create it, or check its name, region and endpoint"
+    )]
+    NoBucket {
+        /// The store.
+        location: String,
+        /// The bucket or container.
+        bucket: String,
+    },
+    /// No credentials were given for a place that may need them.
+    #[error(
+        "no credentials for {location}: give them in the environment, or switch signing off for public data \
+         (AWS_SKIP_SIGNATURE=true, GOOGLE_SKIP_SIGNATURE=true, AZURE_SKIP_SIGNATURE=true); this machine has none: {source}"
+    )]
+    NoCredentials {
+        /// The store.
+        location: String,
+        /// What the client has tried.
+        source: object_store::Error,
+    },
     /// There is a store where one was to be created.
     #[error("there is an Atlas store at {location} already: open it, or choose another place")]
     StoreExists {
@@ -190,6 +211,22 @@ pub enum Error {
         location: String,
         /// The generation that both writers wanted to commit.
         generation: u64,
+    },
+    /// Changes that together exceed what a store can hold.
+    #[error("the changes cannot be committed to {location}: {reason}")]
+    Limit {
+        /// The store.
+        location: String,
+        /// The limit, and what exceeds it.
+        reason: String,
+    },
+    /// A value that an attribute cannot have.
+    #[error("attribute `{attribute}`: {reason}")]
+    Attribute {
+        /// The attribute.
+        attribute: String,
+        /// What was expected and what was found.
+        reason: String,
     },
     /// An earlier write of this handle failed half-way, so its pending changes are no longer whole.
     #[error("an earlier write failed, so the pending changes cannot be committed: open the store again")]

@@ -169,6 +169,18 @@ impl ChunkGrid {
         crossed.product()
     }
 
+    /// The cells of all chunks that a region crosses.
+    pub(crate) fn covered(&self, region: &Region) -> Region {
+        let dims = self.crossed(region).zip(&self.chunk).zip(&self.shape);
+        let (start, shape) = dims
+            .map(|((crossed, &chunk), &size)| {
+                let start = crossed.start * chunk;
+                (start, size.min(crossed.end.saturating_mul(chunk)).saturating_sub(start))
+            })
+            .unzip();
+        Region { start, shape }
+    }
+
     /// The cells of `region` in row-major order, as runs in the chunks that it crosses.
     pub fn runs(&self, region: &Region) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
@@ -286,6 +298,11 @@ mod tests {
             prop_assert_eq!(named, indices(&region));
             let spans = region.start.iter().copied().zip(region.shape.iter().copied());
             prop_assert_eq!(grid.crossed_chunks(spans), crossing.len());
+            if region.cells() > 0 {
+                let mut covered: Vec<_> = crossing.iter().flat_map(|c| indices(&grid.region(c))).collect();
+                covered.sort();
+                prop_assert_eq!(indices(&grid.covered(&region)), covered);
+            }
             let whole = crossing.len() == 1 && grid.region(&crossing[0]) == region;
             prop_assert_eq!(grid.chunk_of(&region).is_some(), whole);
             let around = crossing.first().filter(|_| crossing.len() == 1);

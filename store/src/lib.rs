@@ -68,6 +68,7 @@ mod history;
 #[doc(hidden)]
 pub mod internals;
 mod pending;
+mod remote;
 mod schema;
 mod segment;
 mod snapshot;

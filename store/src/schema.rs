@@ -1,9 +1,10 @@
 //! What a dataset's arrays look like, apart from their sizes, which differ from dataset to dataset.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::MAX_CELLS;
-use crate::{AttributeValue, ChunkGrid, DType, Element, Error, Result, Value};
+use crate::{AttributeValue, DType, Element, Error, Result, Value};
 
 /// Attributes in the order in which they were set.
 pub type Attributes = Vec<(String, AttributeValue)>;
@@ -16,6 +17,7 @@ pub(crate) const MAX_CHUNK_BYTES: usize = 256 * 1024 * 1024;
 
 /// An array without its sizes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArraySchema {
     /// The array's name, one per dataset.
     pub name: String,
@@ -111,42 +113,90 @@ pub(crate) fn check_name(kind: &'static str, name: &str) -> Result<()> {
     Err(Error::Name { kind, name: name.to_owned(), reason })
 }
 
+/// Checks the name of an attribute.
+pub(crate) fn check_attribute(key: &str) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::Name { kind: "an attribute", name: String::new(), reason: "it is empty" });
+    }
+    Ok(())
+}
+
 /// Checks that `schema` and `shape` fit each other.
 pub(crate) fn check_shape(schema: &ArraySchema, shape: &[usize]) -> Result<(), String> {
-    let (rank, dims) = (schema.dims.len(), &schema.dims);
-    if shape.len() != rank || schema.chunk.len() != rank {
-        let chunk = &schema.chunk;
+    let (dims, chunk) = (&schema.dims, &schema.chunk);
+    if shape.len() != dims.len() || chunk.len() != dims.len() {
         return Err(format!(
             "dimensions {dims:?}, shape {shape:?} and chunk shape {chunk:?} differ in length"
         ));
     }
-    if let Some(dim) =
-        (1..rank).find_map(|i| dims.get(i).filter(|dim| dims.iter().take(i).any(|d| d == *dim)))
-    {
-        return Err(format!("it has dimension `{dim}` twice"));
-    }
-    if let Some(fill) = schema.fill.as_ref().filter(|fill| !schema.dtype.holds(fill)) {
-        return Err(format!("its fill value {fill} is not a {}", schema.dtype));
-    }
-    let cells = shape.iter().try_fold(1usize, |cells, &size| cells.checked_mul(size));
-    if cells.is_none_or(|cells| cells as u64 > MAX_CELLS) {
-        return Err(format!("its shape {shape:?} has too many cells"));
-    }
-    let chunk = schema.chunk_shape(shape);
-    let bytes = chunk.iter().zip(shape).try_fold(schema.dtype.memory_width(), |bytes, (&chunk, &size)| {
-        bytes.checked_mul(chunk.min(size.max(1)))
-    });
-    if bytes.is_none_or(|bytes| bytes > MAX_CHUNK_BYTES) {
-        return Err(format!(
-            "a chunk of shape {chunk:?} is larger than {MAX_CHUNK_BYTES} bytes: choose smaller chunks"
-        ));
-    }
-    let chunks = ChunkGrid::new(shape, &chunk).counts().into_iter().try_fold(1usize, usize::checked_mul);
-    if chunks.is_none_or(|chunks| chunks > MAX_CHUNKS) {
-        return Err(format!("it has more than {MAX_CHUNKS} chunks: choose larger chunks"));
-    }
-    Ok(())
+    schema.check()?;
+    schema.check_sizes(shape.iter().copied()).map(drop)
 }
+
+impl ArraySchema {
+    /// Checks all that does not depend on the array's sizes.
+    ///
+    /// # Errors
+    /// What is wrong with it, but for its name.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        check_name("an array", &self.name).map_err(|e| e.to_string())?;
+        if self.chunk.len() != self.dims.len() {
+            return Err("it has not one chunk size for each dimension".to_owned());
+        }
+        for (place, dim) in self.dims.iter().enumerate() {
+            check_name("a dimension", dim).map_err(|e| e.to_string())?;
+            if self.dims.iter().take(place).any(|other| other == dim) {
+                return Err(format!("it has dimension `{dim}` twice"));
+            }
+        }
+        if let Some(fill) = self.fill.as_ref().filter(|fill| !self.dtype.holds(fill)) {
+            return Err(format!("its fill value {fill} is not a {}", self.dtype));
+        }
+        let mut keys = HashSet::with_capacity(self.attributes.len());
+        for (key, value) in &self.attributes {
+            check_attribute(key).map_err(|e| e.to_string())?;
+            value.check().map_err(|reason| format!("attribute `{key}`: {reason}"))?;
+            if !keys.insert(key) {
+                return Err(format!("it has attribute `{key}` twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the sizes of the array's dimensions, and gives its number of cells.
+    ///
+    /// # Errors
+    /// Which limit they exceed.
+    pub(crate) fn check_sizes(&self, sizes: impl Iterator<Item = usize> + Clone) -> Result<u64, String> {
+        let shape = || sizes.clone().collect::<Vec<_>>();
+        // Dimensions of size 0 may be extended: they count as if they were.
+        let (mut cells, mut chunks, mut bytes) = (Some(1u64), Some(1usize), Some(self.dtype.memory_width()));
+        let mut empty = false;
+        for (size, &chunk) in sizes.clone().zip(&self.chunk) {
+            empty |= size == 0;
+            let extent = size.max(1);
+            let chunk = if chunk == 0 { extent } else { chunk };
+            cells = cells.and_then(|cells| cells.checked_mul(extent as u64));
+            chunks = chunks.and_then(|chunks| chunks.checked_mul(extent.div_ceil(chunk)));
+            bytes = bytes.and_then(|bytes| bytes.checked_mul(chunk.min(extent)));
+        }
+        let cells = cells.filter(|&cells| cells <= MAX_CELLS);
+        let cells = cells.ok_or_else(|| format!("its shape {:?} has too many cells", shape()))?;
+        if bytes.is_none_or(|bytes| bytes > MAX_CHUNK_BYTES) {
+            return Err(format!(
+                "a chunk of shape {:?} is larger than {MAX_CHUNK_BYTES} bytes: choose smaller chunks",
+                self.chunk_shape(&shape())
+            ));
+        }
+        if chunks.is_none_or(|chunks| chunks > MAX_CHUNKS) {
+            return Err(format!("it has more than {MAX_CHUNKS} chunks: choose larger chunks"));
+        }
+        Ok(if empty { 0 } else { cells })
+    }
+}
+
+/// Cells of one array, at the most: so many that counts of them can be added up without care.
+const MAX_CELLS: u64 = 1 << 48;
 
 /// Chunks of an array, at the most: as many as one segment's index can have rows.
 const MAX_CHUNKS: usize = 1 << 28;

@@ -55,7 +55,7 @@ impl Segment {
             entry.size.checked_sub(entry.index).and_then(|tail| tail.checked_sub(trailer::LENGTH as u64));
         let length = length.ok_or_else(|| corrupt("the catalog says that it has no index".to_owned()))?;
         let tail = storage.get_range(&file, entry.size, entry.index..entry.size, metrics).await?;
-        let (index, trailer) =
+        let (stored, trailer) =
             tail.split_last_chunk().ok_or_else(|| corrupt("it is too short".to_owned()))?;
         let trailer = Trailer::decode(trailer).map_err(corrupt)?;
         if u32::from(trailer.version) != VERSION {
@@ -65,15 +65,28 @@ impl Segment {
         if (trailer.index_offset, trailer.index_length, trailer.dtype) != (entry.index, length, entry.dtype) {
             return Err(corrupt("it is not the file that the catalog means".to_owned()));
         }
-        let (expected, found) = (trailer.index_checksum, crc32c(&[index]));
+        let (expected, found) = (trailer.index_checksum, crc32c(&[stored]));
         if expected != found {
             let reason = format!("its index has checksum {found:08x} where {expected:08x} was expected");
             return Err(corrupt(reason));
         }
+        if trailer.index_raw_length > index::MAX_BYTES {
+            return Err(corrupt(format!("its index takes {} bytes", trailer.index_raw_length)));
+        }
         let index =
-            block::decompress(trailer.index_codec, tail.slice(..index.len()), trailer.index_raw_length)
+            block::decompress(trailer.index_codec, tail.slice(..stored.len()), trailer.index_raw_length)
                 .and_then(|index| Index::decode(entry.dtype, &index, entry.index))
                 .map_err(|reason| corrupt(format!("in its index, {reason}")))?;
+        let (expected, found) = ((entry.chunks, entry.cells, entry.missing), index::totals(index.table()));
+        if expected != found {
+            let counts =
+                |(chunks, cells, missing)| format!("{chunks} chunks, {cells} cells, {missing} missing");
+            return Err(corrupt(format!(
+                "its index has {} where the catalog says {}",
+                counts(found),
+                counts(expected)
+            )));
+        }
         Ok(Self { number, entry: entry.clone(), index, file })
     }
 
@@ -113,6 +126,7 @@ type Encoded = JoinHandle<Result<Vec<u8>, String>>;
 pub(crate) struct SegmentWriter {
     storage: Storage,
     file: String,
+    directory: Option<String>,
     path: String,
     dtype: DType,
     codec: Codec,
@@ -133,12 +147,14 @@ pub(crate) struct SegmentWriter {
 
 impl SegmentWriter {
     pub(crate) fn new(storage: &Storage, variable: &str, file: String, dtype: DType, codec: Codec) -> Self {
-        let path = format!("{variable}/{file}");
+        let directory = SegmentEntry::directory_of(variable);
+        let path = format!("{}/{file}", directory.as_deref().unwrap_or(variable));
         let sink = BufWriter::with_capacity(Arc::clone(storage.objects()), storage.path(&path), PART_BYTES)
             .with_max_concurrency(2);
         Self {
             storage: storage.clone(),
             file,
+            directory,
             path,
             dtype,
             codec,
@@ -241,6 +257,7 @@ impl SegmentWriter {
         let (count, cells, missing) = index::totals(&chunks);
         let entry = SegmentEntry {
             file: self.file.clone(),
+            directory: self.directory.clone(),
             dtype: self.dtype,
             size: self.offset + (index.len() + trailer::LENGTH) as u64,
             index: self.offset,

@@ -140,6 +140,21 @@ impl Snapshot {
         })
     }
 
+    /// Chunks of a variable, their cells, and those of these that are missing.
+    ///
+    /// # Errors
+    /// Those of [`index`](Self::index), which is read where the catalog alone does not tell.
+    pub async fn counts(&self, variable: &str, metrics: &ReadMetrics) -> Result<[u64; 3]> {
+        if let Some(counts) = self.catalog.counts(variable) {
+            return Ok(counts);
+        }
+        let index = self.index(variable, metrics).await?;
+        Ok(self.chunks_of(variable, &index).fold([0; 3], |[chunks, cells, missing], (chunk, ..)| {
+            let known = index.statistics(chunk);
+            [chunks + 1, cells + known.row_count, missing + known.null_count]
+        }))
+    }
+
     /// The cells of regions of a variable, each in row-major order with missing cells null: one array for
     /// each read, in the variable's type in that dataset. Each block is read and decoded once.
     ///
@@ -190,21 +205,41 @@ impl Snapshot {
         let shape = self.catalog.shape(dataset, array);
         check_region(&dataset.name, variable, &read.region, &shape)?;
         let grid = self.chunk_grid(dataset, array);
+        let (dtype, cells) = (array.dtype, read.region.cells());
+        let shape = || (dataset.name.clone(), variable.to_owned());
+        check_room(dtype, cells).map_err(|reason| {
+            let (dataset, array) = shape();
+            Error::Shape { dataset, array, reason }
+        })?;
+        // What an index says of a chunk must fit its array before memory is taken for it.
+        let find = |coordinate: &[u32], cells: usize| {
+            let found = index.find(read.dataset, coordinate);
+            match found.map(|chunk| index.cells(chunk)) {
+                Some(other) if other != cells => {
+                    let name = &dataset.name;
+                    let reason = format!(
+                        "its index has {other} cells for the chunk at {coordinate:?} of dataset `{name}`, which has {cells}"
+                    );
+                    Err(Error::corrupt(variable, reason))
+                }
+                _ => Ok((found.filter(|chunk| !index.all_missing(*chunk)), cells)),
+            }
+        };
         if let Some(coordinate) = grid.chunk_of(&read.region) {
-            let chunk = index.find(read.dataset, &coordinate).filter(|chunk| !index.all_missing(*chunk));
-            let cells = read.region.cells();
             let runs = vec![Run { chunk: 0, offset: 0, length: cells }];
-            return Ok(Plan { dtype: array.dtype, cells, chunks: vec![(chunk, cells)], runs });
+            return Ok(Plan { dtype, cells, chunks: vec![find(&coordinate, cells)?], runs });
+        }
+        if index.is_unwritten(read.dataset) {
+            // However many chunks it has.
+            let runs = vec![Run { chunk: 0, offset: 0, length: cells }];
+            return Ok(Plan { dtype, cells, chunks: vec![(None, cells)], runs });
         }
         let chunks = grid
             .crossing(&read.region)
             .iter()
-            .map(|coordinate| {
-                let chunk = index.find(read.dataset, coordinate).filter(|chunk| !index.all_missing(*chunk));
-                (chunk, grid.region(coordinate).cells())
-            })
-            .collect();
-        Ok(Plan { dtype: array.dtype, cells: read.region.cells(), chunks, runs: grid.runs(&read.region) })
+            .map(|coordinate| find(coordinate, grid.region(coordinate).cells()))
+            .collect::<Result<_>>()?;
+        Ok(Plan { dtype, cells, chunks, runs: grid.runs(&read.region) })
     }
 
     /// The cells of chunks, each block read and decoded once.
@@ -373,14 +408,26 @@ impl VariableIndex {
     /// What is known of the chunks that a region of a dataset's array crosses; `grid` has the array's chunks.
     pub fn statistics_of(&self, dataset: u32, grid: &ChunkGrid, region: &Region) -> Statistics {
         let mut all = Statistics::default();
+        let unwritten =
+            |cells: u64| Statistics { row_count: cells, null_count: cells, ..Statistics::default() };
+        let spans = region.start.iter().copied().zip(region.shape.iter().copied());
+        if grid.crossed_chunks(spans) > self.rows(dataset) {
+            // Most were never written.
+            let covered = grid.covered(region);
+            for (chunk, coordinate) in self.chunks_of(dataset).filter(|(_, c)| grid.contains(c)) {
+                let own = grid.region(coordinate);
+                if own.intersect(&covered) == own {
+                    all.merge(&self.statistics(chunk));
+                }
+            }
+            all.merge(&unwritten((covered.cells() as u64).saturating_sub(all.row_count)));
+            return all;
+        }
         for coordinate in grid.crossing(region) {
             all.merge(&match self.find(dataset, &coordinate) {
                 Some(chunk) => self.statistics(chunk),
                 // Nobody wrote it.
-                None => {
-                    let cells = grid.region(&coordinate).cells() as u64;
-                    Statistics { row_count: cells, null_count: cells, ..Statistics::default() }
-                }
+                None => unwritten(grid.region(&coordinate).cells() as u64),
             });
         }
         all
@@ -427,6 +474,28 @@ impl VariableIndex {
         })
     }
 
+    /// The chunks of a dataset that no later one replaces, with their coordinates.
+    fn chunks_of(&self, dataset: u32) -> impl Iterator<Item = (ChunkRef, &[u32])> {
+        self.segments.iter().enumerate().flat_map(move |(number, segment)| {
+            let rows = segment.index.rows(dataset).filter(|&row| !segment.index.is_deletion(row));
+            rows.filter_map(move |row| {
+                let chunk = ChunkRef { segment: u32::try_from(number).ok()?, row: u32::try_from(row).ok()? };
+                let coordinate = segment.index.coordinate(row);
+                (self.find(dataset, coordinate) == Some(chunk)).then_some((chunk, coordinate))
+            })
+        })
+    }
+
+    /// The rows of a dataset in all tables.
+    fn rows(&self, dataset: u32) -> usize {
+        self.segments.iter().map(|segment| segment.index.rows(dataset).len()).sum()
+    }
+
+    /// True where no table has a row of a dataset.
+    fn is_unwritten(&self, dataset: u32) -> bool {
+        self.rows(dataset) == 0
+    }
+
     /// A chunk's place: the number of its table, and of its row there.
     pub fn place(&self, chunk: ChunkRef) -> (usize, usize) {
         (chunk.segment as usize, chunk.row as usize)
@@ -436,6 +505,15 @@ impl VariableIndex {
         let segment = self.segments.get(chunk.segment as usize).map(AsRef::as_ref);
         segment.ok_or_else(|| Error::corrupt("an index", "it has no such segment"))
     }
+}
+
+/// Checks that there is memory for some cells. Arrow ends the process where there is none.
+fn check_room(dtype: DType, cells: usize) -> Result<(), String> {
+    /// Bytes that are always taken to be there.
+    const SMALL: usize = 1 << 30;
+    let bytes = cells.checked_mul(dtype.memory_width());
+    let fits = bytes.is_some_and(|bytes| bytes <= SMALL || Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
+    if fits { Ok(()) } else { Err(format!("there is no memory for {cells} cells at once: read it in parts")) }
 }
 
 /// Checks that `region` lies in an array of `shape`.

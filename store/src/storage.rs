@@ -1,5 +1,6 @@
 //! Objects under a prefix of an object store, and the address by which people know them.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -20,7 +21,8 @@ use object_store::{
 use url::Url;
 
 use crate::commit::RECORDS;
-use crate::durability::{Disk, Durability};
+use crate::durability::{Disk, Durability, kind};
+use crate::remote::{self, PATIENCE, Patience};
 use crate::segment::token;
 use crate::{Error, Result};
 
@@ -103,8 +105,13 @@ impl Storage {
         let path = path.as_ref();
         let failed = |reason: String| Error::Location { location: path.display().to_string(), reason };
         let absolute = std::path::absolute(path).map_err(|e| failed(e.to_string()))?;
-        if absolute.is_file() {
-            return Err(failed("it is a file, not a directory".to_owned()));
+        let there = absolute.ancestors().find_map(|path| Some((path, path.metadata().ok()?)));
+        if let Some((there, kind)) = there.and_then(|(path, known)| Some((path, kind(&known, false)?))) {
+            return Err(failed(if there == absolute {
+                format!("it is {kind}, not a directory")
+            } else {
+                format!("{} is {kind}, not a directory", there.display())
+            }));
         }
         let absolute = resolve(&absolute);
         let prefix = Path::from_absolute_path(&absolute).map_err(|e| failed(e.to_string()))?;
@@ -114,45 +121,52 @@ impl Storage {
         Ok(Self { objects, prefix, root, durability: Some(durability) })
     }
 
-    /// The place that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and their like), with
-    /// credentials, timeouts and the like from the environment, by the names that [`object_store`] gives them
-    /// (`AWS_ACCESS_KEY_ID`, `TIMEOUT`, …); or a local path, where it is not a URL. Requests that fail in a way that may
-    /// pass are repeated as `object_store` repeats them: ten times, for three minutes.
+    /// The place that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and their like); or a local path, where it is
+    /// not a URL.
+    ///
+    /// Credentials and settings come from the variables of the environment that [`object_store`] documents for the
+    /// provider: those that start with `AWS_` for `s3`, with `GOOGLE_` (and `SERVICE_ACCOUNT`) for `gs`, with `AZURE_` (and
+    /// `IDENTITY_ENDPOINT`) for `az`, and none for `http`. Others are not read. Who has other settings makes an object
+    /// store of them, and calls [`new`](Self::new).
+    ///
+    /// A connection may take 5 seconds, a request without a body 10 until it is answered, and any request 30 until all of
+    /// its answer is there (`AWS_CONNECT_TIMEOUT` and `AWS_TIMEOUT` change the first and the last). Requests that fail in a
+    /// way that may pass are repeated up to ten times, as long as the first was begun less than 15 seconds ago.
+    ///
+    /// # Errors
+    /// [`Error::Location`] where the URL, the path or a variable cannot be used.
     pub fn at(location: &str) -> Result<Self> {
         let url = match Url::parse(location) {
             // One letter is a drive of Windows rather than a scheme.
             Ok(url) if url.scheme().len() > 1 => url,
             _ => return Self::local(location),
         };
-        // Errors of libraries repeat the address.
-        let failed = |reason: String| {
-            let location = without_credentials(&url);
-            Error::Location { reason: reason.replace(url.as_str(), &location), location }
-        };
         // What talks to the storage would show them in its errors.
         if url.password().is_some() {
-            return Err(failed("it has a password in it: give credentials in the environment".to_owned()));
+            return Err(unusable(&url, "it has a password in it: give credentials in the environment"));
         }
         if url.scheme() == "file" {
-            let path = url.to_file_path().map_err(|()| failed("it is not an absolute path".to_owned()))?;
+            let path = url.to_file_path().map_err(|()| unusable(&url, "it is not an absolute path"))?;
             return Self::local(path);
         }
-        let mut root = url.clone();
-        root.set_path("");
-        root.set_query(None);
-        root.set_fragment(None);
-        let _ = root.set_username("");
-        let _ = root.set_password(None);
         if url.scheme() == "memory" {
             static MEMORY: OnceLock<Arc<InMemory>> = OnceLock::new();
-            let prefix = Path::from_url_path(url.path()).map_err(|e| failed(e.to_string()))?;
+            let prefix = Path::from_url_path(url.path()).map_err(|e| unusable(&url, &e.to_string()))?;
             let objects = Arc::clone(MEMORY.get_or_init(Arc::default));
-            return Ok(Self { objects, prefix, root, durability: None });
+            return Ok(Self { objects, prefix, root: root_of(&url), durability: None });
         }
-        let options = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value));
+        Self::remote(&url, std::env::vars_os(), PATIENCE)
+    }
+
+    /// A place on the network, with the settings that `environment` has for its provider.
+    pub(crate) fn remote(
+        url: &Url,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        patience: Patience,
+    ) -> Result<Self> {
         let (objects, prefix) =
-            object_store::parse_url_opts(&url, options).map_err(|e| failed(e.to_string()))?;
-        Ok(Self { objects: objects.into(), prefix, root, durability: None })
+            remote::open(url, environment, patience).map_err(|reason| unusable(url, &reason))?;
+        Ok(Self { objects, prefix, root: root_of(url), durability: None })
     }
 
     /// The object store.
@@ -171,15 +185,26 @@ impl Storage {
     }
 
     pub(crate) async fn get(&self, file: &str) -> Result<Bytes> {
+        self.check_kind(file)?;
         let result = self.objects.get(&self.path(file)).await.map_err(|e| self.failed(file, e))?;
         result.bytes().await.map_err(|e| self.failed(file, e))
     }
 
+    /// Refuses what would be read for ever, such as a pipe in the place of a file.
+    fn check_kind(&self, file: &str) -> Result<()> {
+        let kind = self.durability.as_ref().and_then(|durability| durability.kind(&self.path(file)));
+        kind.map_or(Ok(()), |kind| Err(Error::corrupt(file, format!("it is {kind}, not a file"))))
+    }
+
     pub(crate) async fn exists(&self, file: &str) -> Result<bool> {
-        match self.objects.head(&self.path(file)).await {
+        self.check_kind(file)?;
+        // Servers do not say why there is no such object to who asks for its size only. The bytes are not read.
+        match self.objects.get(&self.path(file)).await {
             Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(e) => Err(self.failed(file, e)),
+            Err(e) => match self.failed(file, e) {
+                error if error.is_not_found() => Ok(false),
+                error => Err(error),
+            },
         }
     }
 
@@ -191,6 +216,7 @@ impl Storage {
         range: Range<u64>,
         metrics: &ReadMetrics,
     ) -> Result<Bytes> {
+        self.check_kind(file)?;
         let length = range.end - range.start;
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
         let result = self.objects.get_opts(&self.path(file), options).await;
@@ -340,7 +366,14 @@ impl Storage {
     }
 
     pub(crate) fn failed(&self, file: &str, source: object_store::Error) -> Error {
-        Error::Storage { file: file.to_owned(), source }
+        let file = file.to_owned();
+        if matches!(source, object_store::Error::NotFound { .. }) && remote::lacks_bucket(&source) {
+            return Error::NoBucket { location: self.to_string(), bucket: self.root.authority().to_owned() };
+        }
+        if remote::lacks_credentials(&source) {
+            return Error::NoCredentials { location: self.to_string(), source };
+        }
+        Error::Storage { file, source }
     }
 
     /// Why a range could not be read: because the file is shorter than it was, or as the storage says.
@@ -392,6 +425,23 @@ fn wrong_size(file: &str, expected: u64, found: u64) -> Error {
 #[allow(clippy::expect_used)]
 fn unnamed_root(number: u64) -> Url {
     Url::parse(&format!("atlas-{number}://store")).expect("the address is well formed")
+}
+
+/// The URL of the object store of a URL.
+fn root_of(url: &Url) -> Url {
+    let mut root = url.clone();
+    root.set_path("");
+    root.set_query(None);
+    root.set_fragment(None);
+    let _ = root.set_username("");
+    let _ = root.set_password(None);
+    root
+}
+
+/// Errors of libraries repeat the address, which may have credentials in it.
+fn unusable(url: &Url, reason: &str) -> Error {
+    let location = without_credentials(url);
+    Error::Location { reason: reason.replace(url.as_str(), &location), location }
 }
 
 fn without_credentials(url: &Url) -> String {

@@ -379,4 +379,146 @@ mod tests {
         assert_eq!(read.first().map(String::as_str), Some("c"));
         assert_eq!(atlas.snapshot().catalog().variables["s"][0].chunks, 2);
     }
+
+    /// A first commit may have a chunk in two segments: whole, and with what was written of it later.
+    #[tokio::test]
+    async fn a_chunk_that_is_written_again_in_one_commit_counts_once() {
+        let atlas = Atlas::create_url("memory:///counted", StoreConfig::default()).await.unwrap();
+        let dataset = atlas.create_dataset("d").await.unwrap();
+        dataset.define_array::<i32>("t", &["x"], &[6], Some(&[3]), Some(0)).await.unwrap();
+        let write = async |start: usize, values: &[i32]| {
+            let values = ndarray::arr1(values).into_dyn();
+            dataset.write_array("t", &[start], values.view()).await.unwrap();
+        };
+        write(0, &[0, 2, 3, 4, 5, 6]).await;
+        write(1, &[0]).await;
+        atlas.flush().await.unwrap();
+        let snapshot = atlas.snapshot();
+        assert_eq!(snapshot.catalog().variables["t"].len(), 2);
+        let counts = snapshot.counts("t", &crate::ReadMetrics::default()).await.unwrap();
+        assert_eq!(counts, [2, 6, 2]);
+    }
+
+    #[tokio::test]
+    async fn sizes_and_names_out_of_the_ordinary_are_refused_or_right() {
+        let atlas = Atlas::create_url("memory:///extremes", StoreConfig::default()).await.unwrap();
+        let dataset = atlas.create_dataset("d").await.unwrap();
+        for (shape, chunk) in [
+            (vec![1 << 60], None),
+            (vec![usize::MAX, usize::MAX], None),
+            (vec![1 << 40, 1 << 40, 0], Some(vec![1, 1, 1])),
+            (vec![1 << 47], Some(vec![1])),
+        ] {
+            let dims: Vec<_> = ["x", "y", "z"].into_iter().take(shape.len()).collect();
+            let defined = dataset.define_array::<f64>("t", &dims, &shape, chunk.as_deref(), None).await;
+            assert!(matches!(defined, Err(Error::Shape { .. })), "{shape:?}");
+        }
+        let none = dataset.define_array::<f64>("none", &["time", "lat"], &[0, 721], None, None).await;
+        none.unwrap();
+        let huge = dataset.define_array::<f64>("huge", &["n"], &[1 << 45], Some(&[1 << 20]), None).await;
+        huge.unwrap();
+        for name in ["", ".", "..", "a/b", "_a", "a\0"] {
+            assert!(matches!(atlas.create_dataset(name).await, Err(Error::Name { .. })), "{name:?}");
+            let defined = dataset.define_array::<f64>(name, &[], &[], None, None).await;
+            assert!(matches!(defined, Err(Error::Name { .. })), "{name:?}");
+            let defined = dataset.define_array::<f64>("t", &[name], &[1], None, None).await;
+            assert!(matches!(defined, Err(Error::Name { .. })), "{name:?}");
+        }
+        assert!(matches!(dataset.set_attribute("", 1i64).await, Err(Error::Name { .. })));
+        let mixed = vec![crate::Value::I64(1), crate::Value::Bool(true)];
+        let mixed = crate::AttributeValue::List(crate::DType::I64, mixed);
+        assert!(matches!(dataset.set_attribute("a", mixed).await, Err(Error::Attribute { .. })));
+        let names = ["a\nb\u{1b}[2J", "con", "ü".repeat(200).as_str(), &"long".repeat(300), "a#1", "%2F"]
+            .map(str::to_owned);
+        for name in &names {
+            atlas.create_dataset(name).await.unwrap();
+            dataset.define_array::<i32>(name, &[], &[], None, None).await.unwrap();
+            dataset.write_array(name, &[], ndarray::arr0(7).view().into_dyn()).await.unwrap();
+        }
+        atlas.flush().await.unwrap();
+        let opened = Atlas::open_url("memory:///extremes").await.unwrap();
+        let dataset = opened.open_dataset("d").await.unwrap();
+        for name in &names {
+            let read = dataset.read_array::<i32>(name, &[], &[]).await.unwrap();
+            assert_eq!(read.first(), Some(&7), "{name:?}");
+        }
+        assert!(dataset.read_array::<f64>("none", &[0, 0], &[0, 721]).await.unwrap().is_empty());
+        assert_eq!(dataset.read_array::<f64>("huge", &[(1 << 45) - 2], &[2]).await.unwrap().len(), 2);
+        // Nothing of it was written: that is told without looking at its chunks one by one.
+        assert_eq!(dataset.array_stats("huge").await.unwrap().null_count, 1 << 45);
+        let all = dataset.read_arrow("huge", &[0], &[1 << 45]).await.unwrap_err().to_string();
+        assert!(all.contains("no memory for 35184372088832 cells"), "{all}");
+        let verified = opened.verify().await.unwrap();
+        assert_eq!((verified.problems, verified.foreign, verified.unused), (vec![], vec![], vec![]));
+    }
+
+    /// On disk too, where names of directories have at most 255 bytes.
+    #[tokio::test]
+    async fn variables_with_long_names_can_be_kept_on_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let atlas = Atlas::create_path(directory.path(), StoreConfig::default()).await.unwrap();
+        let dataset = atlas.create_dataset("d").await.unwrap();
+        let names = ["t".repeat(300), format!("{}u", "t".repeat(299)), "年".repeat(100)];
+        for (number, name) in (0i32..).zip(&names) {
+            dataset.define_array::<i32>(name, &["x"], &[2], None, None).await.unwrap();
+            let values = ndarray::arr1(&[number, 9]).into_dyn();
+            dataset.write_array(name, &[0], values.view()).await.unwrap();
+        }
+        atlas.flush().await.unwrap();
+        dataset.write_array(&names[0], &[0], ndarray::arr1(&[5]).into_dyn().view()).await.unwrap();
+        atlas.flush().await.unwrap();
+        atlas.compact(None).await.unwrap();
+        atlas.vacuum(std::time::Duration::ZERO).await.unwrap();
+        let dataset = Atlas::open_path(directory.path()).await.unwrap().open_dataset("d").await.unwrap();
+        for (expected, name) in [5, 1, 2].into_iter().zip(&names) {
+            assert_eq!(dataset.read_array::<i32>(name, &[0], &[1]).await.unwrap().first(), Some(&expected));
+        }
+        assert_eq!(atlas.verify().await.unwrap().problems, [""; 0]);
+    }
+
+    /// A record that says that it is of another generation, or none, would be followed for ever.
+    #[tokio::test]
+    async fn a_record_of_another_generation_is_refused() {
+        let storage = Storage::at("memory:///hostile").unwrap();
+        let atlas = Atlas::create_in(storage.clone(), StoreConfig::default()).await.unwrap();
+        atlas.create_dataset("d").await.unwrap();
+        atlas.flush().await.unwrap();
+        let first = storage.get(&commit::record(1)).await.unwrap();
+        storage.replace(&commit::record(2), first).await.unwrap();
+        let error = atlas.refresh().await.unwrap_err().to_string();
+        assert!(error.contains("00002.json is damaged: it is the record of generation 1"), "{error}");
+        let writer = Atlas::open_in(storage).await.unwrap();
+        writer.create_dataset("e").await.unwrap();
+        assert!(writer.flush().await.is_err());
+    }
+
+    /// A catalog that gives a chunk other cells than its index does is found out before memory is taken.
+    #[tokio::test]
+    async fn an_index_with_other_cells_than_its_array_is_refused() {
+        let atlas = Atlas::create_url("memory:///shorter", StoreConfig::default()).await.unwrap();
+        let dataset = atlas.create_dataset("d").await.unwrap();
+        dataset.define_array::<i32>("t", &["x"], &[1000], None, None).await.unwrap();
+        let values = ndarray::Array1::from_elem(1000, 7).into_dyn();
+        dataset.write_array("t", &[0], values.view()).await.unwrap();
+        atlas.flush().await.unwrap();
+        let mut catalog = Catalog::clone(atlas.snapshot().catalog());
+        catalog.datasets[0].as_mut().unwrap().sizes = vec![30_000_000];
+        let caches = Arc::new(Caches::new(CacheBudget::default()));
+        let hostile = Atlas::with(atlas.storage().clone(), caches, catalog);
+        let dataset = hostile.open_dataset("d").await.unwrap();
+        for (start, shape) in [(0, 30_000_000), (10, 20)] {
+            let error = dataset.read_array::<i32>("t", &[start], &[shape]).await.unwrap_err().to_string();
+            assert!(error.contains("has 1000 cells") && error.contains("30000000"), "{error}");
+        }
+        let mut catalog = Catalog::clone(atlas.snapshot().catalog());
+        catalog.variables.get_mut("t").unwrap()[0].missing = 1;
+        let caches = Arc::new(Caches::new(CacheBudget::default()));
+        let hostile = Atlas::with(atlas.storage().clone(), caches, catalog);
+        let dataset = hostile.open_dataset("d").await.unwrap();
+        let error = dataset.array_stats("t").await.unwrap_err().to_string();
+        assert!(
+            error.contains("0 missing where the catalog says 1 chunks, 1000 cells, 1 missing"),
+            "{error}"
+        );
+    }
 }

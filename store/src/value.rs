@@ -89,10 +89,15 @@ impl Value {
     }
 
     fn from_tagged(object: &Map<String, Json>) -> Option<Self> {
-        let (tag, value) = object.iter().next()?;
+        let (tag, value) = object.iter().next().filter(|_| object.len() == 1)?;
         match tag.as_str() {
             "u64" => value.as_u64().map(Self::U64),
-            "f64" => value.as_str()?.parse().ok().map(Self::F64),
+            "f64" => match value.as_str()? {
+                "NaN" => Some(Self::F64(f64::NAN)),
+                "inf" => Some(Self::F64(f64::INFINITY)),
+                "-inf" => Some(Self::F64(f64::NEG_INFINITY)),
+                _ => None,
+            },
             "timestamp" => value.as_i64().map(Self::Timestamp),
             "binary" => from_hex(value.as_str()?).map(Self::Binary),
             _ => None,
@@ -101,8 +106,10 @@ impl Value {
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    let digit = |&byte: &u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
+    if rest.is_empty() { bytes.collect() } else { None }
 }
 
 impl AttributeValue {
@@ -218,7 +225,7 @@ impl<'de> Deserialize<'de> for AttributeValue {
                 let values: Option<Vec<_>> = items.into_iter().map(Value::from_json).collect();
                 values.filter(|values| !values.is_empty()).map(|values| Self::list(DType::String, values))
             }
-            Json::Object(object) if object.contains_key("list") => object
+            Json::Object(object) if object.len() == 1 && object.contains_key("list") => object
                 .get("list")
                 .and_then(|dtype| serde_json::from_value(dtype.clone()).ok())
                 .map(|dtype| Self::List(dtype, Vec::new())),

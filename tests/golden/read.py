@@ -201,8 +201,8 @@ def read_store(path):
     assert f"{crc32c(sealed):08x}" == catalog["crc32c"]
     chunks = {}
     for variable, segments in catalog["variables"].items():
-        directory = path / urllib.parse.quote(variable, safe=" ")
         for entry in segments:
+            directory = path / urllib.parse.quote(entry.get("directory", variable), safe=" ")
             for row in read_segment(directory / entry["file"], entry):
                 if row["chunk"] is None:
                     stale = [key for key in chunks if key[:2] == (variable, row["dataset"])]

@@ -9,18 +9,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas::{ArraySchema, Atlas, AttributeValue, CacheBudget, DType, Error, Result, StoreConfig, Value};
+use atlas::{
+    ArraySchema, Atlas, AttributeValue, CacheBudget, DType, Error, ReadMetrics, Result, StoreConfig, Value,
+};
 use atlas_tests::objects::Watched;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use proptest::prelude::*;
 
-/// An array: its schema, its shape, and its cells in row-major order.
+/// An array: its schema, its shape, its cells in row-major order, and which of these were written.
 #[derive(Clone, Debug, PartialEq)]
 struct Array {
     schema: ArraySchema,
     shape: Vec<usize>,
     cells: Vec<Option<Value>>,
+    written: Vec<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -146,13 +149,15 @@ fn apply(model: &Model, operation: &Operation) -> Option<Model> {
             };
             let shape: Vec<_> = positions.iter().map(|&d| known(DIMS[d]).unwrap_or(SIZES[d])).collect();
             let cells = vec![None; shape.iter().product()];
-            dataset.arrays.insert(name.to_owned(), Array { schema, shape, cells });
+            let written = vec![false; cells.len()];
+            dataset.arrays.insert(name.to_owned(), Array { schema, shape, cells, written });
         }
         Write { dataset, array, start, size, seed } => {
             let array = after.get_mut(NAMES[*dataset])?.arrays.get_mut(ARRAYS[*array])?;
             let (start, size) = region(array, start, size);
             for (i, place) in places(&array.shape, &start, &size).into_iter().enumerate() {
                 array.cells[place] = cell(&array.schema, *seed, i);
+                array.written[place] = true;
             }
         }
         WriteAll { dataset, array, seed } => {
@@ -160,6 +165,7 @@ fn apply(model: &Model, operation: &Operation) -> Option<Model> {
             for (i, place) in array.cells.iter_mut().enumerate() {
                 *place = cell(&array.schema, *seed, i);
             }
+            array.written.fill(true);
         }
         Extend { dataset, dim, by } => {
             let dim = DIMS[*dim];
@@ -171,9 +177,13 @@ fn apply(model: &Model, operation: &Operation) -> Option<Model> {
                 let mut shape = array.shape.clone();
                 shape[d] += by;
                 let mut cells = vec![None; shape.iter().product()];
+                let mut written = vec![false; cells.len()];
                 let old = places(&shape, &vec![0; shape.len()], &array.shape);
-                old.into_iter().zip(&array.cells).for_each(|(place, cell)| cells[place] = cell.clone());
-                (array.shape, array.cells) = (shape, cells);
+                for (from, place) in old.into_iter().enumerate() {
+                    cells[place] = array.cells[from].clone();
+                    written[place] = array.written[from];
+                }
+                *array = Array { schema: array.schema.clone(), shape, cells, written };
             }
             found.then_some(())?;
         }
@@ -327,7 +337,8 @@ async fn read(atlas: &Atlas) -> Result<Model> {
             assert_eq!(statistics.sum, expected.sum);
             // Chunks are the store's own affair once an array grows.
             schema.chunk.clear();
-            dataset.arrays.insert(schema.name.clone(), Array { schema, shape, cells: values });
+            let written = Vec::new();
+            dataset.arrays.insert(schema.name.clone(), Array { schema, shape, cells: values, written });
         }
         model.insert(name, dataset);
     }
@@ -339,8 +350,53 @@ fn plain(model: &Model) -> Model {
     let mut model = model.clone();
     for array in model.values_mut().flat_map(|dataset| dataset.arrays.values_mut()) {
         array.schema.chunk.clear();
+        array.written.clear();
     }
     model
+}
+
+/// Of each variable the number of chunks of which something was written, of their cells, and of those of these that are
+/// missing.
+fn counts(model: &Model) -> BTreeMap<String, [u64; 3]> {
+    let mut counts: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    for (name, array) in model.values().flat_map(|dataset| &dataset.arrays) {
+        let chunk = array.schema.chunk_shape(&array.shape);
+        let mut chunks: BTreeMap<Vec<usize>, (bool, u64, u64)> = BTreeMap::new();
+        for (place, cell) in array.cells.iter().enumerate() {
+            let mut rest = place;
+            let mut coordinate: Vec<_> = array
+                .shape
+                .iter()
+                .zip(&chunk)
+                .rev()
+                .map(|(&size, &chunk)| {
+                    let index = rest % size;
+                    rest /= size;
+                    index / chunk
+                })
+                .collect();
+            coordinate.reverse();
+            let (written, cells, missing) = chunks.entry(coordinate).or_default();
+            *written |= array.written[place];
+            *cells += 1;
+            *missing += u64::from(cell.is_none());
+        }
+        let total = counts.entry(name.clone()).or_default();
+        for (_, cells, missing) in chunks.values().filter(|(written, ..)| *written) {
+            *total = [total[0] + 1, total[1] + cells, total[2] + missing];
+        }
+    }
+    counts
+}
+
+/// Holds what the store counts of its variables against the model.
+async fn check_counts(atlas: &Atlas, model: &Model) -> Result<(), TestCaseError> {
+    let snapshot = atlas.snapshot();
+    for (name, expected) in counts(model) {
+        let found = snapshot.counts(&name, &ReadMetrics::default()).await.unwrap();
+        prop_assert_eq!(found, expected, "{}", name);
+    }
+    Ok(())
 }
 
 async fn open(objects: Arc<dyn object_store::ObjectStore>) -> Result<Atlas> {
@@ -362,16 +418,24 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-async fn follow(operations: &[Operation]) -> Result<(), TestCaseError> {
+/// `created` is whether a first commit, with nothing in it, comes before the operations.
+async fn follow(operations: &[Operation], created: bool) -> Result<(), TestCaseError> {
     let objects: Arc<InMemory> = Arc::default();
     let config =
         StoreConfig { cache: CacheBudget { indexes: 10_000, blocks: 500 }, ..StoreConfig::default() };
     let mut atlas = Atlas::create(objects.clone(), Path::from("s"), config).await.unwrap();
-    atlas.flush().await.unwrap();
+    if created {
+        atlas.flush().await.unwrap();
+    }
     let (mut pending, mut committed) = (Model::new(), Model::new());
     for operation in operations {
+        use Operation::{Compact, Reopen, Vacuum, Verify};
+        let is_there = atlas.snapshot().catalog().generation > 0;
+        if !is_there && matches!(operation, Reopen | Compact | Vacuum | Verify) {
+            continue;
+        }
         match operation {
-            Operation::Reopen => {
+            Reopen => {
                 atlas = open(objects.clone()).await.unwrap();
                 pending = committed.clone();
                 continue;
@@ -393,10 +457,16 @@ async fn follow(operations: &[Operation]) -> Result<(), TestCaseError> {
         if matches!(operation, Operation::Flush) {
             committed = pending.clone();
         }
+        if atlas.snapshot().catalog().generation == 0 {
+            continue;
+        }
         prop_assert_eq!(read(&atlas).await.unwrap(), plain(&committed), "after {:?}", operation);
+        check_counts(&atlas, &committed).await?;
     }
     atlas.flush().await.unwrap();
-    prop_assert_eq!(read(&open(objects.clone()).await.unwrap()).await.unwrap(), plain(&pending));
+    let reopened = open(objects.clone()).await.unwrap();
+    prop_assert_eq!(read(&reopened).await.unwrap(), plain(&pending));
+    check_counts(&reopened, &pending).await?;
     atlas.compact(None).await.unwrap();
     atlas.vacuum(Duration::ZERO).await.unwrap();
     let verified = atlas.verify().await.unwrap();
@@ -480,8 +550,11 @@ proptest! {
     #![proptest_config(cases(150))]
 
     #[test]
-    fn a_store_holds_what_its_model_holds(operations in prop::collection::vec(operation(), 1..60)) {
-        run(follow(&operations))?;
+    fn a_store_holds_what_its_model_holds(
+        operations in prop::collection::vec(operation(), 1..60),
+        created: bool,
+    ) {
+        run(follow(&operations, created))?;
     }
 
     #[test]

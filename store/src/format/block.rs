@@ -38,6 +38,21 @@ const MAX_BYTES: usize = crate::schema::MAX_CHUNK_BYTES;
 /// Bytes of a block's encoded values, at the most.
 const MAX_ENCODED: usize = 1 << 30;
 
+/// Cells of a block, at the most.
+pub(crate) fn max_cells(dtype: DType) -> usize {
+    MAX_BYTES / dtype.memory_width()
+}
+
+/// Bytes that the encoded values of some cells can take. No encoding is worth much more than the values as they are; text
+/// is as long as it likes to be.
+fn max_encoded(dtype: DType, cells: usize) -> usize {
+    const OVERHEAD: usize = 64 * 1024;
+    match dtype.width() {
+        Some(width) => (4 * width * cells).saturating_add(OVERHEAD),
+        None => MAX_ENCODED,
+    }
+}
+
 /// `cells`, whose Arrow type is that of `dtype`, as a block.
 ///
 /// # Errors
@@ -60,7 +75,10 @@ pub(crate) fn encode(cells: &ArrayRef, dtype: DType, codec: Codec) -> Result<Vec
             (Some(codec), bitmap)
         }
     };
-    if encoded.len() > MAX_ENCODED {
+    if cells.len() > max_cells(dtype) {
+        return Err(format!("{} cells are too many for one chunk: make chunks smaller", cells.len()));
+    }
+    if encoded.len() > max_encoded(dtype, cells.len()) {
         return Err(format!("{} bytes are too many for one chunk: make chunks smaller", encoded.len()));
     }
 
@@ -114,15 +132,15 @@ pub(crate) fn decode(
     let mut numbers = numbers.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes) as usize);
     let mut number = || numbers.next().unwrap_or_default();
     let (found, values, encoded, stored, bitmap) = (number(), number(), number(), number(), number());
-    if found != cells || values > cells || cells > MAX_BYTES / dtype.memory_width() {
+    if found != cells || values > cells || cells > max_cells(dtype) {
         return Err(format!("it has {values} values and {found} cells where {cells} were expected"));
     }
     if stored.checked_add(bitmap).map(|length| length.next_multiple_of(ALIGNMENT)) != Some(payload.len()) {
         return Err(format!("it has {} bytes for {stored} and {bitmap}", payload.len()));
     }
     let payload = block.slice(HEADER_LENGTH..);
-    if encoded > MAX_ENCODED {
-        return Err(format!("its values take {encoded} bytes"));
+    if encoded > max_encoded(dtype, cells) {
+        return Err(format!("its {values} values take {encoded} bytes"));
     }
     let stored_values = payload.slice(..stored);
     let validity = match validity_codec(validity)? {

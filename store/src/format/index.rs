@@ -10,7 +10,7 @@ use arrow::compute::{concat, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
 use arrow::error::ArrowError;
 
-use super::table;
+use super::{block, table};
 use crate::{DType, Statistics, Value};
 
 /// Where a block lies in its segment.
@@ -53,6 +53,9 @@ pub(crate) struct Index {
     nan_count: UInt32Array,
     has_nan: bool,
 }
+
+/// Bytes of an index before compression, at the most.
+pub(crate) const MAX_BYTES: u64 = 1 << 31;
 
 /// The columns of the table of blocks.
 fn block_schema() -> SchemaRef {
@@ -231,13 +234,19 @@ fn sum_type(dtype: DType) -> Option<DType> {
 /// Chunks, cells and missing cells of a table of chunks. Rows that delete count for nothing.
 pub(crate) fn totals(table: &RecordBatch) -> (u64, u64, u64) {
     let column = |name: &str| table.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
-    let sum = |name: &str| column(name).map_or(0, |c| c.values().iter().map(|&n| u64::from(n)).sum());
-    let deletions = table.column_by_name("chunk").map_or(0, |c| c.null_count());
+    let chunk = table.column_by_name("chunk");
+    let counts = |row: &usize| chunk.is_none_or(|chunk| chunk.is_valid(*row));
+    let sum = |name: &str| -> u64 {
+        let values = column(name).into_iter().flat_map(|column| column.values().iter().enumerate());
+        values.filter(|(row, _)| counts(row)).map(|(_, &number)| u64::from(number)).sum()
+    };
+    let deletions = chunk.map_or(0, |chunk| chunk.null_count());
     ((table.num_rows() - deletions) as u64, sum("row_count"), sum("null_count"))
 }
 
 /// `blocks` and the table of `chunks` as the bytes of an index.
 pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Vec<u8>, String> {
+    let rows = chunks.num_rows();
     let blocks = RecordBatch::try_new(
         block_schema(),
         vec![
@@ -248,6 +257,10 @@ pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Vec<
     );
     (|| {
         let (blocks, chunks) = (table::write(&blocks?)?, table::write(chunks)?);
+        if (blocks.len() + chunks.len() + 8) as u64 > MAX_BYTES {
+            let reason = format!("{} chunks are too many for one segment: make chunks larger", rows);
+            return Err(ArrowError::InvalidArgumentError(reason));
+        }
         Ok([&(blocks.len() as u64).to_le_bytes(), blocks.as_slice(), chunks.as_slice()].concat())
     })()
     .map_err(|e: ArrowError| e.to_string())
@@ -265,7 +278,7 @@ impl Index {
             return Err("it is too short".to_owned());
         }
         let blocks = table::read(&bytes.slice_with_length(8, length), &block_schema())?;
-        let blocks = decode_blocks(&blocks, index_offset)?;
+        let blocks = decode_blocks(&blocks, dtype, index_offset)?;
         let chunks = table::read(&bytes.slice(8 + length), &chunk_schema(dtype))?;
         let column = |name: &str| -> Result<UInt32Array, String> {
             let column = chunks.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
@@ -300,6 +313,7 @@ impl Index {
             let deletes = self.chunk.is_null(row);
             match self.blocks.get(self.block.value(row) as usize) {
                 _ if deletes => {}
+                _ if self.row_count.value(row) == 0 => return Err(format!("row {row} has no cells")),
                 Some(block) if cells <= u64::from(block.cells) => {}
                 _ => return Err(format!("row {row} lies outside its block")),
             }
@@ -418,7 +432,7 @@ impl Index {
 }
 
 /// The blocks of a segment, which fill it from its start to its index.
-fn decode_blocks(table: &RecordBatch, index_offset: u64) -> Result<Vec<BlockEntry>, String> {
+fn decode_blocks(table: &RecordBatch, dtype: DType, index_offset: u64) -> Result<Vec<BlockEntry>, String> {
     let columns = table.columns();
     let [offset, length, cells] = columns else { return Err("a table of it has other columns".to_owned()) };
     let offset = offset.as_primitive::<UInt64Type>();
@@ -430,6 +444,9 @@ fn decode_blocks(table: &RecordBatch, index_offset: u64) -> Result<Vec<BlockEntr
             BlockEntry { offset: offset.value(row), length: length.value(row), cells: cells.value(row) };
         if entry.offset != end {
             return Err(format!("block {row} is out of place"));
+        }
+        if entry.cells as usize > block::max_cells(dtype) {
+            return Err(format!("block {row} has {} cells, more than a block can have", entry.cells));
         }
         end = end.saturating_add(u64::from(entry.length));
         blocks.push(entry);
@@ -513,7 +530,8 @@ mod tests {
         table.push(entry(5, Some(vec![0, 1]), 6));
         table.push(entry(5, None, 7));
         let table = table.finish().unwrap();
-        assert_eq!(totals(&table), (4, 50, 10));
+        // The row that deletes counts for nothing.
+        assert_eq!(totals(&table), (4, 40, 8));
         let offset = table.column_by_name("offset").unwrap().as_primitive::<UInt32Type>();
         assert_eq!(offset.values(), &[2, 4, 5, 7, 6]);
         let many = GATHERED as u32 * 2 + 1;
@@ -535,7 +553,13 @@ mod tests {
         assert!(refused(&BLOCKS, &[b, a.clone()]).contains("out of order"));
         assert!(refused(&BLOCKS, &[a.clone(), a.clone()]).contains("out of order"));
         assert!(refused(&BLOCKS[..1], std::slice::from_ref(&a)).contains("not where its index starts"));
-        assert!(refused(&BLOCKS[1..], &[a]).contains("out of place"));
+        assert!(refused(&BLOCKS[1..], std::slice::from_ref(&a)).contains("out of place"));
+        let large = BlockEntry { cells: u32::MAX, ..BLOCKS[0] };
+        assert!(
+            refused(&[large, BLOCKS[1]], std::slice::from_ref(&a)).contains("more than a block can have")
+        );
+        let none = ChunkEntry { statistics: Statistics::default(), ..a };
+        assert!(refused(&BLOCKS, &[none]).contains("has no cells"));
     }
 
     /// Found by fuzzing: Arrow takes offsets, lengths and counts of buffers as it is told.

@@ -1,6 +1,6 @@
 //! A dataset as it is to be: a new one, or a committed one with changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -16,9 +16,80 @@ use crate::{ArraySchema, Attributes, ChunkGrid, Error, Region, Result};
 pub(super) struct Draft {
     pub(super) ordinal: u32,
     pub(super) name: String,
-    pub(super) arrays: Vec<DraftArray>,
+    pub(super) arrays: Arrays,
     pub(super) attributes: Attributes,
     pub(super) deleted: bool,
+}
+
+/// The arrays of a dataset, which may have thousands, in the order in which they were defined.
+#[derive(Default)]
+pub(super) struct Arrays {
+    /// `None` where an array was deleted.
+    list: Vec<Option<DraftArray>>,
+    /// Where they are in `list`, by name.
+    places: HashMap<String, usize>,
+    /// The size of each dimension, and the number of arrays that have it.
+    dims: HashMap<String, (usize, usize)>,
+}
+
+impl Arrays {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    /// The size of a dimension that some array has.
+    pub(super) fn size(&self, dim: &str) -> Option<usize> {
+        self.dims.get(dim).map(|&(size, _)| size)
+    }
+
+    pub(super) fn push(&mut self, array: DraftArray) {
+        for (dim, &size) in array.schema.dims.iter().zip(&array.shape) {
+            self.dims.entry(dim.clone()).or_insert((size, 0)).1 += 1;
+        }
+        self.places.insert(array.schema.name.clone(), self.list.len());
+        self.list.push(Some(array));
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<DraftArray> {
+        let place = self.places.remove(name)?;
+        let array = self.list.get_mut(place)?.take()?;
+        for dim in &array.schema.dims {
+            if let Some((_, arrays)) = self.dims.get_mut(dim) {
+                *arrays -= 1;
+            }
+        }
+        self.dims.retain(|_, &mut (_, arrays)| arrays > 0);
+        Some(array)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut DraftArray> {
+        self.list.get_mut(*self.places.get(name)?)?.as_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &DraftArray> {
+        self.list.iter().flatten()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut DraftArray> {
+        self.list.iter_mut().flatten()
+    }
+
+    pub(super) fn into_iter(self) -> impl Iterator<Item = DraftArray> {
+        self.list.into_iter().flatten()
+    }
+
+    /// Makes the arrays over a dimension `size` long along it; `schemas` has their schemas then, by name.
+    pub(super) fn extend(&mut self, dim: &str, size: usize, mut schemas: HashMap<String, Arc<ArraySchema>>) {
+        if let Some((before, _)) = self.dims.get_mut(dim) {
+            *before = size;
+        }
+        for array in self.iter_mut() {
+            let along = array.schema.dims.iter().position(|name| name == dim);
+            if let Some((d, schema)) = along.zip(schemas.remove(&array.schema.name)) {
+                array.extend(d, size, schema);
+            }
+        }
+    }
 }
 
 /// An array with its changes.
@@ -41,22 +112,23 @@ pub(super) type Complete = (Vec<u32>, ArrayRef);
 impl Draft {
     /// A committed dataset, without changes.
     pub(super) fn of(catalog: &Catalog, ordinal: u32, dataset: &Dataset) -> Self {
-        let arrays = catalog.arrays(catalog.schema(dataset)).map(|schema| {
+        let mut arrays = Arrays::default();
+        for schema in catalog.arrays(catalog.schema(dataset)) {
             let shape = catalog.shape(dataset, schema);
             let grid = ChunkGrid::new(&shape, &schema.chunk_shape(&shape));
-            DraftArray {
+            arrays.push(DraftArray {
                 schema: Arc::clone(schema),
                 shape,
                 committed: Some(Box::new(grid)),
                 replaces: false,
                 open: BTreeMap::new(),
                 sealed: Sealed::default(),
-            }
-        });
+            });
+        }
         Self {
             ordinal,
             name: dataset.name.clone(),
-            arrays: arrays.collect(),
+            arrays,
             attributes: catalog
                 .attributes(dataset)
                 .map(|(key, value)| (key.to_owned(), value.clone()))
@@ -67,22 +139,15 @@ impl Draft {
 
     /// The dimensions, in the order in which arrays name them, with their sizes.
     pub(super) fn dims(&self) -> Vec<(&str, usize)> {
-        let mut dims: Vec<(&str, usize)> = Vec::new();
-        for array in &self.arrays {
-            for (dim, &size) in array.schema.dims.iter().zip(&array.shape) {
-                if !dims.iter().any(|(name, _)| name == dim) {
-                    dims.push((dim, size));
-                }
-            }
-        }
-        dims
+        let mut seen = HashSet::new();
+        let dims = self.arrays.iter().flat_map(|array| array.schema.dims.iter().zip(&array.shape));
+        dims.filter(|(dim, _)| seen.insert(dim.as_str())).map(|(dim, &size)| (dim.as_str(), size)).collect()
     }
 
     pub(super) fn array(&mut self, name: &str) -> Result<&mut DraftArray> {
         let dataset = &self.name;
         self.arrays
-            .iter_mut()
-            .find(|array| array.schema.name == name)
+            .get_mut(name)
             .ok_or_else(|| Error::NoArray { dataset: dataset.clone(), array: name.to_owned() })
     }
 }

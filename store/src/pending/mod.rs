@@ -13,12 +13,12 @@ use arrow::array::{Array, ArrayRef};
 use arrow::error::ArrowError;
 
 pub(crate) use self::changes::{Changed, Changes};
-use self::draft::{Draft, DraftArray, extended};
+use self::draft::{Arrays, Draft, DraftArray, extended};
 use self::open_chunk::{OpenChunk, Under};
 use self::sealed::Sealed;
 use self::writers::Writers;
 use crate::catalog::SegmentEntry;
-use crate::schema::{check_name, check_shape};
+use crate::schema::{check_attribute, check_name, check_shape};
 use crate::segment::token;
 use crate::snapshot::{Snapshot, VariableIndex, check_region};
 use crate::storage::ReadMetrics;
@@ -111,7 +111,7 @@ impl Pending {
         self.drafts.push(Draft {
             ordinal,
             name: name.to_owned(),
-            arrays: Vec::new(),
+            arrays: Arrays::default(),
             attributes: Vec::new(),
             deleted: false,
         });
@@ -122,7 +122,7 @@ impl Pending {
         let position = self.position(name)?;
         let Some(draft) = self.drafts.get_mut(position) else { return Ok(()) };
         draft.deleted = true;
-        for array in std::mem::take(&mut draft.arrays) {
+        for array in std::mem::take(&mut draft.arrays).into_iter() {
             self.writers.forget(&array.schema, draft.ordinal);
         }
         self.names.insert(name.to_owned(), None);
@@ -144,7 +144,7 @@ impl Pending {
     }
 
     pub(crate) fn set_attribute(&mut self, dataset: &str, key: &str, value: AttributeValue) -> Result<()> {
-        check_key(key)?;
+        check_value(key, &value)?;
         set(&mut self.dataset(dataset)?.attributes, key, value);
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Pending {
         key: &str,
         value: AttributeValue,
     ) -> Result<()> {
-        check_key(key)?;
+        check_value(key, &value)?;
         self.change_schema(dataset, array, |schema| {
             set(&mut schema.attributes, key, value);
             Ok(())
@@ -201,17 +201,16 @@ impl Pending {
         let first_new = self.first_new();
         let known = self.base.catalog().variables.contains_key(&schema.name);
         let draft = self.dataset(dataset)?;
-        if draft.arrays.iter().any(|array| array.schema.name == schema.name) {
+        if draft.arrays.contains(&schema.name) {
             return Err(Error::ArrayExists { dataset: draft.name.clone(), array: schema.name });
         }
         check_shape(&schema, shape).map_err(|reason| shape_error(&draft.name, &schema.name, reason))?;
-        for (name, expected) in draft.dims() {
-            let same = schema.dims.iter().zip(shape).find(|(dim, _)| *dim == name);
-            if let Some((_, &found)) = same.filter(|&(_, &found)| found != expected) {
+        for (dim, &found) in schema.dims.iter().zip(shape) {
+            if let Some(expected) = draft.arrays.size(dim).filter(|&expected| expected != found) {
                 return Err(Error::DimensionSize {
                     dataset: dataset.to_owned(),
                     array: schema.name.clone(),
-                    dimension: name.to_owned(),
+                    dimension: dim.clone(),
                     expected,
                     found,
                 });
@@ -232,17 +231,18 @@ impl Pending {
 
     pub(crate) fn delete_array(&mut self, dataset: &str, array: &str) -> Result<()> {
         let draft = self.dataset(dataset)?;
-        let schema = Arc::clone(&draft.array(array)?.schema);
-        draft.arrays.retain(|array| array.schema.name != schema.name);
+        let Some(deleted) = draft.arrays.remove(array) else {
+            return Err(Error::NoArray { dataset: draft.name.clone(), array: array.to_owned() });
+        };
         let ordinal = draft.ordinal;
-        self.writers.forget(&schema, ordinal);
+        self.writers.forget(&deleted.schema, ordinal);
         Ok(())
     }
 
     /// Makes a dimension longer, and with it every array over it.
     pub(crate) fn extend(&mut self, dataset: &str, dim: &str, size: usize) -> Result<()> {
         let draft = self.dataset(dataset)?;
-        let Some(&(_, before)) = draft.dims().iter().find(|(name, _)| *name == dim) else {
+        let Some(before) = draft.arrays.size(dim) else {
             return Err(Error::NoDimension { dataset: dataset.to_owned(), dimension: dim.to_owned() });
         };
         if size < before {
@@ -253,21 +253,18 @@ impl Pending {
                 wanted: size,
             });
         }
-        let mut changes = Vec::new();
-        for (position, array) in draft.arrays.iter().enumerate() {
+        let mut schemas = Vec::new();
+        for array in draft.arrays.iter() {
             let Some(d) = array.schema.dims.iter().position(|name| name == dim) else { continue };
             let schema = extended(&array.schema, &array.shape, d, size);
             let mut shape = array.shape.clone();
             shape.get_mut(d).into_iter().for_each(|extent| *extent = size);
             check_shape(&schema, &shape).map_err(|reason| shape_error(dataset, &schema.name, reason))?;
-            changes.push((position, d, schema));
+            schemas.push(schema);
         }
-        for (position, d, schema) in changes {
-            let schema = intern(&mut self.schemas, schema);
-            if let Some(array) = self.dataset(dataset)?.arrays.get_mut(position) {
-                array.extend(d, size, schema);
-            }
-        }
+        let schemas = schemas.into_iter().map(|schema| intern(&mut self.schemas, schema));
+        let schemas = schemas.map(|schema| (schema.name.clone(), schema)).collect();
+        self.dataset(dataset)?.arrays.extend(dim, size, schemas);
         Ok(())
     }
 
@@ -343,7 +340,7 @@ impl Pending {
     async fn write_segments(&mut self, segments: &mut Vec<(String, SegmentEntry)>) -> Result<()> {
         let (mut over_committed, mut over_written) = (Merges::new(), Merges::new());
         for draft in &mut self.drafts {
-            for array in &mut draft.arrays {
+            for array in draft.arrays.iter_mut() {
                 let (name, dtype) = (&array.schema.name, array.schema.dtype);
                 if array.replaces {
                     self.writers.of(&self.base, self.token, name, dtype).delete(draft.ordinal);
@@ -467,9 +464,7 @@ fn failed(dataset: &str, array: &str, error: &ArrowError) -> Error {
     shape_error(dataset, array, error.to_string())
 }
 
-fn check_key(key: &str) -> Result<()> {
-    if key.is_empty() {
-        return Err(Error::Name { kind: "an attribute", name: String::new(), reason: "it is empty" });
-    }
-    Ok(())
+fn check_value(key: &str, value: &AttributeValue) -> Result<()> {
+    check_attribute(key)?;
+    value.check().map_err(|reason| Error::Attribute { attribute: key.to_owned(), reason })
 }

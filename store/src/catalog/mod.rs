@@ -1,16 +1,22 @@
 //! The catalog: everything about a store but its values. One JSON document, `atlas.json`.
 
+mod check;
+mod names;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::de::DeserializeOwned;
+use object_store::path::PathPart;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use self::names::{Names, Sorted};
 use crate::checksum::crc32c;
 use crate::format::VERSION;
-use crate::schema::check_name;
 use crate::{ArraySchema, AttributeValue, Codec, DType, Error, Result};
 
 /// The catalog of one generation of a store.
@@ -35,10 +41,13 @@ pub struct Catalog {
     pub datasets: Vec<Option<Dataset>>,
     /// The ordinals of the datasets, in the order of their names.
     by_name: OnceLock<Vec<u32>>,
+    /// By schema the names in it.
+    names: OnceLock<Vec<Names>>,
 }
 
 /// What datasets of one shape have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DatasetSchema {
     /// The names of the dimensions.
     pub dims: Vec<String>,
@@ -63,9 +72,13 @@ pub struct Dataset {
 
 /// A file with chunks of one variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SegmentEntry {
     /// Its name in the variable's directory.
     pub file: String,
+    /// The variable's directory, where it is not named like the variable: see [`directory`](Self::directory_of).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
     /// The type of its values. Datasets that declare the variable with another type have other segments.
     pub dtype: DType,
     /// Its length in bytes.
@@ -80,22 +93,30 @@ pub struct SegmentEntry {
     pub missing: u64,
 }
 
-/// Cells of one array, at the most: so many that counts of them can be added up without care.
-pub(crate) const MAX_CELLS: u64 = 1 << 48;
+/// Bytes of the name of a directory, at the most.
+const MAX_NAME: usize = 255;
 
 const HEAD: &str = r#"{"format":"atlas","version":"#;
 const CHECKSUM: &str = r#","crc32c":""#;
 const ZERO: &str = "00000000";
 
-/// The document after its head, which [`unseal`] checks.
+/// The document. [`unseal`] checks its head.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Document {
+    #[serde(rename = "format")]
+    _format: IgnoredAny,
+    #[serde(rename = "version")]
+    _version: IgnoredAny,
+    #[serde(rename = "crc32c")]
+    _crc32c: IgnoredAny,
     generation: u64,
     committed: i64,
     operation: String,
     codec: Codec,
     arrays: Vec<ArraySchema>,
     schemas: Vec<DatasetSchema>,
+    #[serde(deserialize_with = "each_once")]
     variables: BTreeMap<String, Vec<SegmentEntry>>,
     datasets: Vec<Option<Dataset>>,
 }
@@ -144,18 +165,54 @@ impl Catalog {
 
     /// An array of a dataset, by name.
     pub fn array(&self, dataset: &Dataset, name: &str) -> Option<&Arc<ArraySchema>> {
-        self.arrays(self.schema(dataset)).find(|array| array.name == name)
+        let schema = self.schema(dataset);
+        let names = self.names(dataset.schema);
+        let place = names?.arrays.find(name, |place| Some(self.array_at(schema, place)?.name.as_str()))?;
+        self.array_at(schema, place)
+    }
+
+    fn array_at(&self, schema: &DatasetSchema, place: usize) -> Option<&Arc<ArraySchema>> {
+        self.arrays.get(*schema.arrays.get(place)?)
     }
 
     /// The size of a dimension of a dataset.
     pub fn size(&self, dataset: &Dataset, dim: &str) -> Option<usize> {
-        let position = self.schema(dataset).dims.iter().position(|name| name == dim)?;
-        dataset.sizes.get(position).copied()
+        let schema = self.schema(dataset);
+        let place =
+            self.names(dataset.schema)?.dims.find(dim, |place| schema.dims.get(place).map(String::as_str))?;
+        dataset.sizes.get(place).copied()
     }
 
     /// The shape of an array of a dataset.
     pub fn shape(&self, dataset: &Dataset, array: &ArraySchema) -> Vec<usize> {
         array.dims.iter().filter_map(|dim| self.size(dataset, dim)).collect()
+    }
+
+    /// The names in a schema, by its number.
+    fn names(&self, schema: usize) -> Option<&Names> {
+        let names = self.names.get_or_init(|| {
+            let names = |schema: &Arc<DatasetSchema>| Names {
+                arrays: Sorted::of(schema.arrays.len(), |place| {
+                    Some(self.array_at(schema, place)?.name.as_str())
+                }),
+                dims: Sorted::of(schema.dims.len(), |place| schema.dims.get(place).map(String::as_str)),
+            };
+            self.schemas.iter().map(names).collect()
+        });
+        names.get(schema)
+    }
+
+    /// Chunks, cells and missing cells of a variable, where the catalog alone tells: `None` where chunks may have been
+    /// replaced or deleted since they were counted.
+    pub fn counts(&self, variable: &str) -> Option<[u64; 3]> {
+        let entries = self.variables.get(variable).map_or(&[][..], Vec::as_slice);
+        // A first commit can have written a chunk to one segment, and with later changes to another of the type.
+        let types: HashSet<DType> = entries.iter().map(|entry| entry.dtype).collect();
+        (self.generation <= 1 && types.len() == entries.len()).then(|| {
+            entries.iter().fold([0; 3], |[chunks, cells, missing], entry| {
+                [chunks + entry.chunks, cells + entry.cells, missing + entry.missing]
+            })
+        })
     }
 
     /// The attributes of a dataset.
@@ -221,57 +278,10 @@ impl Catalog {
             variables: document.variables,
             datasets: document.datasets,
             by_name: OnceLock::new(),
+            names: OnceLock::new(),
         };
         catalog.check().map_err(|reason| Error::corrupt(file, reason))?;
         Ok(catalog)
-    }
-
-    /// What the rest of the crate relies on.
-    fn check(&self) -> Result<(), String> {
-        for array in &self.arrays {
-            check_name("an array", &array.name).map_err(|e| e.to_string())?;
-            if array.chunk.len() != array.dims.len() {
-                return Err(format!("array `{}` has not one chunk size for each dimension", array.name));
-            }
-            if array.fill.as_ref().is_some_and(|fill| !array.dtype.holds(fill)) {
-                return Err(format!("array `{}` has a fill value of another type", array.name));
-            }
-        }
-        for schema in &self.schemas {
-            for &number in &schema.arrays {
-                let array = self.arrays.get(number).ok_or_else(|| format!("there is no array {number}"))?;
-                if let Some(dim) = array.dims.iter().find(|dim| !schema.dims.contains(dim)) {
-                    return Err(format!(
-                        "array `{}` has a dimension `{dim}` its dataset has not",
-                        array.name
-                    ));
-                }
-            }
-        }
-        for (name, segments) in &self.variables {
-            check_name("a variable", name).map_err(|e| e.to_string())?;
-            for segment in segments {
-                check_name("a segment", &segment.file).map_err(|e| e.to_string())?;
-            }
-        }
-        for (_, dataset) in self.datasets() {
-            let schema = self.schemas.get(dataset.schema);
-            let fits = schema.is_some_and(|schema| {
-                schema.dims.len() == dataset.sizes.len()
-                    && schema.attributes.len() == dataset.attributes.len()
-            });
-            if !fits {
-                return Err(format!("dataset `{}` does not fit its schema", dataset.name));
-            }
-            for array in self.arrays(self.schema(dataset)) {
-                let cells = self.shape(dataset, array).into_iter().try_fold(1usize, usize::checked_mul);
-                if cells.is_none_or(|cells| cells as u64 > MAX_CELLS) {
-                    let (dataset, array) = (&dataset.name, &array.name);
-                    return Err(format!("array `{array}` of dataset `{dataset}` has too many cells"));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The next generation, to be changed.
@@ -287,6 +297,7 @@ impl Catalog {
             variables: self.variables.clone(),
             datasets: self.datasets.clone(),
             by_name: OnceLock::new(),
+            names: OnceLock::new(),
         }
     }
 
@@ -358,7 +369,28 @@ fn keep<T>(items: &mut Vec<T>, used: &HashSet<usize>) -> HashMap<usize, usize> {
 impl SegmentEntry {
     /// The path of the file in the store.
     pub fn path(&self, variable: &str) -> String {
-        format!("{variable}/{}", self.file)
+        format!("{}/{}", self.directory.as_deref().unwrap_or(variable), self.file)
+    }
+
+    /// The directory for a variable whose name, as a part of a path, is longer than a file system takes: as much of the
+    /// name as fits, and a hash of all of it. `None` for others, whose directories have their names.
+    pub(crate) fn directory_of(variable: &str) -> Option<String> {
+        let length = |name: &str| PathPart::from(name).as_ref().len();
+        if length(variable) <= MAX_NAME {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        variable.hash(&mut hasher);
+        let hash = format!("-{:016x}", hasher.finish());
+        let mut start = String::new();
+        for character in variable.chars() {
+            start.push(character);
+            if length(&start) + hash.len() > MAX_NAME {
+                start.pop();
+                break;
+            }
+        }
+        Some(start + &hash)
     }
 }
 
@@ -379,6 +411,9 @@ fn section<'a, T: Serialize + 'a>(
 
 /// Checks the document's head and its checksum, which is that of the document with zeros in its place.
 fn unseal(file: &str, bytes: &[u8]) -> Result<()> {
+    if bytes.is_empty() {
+        return Err(Error::corrupt(file, "it is empty"));
+    }
     let foreign = || Error::corrupt(file, "it does not start as an Atlas catalog does");
     let rest = bytes.strip_prefix(HEAD.as_bytes()).ok_or_else(foreign)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -401,6 +436,32 @@ fn unseal(file: &str, bytes: &[u8]) -> Result<()> {
 
 fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| Error::corrupt(file, e.to_string()))
+}
+
+/// A map in which no key is twice.
+fn each_once<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    struct EachOnce<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for EachOnce<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((key, value)) = entries.next_entry::<String, T>()? {
+                if map.contains_key(&key) {
+                    return Err(A::Error::custom(format!("`{key}` is there twice")));
+                }
+                map.insert(key, value);
+            }
+            Ok(map)
+        }
+    }
+    deserializer.deserialize_map(EachOnce(PhantomData))
 }
 
 impl Serialize for Dataset {
@@ -428,6 +489,7 @@ mod tests {
             DatasetSchema { dims: vec!["time".into()], arrays: vec![0], attributes: vec!["title".into()] };
         let segment = SegmentEntry {
             file: "data.1-0.af".into(),
+            directory: None,
             dtype: DType::F32,
             size: 1000,
             index: 900,
@@ -445,10 +507,11 @@ mod tests {
         };
         Catalog {
             generation: 3,
+            operation: "write".into(),
             arrays: vec![Arc::new(temperature)],
             schemas: vec![Arc::new(schema)],
             variables: [("temperature".to_owned(), vec![segment])].into(),
-            datasets: vec![dataset("a"), None, dataset("b/c")],
+            datasets: vec![dataset("a"), None, dataset("b c")],
             ..Catalog::default()
         }
     }
@@ -459,11 +522,11 @@ mod tests {
         let bytes = catalog.encode().unwrap();
         let back = Catalog::decode("atlas.json", &bytes).unwrap();
         assert_eq!(back.encode().unwrap(), bytes);
-        assert_eq!(back.ordinal("b/c"), Some(2));
+        assert_eq!(back.ordinal("b c"), Some(2));
         let dataset = back.dataset(2).unwrap();
         assert_eq!(back.shape(dataset, back.array(dataset, "temperature").unwrap()), [24]);
         assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
-        let empty = Catalog::default().encode().unwrap();
+        let empty = Catalog::default().next("write").encode().unwrap();
         assert!(Catalog::decode("atlas.json", &empty).unwrap().datasets.is_empty());
     }
 
@@ -498,18 +561,154 @@ mod tests {
     #[test]
     fn a_catalog_that_contradicts_itself_is_refused() {
         type Change = fn(&mut Catalog);
-        let changes: [Change; 5] = [
-            |c| c.datasets[0].as_mut().unwrap().schema = 1,
-            |c| c.datasets[0].as_mut().unwrap().sizes.clear(),
-            |c| Arc::make_mut(&mut c.schemas[0]).arrays.push(1),
-            |c| Arc::make_mut(&mut c.schemas[0]).dims = vec!["x".into()],
-            |c| c.variables.get_mut("temperature").unwrap()[0].file = "../x".into(),
+        fn dataset(c: &mut Catalog) -> &mut Dataset {
+            c.datasets[0].as_mut().unwrap()
+        }
+        fn array(c: &mut Catalog) -> &mut ArraySchema {
+            Arc::make_mut(&mut c.arrays[0])
+        }
+        fn schema(c: &mut Catalog) -> &mut DatasetSchema {
+            Arc::make_mut(&mut c.schemas[0])
+        }
+        fn segment(c: &mut Catalog) -> &mut SegmentEntry {
+            &mut c.variables.get_mut("temperature").unwrap()[0]
+        }
+        let changes: &[(&str, Change)] = &[
+            ("generation 0", |c| c.generation = 0),
+            ("generation 18446744073709551615", |c| c.generation = u64::MAX),
+            ("operation", |c| c.operation = "\u{1b}[2J".into()),
+            ("does not fit its schema", |c| dataset(c).schema = 1),
+            ("does not fit its schema", |c| dataset(c).sizes.clear()),
+            ("does not fit its schema", |c| dataset(c).attributes.clear()),
+            ("dataset `b c` twice", |c| dataset(c).name = "b c".into()),
+            ("`b/c` cannot name a dataset", |c| dataset(c).name = "b/c".into()),
+            ("a list of i64 has a bool in it", |c| {
+                let values = vec![crate::Value::I64(1), crate::Value::Bool(true)];
+                dataset(c).attributes = vec![AttributeValue::List(DType::I64, values)];
+            }),
+            ("too many cells", |c| dataset(c).sizes = vec![1 << 49]),
+            ("too many cells", |c| dataset(c).sizes = vec![usize::MAX]),
+            ("is larger than", |c| dataset(c).sizes = vec![1 << 40]),
+            ("more than 268435456 chunks", |c| {
+                dataset(c).sizes = vec![1 << 40];
+                array(c).chunk = vec![1];
+            }),
+            ("there is no array 1", |c| schema(c).arrays.push(1)),
+            ("array `temperature` twice", |c| schema(c).arrays.push(0)),
+            ("dimension `time` twice", |c| schema(c).dims.push("time".into())),
+            ("attribute `title` twice", |c| schema(c).attributes.push("title".into())),
+            ("cannot name an attribute", |c| schema(c).attributes = vec![String::new()]),
+            ("a dimension `time` its dataset has not", |c| schema(c).dims = vec!["x".into()]),
+            ("not one chunk size", |c| array(c).chunk.clear()),
+            ("dimension `time` twice", |c| {
+                array(c).dims.push("time".into());
+                array(c).chunk.push(0);
+            }),
+            ("cannot name a dimension", |c| array(c).dims = vec!["..".into()]),
+            ("cannot name an array", |c| array(c).name = "_x".into()),
+            ("attribute `units` twice", |c| {
+                let again = array(c).attributes[0].clone();
+                array(c).attributes.push(again);
+            }),
+            ("fill value x is not a f32", |c| array(c).fill = Some(crate::Value::String("x".into()))),
+            ("cannot name a segment", |c| segment(c).file = "../x".into()),
+            ("cannot name a segment", |c| segment(c).file = "..".into()),
+            ("cannot name a directory", |c| segment(c).directory = Some("..".into())),
+            ("cannot name a variable", |c| drop(c.variables.insert("/etc".into(), Vec::new()))),
+            ("no index at 1000", |c| segment(c).index = 1000),
+            ("no index at 18446744073709551615", |c| segment(c).index = u64::MAX),
+            ("of which 25 are missing", |c| segment(c).missing = 25),
+            ("has 25 chunks of 24 cells", |c| segment(c).chunks = 25),
+            ("twice", |c| {
+                let again = segment(c).clone();
+                c.variables.get_mut("temperature").unwrap().push(again);
+            }),
+            ("more than 4611686018427387904 bytes", |c| {
+                segment(c).cells = 1 << 62;
+            }),
         ];
-        for change in changes {
+        for (expected, change) in changes {
             let mut catalog = example();
             change(&mut catalog);
+            // What cannot be read must not be committed.
+            let reason = catalog.check().unwrap_err();
+            assert!(reason.contains(expected), "{expected}: {reason}");
             let error = Catalog::decode("atlas.json", &catalog.encode().unwrap()).unwrap_err();
-            assert!(matches!(error, Error::Corrupt { .. }));
+            assert!(
+                matches!(error, Error::Corrupt { .. }) && error.to_string().contains(expected),
+                "{error}"
+            );
+        }
+    }
+
+    /// What JSON can say and a catalog cannot.
+    #[test]
+    fn a_document_with_more_or_less_in_it_is_refused() {
+        let text = String::from_utf8(example().encode().unwrap()).unwrap();
+        let decode = |text: &str| Catalog::decode("atlas.json", &Catalog::sealed(text.as_bytes()));
+        assert!(decode(&text).is_ok());
+        let segments =
+            &text[text.find("\n\"temperature\":").unwrap()..text.find("},\n\"datasets\"").unwrap()];
+        for (from, to) in [
+            (r#""generation":3"#, r#""generation":3,"more":1"#.to_owned()),
+            (r#""generation":3"#, r#""generation":3,"generation":4"#.to_owned()),
+            (r#""generation":3"#, r#""generation":-3"#.to_owned()),
+            (r#""generation":3,"#, String::new()),
+            (r#""dtype":"f32""#, r#""dtype":"f16""#.to_owned()),
+            (r#""dtype":"f32""#, r#""dtype":"f32","scale":2"#.to_owned()),
+            (r#""arrays":[0]"#, r#""arrays":[0],"groups":[]"#.to_owned()),
+            (r#""missing":3"#, r#""missing":3,"offset":7"#.to_owned()),
+            (r#"["b c",0,[24],["A"#, r#"["b c",0,[24],[],["A"#.to_owned()),
+            (r#"{"f64":"NaN"}"#, r#"{"f64":"NaN","u64":1}"#.to_owned()),
+            (r#"{"f64":"NaN"}"#, r#"{"f64":"12"}"#.to_owned()),
+            (r#"{"f64":"NaN"}"#, r#"{"binary":"+1"}"#.to_owned()),
+            (segments, format!("{segments},{segments}")),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let error = decode(&text.replacen(from, &to, 1)).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{from}: {error}");
+        }
+        let deep = text.replacen(r#"{"f64":"NaN"}"#, &("[".repeat(100_000) + &"]".repeat(100_000)), 1);
+        assert!(decode(&deep).is_err());
+    }
+
+    #[test]
+    fn names_too_long_for_a_directory_are_shortened() {
+        for name in ["t".repeat(255), "é".repeat(42)] {
+            assert_eq!(SegmentEntry::directory_of(&name), None);
+        }
+        let (a, b) = ("t".repeat(256), "t".repeat(257));
+        assert_ne!(SegmentEntry::directory_of(&a), SegmentEntry::directory_of(&b));
+        for name in [a, "é".repeat(43), "%".repeat(100), "t".repeat(100_000)] {
+            let directory = SegmentEntry::directory_of(&name).unwrap();
+            let length = PathPart::from(directory.as_str()).as_ref().len();
+            assert!((249..=255).contains(&length), "{length}");
+        }
+    }
+
+    /// Of schemas with many names and with few.
+    #[test]
+    fn names_are_found() {
+        for count in [0, 1, 7, 8, 9, 50] {
+            let name = |i: usize| format!("v{}", i * 7919 % 1000);
+            let mut catalog = Catalog { datasets: Vec::new(), ..example() };
+            catalog.arrays = (0..count)
+                .map(|i| Arc::new(ArraySchema::new(name(i), DType::F32, &[name(count - 1 - i).as_str()])))
+                .collect();
+            let schema = DatasetSchema {
+                dims: (0..count).map(name).collect(),
+                arrays: (0..count).rev().collect(),
+                attributes: Vec::new(),
+            };
+            catalog.schemas = vec![Arc::new(schema)];
+            let dataset =
+                Dataset { name: "d".into(), schema: 0, sizes: (0..count).collect(), attributes: Vec::new() };
+            for i in 0..count {
+                let array = catalog.array(&dataset, &name(i)).unwrap();
+                assert_eq!((&array.name, catalog.size(&dataset, &name(i))), (&name(i), Some(i)));
+                assert_eq!(catalog.shape(&dataset, array), [count - 1 - i]);
+            }
+            assert!(catalog.array(&dataset, "w").is_none() && catalog.size(&dataset, "w").is_none());
         }
     }
 }

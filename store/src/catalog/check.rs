@@ -1,0 +1,170 @@
+//! What holds for every catalog, whether it is read or about to be committed. The rest of the crate relies on it.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Catalog, DatasetSchema, SegmentEntry};
+use crate::format::trailer;
+use crate::schema::{check_attribute, check_name};
+use crate::value::AttributeValue;
+
+/// Cells, bytes and chunks of a whole store, at the most: so many that counts of them can be added up without care.
+const MAX_TOTAL: u64 = 1 << 62;
+
+/// The highest generation: the next one is a number too.
+const MAX_GENERATION: u64 = 1 << 62;
+
+impl Catalog {
+    /// Checks a catalog of a generation that is committed, or is to be.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !(1..=MAX_GENERATION).contains(&self.generation) {
+            return Err(format!(
+                "it is of generation {}, which is not among 1 to {MAX_GENERATION}",
+                self.generation
+            ));
+        }
+        if !["write", "compact"].contains(&self.operation.as_str()) {
+            return Err(format!("its operation is {:?}, neither `write` nor `compact`", self.operation));
+        }
+        for array in &self.arrays {
+            array.check().map_err(|reason| format!("array `{}`: {reason}", array.name))?;
+        }
+        let schemas: Vec<_> =
+            self.schemas.iter().map(|schema| self.places(schema)).collect::<Result<_, _>>()?;
+        let mut segments = Total("bytes and chunks of segments", 0);
+        for (name, entries) in &self.variables {
+            check_name("a variable", name).map_err(|e| e.to_string())?;
+            let mut paths = HashSet::with_capacity(entries.len());
+            for entry in entries {
+                entry.check().map_err(|reason| format!("variable `{name}`: {reason}"))?;
+                let path = entry.path(name);
+                segments.add(entry.size)?;
+                segments.add(entry.chunks)?;
+                segments.add(entry.cells)?;
+                if !paths.insert(path) {
+                    return Err(format!("variable `{name}` has the segment `{}` twice", entry.file));
+                }
+            }
+        }
+        self.check_datasets(&schemas)
+    }
+
+    fn check_datasets(&self, schemas: &[Vec<Placed>]) -> Result<(), String> {
+        // `u32::MAX` is no ordinal.
+        if u32::try_from(self.datasets.len()).is_err() {
+            return Err(format!("it has {} datasets, more than a store can have", self.datasets.len()));
+        }
+        let mut names = HashSet::with_capacity(self.datasets.len());
+        let mut cells = Total("cells", 0);
+        for (_, dataset) in self.datasets() {
+            let name = &dataset.name;
+            check_name("a dataset", name).map_err(|e| e.to_string())?;
+            if !names.insert(name.as_str()) {
+                return Err(format!("it has dataset `{name}` twice"));
+            }
+            let fits = self.schemas.get(dataset.schema).zip(schemas.get(dataset.schema));
+            let fits = fits.filter(|(schema, _)| {
+                schema.dims.len() == dataset.sizes.len()
+                    && schema.attributes.len() == dataset.attributes.len()
+            });
+            let Some((schema, arrays)) = fits else {
+                return Err(format!("dataset `{name}` does not fit its schema"));
+            };
+            for (key, value) in schema.attributes.iter().zip(&dataset.attributes) {
+                value.check().map_err(|reason| format!("dataset `{name}`: attribute `{key}`: {reason}"))?;
+            }
+            for (array, dims) in
+                arrays.iter().filter_map(|(array, dims)| Some((self.arrays.get(*array)?, dims)))
+            {
+                let sizes = dims.iter().filter_map(|&dim| dataset.sizes.get(dim).copied());
+                let of = |reason| format!("array `{}` of dataset `{name}`: {reason}", array.name);
+                cells.add(array.check_sizes(sizes).map_err(of)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The arrays of a schema, each with the places of its dimensions among the schema's.
+    fn places(&self, schema: &DatasetSchema) -> Result<Vec<Placed>, String> {
+        let mut dims = HashMap::with_capacity(schema.dims.len());
+        for (place, dim) in schema.dims.iter().enumerate() {
+            check_name("a dimension", dim).map_err(|e| e.to_string())?;
+            if dims.insert(dim.as_str(), place).is_some() {
+                return Err(format!("a schema has dimension `{dim}` twice"));
+            }
+        }
+        let mut keys = HashSet::with_capacity(schema.attributes.len());
+        for key in &schema.attributes {
+            check_attribute(key).map_err(|e| e.to_string())?;
+            if !keys.insert(key) {
+                return Err(format!("a schema has attribute `{key}` twice"));
+            }
+        }
+        let mut names = HashSet::with_capacity(schema.arrays.len());
+        let placed = |&number: &usize| {
+            let array = self.arrays.get(number).ok_or_else(|| format!("there is no array {number}"))?;
+            if !names.insert(&array.name) {
+                return Err(format!("a schema has array `{}` twice", array.name));
+            }
+            let place = |dim: &String| {
+                let place = dims.get(dim.as_str()).copied();
+                place.ok_or_else(|| {
+                    format!("array `{}` has a dimension `{dim}` its dataset has not", array.name)
+                })
+            };
+            Ok((number, array.dims.iter().map(place).collect::<Result<_, _>>()?))
+        };
+        schema.arrays.iter().map(placed).collect()
+    }
+}
+
+/// The number of an array, and the places of its dimensions among those of a schema.
+type Placed = (usize, Vec<usize>);
+
+/// A sum that must not become too large, with what is added up.
+struct Total(&'static str, u64);
+
+impl Total {
+    fn add(&mut self, more: u64) -> Result<(), String> {
+        let Self(what, total) = self;
+        *total = total
+            .checked_add(more)
+            .filter(|total| *total <= MAX_TOTAL)
+            .ok_or_else(|| format!("it has more than {MAX_TOTAL} {what}"))?;
+        Ok(())
+    }
+}
+
+impl SegmentEntry {
+    fn check(&self) -> Result<(), String> {
+        check_name("a segment", &self.file).map_err(|e| e.to_string())?;
+        if let Some(directory) = &self.directory {
+            check_name("a directory", directory).map_err(|e| e.to_string())?;
+        }
+        let Self { file, size, index, chunks, cells, missing, .. } = self;
+        let end = index.checked_add(trailer::LENGTH as u64);
+        if end.is_none_or(|end| end >= *size) {
+            return Err(format!("segment `{file}` of {size} bytes has no index at {index}"));
+        }
+        if missing > cells || chunks > cells {
+            return Err(format!(
+                "segment `{file}` has {chunks} chunks of {cells} cells, of which {missing} are missing"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl AttributeValue {
+    /// Checks that a list has values of one type.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Self::List(dtype, values) = self else { return Ok(()) };
+        let dtype = values.first().map_or(*dtype, |first| first.dtype());
+        match values.iter().find(|value| value.dtype() != dtype) {
+            Some(other) => Err(format!("a list of {dtype} has a {} in it", other.dtype())),
+            None => Ok(()),
+        }
+    }
+}
