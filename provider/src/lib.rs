@@ -74,6 +74,7 @@ mod error;
 mod grids;
 mod layout;
 mod metadata;
+mod names;
 mod options;
 mod order;
 mod predicate;
@@ -90,7 +91,7 @@ mod tiles;
 mod widen;
 
 pub use aggregate::{AggregateInScan, AggregateSource};
-pub use grids::{Grid, grids};
+pub use grids::{Grid, grid_table_names, grids};
 pub use metadata::{Metadata, MetadataTable};
 pub use options::{AtlasOptions, TableOptions};
 pub use progress::{Progress, ScanProgress};
