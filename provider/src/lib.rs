@@ -93,8 +93,9 @@ mod tiles;
 mod widen;
 
 pub use aggregate::{AggregateInScan, AggregateSource};
-pub use grids::{Grid, grid_table_names, grids};
+pub use grids::{Grid, grids};
 pub use metadata::{Metadata, MetadataTable};
+pub use names::grid_table_names;
 pub use options::{AtlasOptions, TableOptions};
 pub use progress::{Progress, ScanProgress};
 pub use register::{

@@ -16,8 +16,9 @@ use datafusion::prelude::SessionContext;
 
 use crate::aggregate::AggregateInScan;
 use crate::error::from_store;
-use crate::grids::{grid_table_names, grids};
+use crate::grids::grids;
 use crate::metadata::{Metadata, MetadataTable};
+use crate::names::grid_table_names;
 use crate::options::{AtlasOptions, TableOptions};
 use crate::table::AtlasTable;
 
