@@ -332,7 +332,7 @@ impl Columns {
     ) -> Self {
         let arrays = arrays_of(catalog, schemas);
         let positions = places(dims.iter());
-        // Dimensions that share their name with a variable that is more, or less, than their coordinate.
+        // Dimensions that share their name with a variable that is not their coordinate.
         let shared: HashSet<&str> = arrays
             .iter()
             .filter(|array| !is_coordinate(array) && positions.contains_key(array.name.as_str()))

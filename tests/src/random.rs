@@ -79,9 +79,10 @@ impl Model {
         Ok(())
     }
 
-    /// The table over `dims` (and, where `only` names one, of one variable), in the columns of `schema`, which
-    /// are known by the names `dataset`, dimension, variable, attribute. Values of another kind than that of a
-    /// column are in another column, `<name>.<kind>`; a dimension whose name a variable has is `dim.<name>`.
+    /// The table over `dims` (and, where `only` names one, of one variable), in the columns of `schema`,
+    /// which are known by the names `dataset`, dimension, variable, attribute. Values of another kind than
+    /// that of a column are in another column, `<name>.<kind>`; a dimension whose name a variable has is
+    /// `dim.<name>`.
     ///
     /// # Errors
     /// Where a value does not fit the schema's type.
@@ -167,7 +168,8 @@ impl Model {
     }
 }
 
-/// Values as a column of a type shows them: none of another kind, and an `f32` as an `f64` by its decimal.
+/// Values as a column of a type shows them: none of another kind, and an `f32` as an `f64` by its
+/// decimal.
 fn of_kind(values: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, arrow::error::ArrowError> {
     let stored = values.data_type();
     if stored == data_type || stored.is_numeric() && data_type.is_numeric() {

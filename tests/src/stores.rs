@@ -18,7 +18,7 @@ pub async fn put<T: Element>(
     dataset.write_array(name, &vec![0; dims.len()], values.view()).await
 }
 
-/// Names that collide: of variables and dimensions, of attributes, of grids, and with the store's own.
+/// Names that collide: of variables and dimensions, of attributes, of grids, and with `dataset`.
 ///
 /// # Errors
 /// Those of the store.
