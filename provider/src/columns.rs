@@ -8,7 +8,7 @@ use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array, make_array, new_null_array,
 };
 use arrow::buffer::Buffer;
-use arrow::compute::{CastOptions, cast_with_options, nullif, take};
+use arrow::compute::{nullif, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use atlas::{
     ArrayRead, ArraySchema, AttributeValue, ChunkGrid, Dataset, ReadMetrics, Region, Snapshot, VariableIndex,
@@ -17,6 +17,7 @@ use datafusion::common::{Result, ScalarValue};
 
 use crate::error::from_store;
 use crate::layout::{ColumnKind, Layout, Origin, SchemaLayout, Tile};
+use crate::widen::shown;
 
 /// A table: its layout, of one generation of a store.
 #[derive(Clone, Debug)]
@@ -111,7 +112,8 @@ impl Table {
         let catalog = self.snapshot.catalog();
         match self.layout.columns.get(column) {
             Some(ColumnKind::Attribute(_, kind)) => {
-                kind.array(datasets.iter().map(|&ordinal| self.attribute(ordinal, column)))
+                let values = datasets.iter().map(|&ordinal| self.attribute(ordinal, column));
+                kind.array(values, self.nan_as_null)
             }
             _ => {
                 let names = datasets.iter().map(|&ordinal| catalog.dataset(ordinal).map(|d| d.name.as_str()));
@@ -249,7 +251,9 @@ impl Table {
     /// A column that depends on the dataset alone, as `count` rows.
     pub fn constant(&self, column: usize, ordinal: u32, count: usize) -> Result<ArrayRef> {
         let scalar = match self.layout.columns.get(column) {
-            Some(ColumnKind::Attribute(_, kind)) => kind.scalar(self.attribute(ordinal, column))?,
+            Some(ColumnKind::Attribute(_, kind)) => {
+                kind.scalar(self.attribute(ordinal, column), self.nan_as_null)?
+            }
             _ => ScalarValue::Utf8View(self.snapshot.catalog().dataset(ordinal).map(|d| d.name.clone())),
         };
         repeat(scalar.to_array()?, &[], &[count], None)
@@ -267,7 +271,7 @@ impl Table {
         if *values.data_type() == data_type {
             return Ok(values);
         }
-        Ok(cast_with_options(&values, &data_type, &CastOptions::default())?)
+        shown(&values, &data_type)
     }
 }
 

@@ -13,13 +13,6 @@ pub struct Grid {
     pub cells: u64,
 }
 
-impl Grid {
-    /// The name of the grid's table, where it is not the primary one.
-    pub fn table_name(&self) -> String {
-        format!("_grid_{}", self.dims.join("_"))
-    }
-}
-
 /// A set of dimensions: their numbers, ascending.
 type Set = Vec<usize>;
 

@@ -5,25 +5,28 @@
 //! work. Tiles are numbered through all datasets; the numbers depend on nothing but the catalog, so that a
 //! range of them means the same to whoever opens the same generation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use atlas::{ArraySchema, Catalog, ChunkGrid, DType, Dataset, DatasetSchema, Region};
 
+use crate::names::{Mark, Wanted, distinct};
 use crate::options::TableOptions;
-use crate::widen::{AttributeType, common_type};
+use crate::widen::{AttributeType, Kind, types_by_kind, types_with_index};
 
 /// The name of the column with the datasets' names.
 pub const DATASET: &str = "dataset";
 
-/// What a column shows.
+/// What a column shows. Several columns show one dimension or variable where its values are of several
+/// [kinds](Kind): each those of the kind of its type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ColumnKind {
     /// The dataset's name.
     Dataset,
-    /// The coordinate along a dimension of the table, by its position.
+    /// The coordinate along a dimension of the table, by its position; the index where a dataset has no
+    /// coordinate.
     Dimension(usize),
     /// A variable.
     Variable(String),
@@ -42,7 +45,7 @@ pub enum Origin {
     Array(Arc<ArraySchema>, Vec<usize>),
     /// An attribute, by its position.
     Attribute(usize),
-    /// Nowhere: the dataset lacks it.
+    /// Nowhere: the dataset lacks it, or has values of another kind.
     Missing,
 }
 
@@ -124,7 +127,7 @@ impl Layout {
         let columns = Columns::collect(catalog, &dims, &schemas, shown, attributes);
         let layouts: Vec<_> = schemas
             .iter()
-            .map(|schema| SchemaLayout::new(catalog, (*schema)?, &dims, &columns.kinds, shown))
+            .map(|schema| SchemaLayout::new(catalog, (*schema)?, &dims, &columns, shown))
             .collect();
         let (mut datasets, mut tiles, mut largest) = (Vec::new(), 0u64, 0);
         for (ordinal, dataset) in catalog.datasets() {
@@ -214,44 +217,55 @@ impl SchemaLayout {
         catalog: &Catalog,
         schema: &DatasetSchema,
         dims: &[String],
-        columns: &[ColumnKind],
+        columns: &Columns,
         shown: &dyn Fn(&ArraySchema) -> bool,
     ) -> Option<Self> {
         let arrays: Vec<_> = catalog.arrays(schema).filter(|array| shown(array)).collect();
         if arrays.is_empty() {
             return None;
         }
-        let position = |dim: &String| {
-            Some((dims.iter().position(|d| d == dim)?, schema.dims.iter().position(|d| d == dim)?))
-        };
+        let positions = places(dims.iter());
+        let sizes = places(schema.dims.iter());
+        let position = |dim: &String| Some((*positions.get(dim.as_str())?, *sizes.get(dim.as_str())?));
         let mut own: Vec<_> = arrays.iter().flat_map(|array| &array.dims).filter_map(position).collect();
         own.sort_unstable();
         own.dedup();
-        let local = |dim: &String| own.iter().position(|&(d, _)| dims.get(d) == Some(dim));
-        let origin = |array: &Arc<ArraySchema>| {
+        let local = |dim: &String| {
+            let position = positions.get(dim.as_str())?;
+            own.binary_search_by_key(position, |&(dim, _)| dim).ok()
+        };
+        let origin = |array: &Arc<ArraySchema>, kind: Kind| {
+            if Kind::of(array.dtype) != kind {
+                return Origin::Missing;
+            }
             Origin::Array(Arc::clone(array), array.dims.iter().filter_map(local).collect())
         };
-        let origins = columns.iter().map(|column| match column {
+        let coordinates: HashMap<&str, &Arc<ArraySchema>> = catalog
+            .arrays(schema)
+            .filter(|array| is_coordinate(array))
+            .map(|array| (array.name.as_str(), array))
+            .collect();
+        let variables: HashMap<&str, &Arc<ArraySchema>> =
+            arrays.iter().map(|array| (array.name.as_str(), *array)).collect();
+        let attributes = places(schema.attributes.iter());
+        let origins = columns.kinds.iter().zip(columns.value_kinds()).map(|(column, kind)| match column {
             ColumnKind::Dataset => Origin::Name,
             ColumnKind::Dimension(dim) => {
-                let name = dims.get(*dim);
-                let coordinate =
-                    catalog.arrays(schema).find(|array| is_coordinate(array) && Some(&array.name) == name);
-                match (coordinate, own.iter().position(|(d, _)| d == dim)) {
-                    (_, None) => Origin::Missing,
-                    (Some(array), Some(_)) => origin(array),
-                    (None, Some(local)) => Origin::Index(local),
+                let coordinate = dims.get(*dim).and_then(|name| coordinates.get(name.as_str()));
+                match (coordinate, own.binary_search_by_key(dim, |&(dim, _)| dim)) {
+                    (Some(array), Ok(_)) => origin(array, kind),
+                    (None, Ok(local)) if kind == Kind::Number => Origin::Index(local),
+                    _ => Origin::Missing,
                 }
             }
             ColumnKind::Variable(name) => {
-                arrays.iter().find(|array| array.name == *name).map_or(Origin::Missing, |array| origin(array))
+                variables.get(name.as_str()).map_or(Origin::Missing, |array| origin(array, kind))
             }
-            ColumnKind::Attribute(name, _) => schema
-                .attributes
-                .iter()
-                .position(|key| key == name)
-                .map_or(Origin::Missing, Origin::Attribute),
+            ColumnKind::Attribute(name, _) => {
+                attributes.get(name.as_str()).map_or(Origin::Missing, |&place| Origin::Attribute(place))
+            }
         });
+        let origins = origins.collect();
         // Tiles follow the chunks of the first array that has all the dimensions, so that its chunks are rows as they are.
         let full = arrays.iter().find(|array| array.dims.len() == own.len());
         let tile = own
@@ -264,7 +278,7 @@ impl SchemaLayout {
                 chunk.unwrap_or(usize::MAX)
             })
             .collect();
-        Some(Self { dims: own.clone(), origins: origins.collect(), tile })
+        Some(Self { dims: own, origins, tile })
     }
 
     /// The position among the dimensions of the rows of a dimension of the table.
@@ -294,10 +308,18 @@ pub fn is_coordinate(array: &ArraySchema) -> bool {
     matches!(array.dims.as_slice(), [dim] if *dim == array.name)
 }
 
+/// The place of each name.
+fn places<'a>(names: impl Iterator<Item = &'a String>) -> HashMap<&'a str, usize> {
+    names.enumerate().map(|(place, name)| (name.as_str(), place)).collect()
+}
+
 /// The columns of a table, as they are found.
+#[derive(Default)]
 struct Columns {
     kinds: Vec<ColumnKind>,
     fields: Vec<Field>,
+    /// What the columns after that of the datasets' names would be called.
+    wanted: Vec<Wanted>,
 }
 
 impl Columns {
@@ -308,41 +330,45 @@ impl Columns {
         shown: &dyn Fn(&ArraySchema) -> bool,
         attributes: bool,
     ) -> Self {
-        let mut columns = Self { kinds: Vec::new(), fields: Vec::new() };
-        columns.push(ColumnKind::Dataset, DATASET.to_owned(), DType::String.arrow(), false);
-
-        // The arrays that are shown, each once, in the order in which datasets declare them.
-        let mut seen = vec![false; catalog.arrays.len()];
-        let mut arrays: Vec<&ArraySchema> = Vec::new();
-        for schema in schemas.iter().flatten() {
-            for &number in &schema.arrays {
-                if let (Some(seen), Some(array)) = (seen.get_mut(number), catalog.arrays.get(number))
-                    && !std::mem::replace(seen, true)
-                {
-                    arrays.push(array);
-                }
-            }
+        let arrays = arrays_of(catalog, schemas);
+        let positions = places(dims.iter());
+        // Dimensions that share their name with a variable that is not their coordinate.
+        let shared: HashSet<&str> = arrays
+            .iter()
+            .filter(|array| !is_coordinate(array) && positions.contains_key(array.name.as_str()))
+            .map(|array| array.name.as_str())
+            .collect();
+        let mut coordinates: HashMap<&str, Vec<DType>> = HashMap::new();
+        for array in arrays.iter().filter(|array| is_coordinate(array)) {
+            coordinates.entry(&array.name).or_default().push(array.dtype);
         }
+
+        let mut columns = Self::default();
         for (position, dim) in dims.iter().enumerate() {
-            let mut types: Vec<DType> =
-                arrays.iter().filter(|a| is_coordinate(a) && a.name == *dim).map(|a| a.dtype).collect();
+            let declared = coordinates.get(dim.as_str()).map_or(&[][..], Vec::as_slice).iter().copied();
             let indexed = |schema: &&DatasetSchema| {
                 schema.dims.contains(dim)
                     && !catalog.arrays(schema).any(|a| is_coordinate(a) && a.name == *dim)
             };
-            if schemas.iter().flatten().any(indexed) {
-                types.push(DType::I64);
-            }
-            columns.push(ColumnKind::Dimension(position), dim.clone(), common_type(types).arrow(), true);
+            let types = if schemas.iter().flatten().any(indexed) {
+                types_with_index(declared)
+            } else {
+                types_by_kind(declared)
+            };
+            // A dimension that no dataset has.
+            let types = if types.is_empty() { vec![DType::String] } else { types };
+            let marked = shared.contains(dim.as_str());
+            columns.push(dim, Mark::Before("dim"), marked, types, || ColumnKind::Dimension(position));
         }
         let mut variables: Vec<(&str, Vec<DType>)> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for array in arrays.into_iter().filter(|array| shown(array)) {
-            if is_coordinate(array) && dims.contains(&array.name) {
+            let name = array.name.as_str();
+            if is_coordinate(array) && positions.contains_key(name) && !shared.contains(name) {
                 continue;
             }
-            let place = *places.entry(&array.name).or_insert_with(|| {
-                variables.push((&array.name, Vec::new()));
+            let place = *places.entry(name).or_insert_with(|| {
+                variables.push((name, Vec::new()));
                 variables.len() - 1
             });
             if let Some((_, types)) = variables.get_mut(place) {
@@ -350,64 +376,214 @@ impl Columns {
             }
         }
         for (name, types) in variables {
-            let kind = ColumnKind::Variable(name.to_owned());
-            let column = columns.free_name("variable", name);
-            columns.push(kind, column, common_type(types).arrow(), true);
+            let kind = || ColumnKind::Variable(name.to_owned());
+            columns.push(name, Mark::Before("variable"), false, types_by_kind(types), kind);
         }
-        if attributes {
-            for (key, kind) in attribute_types(catalog) {
-                let column = columns.free_name("attr", &key);
-                let arrow = kind.arrow();
-                columns.push(ColumnKind::Attribute(key, kind), column, arrow, true);
-            }
+        for (key, kind) in if attributes { attribute_types(catalog) } else { Vec::new() } {
+            columns.wanted.push(Wanted { name: key.clone(), mark: Mark::Before("attr"), marked: false });
+            columns.fields.push(Field::new(&key, kind.arrow(), true));
+            columns.kinds.push(ColumnKind::Attribute(key, kind));
         }
-        columns
+        columns.named()
     }
 
+    /// Adds the columns of one dimension or variable: the first with its name, the others behind it with
+    /// their kinds.
     fn push(
         &mut self,
-        kind: ColumnKind,
-        name: String,
-        data_type: arrow::datatypes::DataType,
-        nullable: bool,
+        name: &str,
+        mark: Mark,
+        marked: bool,
+        types: Vec<DType>,
+        kind: impl Fn() -> ColumnKind,
     ) {
-        self.kinds.push(kind);
-        self.fields.push(Field::new(name, data_type, nullable));
+        for (number, dtype) in types.into_iter().enumerate() {
+            let (mark, marked) = match number {
+                0 => (mark, marked),
+                _ => (Mark::After(Kind::of(dtype).word()), true),
+            };
+            self.wanted.push(Wanted { name: name.to_owned(), mark, marked });
+            self.fields.push(Field::new(name, dtype.arrow(), true));
+            self.kinds.push(kind());
+        }
     }
 
-    /// `name`, or, where another column has it, `name` with what it is in front.
-    fn free_name(&self, what: &str, name: &str) -> String {
-        let mut name = name.to_owned();
-        while self.fields.iter().any(|field| *field.name() == name) {
-            name = format!("{what}.{name}");
+    /// The same columns behind that of the datasets' names, each with a name of its own.
+    fn named(self) -> Self {
+        let names = distinct(&[DATASET], &self.wanted);
+        let dataset = Field::new(DATASET, DType::String.arrow(), false);
+        let others = self.fields.into_iter().zip(names).map(|(field, name)| field.with_name(name));
+        Self {
+            kinds: std::iter::once(ColumnKind::Dataset).chain(self.kinds).collect(),
+            fields: std::iter::once(dataset).chain(others).collect(),
+            wanted: self.wanted,
         }
-        name
     }
+
+    /// The kind of the values of each column.
+    fn value_kinds(&self) -> impl Iterator<Item = Kind> {
+        let kind = |data_type: &DataType| DType::from_arrow(data_type).map_or(Kind::Text, Kind::of);
+        self.fields.iter().map(move |field| kind(field.data_type()))
+    }
+}
+
+/// The arrays of schemas, each once, in the order in which datasets declare them.
+fn arrays_of<'a>(catalog: &'a Catalog, schemas: &[Option<&DatasetSchema>]) -> Vec<&'a ArraySchema> {
+    let mut seen = vec![false; catalog.arrays.len()];
+    let mut arrays: Vec<&ArraySchema> = Vec::new();
+    for schema in schemas.iter().flatten() {
+        for &number in &schema.arrays {
+            if let (Some(seen), Some(array)) = (seen.get_mut(number), catalog.arrays.get(number))
+                && !std::mem::replace(seen, true)
+            {
+                arrays.push(array);
+            }
+        }
+    }
+    arrays
 }
 
 /// The attributes of datasets, in the order in which they are met, with the type that holds all values.
 pub fn attribute_types(catalog: &Catalog) -> Vec<(String, AttributeType)> {
     let mut types: Vec<(String, AttributeType)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     // By schema, the places in `types` of its attributes.
-    let mut places: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut of_schemas: HashMap<usize, Vec<usize>> = HashMap::new();
     for (_, dataset) in catalog.datasets() {
         let schema = catalog.schema(dataset);
-        let places = places.entry(dataset.schema).or_insert_with(|| {
+        let own = of_schemas.entry(dataset.schema).or_insert_with(|| {
             let keys = schema.attributes.iter().zip(&dataset.attributes);
-            keys.map(|(key, value)| match types.iter().position(|(name, _)| name == key) {
-                Some(place) => place,
-                None => {
+            keys.map(|(key, value)| {
+                *places.entry(key).or_insert_with(|| {
                     types.push((key.clone(), AttributeType::of(value)));
                     types.len() - 1
-                }
+                })
             })
             .collect()
         });
-        for (&place, value) in places.iter().zip(&dataset.attributes) {
+        for (&place, value) in own.iter().zip(&dataset.attributes) {
             if let Some((_, kind)) = types.get_mut(place) {
                 *kind = kind.merge(AttributeType::of(value));
             }
         }
     }
     types
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use atlas::AttributeValue;
+
+    use super::*;
+
+    /// A catalog of datasets, each with these arrays (name, type, dimensions) and attributes.
+    fn catalog(datasets: &[(Vec<(String, DType, Vec<&str>)>, Vec<String>)]) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (number, (arrays, attributes)) in datasets.iter().enumerate() {
+            let first = catalog.arrays.len();
+            let mut dims: Vec<String> = arrays.iter().flat_map(|a| &a.2).map(ToString::to_string).collect();
+            dims.sort();
+            dims.dedup();
+            let of_schema = |(name, dtype, dims): &(String, DType, Vec<&str>)| {
+                Arc::new(ArraySchema::new(name.clone(), *dtype, dims))
+            };
+            catalog.arrays.extend(arrays.iter().map(of_schema));
+            catalog.datasets.push(Some(Dataset {
+                name: format!("d{number}"),
+                schema: number,
+                sizes: vec![1; dims.len()],
+                attributes: attributes.iter().map(|_| AttributeValue::from(1i64)).collect(),
+            }));
+            catalog.schemas.push(Arc::new(DatasetSchema {
+                dims,
+                arrays: (first..catalog.arrays.len()).collect(),
+                attributes: attributes.clone(),
+            }));
+        }
+        catalog
+    }
+
+    /// The names of the columns of a table, each with its type, sorted.
+    fn columns(layout: &Layout) -> Vec<String> {
+        let fields = layout.schema.fields().iter();
+        let mut columns: Vec<_> = fields.map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+        columns.sort();
+        columns
+    }
+
+    #[test]
+    fn names_and_types_do_not_depend_on_the_order_of_datasets() {
+        let text = |name: &str| name.to_owned();
+        let mut datasets = vec![
+            (
+                vec![
+                    (text("lat"), DType::F32, vec!["lat", "lon"]),
+                    (text("v"), DType::F64, vec!["time", "lat"]),
+                ],
+                vec![text("v"), text("lon"), text("attr.v")],
+            ),
+            (
+                vec![
+                    (text("lat"), DType::F64, vec!["lat"]),
+                    (text("time"), DType::Timestamp, vec!["time"]),
+                    (text("v"), DType::String, vec!["time", "lat"]),
+                ],
+                vec![text("attr.v"), text("dataset"), text("attr.attr.v")],
+            ),
+            (
+                vec![
+                    (text("time"), DType::F64, vec!["time"]),
+                    (text("time.number"), DType::I8, vec!["time"]),
+                    (text("dataset"), DType::I32, vec!["lat"]),
+                ],
+                vec![text("v")],
+            ),
+        ];
+        let dims = ["time", "lat", "lon"].map(str::to_owned);
+        let of = |datasets: &[_]| columns(&Layout::wide(&catalog(datasets), &dims, &TableOptions::default()));
+        let expected = [
+            "attr.attr.attr.v Int64",
+            "attr.attr.v Int64",
+            "attr.dataset Int64",
+            "attr.lon Int64",
+            "attr.v Int64",
+            "dataset Utf8View",
+            "dim.lat Float64",
+            "lat Float64",
+            "lon Int64",
+            "time Timestamp(ns)",
+            "time.number Int8",
+            "time.number.number Float64",
+            "v Float64",
+            "v.text Utf8View",
+            "variable.dataset Int32",
+        ];
+        for _ in 0..datasets.len() {
+            datasets.rotate_left(1);
+            assert_eq!(of(&datasets), expected);
+            let reversed: Vec<_> = datasets.iter().rev().cloned().collect();
+            assert_eq!(of(&reversed), expected);
+        }
+    }
+
+    /// Sixteen times the variables and attributes take some sixteen times the time, not the square of it.
+    #[test]
+    fn a_layout_takes_time_linear_in_variables_and_attributes() {
+        let time = |count: usize| {
+            let arrays = (0..count).map(|i| (format!("v{i}"), DType::F32, vec!["x"])).collect();
+            let catalog = catalog(&[(arrays, (0..count).map(|i| format!("v{i}")).collect())]);
+            let dims = ["x".to_owned()];
+            let times = (0..5).map(|_| {
+                let start = Instant::now();
+                let layout = Layout::wide(&catalog, &dims, &TableOptions::default());
+                assert_eq!(layout.columns.len(), 2 * count + 2);
+                start.elapsed()
+            });
+            times.min().unwrap_or(Duration::MAX)
+        };
+        let (few, many) = (time(500), time(8000));
+        assert!(many < few * 80, "{few:?} for 500 variables, {many:?} for 8000");
+    }
 }

@@ -43,9 +43,11 @@
 //!   values.
 //!
 //! A dimension's column is its coordinate, the one-dimensional variable of the same name, where the
-//! dataset has one, else the index from 0. Missing cells are NULL, and so is NaN unless [`TableOptions`] says
-//! otherwise. Where datasets declare one name with different types, the column has the type that holds them
-//! all: for numbers the one that NumPy promotes to, else text.
+//! dataset has one, else the index from 0. Missing cells are NULL, and so is NaN unless [`TableOptions`]
+//! says otherwise. Where datasets declare one name with different types, numbers are promoted as NumPy
+//! promotes them, and values that cannot be compared with one another have columns of their own: beside
+//! the timestamps of `time`, the numbers of other datasets are `time.number`. A name that is taken gets
+//! a mark: `dim.lat` beside a variable `lat(lat, lon)`, `attr.title` beside a variable `title`.
 //!
 //! # What a query reads
 //!
@@ -74,6 +76,7 @@ mod error;
 mod grids;
 mod layout;
 mod metadata;
+mod names;
 mod options;
 mod order;
 mod predicate;
@@ -92,6 +95,7 @@ mod widen;
 pub use aggregate::{AggregateInScan, AggregateSource};
 pub use grids::{Grid, grids};
 pub use metadata::{Metadata, MetadataTable};
+pub use names::grid_table_names;
 pub use options::{AtlasOptions, TableOptions};
 pub use progress::{Progress, ScanProgress};
 pub use register::{

@@ -1,6 +1,6 @@
 //! Tables about a store: its datasets, variables, attributes and chunks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use atlas::{ArraySchema, AttributeValue, Catalog, DType, ReadMetrics, Snapshot};
+use atlas::{ArraySchema, AttributeValue, Catalog, DType, Dataset, ReadMetrics, Snapshot};
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
@@ -19,7 +19,9 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::from_store;
 use crate::layout::attribute_types;
-use crate::widen::AttributeType;
+use crate::names::{Mark, Wanted, distinct};
+use crate::options::TableOptions;
+use crate::widen::{AttributeType, attribute_text};
 
 /// A table about a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +66,10 @@ impl Metadata {
                 count("chunks"),
                 Field::new("raw_bytes", DataType::UInt64, true),
                 count("stored_bytes"),
-                text("units", true),
-                text("long_name", true),
-                text("standard_name", true),
-            ],
+            ]
+            .into_iter()
+            .chain(DESCRIPTIONS.map(|name| text(name, true)))
+            .collect(),
             Self::Attributes => vec![
                 text("dataset", false),
                 text("variable", true),
@@ -97,9 +99,14 @@ impl Metadata {
         Arc::new(Schema::new(fields))
     }
 
-    async fn columns(self, snapshot: &Snapshot, variable: Option<&str>) -> Result<Vec<ArrayRef>> {
+    async fn columns(
+        self,
+        snapshot: &Snapshot,
+        variable: Option<&str>,
+        nan_as_null: bool,
+    ) -> Result<Vec<ArrayRef>> {
         match self {
-            Self::Datasets => DatasetColumns::of(snapshot.catalog()).arrays(snapshot.catalog()),
+            Self::Datasets => DatasetColumns::of(snapshot.catalog()).arrays(snapshot.catalog(), nan_as_null),
             Self::Variables => variables(snapshot).await,
             Self::Attributes => Ok(attributes(snapshot.catalog())),
             Self::Chunks => chunks(snapshot, variable).await,
@@ -114,19 +121,22 @@ pub struct MetadataTable {
     /// The variable that it is about; all, where there is none.
     variable: Option<String>,
     snapshot: Arc<Snapshot>,
+    /// Whether an attribute that is NaN is read as NULL.
+    nan_as_null: bool,
     schema: SchemaRef,
 }
 
 impl MetadataTable {
     /// The table of a kind.
-    pub fn new(kind: Metadata, snapshot: Arc<Snapshot>) -> Self {
+    pub fn new(kind: Metadata, snapshot: Arc<Snapshot>, options: &TableOptions) -> Self {
         let schema = kind.schema(snapshot.catalog());
-        Self { kind, variable: None, snapshot, schema }
+        Self { kind, variable: None, snapshot, nan_as_null: options.nan_as_null, schema }
     }
 
     /// The chunks of a variable.
     pub fn of_variable(variable: &str, snapshot: Arc<Snapshot>) -> Self {
-        Self { variable: Some(variable.to_owned()), ..Self::new(Metadata::Chunks, snapshot) }
+        let chunks = Self::new(Metadata::Chunks, snapshot, &TableOptions::default());
+        Self { variable: Some(variable.to_owned()), ..chunks }
     }
 }
 
@@ -147,7 +157,7 @@ impl TableProvider for MetadataTable {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = self.kind.columns(&self.snapshot, self.variable.as_deref()).await?;
+        let columns = self.kind.columns(&self.snapshot, self.variable.as_deref(), self.nan_as_null).await?;
         let batch = RecordBatch::try_new(self.schema(), columns)?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema(), projection.cloned())?)
     }
@@ -163,25 +173,25 @@ struct DatasetColumns {
 
 impl DatasetColumns {
     fn of(catalog: &Catalog) -> Self {
-        let mut taken: BTreeSet<String> = ["name", "cells"].map(str::to_owned).into();
-        let mut free = |what: &str, name: &str| {
-            let mut name = name.to_owned();
-            while !taken.insert(name.clone()) {
-                name = format!("{what}.{name}");
-            }
-            name
-        };
-        let mut dims: Vec<(String, String)> = Vec::new();
-        for dim in catalog.schemas.iter().flat_map(|schema| &schema.dims) {
-            if !dims.iter().any(|(name, _)| name == dim) {
-                dims.push((dim.clone(), free("dim", dim)));
-            }
+        let mut seen = HashSet::new();
+        let dims = catalog.schemas.iter().flat_map(|schema| &schema.dims);
+        let dims: Vec<&String> = dims.filter(|dim| seen.insert(*dim)).collect();
+        let attributes = attribute_types(catalog);
+        let wanted = |name: &String, mark| Wanted { name: name.clone(), mark, marked: false };
+        let wanted: Vec<Wanted> = dims
+            .iter()
+            .map(|dim| wanted(dim, Mark::Before("dim")))
+            .chain(attributes.iter().map(|(key, _)| wanted(key, Mark::Before("attr"))))
+            .collect();
+        let mut names = distinct(&["name", "cells"], &wanted).into_iter();
+        Self {
+            dims: dims.into_iter().cloned().zip(&mut names).collect(),
+            attributes: attributes
+                .into_iter()
+                .zip(names)
+                .map(|((key, kind), name)| (key, name, kind))
+                .collect(),
         }
-        let attributes = attribute_types(catalog).into_iter().map(|(key, kind)| {
-            let column = free("attr", &key);
-            (key, column, kind)
-        });
-        Self { dims, attributes: attributes.collect() }
     }
 
     fn schema(&self) -> SchemaRef {
@@ -192,71 +202,135 @@ impl DatasetColumns {
         Arc::new(Schema::new(fields))
     }
 
-    fn arrays(&self, catalog: &Catalog) -> Result<Vec<ArrayRef>> {
-        let cells = catalog.datasets().map(|(_, dataset)| {
-            let arrays = catalog.arrays(catalog.schema(dataset));
-            arrays.map(|array| catalog.shape(dataset, array).iter().product::<usize>() as u64).sum::<u64>()
-        });
+    fn arrays(&self, catalog: &Catalog, nan_as_null: bool) -> Result<Vec<ArrayRef>> {
+        let arrays = Arrays::of(catalog);
+        let cells =
+            catalog.datasets().map(|(_, dataset)| arrays.cells(dataset).map(|(.., cells)| cells).sum());
         let names = catalog.datasets().map(|(_, dataset)| dataset.name.as_str());
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(StringViewArray::from_iter_values(names)),
-            Arc::new(UInt64Array::from_iter_values(cells)),
+            Arc::new(UInt64Array::from_iter_values(cells.collect::<Vec<u64>>())),
         ];
+        let places = |names: fn(&atlas::DatasetSchema) -> &[String]| -> Vec<HashMap<&str, usize>> {
+            let schemas = catalog.schemas.iter();
+            let places = schemas.map(|schema| {
+                names(schema).iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect()
+            });
+            places.collect()
+        };
+        let (dims, keys) = (places(|schema| &schema.dims), places(|schema| &schema.attributes));
         for (dim, _) in &self.dims {
-            let sizes =
-                catalog.datasets().map(|(_, dataset)| i64::try_from(catalog.size(dataset, dim)?).ok());
+            let sizes = catalog.datasets().map(|(_, dataset)| {
+                let place = dims.get(dataset.schema)?.get(dim.as_str())?;
+                i64::try_from(*dataset.sizes.get(*place)?).ok()
+            });
             columns.push(Arc::new(sizes.collect::<Int64Array>()));
         }
         for (key, _, kind) in &self.attributes {
-            let values = catalog.datasets().map(|(_, dataset)| {
-                let position = catalog.schema(dataset).attributes.iter().position(|name| name == key)?;
-                dataset.attributes.get(position)
-            });
-            columns.push(kind.array(values)?);
+            let values = catalog
+                .datasets()
+                .map(|(_, dataset)| dataset.attributes.get(*keys.get(dataset.schema)?.get(key.as_str())?));
+            columns.push(kind.array(values, nan_as_null)?);
         }
         Ok(columns)
     }
 }
 
+/// The arrays of each schema, by number, with the places of their dimensions among the schema's.
+struct Arrays<'a>(Vec<Vec<(usize, &'a ArraySchema, Vec<usize>)>>);
+
+impl<'a> Arrays<'a> {
+    fn of(catalog: &'a Catalog) -> Self {
+        let schemas = catalog.schemas.iter().map(|schema| {
+            let places: HashMap<&str, usize> =
+                schema.dims.iter().enumerate().map(|(place, dim)| (dim.as_str(), place)).collect();
+            let place = |dim: &String| places.get(dim.as_str()).copied();
+            let arrays = schema.arrays.iter().filter_map(|&number| {
+                let array = catalog.arrays.get(number)?;
+                Some((number, array.as_ref(), array.dims.iter().filter_map(place).collect()))
+            });
+            arrays.collect()
+        });
+        Self(schemas.collect())
+    }
+
+    /// The arrays of a dataset, by number, each with the number of its cells.
+    fn cells<'b>(
+        &'b self,
+        dataset: &'b Dataset,
+    ) -> impl Iterator<Item = (usize, &'a ArraySchema, u64)> + use<'a, 'b> {
+        let arrays = self.0.get(dataset.schema).map_or(&[][..], Vec::as_slice);
+        arrays.iter().map(|(number, array, dims)| {
+            let sizes = dims.iter().filter_map(|&dim| dataset.sizes.get(dim));
+            (*number, *array, sizes.map(|&size| size as u64).product())
+        })
+    }
+}
+
+/// The attributes of variables that have a column.
+const DESCRIPTIONS: [&str; 3] = ["units", "long_name", "standard_name"];
+
 /// What is known of a variable from the catalog.
-#[derive(Default)]
-struct Variable<'a> {
+struct Variable {
     dtypes: BTreeSet<DType>,
     dims: BTreeSet<String>,
     datasets: u64,
     cells: u64,
     /// Bytes of all values before encoding; unknown where they differ in length.
     raw_bytes: Option<u64>,
-    schema: Option<&'a ArraySchema>,
+    /// Of each of the [`DESCRIPTIONS`] the values that datasets declare.
+    descriptions: [BTreeSet<String>; DESCRIPTIONS.len()],
+}
+
+impl Variable {
+    fn new() -> Self {
+        Self {
+            dtypes: BTreeSet::new(),
+            dims: BTreeSet::new(),
+            datasets: 0,
+            cells: 0,
+            raw_bytes: Some(0),
+            descriptions: Default::default(),
+        }
+    }
+
+    /// Adds what an array declares, which several datasets may have.
+    fn declare(&mut self, array: &ArraySchema) {
+        self.dtypes.insert(array.dtype);
+        self.dims.insert(format!("({})", array.dims.join(", ")));
+        for (key, values) in DESCRIPTIONS.iter().zip(&mut self.descriptions) {
+            values.extend(array.attribute(key).map(attribute_text));
+        }
+    }
 }
 
 async fn variables(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
     let catalog = snapshot.catalog();
     let mut variables: BTreeMap<&str, Variable> = BTreeMap::new();
+    let arrays = Arrays::of(catalog);
+    let mut declared = vec![false; catalog.arrays.len()];
     for (_, dataset) in catalog.datasets() {
-        for array in catalog.arrays(catalog.schema(dataset)) {
-            let variable = variables
-                .entry(&array.name)
-                .or_insert_with(|| Variable { raw_bytes: Some(0), ..Variable::default() });
-            let cells = catalog.shape(dataset, array).iter().product::<usize>() as u64;
-            variable.dtypes.insert(array.dtype);
-            variable.dims.insert(format!("({})", array.dims.join(", ")));
+        for (number, array, cells) in arrays.cells(dataset) {
+            let variable = variables.entry(&array.name).or_insert_with(Variable::new);
+            if declared.get_mut(number).is_some_and(|declared| !std::mem::replace(declared, true)) {
+                variable.declare(array);
+            }
             variable.datasets += 1;
             variable.cells += cells;
             let bytes = array.dtype.width().map(|width| cells * width as u64);
             variable.raw_bytes = variable.raw_bytes.zip(bytes).map(|(a, b)| a + b);
-            variable.schema.get_or_insert(array);
         }
     }
     let text = |text: &dyn Fn(&Variable) -> Option<String>| -> ArrayRef {
         Arc::new(variables.values().map(text).collect::<StringViewArray>())
     };
-    let attribute = |name: &'static str| {
-        text(&move |variable| match variable.schema?.attribute(name)? {
-            AttributeValue::One(value) => Some(value.to_string()),
-            AttributeValue::List(..) => None,
-        })
+    let list = |values: &BTreeSet<String>| {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        (!values.is_empty()).then(|| values.join(", "))
     };
+    let descriptions = std::array::from_fn::<ArrayRef, { DESCRIPTIONS.len() }, _>(|place| {
+        text(&|variable| variable.descriptions.get(place).and_then(list))
+    });
     let count = |count: &dyn Fn(&str, &Variable) -> Option<u64>| -> ArrayRef {
         Arc::new(variables.iter().map(|(name, variable)| count(name, variable)).collect::<UInt64Array>())
     };
@@ -269,10 +343,10 @@ async fn variables(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
     let bytes = |name: &str| catalog.variables.get(name).into_iter().flatten().map(|s| s.size).sum();
     let dtypes =
         |variable: &Variable| variable.dtypes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    Ok(vec![
-        Arc::new(StringViewArray::from_iter_values(variables.keys())),
+    let mut columns = vec![
+        Arc::new(StringViewArray::from_iter_values(variables.keys())) as ArrayRef,
         text(&|variable| Some(dtypes(variable))),
-        text(&|variable| Some(variable.dims.iter().cloned().collect::<Vec<_>>().join(", "))),
+        text(&|variable| list(&variable.dims)),
         count(&|_, variable| Some(variable.datasets)),
         count(&|_, variable| Some(variable.cells)),
         // Cells that no segment has were never written.
@@ -283,10 +357,9 @@ async fn variables(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
         count(&|name, _| Some(total(name)[0])),
         count(&|_, variable| variable.raw_bytes),
         count(&|name, _| Some(bytes(name))),
-        attribute("units"),
-        attribute("long_name"),
-        attribute("standard_name"),
-    ])
+    ];
+    columns.extend(descriptions);
+    Ok(columns)
 }
 
 fn attributes(catalog: &Catalog) -> Vec<ArrayRef> {
@@ -297,7 +370,7 @@ fn attributes(catalog: &Catalog) -> Vec<ArrayRef> {
             AttributeValue::One(value) => value.dtype().to_string(),
             AttributeValue::List(dtype, _) => format!("list of {dtype}"),
         };
-        let values = [Some(dataset), variable, Some(name), Some(&dtype), Some(&value.to_string())];
+        let values = [Some(dataset), variable, Some(name), Some(&dtype), Some(&attribute_text(value))];
         for (column, value) in columns.iter_mut().zip(values) {
             column.append_option(value);
         }

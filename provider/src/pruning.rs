@@ -23,6 +23,7 @@ use crate::columns::{Grids, Table, project};
 use crate::layout::{Origin, Tile};
 use crate::select::Selected;
 use crate::statistics::SegmentStatistics;
+use crate::widen::shown_scalar;
 
 /// A predicate that may rule boxes of rows out.
 pub struct Pruning {
@@ -198,12 +199,8 @@ impl Bounds {
         let bound = |bound: fn(&Known) -> &Option<ScalarValue>| {
             let null = ScalarValue::try_from(&data_type).ok()?;
             let scalars = known.iter().map(|known| {
-                // Values become text in another order than their own.
-                let scalar = bound(known).as_ref().filter(|scalar| {
-                    scalar.data_type() == data_type
-                        || data_type.is_numeric() && scalar.data_type().is_numeric()
-                });
-                scalar.and_then(|scalar| scalar.cast_to(&data_type).ok()).unwrap_or_else(|| null.clone())
+                let scalar = bound(known).as_ref().and_then(|scalar| shown_scalar(scalar, &data_type));
+                scalar.unwrap_or_else(|| null.clone())
             });
             ScalarValue::iter_to_array(scalars).ok()
         };

@@ -1,6 +1,6 @@
 //! Stores as tables of a session.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -16,8 +16,9 @@ use datafusion::prelude::SessionContext;
 
 use crate::aggregate::AggregateInScan;
 use crate::error::from_store;
-use crate::grids::{Grid, grids};
+use crate::grids::grids;
 use crate::metadata::{Metadata, MetadataTable};
+use crate::names::grid_table_names;
 use crate::options::{AtlasOptions, TableOptions};
 use crate::table::AtlasTable;
 
@@ -65,8 +66,7 @@ pub fn register_store_with(
     if default.schema(name).is_some() && *name == catalog.default_schema {
         return plan_err!("`{name}` is the session's default schema: register the store under another name");
     }
-    let schema = StoreSchema { name: name.to_owned(), snapshot, options, tables: Mutex::default() };
-    default.register_schema(name, Arc::new(schema))?;
+    default.register_schema(name, Arc::new(StoreSchema::new(name, snapshot, options)))?;
     ctx.deregister_table(TableReference::bare(name))?;
     ctx.register_table(TableReference::bare(name), Arc::new(table))?;
     Ok(())
@@ -116,47 +116,57 @@ struct StoreSchema {
     name: String,
     snapshot: Arc<Snapshot>,
     options: TableOptions,
+    /// What each table shows. The names of variables do not begin with `_`.
+    shown: BTreeMap<String, Shown>,
     /// The tables that were asked for: what they have is worked out once.
     tables: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
 }
 
+/// What a table of a store shows.
+#[derive(Clone, Debug)]
+enum Shown {
+    /// The variable of the table's name.
+    Variable,
+    /// A further grid, given by its dimensions.
+    Grid(Vec<String>),
+    /// The store itself.
+    Metadata(Metadata),
+}
+
 impl StoreSchema {
-    /// The further grids: all but the primary one.
-    fn grids(&self) -> Vec<Grid> {
-        grids(self.snapshot.catalog()).into_iter().skip(1).collect()
+    fn new(name: &str, snapshot: Arc<Snapshot>, options: TableOptions) -> Self {
+        let catalog = snapshot.catalog();
+        let mut shown: BTreeMap<String, Shown> =
+            catalog.arrays.iter().map(|array| (array.name.clone(), Shown::Variable)).collect();
+        // All grids but the primary one.
+        let further: Vec<_> = grids(catalog).into_iter().skip(1).collect();
+        let names = grid_table_names(&further);
+        shown.extend(names.into_iter().zip(further.into_iter().map(|grid| Shown::Grid(grid.dims))));
+        shown.extend(Metadata::ALL.map(|kind| (kind.name().to_owned(), Shown::Metadata(kind))));
+        Self { name: name.to_owned(), snapshot, options, shown, tables: Mutex::default() }
     }
 
     fn make_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let snapshot = || Arc::clone(&self.snapshot);
+        let snapshot = Arc::clone(&self.snapshot);
         let full_name = format!("{}.{name}", self.name);
-        if let Some(kind) = Metadata::ALL.into_iter().find(|kind| kind.name() == name) {
-            return Ok(Some(Arc::new(MetadataTable::new(kind, snapshot()))));
-        }
-        if let Some(grid) = self.grids().into_iter().find(|grid| grid.table_name() == name) {
-            let options = TableOptions { dimensions: Some(grid.dims), ..self.options.clone() };
-            return Ok(Some(Arc::new(AtlasTable::wide(&full_name, snapshot(), &options)?)));
-        }
-        if !self.has_variable(name) {
-            return Ok(None);
-        }
-        Ok(Some(Arc::new(AtlasTable::variable(&full_name, snapshot(), name, &self.options))))
-    }
-
-    fn has_variable(&self, name: &str) -> bool {
-        self.snapshot.catalog().arrays.iter().any(|array| array.name == name)
+        Ok(Some(match self.shown.get(name) {
+            None => return Ok(None),
+            Some(Shown::Metadata(kind)) => Arc::new(MetadataTable::new(*kind, snapshot, &self.options)),
+            Some(Shown::Grid(dims)) => {
+                let options = TableOptions { dimensions: Some(dims.clone()), ..self.options.clone() };
+                Arc::new(AtlasTable::wide(&full_name, snapshot, &options)?)
+            }
+            Some(Shown::Variable) => {
+                Arc::new(AtlasTable::variable(&full_name, snapshot, name, &self.options))
+            }
+        }))
     }
 }
 
 #[async_trait]
 impl SchemaProvider for StoreSchema {
     fn table_names(&self) -> Vec<String> {
-        let mut names: Vec<_> =
-            self.snapshot.catalog().arrays.iter().map(|array| array.name.clone()).collect();
-        names.sort();
-        names.dedup();
-        names.extend(Metadata::ALL.map(|kind| kind.name().to_owned()));
-        names.extend(self.grids().iter().map(Grid::table_name));
-        names
+        self.shown.keys().cloned().collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -172,7 +182,7 @@ impl SchemaProvider for StoreSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.table_names().iter().any(|table| table == name)
+        self.shown.contains_key(name)
     }
 }
 
@@ -217,8 +227,19 @@ impl TableProviderFactory for StoreFactory {
     }
 }
 
+/// The names in a list with commas. One with a comma in it, or with blanks around it, is in double
+/// quotes, as in SQL.
 fn dimensions(text: &str) -> Vec<String> {
-    text.split(',').map(|dim| dim.trim().to_owned()).filter(|dim| !dim.is_empty()).collect()
+    let mut quoted = false;
+    let items = text.split(move |character| {
+        quoted ^= character == '"';
+        character == ',' && !quoted
+    });
+    let names = items.map(str::trim).filter(|item| !item.is_empty()).map(|item| {
+        let inner = item.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        inner.map_or_else(|| item.to_owned(), |inner| inner.replace("\"\"", "\""))
+    });
+    names.collect()
 }
 
 /// `read_atlas('location'[, 'dimension, …'])`: the wide table of a store.
@@ -253,7 +274,8 @@ impl TableFunctionImpl for AtlasDatasets {
         let Some(Ok([location])) = texts(&args).map(<[String; 1]>::try_from) else {
             return plan_err!("{ATLAS_DATASETS} takes the location of a store: {ATLAS_DATASETS}('path')");
         };
-        Ok(Arc::new(MetadataTable::new(Metadata::Datasets, open_blocking(location)?.snapshot())))
+        let snapshot = open_blocking(location)?.snapshot();
+        Ok(Arc::new(MetadataTable::new(Metadata::Datasets, snapshot, &TableOptions::default())))
     }
 }
 
@@ -296,4 +318,17 @@ fn open_blocking(location: String) -> Result<Atlas> {
         runtime.block_on(Atlas::open_url(&location)).map_err(from_store)
     });
     opened.join().unwrap_or_else(|_| Err(DataFusionError::Internal("opening a store failed".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_are_listed_with_commas_and_quoted_where_they_have_some() {
+        assert_eq!(dimensions("time, depth"), ["time", "depth"]);
+        assert_eq!(dimensions(" time ,"), ["time"]);
+        assert_eq!(dimensions(r#""a,b" , " c ","d""e""#), ["a,b", " c ", "d\"e"]);
+        assert!(dimensions("").is_empty());
+    }
 }

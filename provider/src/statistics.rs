@@ -9,6 +9,7 @@ use datafusion::common::{ColumnStatistics, ScalarValue};
 
 use crate::columns::{Grids, Table};
 use crate::layout::ColumnKind;
+use crate::widen::{is_decimal, shown_scalar};
 
 /// What is known of the chunks of one segment.
 pub struct SegmentStatistics<'a> {
@@ -82,10 +83,16 @@ impl<'a> SegmentStatistics<'a> {
         self.column(name).is_some_and(|column| row < column.len() && column.is_valid(row))
     }
 
-    /// True where bounds and sums of the values as they are stored are those of the values as a column of a type shows
-    /// them.
-    pub fn holds_for(&self, shown: &DataType) -> bool {
-        self.stored == *shown || self.stored.is_numeric() && shown.is_numeric()
+    /// True where bounds of the values as they are stored, [shown](crate::widen::shown) in a column's
+    /// type, are bounds of the values that the column shows.
+    pub fn bounds_hold_for(&self, column: &DataType) -> bool {
+        self.stored == *column || self.stored.is_numeric() && column.is_numeric()
+    }
+
+    /// True where sums of the values as they are stored are sums of the values that a column of a type
+    /// shows.
+    pub fn sums_hold_for(&self, column: &DataType) -> bool {
+        self.bounds_hold_for(column) && !is_decimal(&self.stored, column)
     }
 }
 
@@ -127,10 +134,11 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
             if counts.values() == 0 {
                 continue;
             }
-            let complete = own.holds_for(&table.data_type(column)) && counts.nans == 0;
+            let shown = table.data_type(column);
             values += counts.values() * repeated;
-            bounded &= complete && own.has("min", row) && own.has("max", row);
-            summed &= complete && repeated == 1 && own.has("sum", row);
+            bounded &=
+                counts.nans == 0 && own.bounds_hold_for(&shown) && own.has("min", row) && own.has("max", row);
+            summed &= counts.nans == 0 && own.sums_hold_for(&shown) && repeated == 1 && own.has("sum", row);
             chosen.get_mut(segment)?.push(u32::try_from(row).ok()?);
         }
     }
@@ -159,7 +167,7 @@ fn first(parts: &[ArrayRef], greatest: bool, data_type: &DataType) -> Option<Sca
     let firsts = parts.iter().map(|values| {
         let place = sort_to_indices(values, Some(options), Some(1)).ok()?;
         let first = ScalarValue::try_from_array(values, place.values().first().copied()? as usize).ok()?;
-        first.cast_to(data_type).ok()
+        shown_scalar(&first, data_type)
     });
     let firsts = firsts.collect::<Option<Vec<_>>>()?;
     let better = |a: ScalarValue, b: ScalarValue| {

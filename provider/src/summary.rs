@@ -82,7 +82,9 @@ pub async fn summarize_rows(rows: DataFrame) -> Result<RecordBatch> {
 async fn of_store(table: &AtlasTable) -> Result<RecordBatch> {
     let mut summary = Summary::default();
     let (inner, rows) = (table.inner(), table.all_rows());
-    let datasets: Vec<u32> = inner.layout.datasets().map(|(ordinal, _)| ordinal).collect();
+    // A dataset with a dimension of size 0 has no rows.
+    let with_rows = inner.layout.datasets().filter(|(_, tiles)| !tiles.is_empty());
+    let datasets: Vec<u32> = with_rows.map(|(ordinal, _)| ordinal).collect();
     for (position, (kind, field)) in inner.layout.columns.iter().zip(inner.layout.schema.fields()).enumerate()
     {
         let variable = match kind {
@@ -190,5 +192,56 @@ impl Summary {
         let schema = Schema::new(fields.collect::<Vec<_>>());
         let columns = columns.into_iter().map(|(_, column)| column).collect();
         Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::UInt64Type;
+    use atlas::{Atlas, StoreConfig};
+    use ndarray::array;
+
+    use super::*;
+    use crate::register_store;
+
+    /// A dataset without rows has a name and attributes, but no row to show them in.
+    #[tokio::test]
+    async fn datasets_without_rows_do_not_count() {
+        let atlas = Atlas::create_url("memory:///summary", StoreConfig::default()).await.unwrap();
+        for (name, size, level) in [("a", 0, -1i64), ("b", 2, 5), ("z", 0, 9)] {
+            let dataset = atlas.create_dataset(name).await.unwrap();
+            dataset.define_array::<f64>("v", &["x"], &[size], None, None).await.unwrap();
+            dataset.set_attribute("level", level).await.unwrap();
+            if size > 0 {
+                dataset.write_array("v", &[0], array![1.0, 2.0].into_dyn().view()).await.unwrap();
+                dataset.set_attribute("score", f64::NAN).await.unwrap();
+            }
+        }
+        atlas.flush().await.unwrap();
+        let ctx = SessionContext::new();
+        register_store(&ctx, "atlas", &atlas).unwrap();
+        let of_table = summarize(&ctx, ctx.table_provider("atlas").await.unwrap()).await.unwrap();
+        let of_rows = summarize_rows(ctx.table("atlas").await.unwrap()).await.unwrap();
+        let shown = |summary: &RecordBatch| -> Vec<String> {
+            let text = |name: &str| summary.column_by_name(name).unwrap().as_string::<i32>().clone();
+            let (names, least, greatest) = (text("column_name"), text("min"), text("max"));
+            let nulls = summary.column_by_name("nulls").unwrap().as_primitive::<UInt64Type>();
+            let row = |row| {
+                format!(
+                    "{} {} {} {}",
+                    names.value(row),
+                    least.value(row),
+                    greatest.value(row),
+                    nulls.value(row)
+                )
+            };
+            (0..summary.num_rows()).map(row).collect()
+        };
+        assert_eq!(shown(&of_table), ["dataset b b 0", "x   0", "v 1.0 2.0 0", "level 5 5 0", "score   2"]);
+        let without_index = |rows: Vec<String>| -> Vec<String> {
+            rows.into_iter().filter(|row| !row.starts_with("x ")).collect()
+        };
+        assert_eq!(without_index(shown(&of_rows)), without_index(shown(&of_table)));
     }
 }

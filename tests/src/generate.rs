@@ -32,7 +32,8 @@ fn value(dtype: DType) -> BoxedStrategy<Option<Value>> {
         DType::I8 | DType::I16 | DType::I32 => (-5i64..10).prop_map(Value::I64).boxed(),
         DType::U8 | DType::U16 | DType::U32 | DType::U64 => (0u64..10).prop_map(Value::U64).boxed(),
         DType::F32 | DType::F64 => prop_oneof![
-            8 => (-20i32..40).prop_map(|i| Value::F64(f64::from(i) / 4.0)),
+            // Tenths, which an f32 does not hold exactly.
+            8 => (-20i32..40).prop_map(move |i| decimal(f64::from(i) / 10.0, dtype)),
             1 => prop_oneof![Just(f64::NAN), Just(-f64::NAN), Just(-0.0), Just(f64::INFINITY), Just(f64::NEG_INFINITY)]
                 .prop_map(Value::F64),
         ]
@@ -42,6 +43,12 @@ fn value(dtype: DType) -> BoxedStrategy<Option<Value>> {
         DType::Binary => "[ab]{0,2}".prop_map(|text| Value::Binary(text.into_bytes())).boxed(),
     };
     prop_oneof![6 => value.prop_map(Some), 1 => Just(None)].boxed()
+}
+
+/// A number as an array of floats holds it.
+#[allow(clippy::cast_possible_truncation)]
+fn decimal(value: f64, dtype: DType) -> Value {
+    Value::F64(if dtype == DType::F32 { f64::from(value as f32) } else { value })
 }
 
 /// Values that come in runs along the array, so that chunks differ in their bounds.
@@ -74,7 +81,7 @@ fn variable(number: usize, sizes: BTreeMap<String, usize>) -> BoxedStrategy<Opti
         0 => Just(DType::F32).boxed(),
         1 => prop::sample::select(NUMBERS.to_vec()).boxed(),
         2 => prop::sample::select(vec![DType::String, DType::Bool, DType::Timestamp, DType::Binary]).boxed(),
-        // Of different types only now and then: then the column is text.
+        // Of different kinds only now and then: then there are two columns.
         3 => prop_oneof![9 => Just(DType::F64), 1 => Just(DType::String)].boxed(),
         _ => Just(DType::I32).boxed(),
     };
@@ -93,13 +100,24 @@ fn variable(number: usize, sizes: BTreeMap<String, usize>) -> BoxedStrategy<Opti
         .boxed()
 }
 
+/// The coordinate of a dimension, if there is one. Those of `y` are times, but for some that are
+/// numbers; those of `x` are numbers of one type or another, or text. `z` is now and then a variable over
+/// other dimensions.
 fn coordinate(dim: &'static str, sizes: &BTreeMap<String, usize>) -> BoxedStrategy<Option<ModelArray>> {
-    let dtype = if dim == "y" { DType::Timestamp } else { DType::F64 };
-    prop_oneof![
-        1 => Just(None),
-        2 => array(dim.to_owned(), dtype, vec![dim], sizes).prop_map(Some),
-    ]
-    .boxed()
+    let dtype = match dim {
+        "y" => prop_oneof![6 => Just(DType::Timestamp), 1 => Just(DType::F64)].boxed(),
+        "x" => prop_oneof![4 => Just(DType::F64), 4 => Just(DType::F32), 1 => Just(DType::String)].boxed(),
+        _ => Just(DType::F64).boxed(),
+    };
+    let others = prop::sample::subsequence(vec!["x", "z", "w"], 0..=3);
+    let dims = match dim {
+        "z" => prop_oneof![9 => Just(vec![dim]), 1 => others].boxed(),
+        _ => Just(vec![dim]).boxed(),
+    };
+    let sizes = sizes.clone();
+    let coordinate =
+        (dtype, dims).prop_flat_map(move |(dtype, dims)| array(dim.to_owned(), dtype, dims, &sizes));
+    prop_oneof![1 => Just(None), 2 => coordinate.prop_map(Some)].boxed()
 }
 
 fn dataset() -> impl Strategy<Value = ModelDataset> {
@@ -107,11 +125,14 @@ fn dataset() -> impl Strategy<Value = ModelDataset> {
         let dims: BTreeMap<String, usize> = DIMS.iter().map(ToString::to_string).zip(sizes).collect();
         let variables: Vec<_> = (0..5).map(|number| variable(number, dims.clone())).collect();
         let coordinates: Vec<_> = DIMS.iter().take(3).map(|dim| coordinate(dim, &dims)).collect();
-        let attributes = (prop::option::of("[pq]"), prop::option::of(-3i64..3)).prop_map(|(kind, level)| {
-            let kind = kind.map(|kind| ("kind".to_owned(), AttributeValue::from(kind)));
-            let level = level.map(|level| ("level".to_owned(), AttributeValue::from(level)));
-            kind.into_iter().chain(level).collect::<Vec<_>>()
-        });
+        let score = prop::option::of(prop_oneof![Just(f64::NAN), (-3i32..3).prop_map(f64::from)]);
+        let attributes =
+            (prop::option::of("[pq]"), prop::option::of(-3i64..3), score).prop_map(|(kind, level, score)| {
+                let kind = kind.map(|kind| ("kind".to_owned(), AttributeValue::from(kind)));
+                let level = level.map(|level| ("level".to_owned(), AttributeValue::from(level)));
+                let score = score.map(|score| ("score".to_owned(), AttributeValue::from(score)));
+                kind.into_iter().chain(level).chain(score).collect::<Vec<_>>()
+            });
         (Just(dims), variables, coordinates, attributes).prop_map(
             |(dims, variables, coordinates, attributes)| {
                 let arrays: Vec<_> = variables.into_iter().chain(coordinates).flatten().collect();
@@ -154,6 +175,12 @@ pub fn predicate(column: &str, data_type: &arrow::datatypes::DataType, pick: u32
             _ => format!("date_part('day', {name}) < {}", pick % 20),
         },
         DataType::BinaryView => format!("{name} = X'61'"),
+        // Numbers that some f64 is, and no f32.
+        DataType::Float64 if pick.is_multiple_of(7) => match pick % 3 {
+            0 => format!("{name} = {}", f64::from(pick % 60) / 10.0 - 2.0),
+            1 => format!("{name} IN (0.3, 0.7, 1.1, {a})"),
+            _ => format!("{name} BETWEEN 0.1 AND {}", f64::from(pick % 40) / 10.0),
+        },
         _ => match pick % 6 {
             0 => format!("{name} > {a}"),
             1 => format!("{name} <= {a}"),

@@ -4,6 +4,7 @@ pub mod crash;
 pub mod generate;
 pub mod objects;
 pub mod random;
+pub mod stores;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use atlas::{ArraySchema, Atlas, AttributeValue, DType, Result, Value};
 
 /// An array of the model: all its values, in row-major order.
@@ -79,8 +79,10 @@ impl Model {
         Ok(())
     }
 
-    /// The table over `dims` (and, where `only` names one, of one variable), in the columns of `schema`, which
-    /// are known by the names `dataset`, dimension, variable, attribute.
+    /// The table over `dims` (and, where `only` names one, of one variable), in the columns of `schema`,
+    /// which are known by the names `dataset`, dimension, variable, attribute. Values of another kind than
+    /// that of a column are in another column, `<name>.<kind>`; a dimension whose name a variable has is
+    /// `dim.<name>`.
     ///
     /// # Errors
     /// Where a value does not fit the schema's type.
@@ -124,14 +126,18 @@ impl Model {
                     .collect();
             }
             let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, arrow::error::ArrowError> {
-                let key = field.name().as_str();
+                let title = field.name().as_str();
+                let dimension = title.strip_prefix("dim.");
+                let key = dimension.unwrap_or(title).split('.').next().unwrap_or(title);
+                let shared = schema.index_of(&format!("dim.{key}")).is_ok();
+                let is_dimension = dimension.is_some() || dims.iter().any(|dim| dim == key) && !shared;
                 let coordinate =
                     dataset.arrays.iter().find(|a| a.schema.name == key && a.schema.dims == [key]);
                 let array = shown.iter().find(|array| array.schema.name == key);
                 let attribute = dataset.attributes.iter().find(|(name, _)| name == key);
                 let (dtype, values): (DType, Vec<Option<Value>>) = if key == "dataset" {
                     (DType::String, cells.iter().map(|_| Some(Value::String(name.clone()))).collect())
-                } else if dims.iter().any(|dim| dim == key) {
+                } else if is_dimension {
                     match (own.contains(&key), coordinate) {
                         (false, _) => return Ok(new_null_array(field.data_type(), cells.len())),
                         (true, Some(array)) => (
@@ -153,11 +159,26 @@ impl Model {
                 };
                 let values =
                     values.into_iter().map(|value| value.filter(|value| !(nan_as_null && value.is_nan())));
-                cast(&dtype.array(values), field.data_type())
+                of_kind(&dtype.array(values), field.data_type())
             };
             let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
             batches.push(RecordBatch::try_new(Arc::clone(schema), columns)?);
         }
         concat_batches(schema, &batches)
     }
+}
+
+/// Values as a column of a type shows them: none of another kind, and an `f32` as an `f64` by its
+/// decimal.
+fn of_kind(values: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, arrow::error::ArrowError> {
+    let stored = values.data_type();
+    if stored == data_type || stored.is_numeric() && data_type.is_numeric() {
+        let decimals = *stored == DataType::Float32 && *data_type == DataType::Float64;
+        return if decimals {
+            cast(&cast(values, &DataType::Utf8)?, data_type)
+        } else {
+            cast(values, data_type)
+        };
+    }
+    Ok(new_null_array(data_type, values.len()))
 }

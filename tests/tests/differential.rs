@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use atlas::{Atlas, Codec, Region, StoreConfig};
-use atlas_datafusion::{TableOptions, grids};
+use atlas_datafusion::{TableOptions, grid_table_names, grids};
 use atlas_tests::generate::{check_cases, model, predicate};
 use atlas_tests::random::Model;
 use atlas_tests::{memory, session, sorted_rows};
@@ -28,8 +28,9 @@ async fn check(model: &Model, picks: &[u32], generations: usize, codec: Codec, n
     let grids = grids(atlas.snapshot().catalog());
     let mut tables =
         vec![("atlas".to_owned(), grids.first().map_or_else(Vec::new, |g| g.dims.clone()), None)];
-    for grid in grids.iter().skip(1) {
-        tables.push((format!("atlas.\"{}\"", grid.table_name()), grid.dims.clone(), None));
+    let further = grids.get(1..).unwrap_or_default();
+    for (grid, name) in further.iter().zip(grid_table_names(further)) {
+        tables.push((format!("atlas.\"{name}\""), grid.dims.clone(), None));
     }
     for name in atlas.list_arrays() {
         let mut dims: Vec<String> = Vec::new();

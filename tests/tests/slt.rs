@@ -1,18 +1,20 @@
 //! Runs `slt/*.slt`: SQL and its answers, by topic. With `UPDATE_SLT` set it writes the answers instead.
 //!
-//! The tables are those of a small store, made here: see [`store`].
+//! The tables are those of a small store, made here: see [`store`]. Some topics have a store of their
+//! own.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use arrow::datatypes::DataType;
 use async_trait::async_trait;
-use atlas::{Atlas, DatasetView, Element, StoreConfig, Timestamp};
+use atlas::{Atlas, StoreConfig, Timestamp};
 use atlas_datafusion::{TableOptions, register_atlas};
+use atlas_tests::stores::{self, put};
 use atlas_tests::{session, text};
 use datafusion::common::DataFusionError;
 use datafusion::prelude::SessionContext;
-use ndarray::{Array2, Array3, ArrayD, array};
+use ndarray::{Array2, Array3, array};
 use sqllogictest::{
     AsyncDB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_normalizer,
     default_validator,
@@ -84,23 +86,21 @@ async fn store(atlas: &Atlas) -> atlas::Result<()> {
     atlas.flush().await
 }
 
-async fn put<T: Element>(
-    dataset: &DatasetView,
-    name: &str,
-    dims: &[&str],
-    values: ArrayD<T>,
-    fill: Option<T>,
-) -> atlas::Result<()> {
-    dataset.define_array(name, dims, values.shape(), None, fill).await?;
-    dataset.write_array(name, &vec![0; dims.len()], values.view()).await
-}
-
 async fn run(file: &Path, directory: &Path) -> Result<(), String> {
-    let location = directory.join("store");
+    let topic = file.file_stem().unwrap_or_default().to_string_lossy();
+    let location = directory.join(match topic.as_ref() {
+        "names" | "mixed" => topic.as_ref(),
+        _ => "store",
+    });
     let path = location.to_string_lossy().into_owned();
     let atlas = match Atlas::create_path(&location, StoreConfig::default()).await {
         Ok(atlas) => {
-            store(&atlas).await.map_err(|e| e.to_string())?;
+            let made = match topic.as_ref() {
+                "names" => stores::names(&atlas).await,
+                "mixed" => stores::mixed(&atlas).await,
+                _ => store(&atlas).await,
+            };
+            made.map_err(|e| e.to_string())?;
             atlas
         }
         Err(_) => Atlas::open_path(&location).await.map_err(|e| e.to_string())?,

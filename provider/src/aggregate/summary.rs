@@ -18,6 +18,7 @@ use super::{Aggregate, Aggregation, Measure, Summary};
 use crate::columns::{Grids, Table, project};
 use crate::select::Selected;
 use crate::statistics::SegmentStatistics;
+use crate::widen::shown;
 
 /// Answers an aggregate for those boxes for which the index says enough, and tells which these are.
 pub async fn answer(
@@ -102,8 +103,8 @@ fn whole_chunks(
 /// The chunks of a segment that answer, each with its group.
 struct Answers<'a> {
     known: SegmentStatistics<'a>,
-    /// True where what is known of stored values holds for shown ones.
-    same: bool,
+    /// The type in which the column shows values.
+    shown: DataType,
     rows: Vec<u32>,
     groups: Vec<usize>,
     /// Values of each chunk, and how often they are repeated.
@@ -114,8 +115,8 @@ struct Answers<'a> {
 impl<'a> Answers<'a> {
     fn new(known: SegmentStatistics<'a>, shown: &DataType) -> Self {
         Self {
-            same: known.holds_for(shown),
             known,
+            shown: shown.clone(),
             rows: Vec::new(),
             groups: Vec::new(),
             counts: Vec::new(),
@@ -125,9 +126,13 @@ impl<'a> Answers<'a> {
 
     fn suffices(&self, row: usize, measure: Measure) -> bool {
         let counts = self.known.counts(row);
+        let holds = || match measure {
+            Measure::Sum | Measure::Mean => self.known.sums_hold_for(&self.shown),
+            Measure::Count | Measure::Min | Measure::Max => self.known.bounds_hold_for(&self.shown),
+        };
         measure == Measure::Count
             || counts.values() == 0
-            || self.same && counts.nans == 0 && self.known.has(measure.column(), row)
+            || counts.nans == 0 && holds() && self.known.has(measure.column(), row)
     }
 
     fn add(&mut self, row: usize, group: usize, repeated: u64) {
@@ -169,7 +174,10 @@ impl<'a> Answers<'a> {
                 Arc::new(UInt64Array::from_iter_values(counts())),
                 self.times(taken(measure.column(), state(1))?),
             ],
-            Measure::Min | Measure::Max => vec![taken(measure.column(), state(0))?],
+            Measure::Min | Measure::Max => {
+                let bounds = shown(&taken(measure.column(), self.known.stored.clone())?, &self.shown)?;
+                vec![if bounds.data_type() == &state(0) { bounds } else { cast(&bounds, &state(0))? }]
+            }
         })
     }
 
