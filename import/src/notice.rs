@@ -10,12 +10,18 @@ use std::path::{Path, PathBuf};
 pub enum NoticeClass {
     /// A variable or an attribute that is not in the dataset.
     LeftOut,
+    /// Something whose name in the dataset is not that in the file.
+    Renamed,
+    /// Text that is not UTF-8.
+    TextDecoded,
 }
 
 impl fmt::Display for NoticeClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LeftOut => "left out",
+            Self::Renamed => "renamed",
+            Self::TextDecoded => "text decoded",
         })
     }
 }
@@ -52,11 +58,8 @@ impl NoticeSummary {
     /// Adds a notice about a file.
     pub fn add(&mut self, notice: Notice, path: &Path) {
         let key = (notice.class, notice.subject, notice.detail);
-        let notices = self.0.entry(key).or_insert_with(|| Notices {
-            files: 0,
-            cells: 0,
-            example: path.to_owned(),
-        });
+        let notices =
+            self.0.entry(key).or_insert_with(|| Notices { files: 0, cells: 0, example: path.to_owned() });
         notices.files += 1;
         notices.cells += notice.cells;
     }
@@ -68,8 +71,8 @@ impl NoticeSummary {
 
     /// Class, subject and detail of the notices, and how often and where they apply, in order.
     pub fn iter(&self) -> impl Iterator<Item = (NoticeClass, &str, &str, &Notices)> {
-        self.0.iter().map(|((class, subject, detail), notices)| {
-            (*class, subject.as_str(), detail.as_str(), notices)
-        })
+        self.0
+            .iter()
+            .map(|((class, subject, detail), notices)| (*class, subject.as_str(), detail.as_str(), notices))
     }
 }
