@@ -1,17 +1,51 @@
 //! Which files to import, and what their datasets are named.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
-use netcdf_reader::NcFile;
+use glob::MatchOptions;
 use walkdir::WalkDir;
 
-use crate::Error;
-use crate::cf;
+use crate::notice::{Notice, NoticeClass};
+use crate::reader::{File, kind};
+use crate::{Error, cf, thread};
 
-/// The endings by which NetCDF files are known in a directory.
-const ENDINGS: [&str; 4] = ["nc", "nc4", "cdf", "netcdf"];
+/// The endings by which NetCDF and HDF5 files are known in a directory, in any case.
+const ENDINGS: [&str; 7] = ["nc", "nc4", "cdf", "netcdf", "h5", "hdf5", "he5"];
+
+/// Endings of compressed files, and what undoes them.
+const COMPRESSED: [(&str, &str); 9] = [
+    ("gz", "gunzip"),
+    ("bz2", "bunzip2"),
+    ("zst", "unzstd"),
+    ("xz", "unxz"),
+    ("lz4", "unlz4"),
+    ("lzma", "unlzma"),
+    ("z", "uncompress"),
+    ("zip", "unzip"),
+    ("7z", "7z x"),
+];
+
+/// Endings of files in which data may be that are not read, and what to do first.
+const OTHERS: [(&str, &str); 13] = [
+    ("tar", "it is an archive: unpack it first, with `tar -xf`"),
+    ("tgz", "it is an archive: unpack it first, with `tar -xf`"),
+    ("tar.gz", "it is an archive: unpack it first, with `tar -xf`"),
+    ("tar.bz2", "it is an archive: unpack it first, with `tar -xf`"),
+    ("tar.xz", "it is an archive: unpack it first, with `tar -xf`"),
+    ("tar.zst", "it is an archive: unpack it first, with `tar -xf`"),
+    ("zip", "it is an archive: unpack it first, with `unzip`"),
+    ("grb", "it is a GRIB file: convert it first, with `grib_to_netcdf` or `cdo -f nc4 copy`"),
+    ("grib", "it is a GRIB file: convert it first, with `grib_to_netcdf` or `cdo -f nc4 copy`"),
+    ("grb2", "it is a GRIB file: convert it first, with `grib_to_netcdf` or `cdo -f nc4 copy`"),
+    ("grib2", "it is a GRIB file: convert it first, with `grib_to_netcdf` or `cdo -f nc4 copy`"),
+    ("hdf", "it is an HDF4 file, or its name says so: convert it first, with `h4toh5`"),
+    ("cdl", "it is the text of a NetCDF file (CDL): make a file of it first, with `ncgen`"),
+];
 
 /// What a dataset is named after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,66 +67,134 @@ pub(crate) struct InputFile {
     pub size: u64,
 }
 
-/// The files that `paths` name, sorted within each of them, each file once. A file whose name cannot be
-/// told comes as an error of its own.
-#[allow(clippy::type_complexity)]
-pub(crate) fn find_files(
-    paths: &[PathBuf],
-    name_from: &NameFrom,
-) -> Result<Vec<Result<InputFile, (PathBuf, Error)>>, Error> {
-    let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
+/// A file to import, or one that cannot be, with the reason.
+pub(crate) type FoundFile = Result<InputFile, (PathBuf, Error)>;
+
+/// What paths name.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The files, sorted within each path, each once.
+    pub files: Vec<FoundFile>,
+    /// What is in directories and may be meant, but is not read.
+    pub notices: Vec<(PathBuf, Notice)>,
+}
+
+/// The files that `paths` name. To find a name in a file takes no longer than `limit`.
+pub(crate) fn find_files(paths: &[PathBuf], name_from: &NameFrom, limit: Duration) -> Result<Found, Error> {
+    let mut search = Search::default();
     for path in paths {
-        let before = files.len();
-        if path.is_dir() {
-            files.extend(walk(path)?.into_iter().map(|file| (path.clone(), file)));
-        } else if path.is_file() {
-            files.push((path.parent().map_or_else(PathBuf::new, Path::to_owned), path.clone()));
-        } else if let Some((base, found)) = expand(path)? {
-            files.extend(found.into_iter().map(|file| (base.clone(), file)));
+        let (files, notices) = (search.files.len(), search.notices.len());
+        let base = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        // Whatever it is that is given: what it is no file is told when it is opened.
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => search.directory(path, path),
+            Ok(_) => search.files.push(Ok((base, path.clone()))),
+            Err(e) if e.kind() == ErrorKind::NotFound => search.glob(path)?,
+            Err(e) => search.fail(path, e.to_string()),
         }
-        if files.len() == before {
-            return Err(Error::Nothing { path: path.clone() });
+        if search.files.len() == files {
+            return Err(match search.notices.get(notices) {
+                Some((path, notice)) => Error::File { path: path.clone(), reason: notice.detail.clone() },
+                None => Error::Nothing { path: path.clone() },
+            });
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    files.retain(|(_, file)| seen.insert(file.clone()));
-    let named = files.into_iter().map(|(base, path)| match name(&base, &path, name_from) {
-        Ok(name) => {
-            let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            Ok(InputFile { path, name, size })
-        }
-        Err(reason) => Err((path.clone(), Error::File { path, reason })),
+    let mut seen = HashSet::new();
+    let found = search.files.into_iter().filter(|file| match file {
+        Ok((_, file)) => seen.insert(file.clone()),
+        Err(_) => true,
     });
-    Ok(named.collect())
+    let named = found.map(|file| {
+        let (base, path) = file?;
+        match name(&base, &path, name_from, limit) {
+            Ok(name) => {
+                let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                Ok(InputFile { path, name, size })
+            }
+            Err(error) => Err((path, error)),
+        }
+    });
+    Ok(Found { files: named.collect(), notices: search.notices })
 }
 
-fn walk(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut files = Vec::new();
-    for entry in WalkDir::new(directory).follow_links(true).sort_by_file_name() {
-        let entry = entry.map_err(|e| Error::File { path: directory.to_owned(), reason: e.to_string() })?;
-        if entry.file_type().is_file() && has_ending(entry.path()) {
-            files.push(entry.into_path());
-        }
-    }
-    Ok(files)
+/// Files found so far, each with the directory that its path counts from.
+#[derive(Default)]
+struct Search {
+    files: Vec<Result<(PathBuf, PathBuf), (PathBuf, Error)>>,
+    notices: Vec<(PathBuf, Notice)>,
 }
 
-/// The files and directories that a glob matches, with the directory before its first wildcard.
-fn expand(pattern: &Path) -> Result<Option<(PathBuf, Vec<PathBuf>)>, Error> {
-    let failed = |reason: String| Error::File { path: pattern.to_owned(), reason };
-    let Some(text) = pattern.to_str().filter(|text| text.contains(['*', '?', '['])) else { return Ok(None) };
-    let base =
-        pattern.components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']));
-    let mut files = Vec::new();
-    for path in glob::glob(text).map_err(|e| failed(e.to_string()))? {
-        let path = path.map_err(|e| failed(e.to_string()))?;
-        if path.is_dir() {
-            files.extend(walk(&path)?);
-        } else {
-            files.push(path);
+impl Search {
+    fn fail(&mut self, path: &Path, reason: impl Into<String>) {
+        let error = Error::File { path: path.to_owned(), reason: reason.into() };
+        self.files.push(Err((path.to_owned(), error)));
+    }
+
+    fn notice(&mut self, path: &Path, subject: String, detail: String) {
+        self.notices
+            .push((path.to_owned(), Notice { class: NoticeClass::LeftOut, subject, detail, cells: 0 }));
+    }
+
+    /// All files below a directory that have an ending of NetCDF or HDF5 files. What is hidden is not
+    /// looked at.
+    fn directory(&mut self, base: &Path, directory: &Path) {
+        if let Some(what) = kind::special_directory(directory) {
+            return self.fail(directory, what);
+        }
+        let mut entries = WalkDir::new(directory).follow_links(true).sort_by_file_name().into_iter();
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    let path = error.path().unwrap_or(directory).to_owned();
+                    // A link that leads nowhere is of interest only where a file is expected.
+                    let missing = error.io_error().is_some_and(|e| e.kind() == ErrorKind::NotFound);
+                    if !(is_hidden(&path) || missing && !has_ending(&path)) {
+                        let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                        self.fail(&path, reason);
+                    }
+                    continue;
+                }
+            };
+            let (path, found) = (entry.path(), entry.file_type());
+            if entry.depth() > 0 && is_hidden(path) {
+                if found.is_dir() {
+                    entries.skip_current_dir();
+                }
+            } else if found.is_dir() {
+                if let Some(what) = kind::special_directory(path).filter(|_| entry.depth() > 0) {
+                    self.notice(path, "directories".to_owned(), what.to_owned());
+                    entries.skip_current_dir();
+                }
+            } else if has_ending(path) {
+                self.files.push(Ok((base.to_owned(), path.to_owned())));
+            } else if let Some((ending, what)) = not_read(path) {
+                self.notice(path, format!("*.{ending}"), what);
+            }
         }
     }
-    Ok(Some((base.collect(), files)))
+
+    /// The files and directories that a glob matches, counted from the directory before its first wildcard.
+    fn glob(&mut self, pattern: &Path) -> Result<(), Error> {
+        let failed = |reason: String| Error::File { path: pattern.to_owned(), reason };
+        let is_wild = |text: &str| text.contains(['*', '?', '[']);
+        let Some(text) = pattern.to_str().filter(|text| is_wild(text)) else { return Ok(()) };
+        let base = pattern.components().take_while(|part| !is_wild(&part.as_os_str().to_string_lossy()));
+        let base: PathBuf = base.collect();
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
+        for path in glob::glob_with(text, options).map_err(|e| failed(e.to_string()))? {
+            match path {
+                Ok(path) if path.is_dir() => self.directory(&base, &path),
+                Ok(path) => self.files.push(Ok((base.clone(), path))),
+                Err(error) => self.fail(error.path(), error.error().to_string()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
 
 fn has_ending(path: &Path) -> bool {
@@ -100,7 +202,24 @@ fn has_ending(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-fn name(base: &Path, path: &Path, name_from: &NameFrom) -> Result<String, String> {
+/// The ending of a file that may be meant but is not read, and what to do.
+fn not_read(path: &Path) -> Option<(String, String)> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let within = |ending: &str| name.strip_suffix(ending)?.strip_suffix('.');
+    let compressed = COMPRESSED.iter().find_map(|(ending, tool)| {
+        let inner = Path::new(within(ending)?);
+        let what = format!("it is compressed: decompress it first, with `{tool}`");
+        has_ending(inner)
+            .then(|| (format!("{}.{ending}", inner.extension().unwrap_or_default().to_string_lossy()), what))
+    });
+    compressed.or_else(|| {
+        let (ending, what) =
+            OTHERS.iter().find(|(ending, _)| within(ending).is_some_and(|name| !name.is_empty()))?;
+        Some(((*ending).to_owned(), (*what).to_owned()))
+    })
+}
+
+fn name(base: &Path, path: &Path, name_from: &NameFrom, limit: Duration) -> Result<String, Error> {
     let name = match name_from {
         NameFrom::Stem => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
         NameFrom::Path => {
@@ -108,16 +227,27 @@ fn name(base: &Path, path: &Path, name_from: &NameFrom) -> Result<String, String
             let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
             Some(parts.join(":"))
         }
-        NameFrom::Attribute(key) => {
-            let file = NcFile::open(path).map_err(|e| e.to_string())?;
-            let attribute = file.global_attribute(key).map_err(|e| e.to_string())?;
-            cf::attribute_value(&attribute.value).map(|value| value.to_string().trim().to_owned())
-        }
+        NameFrom::Attribute(key) => attribute(path, key, limit)?,
     };
     // A dataset's name has no `/` and does not start with `_`.
-    let name = name.map(|name| name.trim_start_matches('_').replace('/', ":"));
-    name.filter(|name| !name.is_empty())
-        .ok_or_else(|| format!("it has nothing to be named after ({name_from})"))
+    let name = name.map(|name| name.trim_start_matches('_').replace(['/', '\0'], ":"));
+    name.filter(|name| !name.is_empty()).ok_or_else(|| {
+        let reason = format!("it has nothing to be named after ({name_from})");
+        Error::File { path: path.to_owned(), reason }
+    })
+}
+
+/// The text of a global attribute.
+fn attribute(path: &Path, key: &str, limit: Duration) -> Result<Option<String>, Error> {
+    let (file, key) = (path.to_owned(), key.to_owned());
+    let found = thread::start(path, move || {
+        let opened = File::open(&file).map_err(|reason| Error::File { path: file, reason })?;
+        let attributes = opened.contents().attributes.iter().filter(|of_group| of_group.group.is_empty());
+        let attribute = attributes.flat_map(|root| &root.attributes).find(|attribute| attribute.name == key);
+        let value = attribute.and_then(|attribute| cf::attribute_value(&attribute.value));
+        Ok(value.map(|value| value.to_string().trim().to_owned()))
+    });
+    thread::wait(path, found, limit)
 }
 
 impl fmt::Display for NameFrom {
@@ -147,6 +277,12 @@ impl FromStr for NameFrom {
 mod tests {
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn found(paths: &[PathBuf]) -> Found {
+        find_files(paths, &NameFrom::Stem, LIMIT).unwrap()
+    }
+
     #[test]
     fn directories_globs_and_files_are_found_sorted_and_named() {
         let directory = tempfile::tempdir().unwrap();
@@ -156,7 +292,8 @@ mod tests {
             std::fs::write(root.join(file), b"x").unwrap();
         }
         let names = |paths: &[PathBuf], from: &NameFrom| -> Vec<String> {
-            find_files(paths, from).unwrap().into_iter().map(|file| file.unwrap().name).collect()
+            let found = find_files(paths, from, LIMIT).unwrap();
+            found.files.into_iter().map(|file| file.unwrap().name).collect()
         };
         assert_eq!(names(&[root.to_owned()], &NameFrom::Stem), ["z", "a", "y"]);
         assert_eq!(names(&[root.to_owned()], &NameFrom::Path), ["z", "b:a", "b:c:y"]);
@@ -164,8 +301,74 @@ mod tests {
         assert_eq!(names(&[root.join("b/readme.txt")], &NameFrom::Path), ["readme"]);
         assert_eq!(names(&[root.join("_z.nc"), root.to_owned()], &NameFrom::Stem), ["z", "a", "y"]);
         for nothing in ["missing", "*.hdf", "b/c/*.txt"] {
-            assert!(matches!(find_files(&[root.join(nothing)], &NameFrom::Stem), Err(Error::Nothing { .. })));
+            let found = find_files(&[root.join(nothing)], &NameFrom::Stem, LIMIT);
+            assert!(matches!(found, Err(Error::Nothing { .. })));
         }
+    }
+
+    #[test]
+    fn all_endings_are_found_and_nothing_hidden() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir_all(root.join(".hidden")).unwrap();
+        std::fs::create_dir_all(root.join("open")).unwrap();
+        let files = ["a.nc", "b.NC4", "c.cdf", "d.NetCDF", "e.h5", "f.HDF5", "g.he5", "open/h.nc"];
+        for file in files.into_iter().chain([".x.nc", ".hidden/y.nc", "z.txt", "log.gz", "nc"]) {
+            std::fs::write(root.join(file), b"x").unwrap();
+        }
+        let names = |path: PathBuf| -> Vec<String> {
+            let found = found(&[path]);
+            assert_eq!(found.notices, []);
+            found.files.into_iter().map(|file| file.unwrap().name).collect()
+        };
+        assert_eq!(names(root.to_owned()), ["a", "b", "c", "d", "e", "f", "g", "h"]);
+        assert_eq!(names(root.join("*.nc")), ["a"]);
+        // What is named is taken.
+        assert_eq!(names(root.join(".hidden")), ["y"]);
+        assert_eq!(names(root.join(".x.nc")), [".x"]);
+    }
+
+    #[test]
+    fn what_may_be_meant_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir_all(root.join("store.zarr/t")).unwrap();
+        for file in ["a.nc", "b.nc.gz", "c.NC.GZ", "d.nc4.zst", "e.grib2", "f.tar.gz", "store.zarr/.zgroup"] {
+            std::fs::write(root.join(file), b"x").unwrap();
+        }
+        let all = found(&[root.to_owned()]);
+        assert_eq!(all.files.len(), 1);
+        let told: Vec<_> =
+            all.notices.iter().map(|(_, notice)| (notice.subject.as_str(), notice.detail.as_str())).collect();
+        assert_eq!(told[0], ("*.nc.gz", "it is compressed: decompress it first, with `gunzip`"));
+        assert_eq!(told[0], told[1]);
+        assert_eq!(told[2].0, "*.nc4.zst");
+        assert!(
+            told[2].1.ends_with("`unzstd`") && told[3].1.contains("GRIB") && told[4].1.contains("tar -xf")
+        );
+        assert_eq!(told[5], ("directories", "it is a Zarr store, which is not read"));
+        // Where nothing else is, that is the error.
+        std::fs::remove_file(root.join("a.nc")).unwrap();
+        let error = find_files(&[root.to_owned()], &NameFrom::Stem, LIMIT).unwrap_err();
+        assert!(error.to_string().ends_with("b.nc.gz: it is compressed: decompress it first, with `gunzip`"));
+        let zarr = found(&[root.join("store.zarr")]);
+        assert!(zarr.files[0].as_ref().unwrap_err().1.to_string().contains("Zarr"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_nowhere_or_in_circles_are_errors_of_their_own() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::write(root.join("a.nc"), b"x").unwrap();
+        symlink(root.join("missing"), root.join("b.nc")).unwrap();
+        symlink(root.join("missing"), root.join("c.txt")).unwrap();
+        symlink(root, root.join("d")).unwrap();
+        let files = found(&[root.to_owned()]).files;
+        let failed: Vec<_> = files.iter().filter_map(|file| Some(file.as_ref().err()?.0.clone())).collect();
+        assert_eq!(files.len(), 3);
+        assert_eq!(failed, [root.join("b.nc"), root.join("d")]);
     }
 
     #[test]

@@ -16,19 +16,25 @@
 //! ```
 
 pub mod cf;
+mod encoding;
 mod error;
 mod files;
+mod names;
 mod netcdf;
 mod notice;
 mod numbers;
+mod reader;
 mod text;
+mod thread;
 mod time;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use atlas::{Atlas, DatasetView};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 pub use error::Error;
 pub use files::NameFrom;
@@ -47,6 +53,10 @@ pub struct ImportOptions {
     pub name_from: NameFrom,
     /// Go on past files that cannot be read, and list them.
     pub skip_errors: bool,
+    /// Refuse a file of which a part cannot be read. By default that part is left out, and told.
+    pub strict: bool,
+    /// How long a file may take to give its next values. One that takes longer fails, and is left alone.
+    pub stall_limit: Duration,
     /// Files that are read at one time.
     pub jobs: usize,
     /// Chunk sizes by dimension; the others are chosen by [`atlas::default_chunk`].
@@ -61,6 +71,8 @@ impl Default for ImportOptions {
         Self {
             name_from: NameFrom::Stem,
             skip_errors: false,
+            strict: false,
+            stall_limit: Duration::from_secs(600),
             jobs,
             chunk: HashMap::new(),
             calendar: CalendarPolicy::Keep,
@@ -126,7 +138,7 @@ pub async fn import(
             reading.push_back(start_reading(file, options));
         }
         let Some((file, pieces, task)) = reading.pop_front() else { break };
-        match write_file(atlas, &file, pieces, task, &mut report).await {
+        match write_file(atlas, &file, pieces, task, options, &mut report).await {
             Ok(()) => {
                 report.imported += 1;
                 report.bytes += file.size;
@@ -152,13 +164,16 @@ async fn named_files(
     options: &ImportOptions,
     report: &mut Report,
 ) -> Result<Vec<InputFile>, Error> {
-    let (paths, name_from) = (paths.to_vec(), options.name_from.clone());
-    let found = tokio::task::spawn_blocking(move || find_files(&paths, &name_from));
+    let (paths, name_from, limit) = (paths.to_vec(), options.name_from.clone(), options.stall_limit);
+    let found = tokio::task::spawn_blocking(move || find_files(&paths, &name_from, limit));
     let found = found.await.map_err(|e| Error::Panicked { reason: e.to_string() })??;
-    let mut files = Vec::with_capacity(found.len());
+    for (path, notice) in found.notices {
+        report.notices.add(notice, &path);
+    }
+    let mut files = Vec::with_capacity(found.files.len());
     let mut names: HashMap<String, PathBuf> = HashMap::new();
     let existing: HashSet<String> = atlas.list_datasets().await.into_iter().collect();
-    for file in found {
+    for file in found.files {
         let file = match file {
             Ok(file) => file,
             Err((path, error)) if options.skip_errors => {
@@ -178,41 +193,37 @@ async fn named_files(
     Ok(files)
 }
 
-type Reading = (InputFile, mpsc::Receiver<Piece>, tokio::task::JoinHandle<Result<(), Error>>);
+type Reading = (InputFile, mpsc::Receiver<Piece>, oneshot::Receiver<Result<(), Error>>);
 
 fn start_reading(file: InputFile, options: &ImportOptions) -> Reading {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (path, options) = (file.path.clone(), options.clone());
-    let task = tokio::task::spawn_blocking(move || {
-        // The receiver goes away only when the import has failed for another reason.
+    let done = thread::start(&file.path, move || {
+        // The receiver goes away only when the import has failed for another reason, or waits no longer.
         read_file(&path, &options, &mut |piece| sender.blocking_send(piece).is_ok())
     });
-    (file, receiver, task)
+    (file, receiver, done)
 }
 
 async fn write_file(
     atlas: &Atlas,
     file: &InputFile,
     mut pieces: mpsc::Receiver<Piece>,
-    task: tokio::task::JoinHandle<Result<(), Error>>,
+    done: oneshot::Receiver<Result<(), Error>>,
+    options: &ImportOptions,
     report: &mut Report,
 ) -> Result<(), Error> {
+    let stalled = |_| thread::stalled(&file.path, options.stall_limit);
     let dataset = atlas.create_dataset(&file.name).await?;
-    while let Some(piece) = pieces.recv().await {
+    while let Some(piece) = timeout(options.stall_limit, pieces.recv()).await.map_err(stalled)? {
         write_piece(&dataset, piece, &file.path, report).await.map_err(|error| match error {
             // A file that contradicts itself, or has names that a store cannot have.
             atlas::Error::Storage { .. } | atlas::Error::Poisoned => Error::Store(error),
             error => Error::File { path: file.path.clone(), reason: error.to_string() },
         })?;
     }
-    match task.await {
-        Ok(read) => read,
-        Err(_) => Err(Error::File {
-            path: file.path.clone(),
-            reason: "the NetCDF reader failed on it: it is damaged, or of a kind the reader does not know"
-                .to_owned(),
-        }),
-    }
+    // Without an answer the thread is gone.
+    done.await.unwrap_or_else(|_| Err(thread::failed(&file.path)))
 }
 
 async fn write_piece(
@@ -230,6 +241,11 @@ async fn write_piece(
         Piece::Cells { array, start, shape, cells } => {
             dataset.write_arrow(&array, &start, &shape, cells).await
         }
+        Piece::Drop(array) => match dataset.delete_array(&array).await {
+            // It failed before it was defined.
+            Err(atlas::Error::NoArray { .. }) => Ok(()),
+            deleted => deleted,
+        },
         Piece::Notice(notice) => {
             report.notices.add(notice, path);
             Ok(())

@@ -1,16 +1,19 @@
 //! One NetCDF file, read piece by piece.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::ArrayRef;
 use atlas::{ArraySchema, AttributeValue, DType, Value, default_chunk};
-use netcdf_reader::{NcAttrValue, NcFile, NcGroup, NcType, NcVariable};
+use netcdf_reader::{NcAttrValue, NcAttribute, NcType};
 
 use crate::cf;
+use crate::names::Names;
 use crate::notice::{Notice, NoticeClass};
-use crate::numbers::read_numbers;
-use crate::text::{characters, enum_names, strings};
+use crate::numbers::{read_numbers, slab_rows};
+use crate::reader::{Contents, File, FileVariable};
+use crate::text::TextReader;
 use crate::{Error, ImportOptions};
 
 /// What a file is made of, in the order in which it can go into a store.
@@ -21,6 +24,8 @@ pub(crate) enum Piece {
     Array(ArraySchema, Vec<usize>),
     /// Cells of an array that came before.
     Cells { array: String, start: Vec<usize>, shape: Vec<usize>, cells: ArrayRef },
+    /// An array that came before is not to be in the dataset.
+    Drop(String),
     /// Something that is not taken literally.
     Notice(Notice),
 }
@@ -38,15 +43,31 @@ pub(crate) fn read_file(
     options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), Error> {
-    read(path, options, take).map_err(|reason| Error::File { path: path.to_owned(), reason })
+    let failed = |reason| Error::File { path: path.to_owned(), reason };
+    let mut refused = None;
+    let mut take = |piece: Piece| {
+        if let Piece::Notice(Notice { class: NoticeClass::LeftOut, subject, detail, .. }) = &piece
+            && options.strict
+        {
+            refused = Some(format!("{subject} cannot be read: {detail}"));
+            return false;
+        }
+        take(piece)
+    };
+    read(path, options, &mut take).map_err(failed)?;
+    refused.map_or(Ok(()), |reason| Err(failed(reason)))
 }
 
 fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> bool) -> Result<(), String> {
-    let file = NcFile::open(path).map_err(|e| e.to_string())?;
-    let root = file.root_group().map_err(|e| e.to_string())?;
-    let mut variables = Vec::new();
-    collect(root, &[], &mut Vec::new(), &mut variables);
-    for (key, value) in group_attributes(root, "") {
+    let file = File::open(path)?;
+    let contents = file.contents();
+    let names = Names::choose(contents.names());
+    for notice in contents.notices.iter().chain(&names.notices) {
+        if !take(Piece::Notice(notice.clone())) {
+            return Ok(());
+        }
+    }
+    for (key, value) in group_attributes(contents) {
         let piece = match value {
             Some(value) => Piece::Attribute(key, value),
             None => left_out(format!("attribute {key}"), USER_DEFINED),
@@ -55,15 +76,33 @@ fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> boo
             return Ok(());
         }
     }
+    let variables = variables(contents, &names);
     let lengths = length_dims(&variables);
     let bounds = bounds(&variables);
+    let (mut unread, mut reason) = (contents.unreadable, String::new());
     for variable in &variables {
-        let inherited = bounds.get(&variable.path).copied();
-        if !read_variable(&file, variable, inherited, &lengths, options, take)
-            .map_err(|reason| format!("variable `{}`: {reason}", variable.name))?
-        {
-            return Ok(());
+        let inherited = bounds.get(&variable.id).copied();
+        // A variable on which the reader fails is one variable less.
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            read_variable(&file, variable, inherited, &lengths, options, take)
+        }));
+        match read.unwrap_or_else(|_| Err("the reader failed on it: it is damaged".to_owned())) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(failure) => {
+                let notice = left_out(variable.name.clone(), &failure);
+                if !take(Piece::Drop(variable.name.clone())) || !take(notice) {
+                    return Ok(());
+                }
+                unread += 1;
+                reason = failure;
+            }
         }
+    }
+    if unread > 0 && unread == variables.len() + contents.unreadable {
+        let first = contents.notices.iter().find(|notice| notice.class == NoticeClass::LeftOut);
+        let reason = first.map_or(reason, |notice| notice.detail.clone());
+        return Err(format!("none of its variables can be read: {reason}"));
     }
     Ok(())
 }
@@ -71,15 +110,16 @@ fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> boo
 /// A variable with the names that it and its dimensions have in the dataset.
 pub(crate) struct Variable<'a> {
     /// Where the reader finds it.
-    pub path: String,
+    pub id: usize,
     pub name: String,
     pub dims: Vec<(String, usize)>,
-    pub source: &'a NcVariable,
+    pub source: &'a FileVariable,
 }
 
 impl Variable<'_> {
     pub fn attribute(&self, name: &str) -> Option<&NcAttrValue> {
-        self.source.attribute(name).map(|attribute| &attribute.value)
+        let mut attributes = self.source.attributes().iter();
+        attributes.find(|attribute| attribute.name == name).map(|attribute| &attribute.value)
     }
 
     pub fn text(&self, name: &str) -> Option<String> {
@@ -91,70 +131,47 @@ impl Variable<'_> {
     }
 }
 
-/// Dimensions of a group, by name: the name in the dataset, and the size.
-type Scope<'a> = HashMap<&'a str, (String, u64)>;
-
-/// The variables of a group and of those below it. What a group below the root has is named
-/// `group.name`, its dimensions too; `scopes` has the dimensions of the groups above, outermost first.
-fn collect<'a>(
-    group: &'a NcGroup,
-    path: &[&'a str],
-    scopes: &mut Vec<Scope<'a>>,
-    variables: &mut Vec<Variable<'a>>,
-) {
-    let prefix: String = path.iter().map(|name| format!("{name}.")).collect();
-    // The reader lists a dimension of a group above again where the group uses it: it is another one only if
-    // its size differs or the group has coordinates for it.
-    let own = group.dimensions.iter().filter(|dim| {
-        let above = scopes.iter().rev().find_map(|scope| scope.get(dim.name.as_str()));
-        let coordinate =
-            group.variables.iter().any(|variable| variable.is_coordinate_variable_for(&dim.name));
-        coordinate || above.is_none_or(|(_, size)| *size != dim.size)
-    });
-    let own = own.map(|dim| (dim.name.as_str(), (format!("{prefix}{}", dim.name), dim.size))).collect();
-    scopes.push(own);
-    for source in &group.variables {
+fn variables<'a>(contents: &'a Contents, names: &Names) -> Vec<Variable<'a>> {
+    let variable = |(id, source): (usize, &'a FileVariable)| {
         let mut dims: Vec<(String, usize)> = Vec::new();
-        for dim in source.dimensions() {
-            let known = scopes.iter().rev().find_map(|scope| scope.get(dim.name.as_str()));
-            let mut name = legal(known.map_or(dim.name.as_str(), |(name, _)| name.as_str()));
+        for dim in source.dims.iter().filter_map(|&dim| contents.dims.get(dim)) {
+            let mut name = names.get(&dim.group, &dim.name);
             while dims.iter().any(|(other, _)| *other == name) {
                 // A covariance has a dimension twice; an array cannot.
                 name.push_str("_2");
             }
             dims.push((name, usize::try_from(dim.size).unwrap_or(usize::MAX)));
         }
-        let slashes: String = path.iter().map(|name| format!("{name}/")).collect();
-        variables.push(Variable {
-            path: format!("{slashes}{}", source.name()),
-            name: legal(&format!("{prefix}{}", source.name())),
-            dims,
-            source,
-        });
-    }
-    for child in &group.groups {
-        let path: Vec<_> = path.iter().copied().chain([child.name.as_str()]).collect();
-        collect(child, &path, scopes, variables);
-    }
-    scopes.pop();
+        Variable { id, name: names.get(&source.group, &source.name), dims, source }
+    };
+    contents.variables.iter().enumerate().map(variable).collect()
 }
 
-/// A NetCDF name as a name in a store, which must not start with `_`.
-fn legal(name: &str) -> String {
-    let legal = name.trim_start_matches('_');
-    if legal.is_empty() { "unnamed".to_owned() } else { legal.to_owned() }
+/// Attributes of the dataset: those of a group below the root have names that begin with the group's.
+fn group_attributes(contents: &Contents) -> Vec<(String, Option<AttributeValue>)> {
+    let attributes = contents.attributes.iter().flat_map(|of_group| {
+        let prefix: String = of_group.group.iter().map(|name| format!("{name}.")).collect();
+        let key = move |attribute: &NcAttribute| format!("{prefix}{}", attribute.name);
+        of_group
+            .attributes
+            .iter()
+            .map(move |attribute| (key(attribute), cf::attribute_value(&attribute.value)))
+    });
+    let mut taken = HashSet::new();
+    attributes.map(|(key, value)| (free_key(key, &mut taken), value)).collect()
 }
 
-fn group_attributes(group: &NcGroup, prefix: &str) -> Vec<(String, Option<AttributeValue>)> {
-    let own = group
-        .attributes
-        .iter()
-        .map(|attribute| (format!("{prefix}{}", attribute.name), cf::attribute_value(&attribute.value)));
-    let mut attributes: Vec<_> = own.collect();
-    for child in &group.groups {
-        attributes.extend(group_attributes(child, &format!("{prefix}{}.", child.name)));
+/// A key that no other attribute has.
+fn free_key(key: String, taken: &mut HashSet<String>) -> String {
+    let key = if key.is_empty() { "unnamed".to_owned() } else { key };
+    let mut free = key.clone();
+    for number in 2.. {
+        if taken.insert(free.clone()) {
+            break;
+        }
+        free = format!("{key}_{number}");
     }
-    attributes
+    free
 }
 
 /// The dimensions that are lengths of text: last dimensions of character arrays that nothing else has.
@@ -172,17 +189,19 @@ fn length_dims(variables: &[Variable]) -> HashSet<String> {
     lengths.difference(&others).cloned().collect()
 }
 
-/// Variables that are the bounds of others, which lend them their units (CF sections 7.1 and 7.4), by path.
-/// Bounds are named from the group of the variable, or from one above it.
-fn bounds<'a>(variables: &'a [Variable<'a>]) -> HashMap<String, &'a Variable<'a>> {
-    let paths: HashSet<_> = variables.iter().map(|variable| variable.path.as_str()).collect();
+/// Variables that are the bounds of others, which lend them their units (CF sections 7.1 and 7.4), by
+/// their number. Bounds are named from the group of the variable, or from one above it.
+fn bounds<'a>(variables: &'a [Variable<'a>]) -> HashMap<usize, &'a Variable<'a>> {
+    let place = |variable: &'a Variable<'a>| (variable.source.group.as_slice(), variable.source.name.as_str());
+    let ids: HashMap<_, _> = variables.iter().map(|variable| (place(variable), variable.id)).collect();
     let mut bounds = HashMap::new();
     for variable in variables {
         for name in ["bounds", "climatology"].iter().filter_map(|name| variable.text(name)) {
-            let groups = variable.path.match_indices('/').map(|(at, _)| variable.path.get(..=at)).rev();
-            let mut named = groups.flatten().chain([""]).map(|group| format!("{group}{}", name.trim()));
-            if let Some(path) = named.find(|path| paths.contains(path.as_str())) {
-                bounds.insert(path, variable);
+            let group = variable.source.group.as_slice();
+            let groups = (0..=group.len()).rev().filter_map(|depth| group.get(..depth));
+            let mut named = groups.filter_map(|group| ids.get(&(group, name.trim())));
+            if let Some(id) = named.next() {
+                bounds.insert(*id, variable);
             }
         }
     }
@@ -190,7 +209,7 @@ fn bounds<'a>(variables: &'a [Variable<'a>]) -> HashMap<String, &'a Variable<'a>
 }
 
 fn read_variable(
-    file: &NcFile,
+    file: &File,
     variable: &Variable,
     inherited: Option<&Variable>,
     lengths: &HashSet<String>,
@@ -198,9 +217,10 @@ fn read_variable(
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
     let mut schema = ArraySchema::new(variable.name.clone(), DType::String, &[]);
+    let mut taken = HashSet::new();
     for attribute in variable.source.attributes() {
         match cf::attribute_value(&attribute.value) {
-            Some(value) => schema.attributes.push((attribute.name.clone(), value)),
+            Some(value) => schema.attributes.push((free_key(attribute.name.clone(), &mut taken), value)),
             None => {
                 let subject = format!("attribute {} of {}", attribute.name, variable.name);
                 if !take(left_out(subject, USER_DEFINED)) {
@@ -210,35 +230,60 @@ fn read_variable(
         }
     }
     let mut dims = variable.dims.clone();
-    let text = match variable.source.dtype() {
-        NcType::Char => {
-            if dims.last().is_some_and(|(name, _)| lengths.contains(name)) {
-                dims.pop();
-            }
-            Some(characters(file, variable, dims.len() < variable.dims.len())?)
-        }
-        NcType::String => Some(strings(file, variable)?),
-        NcType::Enum { .. } => Some(enum_names(file, variable)?),
-        NcType::Compound { .. } | NcType::Opaque { .. } | NcType::Array { .. } | NcType::VLen { .. } => {
-            return Ok(take(left_out(variable.name.clone(), USER_DEFINED)));
-        }
-        _ => None,
-    };
+    let dtype = variable.source.dtype();
+    let joined = *dtype == NcType::Char && dims.last().is_some_and(|(name, _)| lengths.contains(name));
+    if joined {
+        dims.pop();
+    }
     schema.dims = dims.iter().map(|(name, _)| name.clone()).collect();
     let shape: Vec<_> = dims.iter().map(|&(_, size)| size).collect();
     let chosen = dims.iter().zip(default_chunk(&shape)).map(|((name, size), default)| {
         options.chunk.get(name).map_or(default, |&chunk| if chunk >= *size { 0 } else { chunk })
     });
     schema.chunk = chosen.collect();
+    match dtype {
+        NcType::Char | NcType::String | NcType::Enum { .. } => {
+            let text = TextReader::new(file, variable, joined);
+            read_text(text, variable, schema, shape, take)
+        }
+        NcType::Compound { .. } | NcType::Opaque { .. } | NcType::Array { .. } | NcType::VLen { .. } => {
+            Ok(take(left_out(variable.name.clone(), USER_DEFINED)))
+        }
+        _ => read_numbers(file, variable, inherited, schema, options, take),
+    }
+}
 
-    let Some(text) = text else {
-        return read_numbers(file, variable, inherited, schema, options, take);
-    };
+/// Reads a variable of text in slabs.
+fn read_text(
+    mut text: TextReader,
+    variable: &Variable,
+    mut schema: ArraySchema,
+    shape: Vec<usize>,
+    take: &mut dyn FnMut(Piece) -> bool,
+) -> Result<bool, String> {
     if variable.attribute("_FillValue").is_some() {
         schema.fill = Some(Value::String(String::new()));
     }
-    let cells = cells(&schema, vec![0; shape.len()], shape.clone(), text);
-    Ok(take(Piece::Array(schema, shape)) && take(cells))
+    if !take(Piece::Array(schema.clone(), shape.clone())) {
+        return Ok(false);
+    }
+    // One string, or one row after the other.
+    let rows = shape.first().copied().unwrap_or(1);
+    let slab = slab_rows(rows, text.row_bytes(), schema.chunk.first());
+    let mut first = 0;
+    while first < rows {
+        let count = slab.min(rows - first);
+        let values = if shape.is_empty() { text.all()? } else { text.rows(first..first + count)? };
+        let (mut start, mut size) = (vec![0; shape.len()], shape.clone());
+        if let (Some(start), Some(size)) = (start.first_mut(), size.first_mut()) {
+            (*start, *size) = (first, count);
+        }
+        if !take(cells(&schema, start, size, values)) {
+            return Ok(false);
+        }
+        first += count;
+    }
+    Ok(text.notice().is_none_or(|notice| take(Piece::Notice(notice))))
 }
 
 pub(crate) fn cells(schema: &ArraySchema, start: Vec<usize>, shape: Vec<usize>, cells: ArrayRef) -> Piece {

@@ -18,6 +18,10 @@ pub enum NoticeClass {
     CalendarConverted,
     /// Cells with dates of another calendar that the Gregorian calendar has not.
     DateNotInCalendar,
+    /// Something whose name in the dataset is not that in the file.
+    Renamed,
+    /// Text that is not UTF-8.
+    TextDecoded,
 }
 
 impl fmt::Display for NoticeClass {
@@ -28,6 +32,8 @@ impl fmt::Display for NoticeClass {
             Self::TimeOutOfRange => "time out of range",
             Self::CalendarConverted => "calendar converted",
             Self::DateNotInCalendar => "no such date",
+            Self::Renamed => "renamed",
+            Self::TextDecoded => "text decoded",
         })
     }
 }

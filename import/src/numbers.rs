@@ -1,23 +1,25 @@
 //! Variables of numbers: read in slabs, and decoded into the values they stand for.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, make_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use atlas::{ArraySchema, DType, Element, Value};
-use netcdf_reader::{NcFile, NcReadable, NcSliceInfo, NcSliceInfoElem, NcType};
+use atlas::{ArraySchema, DType, Value};
+use netcdf_reader::NcType;
 
 use crate::ImportOptions;
 use crate::cf::{self, Packing};
 use crate::netcdf::{Piece, Variable, cells};
+use crate::reader::{File, Stored};
 use crate::time::Times;
 
 /// Bytes of a variable that are read at one time, at the most, where it can be read in parts.
 const SLAB_BYTES: usize = 32 * 1024 * 1024;
 
 pub(crate) fn read_numbers(
-    file: &NcFile,
+    file: &File,
     variable: &Variable,
     inherited: Option<&Variable>,
     mut schema: ArraySchema,
@@ -133,8 +135,8 @@ impl Decoding {
 }
 
 /// Rows along the first dimension that are read at one time: whole chunks, of about [`SLAB_BYTES`].
-fn slab_rows(rows: usize, row_bytes: usize, chunk: Option<&usize>) -> usize {
-    let fitting = (SLAB_BYTES / row_bytes).max(1);
+pub(crate) fn slab_rows(rows: usize, row_bytes: usize, chunk: Option<&usize>) -> usize {
+    let fitting = (SLAB_BYTES / row_bytes.max(1)).max(1);
     match chunk {
         Some(&chunk) if chunk > 0 => (fitting / chunk).max(1) * chunk,
         // One chunk along this dimension: it is assembled from slabs.
@@ -181,44 +183,26 @@ fn reinterpret(numbers: &ArrayRef, to: DType) -> Result<ArrayRef, String> {
 }
 
 fn read_slab(
-    file: &NcFile,
+    file: &File,
     variable: &Variable,
     raw: DType,
     first: usize,
     count: usize,
 ) -> Result<ArrayRef, String> {
-    let slice = (count != variable.dims.first().map_or(1, |&(_, size)| size)).then(|| {
-        let mut slice = NcSliceInfo::all(variable.dims.len());
-        if let Some(selection) = slice.selections.first_mut() {
-            let (start, end) = (first as u64, (first + count) as u64);
-            *selection = NcSliceInfoElem::Slice { start, end, step: 1 };
-        }
-        slice
-    });
-    let slice = slice.as_ref();
-    match raw {
-        DType::I8 => numbers::<i8>(file, variable, slice),
-        DType::I16 => numbers::<i16>(file, variable, slice),
-        DType::I32 => numbers::<i32>(file, variable, slice),
-        DType::I64 => numbers::<i64>(file, variable, slice),
-        DType::U8 => numbers::<u8>(file, variable, slice),
-        DType::U16 => numbers::<u16>(file, variable, slice),
-        DType::U32 => numbers::<u32>(file, variable, slice),
-        DType::U64 => numbers::<u64>(file, variable, slice),
-        DType::F32 => numbers::<f32>(file, variable, slice),
-        _ => numbers::<f64>(file, variable, slice),
+    fn numbers<T: Stored>(file: &File, id: usize, rows: Range<usize>) -> Result<ArrayRef, String> {
+        Ok(T::to_arrow(file.read::<T>(id, rows)?.into_iter()))
     }
-}
-
-fn numbers<T: NcReadable + Element>(
-    file: &NcFile,
-    variable: &Variable,
-    slice: Option<&NcSliceInfo>,
-) -> Result<ArrayRef, String> {
-    let values = match slice {
-        None => file.read_variable::<T>(&variable.path),
-        Some(slice) => file.read_variable_slice::<T>(&variable.path, slice),
-    };
-    let values = values.map_err(|e| e.to_string())?;
-    Ok(T::to_arrow(values.iter().cloned()))
+    let (id, rows) = (variable.id, first..first + count);
+    match raw {
+        DType::I8 => numbers::<i8>(file, id, rows),
+        DType::I16 => numbers::<i16>(file, id, rows),
+        DType::I32 => numbers::<i32>(file, id, rows),
+        DType::I64 => numbers::<i64>(file, id, rows),
+        DType::U8 => numbers::<u8>(file, id, rows),
+        DType::U16 => numbers::<u16>(file, id, rows),
+        DType::U32 => numbers::<u32>(file, id, rows),
+        DType::U64 => numbers::<u64>(file, id, rows),
+        DType::F32 => numbers::<f32>(file, id, rows),
+        _ => numbers::<f64>(file, id, rows),
+    }
 }

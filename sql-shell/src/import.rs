@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use atlas::{Atlas, Codec, StoreConfig};
 use atlas_import::{CalendarPolicy, ImportOptions, NameFrom, Progress, import};
@@ -27,6 +27,12 @@ pub(crate) struct Arguments {
     /// Go on past files that cannot be read, and list them at the end.
     #[arg(long)]
     skip_errors: bool,
+    /// Refuse files of which a part cannot be read, instead of leaving that part out.
+    #[arg(long)]
+    strict: bool,
+    /// How long to wait for the next values of a file before it fails, such as 30s or 1h.
+    #[arg(long, value_name = "TIME", value_parser = crate::maintain::parse_age, default_value = "10min")]
+    stall_limit: Duration,
     /// Files to read at one time; as many as there are processors, by default.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -57,6 +63,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let options = ImportOptions {
         name_from: arguments.name_from.clone(),
         skip_errors: arguments.skip_errors,
+        strict: arguments.strict,
+        stall_limit: arguments.stall_limit,
         jobs: arguments.jobs.unwrap_or(defaults.jobs),
         chunk: arguments.chunk.iter().cloned().collect::<HashMap<_, _>>(),
         calendar: arguments.calendar,

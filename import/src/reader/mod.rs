@@ -1,0 +1,226 @@
+//! Files of all NetCDF formats as one model: dimensions, variables, attributes, and their cells.
+//!
+//! Names and attributes are decoded; cells are as stored. What a file holds but cannot be read is told,
+//! and the rest is read. Nothing that a file only claims is believed: sizes are checked against the
+//! file's own before memory is taken, and what refers to something is followed once.
+
+mod attributes;
+mod classic;
+mod datasets;
+mod filters;
+pub(crate) mod kind;
+mod netcdf4;
+mod objects;
+mod types;
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use atlas::Element;
+use hdf5_reader::{FileStorage, H5Type};
+use netcdf_reader::{NcAttribute, NcType};
+
+use crate::encoding::TextEncoding;
+use crate::notice::{Notice, NoticeClass};
+use kind::Kind;
+
+/// Bytes of cells that a file may claim whatever its size: what was never written takes no room.
+const CLAIM_FLOOR: u64 = 4 << 30;
+/// Times its size that a file may claim in cells beyond [`CLAIM_FLOOR`]: four times what deflate can do.
+const CLAIM_FACTOR: u64 = 4096;
+
+/// A dimension, by its name in the group that defines it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dimension {
+    pub group: Vec<String>,
+    pub name: String,
+    pub size: u64,
+    pub unlimited: bool,
+}
+
+/// A variable, by its name in its group.
+#[derive(Clone, Debug)]
+pub(crate) struct FileVariable {
+    pub group: Vec<String>,
+    pub name: String,
+    /// Its dimensions, as places in [`Contents::dims`].
+    pub dims: Vec<usize>,
+    pub dtype: NcType,
+    pub attributes: Vec<NcAttribute>,
+    /// How its text is encoded.
+    pub encoding: TextEncoding,
+    /// Whether cells that nobody has written have a fill value. Classic files do not say, and are taken
+    /// to; in HDF5 this is not so for a variable made in no-fill mode, or by another library than NetCDF's.
+    #[allow(dead_code, reason = "default fill values are told by it")]
+    pub prefilled: bool,
+}
+
+impl FileVariable {
+    pub fn dtype(&self) -> &NcType {
+        &self.dtype
+    }
+
+    pub fn attributes(&self) -> &[NcAttribute] {
+        &self.attributes
+    }
+}
+
+/// Attributes of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupAttributes {
+    pub group: Vec<String>,
+    pub attributes: Vec<NcAttribute>,
+}
+
+/// All that a file says before its cells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contents {
+    pub dims: Vec<Dimension>,
+    pub variables: Vec<FileVariable>,
+    pub attributes: Vec<GroupAttributes>,
+    /// What is not taken literally.
+    pub notices: Vec<Notice>,
+    /// Variables that are there and cannot be read; each has a notice.
+    pub unreadable: usize,
+}
+
+/// What is said of names and attributes that are no UTF-8.
+const NOT_UTF_8: &str = "it is not UTF-8, and taken as Windows-1252";
+
+impl Contents {
+    /// The names of dimensions and variables, with the groups that these are in.
+    pub fn names(&self) -> impl Iterator<Item = (&[String], &str)> {
+        let variables =
+            self.variables.iter().map(|variable| (variable.group.as_slice(), variable.name.as_str()));
+        variables.chain(self.dims.iter().map(|dim| (dim.group.as_slice(), dim.name.as_str())))
+    }
+
+    /// A name as text; it is told where it is no UTF-8.
+    fn name(&mut self, bytes: &[u8]) -> String {
+        let (name, other) = attributes::name(bytes);
+        if other {
+            self.notice(NoticeClass::TextDecoded, format!("name {name}"), NOT_UTF_8);
+        }
+        name
+    }
+
+    fn unreadable(&mut self, subject: impl Into<String>, reason: impl Into<String>) {
+        self.unreadable += 1;
+        self.left_out(subject, reason);
+    }
+
+    fn left_out(&mut self, subject: impl Into<String>, reason: impl Into<String>) {
+        self.notice(NoticeClass::LeftOut, subject, reason);
+    }
+
+    fn notice(&mut self, class: NoticeClass, subject: impl Into<String>, detail: impl Into<String>) {
+        self.notices.push(Notice { class, subject: subject.into(), detail: detail.into(), cells: 0 });
+    }
+}
+
+/// The type of a number as stored.
+pub(crate) trait Stored: Element + H5Type + Copy {
+    /// Bytes of a number.
+    const WIDTH: usize;
+    /// The number of big-endian bytes, of which there are [`WIDTH`](Self::WIDTH).
+    fn from_be(bytes: &[u8]) -> Self;
+}
+
+macro_rules! stored {
+    ($($number:ty),*) => {$(
+        impl Stored for $number {
+            const WIDTH: usize = size_of::<Self>();
+            fn from_be(bytes: &[u8]) -> Self {
+                bytes.try_into().map(Self::from_be_bytes).unwrap_or_default()
+            }
+        }
+    )*};
+}
+stored!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+
+/// An open file.
+pub(crate) struct File {
+    contents: Contents,
+    cells: Cells,
+}
+
+/// Where the cells of the variables are, in the order of [`Contents::variables`].
+enum Cells {
+    Classic { storage: Arc<FileStorage>, places: Vec<classic::Place> },
+    Hdf5(datasets::Datasets),
+}
+
+impl File {
+    /// Opens a file and reads all of it but its cells.
+    ///
+    /// # Errors
+    /// The file is no NetCDF or HDF5 file, which then says what it is, or too damaged to tell what it has.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let (file, kind) = kind::open(path)?;
+        let storage = Arc::new(FileStorage::from_file(file).map_err(|e| e.to_string())?);
+        let (mut contents, cells) = match kind {
+            Kind::Classic => {
+                let (contents, places) = classic::contents(storage.as_ref())?;
+                (contents, Cells::Classic { storage, places })
+            }
+            Kind::Hdf5 => {
+                let (contents, datasets) = netcdf4::contents(storage)?;
+                (contents, Cells::Hdf5(datasets))
+            }
+        };
+        contents.notices.dedup();
+        Ok(Self { contents, cells })
+    }
+
+    /// What the file says before its cells.
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// Cells of a variable of numbers, characters or an enumeration: those with `rows` as their first
+    /// index, or all where it has no dimension.
+    pub fn read<T: Stored>(&self, variable: usize, rows: Range<usize>) -> Result<Vec<T>, String> {
+        match &self.cells {
+            Cells::Classic { storage, places } => {
+                let place = places.get(variable).ok_or("it is not in the file")?;
+                classic::read(storage.as_ref(), place, rows)
+            }
+            Cells::Hdf5(datasets) => datasets.read(variable, rows),
+        }
+    }
+
+    /// The bytes of each string of a variable of strings, in the same way.
+    pub fn read_strings(&self, variable: usize, rows: Range<usize>) -> Result<Vec<Vec<u8>>, String> {
+        match &self.cells {
+            Cells::Classic { .. } => Err("classic files have no strings".to_owned()),
+            Cells::Hdf5(datasets) => datasets.read_strings(variable, rows),
+        }
+    }
+}
+
+/// Adds up what variables claim, and refuses what a file of its size cannot hold.
+struct Claims {
+    left: u64,
+}
+
+impl Claims {
+    fn new(file_bytes: u64) -> Self {
+        Self { left: CLAIM_FLOOR.max(file_bytes.saturating_mul(CLAIM_FACTOR)) }
+    }
+
+    /// Takes the cells of a variable into account; `width` is bytes of one.
+    fn take(&mut self, shape: &[u64], width: u64) -> Result<(), String> {
+        let bytes = shape.iter().try_fold(width, |bytes, &size| bytes.checked_mul(size));
+        match bytes.and_then(|bytes| self.left.checked_sub(bytes)) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(format!(
+                "its shape {shape:?} claims more than a file of this size can hold: the limit is {CLAIM_FACTOR} \
+                 times the file's size"
+            )),
+        }
+    }
+}

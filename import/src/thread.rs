@@ -1,0 +1,55 @@
+//! Threads on which files are read: one that panics or never ends takes nothing else with it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::Error;
+
+/// Bytes of a thread's stack: enough for groups and types as deep as they are followed.
+const STACK: usize = 16 * 1024 * 1024;
+
+/// Runs `read` on a thread of its own, which is not waited for at the end of the process. What it gives
+/// comes; nothing does where the thread could not be started.
+pub(crate) fn start<T: Send + 'static>(
+    path: &Path,
+    read: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> oneshot::Receiver<Result<T, Error>> {
+    let (sender, receiver) = oneshot::channel();
+    let path = path.to_owned();
+    let run = move || {
+        let read = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(failed(&path)));
+        // Nobody waits any longer where this cannot be sent.
+        let _ = sender.send(read);
+    };
+    let _ = std::thread::Builder::new().name("atlas-read".to_owned()).stack_size(STACK).spawn(run);
+    receiver
+}
+
+/// Waits for what [`start`] started, on a thread of the runtime that may block.
+pub(crate) fn wait<T>(
+    path: &Path,
+    started: oneshot::Receiver<Result<T, Error>>,
+    limit: Duration,
+) -> Result<T, Error> {
+    let waited = Handle::current().block_on(async { timeout(limit, started).await });
+    waited.map_err(|_| stalled(path, limit))?.unwrap_or_else(|_| Err(failed(path)))
+}
+
+/// What to say of a file on which the reader panicked.
+pub(crate) fn failed(path: &Path) -> Error {
+    Error::File {
+        path: path.to_owned(),
+        reason: "the reader failed on it: it is damaged, or of a kind that is not known".to_owned(),
+    }
+}
+
+/// What to say of a file that takes too long.
+pub(crate) fn stalled(path: &Path, limit: Duration) -> Error {
+    let reason = format!("nothing came of it for {} s, and it is left alone", limit.as_secs());
+    Error::File { path: path.to_owned(), reason }
+}
