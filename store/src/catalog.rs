@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::checksum::crc32c;
 use crate::format::VERSION;
 use crate::schema::check_name;
-use crate::{ArraySchema, AttributeValue, Codec, DType, Error, Result};
+use crate::{ArraySchema, AttributeValue, Attributes, Codec, DType, Error, Result};
 
 /// The catalog of one generation of a store.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Catalog {
     pub operation: String,
     /// The codec of blocks written from now on.
     pub codec: Codec,
+    /// The attributes of the store as a whole.
+    pub attributes: Attributes,
     /// The arrays that datasets have, each different array once.
     pub arrays: Vec<Arc<ArraySchema>>,
     /// The shapes that datasets have, each different shape once.
@@ -94,6 +96,8 @@ struct Document {
     committed: i64,
     operation: String,
     codec: Codec,
+    #[serde(default)]
+    attributes: Attributes,
     arrays: Vec<ArraySchema>,
     schemas: Vec<DatasetSchema>,
     variables: BTreeMap<String, Vec<SegmentEntry>>,
@@ -177,6 +181,9 @@ impl Catalog {
             r#""generation":{},"committed":{},"operation":{operation},"codec":"{}""#,
             self.generation, self.committed, self.codec
         );
+        if !self.attributes.is_empty() {
+            section(&mut text, "attributes", self.attributes.iter())?;
+        }
         section(&mut text, "arrays", self.arrays.iter().map(AsRef::as_ref))?;
         section(&mut text, "schemas", self.schemas.iter().map(AsRef::as_ref))?;
         text.push_str(",\n\"variables\":{");
@@ -216,6 +223,7 @@ impl Catalog {
             committed: document.committed,
             operation: document.operation,
             codec: document.codec,
+            attributes: document.attributes,
             arrays: document.arrays.into_iter().map(Arc::new).collect(),
             schemas: document.schemas.into_iter().map(Arc::new).collect(),
             variables: document.variables,
@@ -282,6 +290,7 @@ impl Catalog {
             committed: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             operation: operation.to_owned(),
             codec: self.codec,
+            attributes: self.attributes.clone(),
             arrays: self.arrays.clone(),
             schemas: self.schemas.clone(),
             variables: self.variables.clone(),
@@ -445,6 +454,7 @@ mod tests {
         };
         Catalog {
             generation: 3,
+            attributes: vec![("history".to_owned(), vec!["a".to_owned(), "b".to_owned()].into())],
             arrays: vec![Arc::new(temperature)],
             schemas: vec![Arc::new(schema)],
             variables: [("temperature".to_owned(), vec![segment])].into(),
