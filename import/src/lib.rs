@@ -16,25 +16,32 @@
 //! ```
 
 pub mod cf;
+mod differ;
 mod error;
 mod files;
+mod fill;
 mod netcdf;
 mod notice;
 mod numbers;
+mod repeated;
 mod text;
 pub mod time;
+mod valid;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use atlas::{Atlas, DatasetView};
 use tokio::sync::mpsc;
 
+use differ::{Declaration, Declarations};
 pub use error::Error;
 pub use files::NameFrom;
-pub use notice::{Notice, NoticeClass, NoticeSummary, Notices};
 use files::{InputFile, find_files};
 use netcdf::{Piece, read_file};
+pub use notice::{Notice, NoticeClass, NoticeSummary, Notices};
 
 /// Pieces of a file that wait for the store at one time.
 const QUEUE: usize = 2;
@@ -50,12 +57,53 @@ pub struct ImportOptions {
     pub jobs: usize,
     /// Chunk sizes by dimension; the others are chosen by [`atlas::default_chunk`].
     pub chunk: HashMap<String, usize>,
+    /// What becomes of cells with NetCDF's default fill value, where the variable has no `_FillValue`.
+    pub default_fill: MaskPolicy,
+    /// What becomes of cells outside `valid_min`, `valid_max` or `valid_range`. They are counted in any case.
+    pub valid_range: MaskPolicy,
+}
+
+/// What becomes of cells that may not be values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskPolicy {
+    /// They stay.
+    Keep,
+    /// They are missing.
+    Mask,
+}
+
+impl fmt::Display for MaskPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::Mask => "mask",
+        })
+    }
+}
+
+impl FromStr for MaskPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "mask" => Ok(Self::Mask),
+            _ => Err(format!("`{text}` is neither keep nor mask")),
+        }
+    }
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
         let jobs = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { name_from: NameFrom::Stem, skip_errors: false, jobs, chunk: HashMap::new() }
+        Self {
+            name_from: NameFrom::Stem,
+            skip_errors: false,
+            jobs,
+            chunk: HashMap::new(),
+            default_fill: MaskPolicy::Mask,
+            valid_range: MaskPolicy::Keep,
+        }
     }
 }
 
@@ -107,6 +155,9 @@ pub async fn import(
     state.files = report.skipped.len();
     progress(state);
 
+    let mut stored = NoticeSummary::of_store(atlas.snapshot().catalog())?;
+    let mut declarations = Declarations::of_store(atlas.snapshot().catalog());
+    let mut imported = HashSet::new();
     // Files are read ahead in parallel, and written in their order.
     let mut waiting = files.into_iter();
     let mut reading = VecDeque::new();
@@ -117,10 +168,16 @@ pub async fn import(
             reading.push_back(start_reading(file, options));
         }
         let Some((file, pieces, task)) = reading.pop_front() else { break };
-        match write_file(atlas, &file, pieces, task, &mut report).await {
-            Ok(()) => {
+        match write_file(atlas, &file, pieces, task).await {
+            Ok(written) => {
                 report.imported += 1;
                 report.bytes += file.size;
+                written.notices.into_iter().for_each(|notice| report.notices.add(notice, &file.path));
+                report.unknown_dims.retain(|dim| !written.dims.contains(dim));
+                for declaration in written.arrays {
+                    imported.insert(declaration.name.clone());
+                    declarations.add(declaration, 1, &file.path);
+                }
             }
             Err(error) if options.skip_errors && error.is_of_file() => {
                 atlas.delete_dataset(&file.name).await?;
@@ -131,6 +188,13 @@ pub async fn import(
         state.files += 1;
         state.bytes += file.size;
         progress(state);
+    }
+    stored.extend(&report.notices);
+    let differences = declarations.notices();
+    report.notices.extend(&differ::about(&differences, &imported));
+    stored.replace(&differ::CLASSES, &differences);
+    if !stored.is_empty() {
+        atlas.set_attribute(NoticeSummary::ATTRIBUTE, stored.to_attribute()).await?;
     }
     atlas.flush().await?;
     Ok(report)
@@ -173,12 +237,20 @@ type Reading = (InputFile, mpsc::Receiver<Piece>, tokio::task::JoinHandle<Result
 
 fn start_reading(file: InputFile, options: &ImportOptions) -> Reading {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let (path, chunk) = (file.path.clone(), options.chunk.clone());
+    let (path, options) = (file.path.clone(), options.clone());
     let task = tokio::task::spawn_blocking(move || {
         // The receiver goes away only when the import has failed for another reason.
-        read_file(&path, &chunk, &mut |piece| sender.blocking_send(piece).is_ok())
+        read_file(&path, &options, &mut |piece| sender.blocking_send(piece).is_ok())
     });
     (file, receiver, task)
+}
+
+/// What was written of one file.
+#[derive(Default)]
+struct Written {
+    arrays: Vec<Declaration>,
+    dims: HashSet<String>,
+    notices: Vec<Notice>,
 }
 
 async fn write_file(
@@ -186,18 +258,18 @@ async fn write_file(
     file: &InputFile,
     mut pieces: mpsc::Receiver<Piece>,
     task: tokio::task::JoinHandle<Result<(), Error>>,
-    report: &mut Report,
-) -> Result<(), Error> {
+) -> Result<Written, Error> {
     let dataset = atlas.create_dataset(&file.name).await?;
+    let mut written = Written::default();
     while let Some(piece) = pieces.recv().await {
-        write_piece(&dataset, piece, &file.path, report).await.map_err(|error| match error {
+        write_piece(&dataset, piece, &mut written).await.map_err(|error| match error {
             // A file that contradicts itself, or has names that a store cannot have.
             atlas::Error::Storage { .. } | atlas::Error::Poisoned => Error::Store(error),
             error => Error::File { path: file.path.clone(), reason: error.to_string() },
         })?;
     }
     match task.await {
-        Ok(read) => read,
+        Ok(read) => read.map(|()| written),
         Err(_) => Err(Error::File {
             path: file.path.clone(),
             reason: "the NetCDF reader failed on it: it is damaged, or of a kind the reader does not know"
@@ -206,23 +278,19 @@ async fn write_file(
     }
 }
 
-async fn write_piece(
-    dataset: &DatasetView,
-    piece: Piece,
-    path: &Path,
-    report: &mut Report,
-) -> atlas::Result<()> {
+async fn write_piece(dataset: &DatasetView, piece: Piece, written: &mut Written) -> atlas::Result<()> {
     match piece {
         Piece::Attribute(key, value) => dataset.set_attribute(&key, value).await,
         Piece::Array(schema, shape) => {
-            report.unknown_dims.retain(|dim| !schema.dims.contains(dim));
+            written.dims.extend(schema.dims.iter().cloned());
+            written.arrays.push(Declaration::of(&schema));
             dataset.define(schema, &shape).await
         }
         Piece::Cells { array, start, shape, cells } => {
             dataset.write_arrow(&array, &start, &shape, cells).await
         }
         Piece::Notice(notice) => {
-            report.notices.add(notice, path);
+            written.notices.push(notice);
             Ok(())
         }
     }

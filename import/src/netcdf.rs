@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use arrow::array::ArrayRef;
-use atlas::{ArraySchema, AttributeValue, DType, Value, default_chunk};
+use atlas::{ArraySchema, AttributeValue, DType, default_chunk};
 use netcdf_reader::{NcAttrValue, NcFile, NcGroup, NcType, NcVariable};
 
-use crate::Error;
 use crate::cf;
+use crate::fill::{MissingMembers, MissingText};
 use crate::notice::{Notice, NoticeClass};
 use crate::numbers::read_numbers;
+use crate::repeated::separate;
 use crate::text::{characters, enum_names, strings};
+use crate::{Error, ImportOptions};
 
 /// What a file is made of, in the order in which it can go into a store.
 pub(crate) enum Piece {
@@ -35,17 +37,13 @@ fn left_out(subject: String, reason: &str) -> Piece {
 /// Reads a file; `take` gets its pieces, and says whether it wants more.
 pub(crate) fn read_file(
     path: &Path,
-    chunk: &HashMap<String, usize>,
+    options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), Error> {
-    read(path, chunk, take).map_err(|reason| Error::File { path: path.to_owned(), reason })
+    read(path, options, take).map_err(|reason| Error::File { path: path.to_owned(), reason })
 }
 
-fn read(
-    path: &Path,
-    chunk: &HashMap<String, usize>,
-    take: &mut dyn FnMut(Piece) -> bool,
-) -> Result<(), String> {
+fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> bool) -> Result<(), String> {
     let file = NcFile::open(path).map_err(|e| e.to_string())?;
     let root = file.root_group().map_err(|e| e.to_string())?;
     let mut variables = Vec::new();
@@ -59,11 +57,16 @@ fn read(
             return Ok(());
         }
     }
+    for notice in separate(&mut variables) {
+        if !take(Piece::Notice(notice)) {
+            return Ok(());
+        }
+    }
     let lengths = length_dims(&variables);
     let bounds = bounds(&variables);
     for variable in &variables {
         let inherited = bounds.get(variable.name.as_str()).copied();
-        if !read_variable(&file, variable, inherited, &lengths, chunk, take)
+        if !read_variable(&file, variable, inherited, &lengths, options, take)
             .map_err(|reason| format!("variable `{}`: {reason}", variable.name))?
         {
             return Ok(());
@@ -121,11 +124,7 @@ fn collect<'a>(
         let mut dims: Vec<(String, usize)> = Vec::new();
         for dim in source.dimensions() {
             let known = scopes.iter().rev().find_map(|scope| scope.get(dim.name.as_str()));
-            let mut name = legal(known.map_or(dim.name.as_str(), |(name, _)| name.as_str()));
-            while dims.iter().any(|(other, _)| *other == name) {
-                // A covariance has a dimension twice; an array cannot.
-                name.push_str("_2");
-            }
+            let name = legal(known.map_or(dim.name.as_str(), |(name, _)| name.as_str()));
             dims.push((name, usize::try_from(dim.size).unwrap_or(usize::MAX)));
         }
         let slashes: String = path.iter().map(|name| format!("{name}/")).collect();
@@ -187,7 +186,7 @@ fn read_variable(
     variable: &Variable,
     inherited: Option<&Variable>,
     lengths: &HashSet<String>,
-    chunk: &HashMap<String, usize>,
+    options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
     let mut schema = ArraySchema::new(variable.name.clone(), DType::String, &[]);
@@ -203,15 +202,25 @@ fn read_variable(
         }
     }
     let mut dims = variable.dims.clone();
+    let missing = MissingText::of(variable);
     let text = match variable.source.dtype() {
         NcType::Char => {
-            if dims.last().is_some_and(|(name, _)| lengths.contains(name)) {
+            let joined = dims.last().is_some_and(|(name, _)| lengths.contains(name));
+            if joined {
                 dims.pop();
+            } else {
+                schema.fill = missing.fill();
             }
-            Some(characters(file, variable, dims.len() < variable.dims.len())?)
+            Some(characters(file, variable, joined, &missing)?)
         }
-        NcType::String => Some(strings(file, variable)?),
-        NcType::Enum { .. } => Some(enum_names(file, variable)?),
+        NcType::String => {
+            schema.fill = missing.fill();
+            Some(strings(file, variable, &missing)?)
+        }
+        NcType::Enum { .. } => {
+            let missing = MissingMembers::of(variable, options.default_fill);
+            Some(enum_names(file, variable, &missing)?)
+        }
         NcType::Compound { .. } | NcType::Opaque { .. } | NcType::Array { .. } | NcType::VLen { .. } => {
             return Ok(take(left_out(variable.name.clone(), USER_DEFINED)));
         }
@@ -220,16 +229,13 @@ fn read_variable(
     schema.dims = dims.iter().map(|(name, _)| name.clone()).collect();
     let shape: Vec<_> = dims.iter().map(|&(_, size)| size).collect();
     let chosen = dims.iter().zip(default_chunk(&shape)).map(|((name, size), default)| {
-        chunk.get(name).map_or(default, |&chunk| if chunk >= *size { 0 } else { chunk })
+        options.chunk.get(name).map_or(default, |&chunk| if chunk >= *size { 0 } else { chunk })
     });
     schema.chunk = chosen.collect();
 
     let Some(text) = text else {
-        return read_numbers(file, variable, inherited, schema, take);
+        return read_numbers(file, variable, inherited, schema, options, take);
     };
-    if variable.attribute("_FillValue").is_some() {
-        schema.fill = Some(Value::String(String::new()));
-    }
     let cells = cells(&schema, vec![0; shape.len()], shape.clone(), text);
     Ok(take(Piece::Array(schema, shape)) && take(cells))
 }

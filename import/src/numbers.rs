@@ -8,7 +8,9 @@ use arrow::datatypes::{DataType, Float64Type};
 use atlas::{ArraySchema, DType, Element, Value};
 use netcdf_reader::{NcFile, NcReadable, NcSliceInfo, NcSliceInfoElem, NcType};
 
-use crate::cf::{self, Number, Packing};
+use crate::ImportOptions;
+use crate::cf::{Number, Numbers, Packing};
+use crate::fill::Missing;
 use crate::netcdf::{Piece, Variable, cells};
 use crate::time::TimeUnits;
 
@@ -20,12 +22,16 @@ pub(crate) fn read_numbers(
     variable: &Variable,
     inherited: Option<&Variable>,
     mut schema: ArraySchema,
+    options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
     let raw = raw_type(variable.source.dtype())?;
     let unsigned = variable.text("_Unsigned").map(|text| text.trim().eq_ignore_ascii_case("true"));
     let stored = with_sign(raw, unsigned);
-    let mut decoding = Decoding::new(variable, inherited, stored);
+    let mut bad = Vec::new();
+    let mut decoding = Decoding::new(variable, inherited, stored, &mut bad);
+    let policies = (options.default_fill, options.valid_range);
+    let mut missing = Missing::of(variable, (raw, stored), decoding.packing.as_ref(), policies, bad);
     let shape = variable.shape();
     let width = stored.width().unwrap_or(8);
     let row = shape.iter().skip(1).try_fold(width, |bytes, &size| bytes.checked_mul(size));
@@ -41,6 +47,7 @@ pub(crate) fn read_numbers(
         let count = slab.min(rows - first);
         let numbers = read_slab(file, variable, raw, first, count)?;
         let numbers = if raw == stored { numbers } else { reinterpret(&numbers, stored)? };
+        let numbers = missing.mask(&numbers).map_err(|e| e.to_string())?;
         let values = match decoding.decode(&numbers)? {
             Some(values) => values,
             None => {
@@ -50,7 +57,7 @@ pub(crate) fn read_numbers(
         };
         if !defined {
             schema.dtype = decoding.dtype();
-            schema.fill = decoding.fill();
+            schema.fill = decoding.fill(&missing);
             defined = true;
             if !take(Piece::Array(schema.clone(), shape.clone())) {
                 return Ok(false);
@@ -65,38 +72,34 @@ pub(crate) fn read_numbers(
         }
         first += count.max(1);
     }
-    Ok(true)
+    Ok(missing.notices(&variable.name).all(|notice| take(Piece::Notice(notice))))
 }
 
 /// How the numbers of a variable become the values they stand for.
 pub(crate) struct Decoding {
     /// The type as stored, once `_Unsigned` is applied.
     stored: DType,
-    /// Stored numbers that stand for missing cells.
-    missing: Vec<Value>,
     packing: Option<Packing>,
     time: Option<TimeUnits>,
 }
 
 impl Decoding {
-    fn new(variable: &Variable, inherited: Option<&Variable>, stored: DType) -> Self {
-        let numbers = ["_FillValue", "missing_value"]
-            .into_iter()
-            .filter_map(|name| variable.attribute(name))
-            .flat_map(cf::numbers)
-            .filter_map(|number| number.element(stored));
+    /// What is wrong with the attributes is added to `bad`.
+    fn new(variable: &Variable, inherited: Option<&Variable>, stored: DType, bad: &mut Vec<String>) -> Self {
         let of_time = if variable.attribute("units").is_some() { Some(variable) } else { inherited };
         let time = of_time.and_then(|variable| {
             TimeUnits::parse(&variable.text("units")?, variable.text("calendar").as_deref())
         });
-        let packing = Packing::of(variable.attribute("scale_factor"), variable.attribute("add_offset"));
-        let mut missing: Vec<Value> = Vec::new();
-        for value in numbers {
-            if !missing.contains(&value) {
-                missing.push(value);
+        let mut numbers = |name: &str| {
+            let numbers = Numbers::read(name, variable.attribute(name)?, bad)?;
+            if numbers.values.len() > 1 {
+                bad.push(format!("`{name}` has several numbers: the first is used"));
             }
-        }
-        Self { stored, missing, packing, time }
+            Some(numbers)
+        };
+        let (scale, offset) = (numbers("scale_factor"), numbers("add_offset"));
+        let packing = Packing::of(scale.as_ref(), offset.as_ref(), stored);
+        Self { stored, packing, time }
     }
 
     fn dtype(&self) -> DType {
@@ -108,23 +111,22 @@ impl Decoding {
     }
 
     /// The fill value of the decoded array: the stored one where values are kept as they are.
-    fn fill(&self) -> Option<Value> {
+    fn fill(&self, missing: &Missing) -> Option<Value> {
         match (&self.time, &self.packing) {
-            (None, None) => self.missing.first().cloned(),
-            (None, Some(_)) if !self.missing.is_empty() => Some(Value::F64(f64::NAN)),
+            (None, None) => missing.fill().cloned(),
+            (None, Some(_)) => missing.fill().map(|_| Value::F64(f64::NAN)),
             _ => None,
         }
     }
 
-    /// The values, or `None` where one of them is a time that cannot be expressed.
-    fn decode(&self, stored: &ArrayRef) -> Result<Option<ArrayRef>, String> {
-        let masked =
-            self.missing.iter().fold(Arc::clone(stored), |cells, fill| self.stored.mask(&cells, fill));
+    /// The values of stored numbers, which are null where they are missing; `None` where one of them is a time that cannot
+    /// be expressed.
+    fn decode(&self, masked: &ArrayRef) -> Result<Option<ArrayRef>, String> {
         let floats = || -> Result<Float64Array, String> {
-            let floats = cast(&masked, &DataType::Float64).map_err(|e| e.to_string())?;
+            let floats = cast(masked, &DataType::Float64).map_err(|e| e.to_string())?;
             let floats = floats.as_primitive::<Float64Type>();
             Ok(match &self.packing {
-                Some(packing) => floats.unary(|value| value * packing.scale + packing.offset),
+                Some(packing) => floats.unary(|value| packing.unpack(value)),
                 None => floats.clone(),
             })
         };
@@ -133,14 +135,14 @@ impl Decoding {
                 Some(packing) => {
                     cast(&floats()?, &packing.dtype.arrow()).map(Some).map_err(|e| e.to_string())
                 }
-                None => Ok(Some(masked)),
+                None => Ok(Some(Arc::clone(masked))),
             };
         };
         let numbers: Vec<Option<Number>> = if self.packing.is_some() || self.stored.is_float() {
             floats()?.iter().map(|value| value.filter(|value| !value.is_nan()).map(Number::Float)).collect()
         } else {
             (0..masked.len())
-                .map(|row| match self.stored.value(&masked, row)? {
+                .map(|row| match self.stored.value(masked, row)? {
                     Value::I64(value) => Some(Number::Int(value.into())),
                     Value::U64(value) => Some(Number::Int(value.into())),
                     _ => None,
@@ -166,7 +168,7 @@ fn slab_rows(rows: usize, row_bytes: usize, chunk: Option<&usize>) -> usize {
     .min(rows)
 }
 
-fn raw_type(dtype: &NcType) -> Result<DType, String> {
+pub(crate) fn raw_type(dtype: &NcType) -> Result<DType, String> {
     Ok(match dtype {
         NcType::Byte => DType::I8,
         NcType::Short => DType::I16,

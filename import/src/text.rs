@@ -5,45 +5,48 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringViewArray};
 use netcdf_reader::{NcFile, NcValue};
 
+use crate::fill::{MissingMembers, MissingText};
 use crate::netcdf::Variable;
 
-/// The text of a character array: strings along its last dimension where that is a length, else characters.
-pub(crate) fn characters(file: &NcFile, variable: &Variable, joined: bool) -> Result<ArrayRef, String> {
+/// The text of a character array: strings along its last dimension where that is a length, else characters. It is null
+/// where it is missing.
+pub(crate) fn characters(
+    file: &NcFile,
+    variable: &Variable,
+    joined: bool,
+    missing: &MissingText,
+) -> Result<ArrayRef, String> {
     let strings = file.read_variable_as_strings(&variable.path).map_err(|e| e.to_string())?;
-    let strings: Vec<String> = if joined || variable.dims.is_empty() {
-        strings
+    let length = variable.dims.last().map_or(1, |&(_, size)| size);
+    let cells: StringViewArray = if joined {
+        strings.iter().map(|text| missing.joined(text, length)).collect()
     } else {
-        let length = variable.dims.last().map_or(0, |&(_, size)| size);
-        strings
-            .iter()
-            .flat_map(|text| {
-                let padding = std::iter::repeat('\0');
-                text.chars().chain(padding).take(length).map(String::from).collect::<Vec<_>>()
-            })
-            .collect()
+        let padding = || std::iter::repeat('\0');
+        let characters = strings.iter().flat_map(|text| text.chars().chain(padding()).take(length));
+        characters.map(|character| missing.character(character)).collect()
     };
-    Ok(trimmed(strings))
+    Ok(Arc::new(cells))
 }
 
-pub(crate) fn strings(file: &NcFile, variable: &Variable) -> Result<ArrayRef, String> {
+pub(crate) fn strings(file: &NcFile, variable: &Variable, missing: &MissingText) -> Result<ArrayRef, String> {
     let strings = file.read_variable_as_strings(&variable.path).map_err(|e| e.to_string())?;
-    Ok(Arc::new(StringViewArray::from_iter_values(strings)))
+    Ok(Arc::new(strings.into_iter().map(|text| missing.string(text)).collect::<StringViewArray>()))
 }
 
-fn trimmed(strings: Vec<String>) -> ArrayRef {
-    let strings = strings.iter().map(|text| text.trim_end_matches(['\0', ' ']));
-    Arc::new(StringViewArray::from_iter_values(strings))
-}
-
-/// The names of an enumeration's members; the number where one has no name.
-pub(crate) fn enum_names(file: &NcFile, variable: &Variable) -> Result<ArrayRef, String> {
+/// The names of an enumeration's members; the number where one has no name. Null where it is missing.
+pub(crate) fn enum_names(
+    file: &NcFile,
+    variable: &Variable,
+    missing: &MissingMembers,
+) -> Result<ArrayRef, String> {
     let values = file.read_variable_user_defined(&variable.path).map_err(|e| e.to_string())?;
-    let names =
-        values.into_iter().map(|value| match value {
-            NcValue::Enum(value) => Some(value.member.unwrap_or_else(|| {
-                value.value.as_i128().map_or_else(String::new, |number| number.to_string())
-            })),
-            _ => None,
-        });
+    let names = values.into_iter().map(|value| {
+        let NcValue::Enum(value) = value else { return None };
+        let number = value.value.as_i128();
+        if missing.contains(number, value.member.as_ref()) {
+            return None;
+        }
+        value.member.or_else(|| number.map(|number| number.to_string()))
+    });
     Ok(Arc::new(names.collect::<StringViewArray>()))
 }

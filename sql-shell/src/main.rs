@@ -11,6 +11,7 @@ mod names;
 mod output;
 mod plot;
 mod progress;
+mod report;
 mod script;
 mod session;
 mod shell;
@@ -58,6 +59,9 @@ enum Command {
     Info {
         /// The store: a directory or a URL.
         store: String,
+        /// List what imports did not take literally, instead: by class and variable, with counts and an example file.
+        #[arg(long)]
+        import: bool,
     },
     /// List the commits of a store that are kept, newest first.
     Log {
@@ -119,7 +123,8 @@ fn run(command: Command) -> Result<()> {
         Command::Demo { directory } => runtime.block_on(demo::run(&directory)),
         Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
         Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
-        Command::Info { store } => runtime.block_on(info::run(&store)),
+        Command::Info { store, import: true } => runtime.block_on(info::import_report(&store)),
+        Command::Info { store, import: false } => runtime.block_on(info::run(&store)),
         Command::Log { store } => runtime.block_on(maintain::log(&store)),
         Command::Verify { store } => runtime.block_on(maintain::verify(&store)),
         Command::Compact { store, variables } => runtime.block_on(maintain::compact(&store, &variables)),
