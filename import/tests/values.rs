@@ -310,6 +310,11 @@ async fn fill_values_of_text_are_missing_and_empty_strings_are_not() {
                 file.0.write_enum_variable(v, &values).unwrap();
                 fill.into_iter().for_each(|fill| file.set(v, &[("_FillValue", fill)]));
             }
+            // The default fill value of the underlying type, which is no member.
+            let member = NcEnumMember { name: "on".into(), value: NcIntegerValue::I32(1) };
+            let wide = NcType::Enum { base: Box::new(NcType::Int), members: vec![member] };
+            let v = file.0.add_user_defined_variable("wide_kind", &[n], wide).unwrap();
+            file.0.write_enum_variable(v, &[1, I32, 0, 1].map(NcIntegerValue::I32)).unwrap();
         }
         let path = file.write(directory.path(), "f.nc", format);
         let (atlas, report) = imported(&[path], &ImportOptions::default()).await;
@@ -327,6 +332,7 @@ async fn fill_values_of_text_are_missing_and_empty_strings_are_not() {
                 ("plain", ["a", "NA", "", "d"]),
                 ("kind", ["clear", "cumulus", "NULL", "7"]),
                 ("plain_kind", ["clear", "cumulus", "missing", "7"]),
+                ("wide_kind", ["on", "NULL", "0", "on"]),
             ]);
         }
         for (name, values) in expected {
