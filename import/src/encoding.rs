@@ -47,12 +47,6 @@ impl TextEncoding {
     }
 }
 
-/// Bytes up to the NULs that pad them, and the blanks among these.
-pub(crate) fn trimmed(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|&byte| byte != 0 && byte != b' ').map_or(0, |last| last + 1);
-    bytes.get(..end).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,6 +47,14 @@ pub enum Error {
         /// What was reported.
         reason: String,
     },
+    /// What the store has of earlier imports is not understood.
+    #[error("the store's import report has an entry of another version of Atlas: {entry} ({reason})")]
+    ImportReport {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] atlas::Error),

@@ -16,26 +16,33 @@
 //! ```
 
 pub mod cf;
+mod differ;
 mod encoding;
 mod error;
 mod files;
+mod fill;
 mod names;
 mod netcdf;
 mod notice;
 mod numbers;
 mod reader;
+mod repeated;
 mod text;
 mod thread;
 mod time;
+mod valid;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use atlas::{Atlas, DatasetView};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use differ::{Declaration, Declarations};
 pub use error::Error;
 pub use files::NameFrom;
 use files::{InputFile, find_files};
@@ -63,6 +70,40 @@ pub struct ImportOptions {
     pub chunk: HashMap<String, usize>,
     /// What becomes of times in calendars that have other dates than timestamps.
     pub calendar: CalendarPolicy,
+    /// What becomes of cells with NetCDF's default fill value, where the variable has no `_FillValue`.
+    pub default_fill: MaskPolicy,
+    /// What becomes of cells outside `valid_min`, `valid_max` or `valid_range`. They are counted in any case.
+    pub valid_range: MaskPolicy,
+}
+
+/// What becomes of cells that may not be values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskPolicy {
+    /// They stay.
+    Keep,
+    /// They are missing.
+    Mask,
+}
+
+impl fmt::Display for MaskPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::Mask => "mask",
+        })
+    }
+}
+
+impl FromStr for MaskPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "mask" => Ok(Self::Mask),
+            _ => Err(format!("`{text}` is neither keep nor mask")),
+        }
+    }
 }
 
 impl Default for ImportOptions {
@@ -76,6 +117,8 @@ impl Default for ImportOptions {
             jobs,
             chunk: HashMap::new(),
             calendar: CalendarPolicy::Keep,
+            default_fill: MaskPolicy::Mask,
+            valid_range: MaskPolicy::Keep,
         }
     }
 }
@@ -128,6 +171,9 @@ pub async fn import(
     state.files = report.skipped.len();
     progress(state);
 
+    let mut stored = NoticeSummary::of_store(atlas.snapshot().catalog())?;
+    let mut declarations = Declarations::of_store(atlas.snapshot().catalog());
+    let mut imported = HashSet::new();
     // Files are read ahead in parallel, and written in their order.
     let mut waiting = files.into_iter();
     let mut reading = VecDeque::new();
@@ -138,10 +184,16 @@ pub async fn import(
             reading.push_back(start_reading(file, options));
         }
         let Some((file, pieces, task)) = reading.pop_front() else { break };
-        match write_file(atlas, &file, pieces, task, options, &mut report).await {
-            Ok(()) => {
+        match write_file(atlas, &file, pieces, task, options).await {
+            Ok(written) => {
                 report.imported += 1;
                 report.bytes += file.size;
+                written.notices.into_iter().for_each(|notice| report.notices.add(notice, &file.path));
+                report.unknown_dims.retain(|dim| !written.dims.contains(dim));
+                for declaration in written.arrays {
+                    imported.insert(declaration.name.clone());
+                    declarations.add(declaration, 1, &file.path);
+                }
             }
             Err(error) if options.skip_errors && error.is_of_file() => {
                 atlas.delete_dataset(&file.name).await?;
@@ -152,6 +204,13 @@ pub async fn import(
         state.files += 1;
         state.bytes += file.size;
         progress(state);
+    }
+    stored.extend(&report.notices);
+    let differences = declarations.notices();
+    report.notices.extend(&differ::about(&differences, &imported));
+    stored.replace(&differ::CLASSES, &differences);
+    if !stored.is_empty() {
+        atlas.set_attribute(NoticeSummary::ATTRIBUTE, stored.to_attribute()).await?;
     }
     atlas.flush().await?;
     Ok(report)
@@ -205,49 +264,56 @@ fn start_reading(file: InputFile, options: &ImportOptions) -> Reading {
     (file, receiver, done)
 }
 
+/// What was written of one file.
+#[derive(Default)]
+struct Written {
+    arrays: Vec<Declaration>,
+    dims: HashSet<String>,
+    notices: Vec<Notice>,
+}
+
 async fn write_file(
     atlas: &Atlas,
     file: &InputFile,
     mut pieces: mpsc::Receiver<Piece>,
     done: oneshot::Receiver<Result<(), Error>>,
     options: &ImportOptions,
-    report: &mut Report,
-) -> Result<(), Error> {
+) -> Result<Written, Error> {
     let stalled = |_| thread::stalled(&file.path, options.stall_limit);
     let dataset = atlas.create_dataset(&file.name).await?;
+    let mut written = Written::default();
     while let Some(piece) = timeout(options.stall_limit, pieces.recv()).await.map_err(stalled)? {
-        write_piece(&dataset, piece, &file.path, report).await.map_err(|error| match error {
+        write_piece(&dataset, piece, &mut written).await.map_err(|error| match error {
             // A file that contradicts itself, or has names that a store cannot have.
             atlas::Error::Storage { .. } | atlas::Error::Poisoned => Error::Store(error),
             error => Error::File { path: file.path.clone(), reason: error.to_string() },
         })?;
     }
     // Without an answer the thread is gone.
-    done.await.unwrap_or_else(|_| Err(thread::failed(&file.path)))
+    done.await.unwrap_or_else(|_| Err(thread::failed(&file.path))).map(|()| written)
 }
 
-async fn write_piece(
-    dataset: &DatasetView,
-    piece: Piece,
-    path: &Path,
-    report: &mut Report,
-) -> atlas::Result<()> {
+async fn write_piece(dataset: &DatasetView, piece: Piece, written: &mut Written) -> atlas::Result<()> {
     match piece {
         Piece::Attribute(key, value) => dataset.set_attribute(&key, value).await,
         Piece::Array(schema, shape) => {
-            report.unknown_dims.retain(|dim| !schema.dims.contains(dim));
+            written.dims.extend(schema.dims.iter().cloned());
+            written.arrays.push(Declaration::of(&schema));
             dataset.define(schema, &shape).await
         }
         Piece::Cells { array, start, shape, cells } => {
             dataset.write_arrow(&array, &start, &shape, cells).await
         }
-        Piece::Drop(array) => match dataset.delete_array(&array).await {
-            // It failed before it was defined.
-            Err(atlas::Error::NoArray { .. }) => Ok(()),
-            deleted => deleted,
-        },
+        Piece::Drop(array) => {
+            written.arrays.retain(|declaration| declaration.name != array);
+            match dataset.delete_array(&array).await {
+                // It failed before it was defined.
+                Err(atlas::Error::NoArray { .. }) => Ok(()),
+                deleted => deleted,
+            }
+        }
         Piece::Notice(notice) => {
-            report.notices.add(notice, path);
+            written.notices.push(notice);
             Ok(())
         }
     }

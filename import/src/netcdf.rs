@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::ArrayRef;
-use atlas::{ArraySchema, AttributeValue, DType, Value, default_chunk};
+use atlas::{ArraySchema, AttributeValue, DType, default_chunk};
 use netcdf_reader::{NcAttrValue, NcAttribute, NcType};
 
 use crate::cf;
@@ -13,6 +13,7 @@ use crate::names::Names;
 use crate::notice::{Notice, NoticeClass};
 use crate::numbers::{read_numbers, slab_rows};
 use crate::reader::{Contents, File, FileVariable};
+use crate::repeated::separate;
 use crate::text::TextReader;
 use crate::{Error, ImportOptions};
 
@@ -76,7 +77,12 @@ fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> boo
             return Ok(());
         }
     }
-    let variables = variables(contents, &names);
+    let mut variables = variables(contents, &names);
+    for notice in separate(&mut variables) {
+        if !take(Piece::Notice(notice)) {
+            return Ok(());
+        }
+    }
     let lengths = length_dims(&variables);
     let bounds = bounds(&variables);
     let (mut unread, mut reason) = (contents.unreadable, String::new());
@@ -135,11 +141,7 @@ fn variables<'a>(contents: &'a Contents, names: &Names) -> Vec<Variable<'a>> {
     let variable = |(id, source): (usize, &'a FileVariable)| {
         let mut dims: Vec<(String, usize)> = Vec::new();
         for dim in source.dims.iter().filter_map(|&dim| contents.dims.get(dim)) {
-            let mut name = names.get(&dim.group, &dim.name);
-            while dims.iter().any(|(other, _)| *other == name) {
-                // A covariance has a dimension twice; an array cannot.
-                name.push_str("_2");
-            }
+            let name = names.get(&dim.group, &dim.name);
             dims.push((name, usize::try_from(dim.size).unwrap_or(usize::MAX)));
         }
         Variable { id, name: names.get(&source.group, &source.name), dims, source }
@@ -192,7 +194,8 @@ fn length_dims(variables: &[Variable]) -> HashSet<String> {
 /// Variables that are the bounds of others, which lend them their units (CF sections 7.1 and 7.4), by
 /// their number. Bounds are named from the group of the variable, or from one above it.
 fn bounds<'a>(variables: &'a [Variable<'a>]) -> HashMap<usize, &'a Variable<'a>> {
-    let place = |variable: &'a Variable<'a>| (variable.source.group.as_slice(), variable.source.name.as_str());
+    let place =
+        |variable: &'a Variable<'a>| (variable.source.group.as_slice(), variable.source.name.as_str());
     let ids: HashMap<_, _> = variables.iter().map(|variable| (place(variable), variable.id)).collect();
     let mut bounds = HashMap::new();
     for variable in variables {
@@ -243,8 +246,8 @@ fn read_variable(
     schema.chunk = chosen.collect();
     match dtype {
         NcType::Char | NcType::String | NcType::Enum { .. } => {
-            let text = TextReader::new(file, variable, joined);
-            read_text(text, variable, schema, shape, take)
+            let text = TextReader::new(file, variable, joined, options.default_fill);
+            read_text(text, schema, shape, take)
         }
         NcType::Compound { .. } | NcType::Opaque { .. } | NcType::Array { .. } | NcType::VLen { .. } => {
             Ok(take(left_out(variable.name.clone(), USER_DEFINED)))
@@ -256,14 +259,11 @@ fn read_variable(
 /// Reads a variable of text in slabs.
 fn read_text(
     mut text: TextReader,
-    variable: &Variable,
     mut schema: ArraySchema,
     shape: Vec<usize>,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
-    if variable.attribute("_FillValue").is_some() {
-        schema.fill = Some(Value::String(String::new()));
-    }
+    schema.fill = text.fill();
     if !take(Piece::Array(schema.clone(), shape.clone())) {
         return Ok(false);
     }

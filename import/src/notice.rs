@@ -1,11 +1,17 @@
-//! What an import did not take literally, gathered by class and variable.
+//! What imports did not take literally, gathered by class and variable, and kept in the store.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use atlas::{AttributeValue, Catalog, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
 /// A class of things that an import does not take literally.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoticeClass {
     /// A variable or an attribute that is not in the dataset.
@@ -22,6 +28,18 @@ pub enum NoticeClass {
     Renamed,
     /// Text that is not UTF-8.
     TextDecoded,
+    /// An attribute that is not what the conventions want.
+    BadAttribute,
+    /// Cells that nobody has written, by NetCDF's default fill values.
+    DefaultFill,
+    /// Cells outside the range that the variable declares to be valid.
+    OutsideValidRange,
+    /// A dimension that a variable has more than once, and that has another name the second time.
+    RepeatedDimension,
+    /// The units of a variable, where files have different ones. Its notices are of the whole store.
+    UnitsDiffer,
+    /// The type of a variable, where files have different ones. Its notices are of the whole store.
+    TypesDiffer,
 }
 
 impl fmt::Display for NoticeClass {
@@ -34,6 +52,12 @@ impl fmt::Display for NoticeClass {
             Self::DateNotInCalendar => "no such date",
             Self::Renamed => "renamed",
             Self::TextDecoded => "text decoded",
+            Self::BadAttribute => "unusual attribute",
+            Self::DefaultFill => "never written",
+            Self::OutsideValidRange => "outside the valid range",
+            Self::RepeatedDimension => "repeated dimension",
+            Self::UnitsDiffer => "units differ",
+            Self::TypesDiffer => "types differ",
         })
     }
 }
@@ -58,22 +82,82 @@ pub struct Notices {
     pub files: usize,
     /// The number of cells in all of them.
     pub cells: u64,
-    /// The first of the files.
+    /// The first of the files; the name of a dataset, where the store had it before anybody asked.
     pub example: PathBuf,
 }
 
-/// All notices of a run, by class, subject and detail.
+/// All notices of a run, or of all runs, by class, subject and detail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoticeSummary(BTreeMap<(NoticeClass, String, String), Notices>);
 
+/// Notices as the store has them: class, subject, detail, files, cells, example.
+type Stored = (NoticeClass, String, String, usize, u64, String);
+
 impl NoticeSummary {
+    /// The attribute of the store that has the notices of all imports: a list of strings, each the JSON of a list of
+    /// class, subject, detail, number of files, number of cells, and an example file.
+    pub const ATTRIBUTE: &str = "import_report";
+
+    /// The notices of all imports into a store.
+    ///
+    /// # Errors
+    /// [`Error::ImportReport`] where they are not understood, as those of a newer version may not be.
+    pub fn of_store(catalog: &Catalog) -> Result<Self, Error> {
+        let attribute = catalog.attributes.iter().find(|(key, _)| key == Self::ATTRIBUTE);
+        let Some((_, AttributeValue::List(_, values))) = attribute else { return Ok(Self::default()) };
+        let mut summary = Self::default();
+        for value in values {
+            let Value::String(text) = value else { continue };
+            let (class, subject, detail, files, cells, example): Stored = serde_json::from_str(text)
+                .map_err(|e| Error::ImportReport { entry: text.clone(), reason: e.to_string() })?;
+            summary.insert(class, subject, detail, Notices { files, cells, example: example.into() });
+        }
+        Ok(summary)
+    }
+
+    /// The inverse of [`of_store`](Self::of_store).
+    pub(crate) fn to_attribute(&self) -> AttributeValue {
+        let stored = |(class, subject, detail, notices): (NoticeClass, &str, &str, &Notices)| {
+            let example = notices.example.to_string_lossy().into_owned();
+            let stored: Stored =
+                (class, subject.to_owned(), detail.to_owned(), notices.files, notices.cells, example);
+            // Names, texts and numbers are always JSON.
+            serde_json::to_string(&stored).unwrap_or_default()
+        };
+        self.iter().map(stored).collect::<Vec<String>>().into()
+    }
+
     /// Adds a notice about a file.
     pub fn add(&mut self, notice: Notice, path: &Path) {
-        let key = (notice.class, notice.subject, notice.detail);
-        let notices =
-            self.0.entry(key).or_insert_with(|| Notices { files: 0, cells: 0, example: path.to_owned() });
-        notices.files += 1;
-        notices.cells += notice.cells;
+        let notices = Notices { files: 1, cells: notice.cells, example: path.to_owned() };
+        self.insert(notice.class, notice.subject, notice.detail, notices);
+    }
+
+    /// Adds the notices of a later run.
+    pub(crate) fn extend(&mut self, later: &Self) {
+        for (class, subject, detail, notices) in later.iter() {
+            self.insert(class, subject.to_owned(), detail.to_owned(), notices.clone());
+        }
+    }
+
+    pub(crate) fn insert(&mut self, class: NoticeClass, subject: String, detail: String, more: Notices) {
+        let of = self.0.entry((class, subject, detail));
+        of.and_modify(|notices| {
+            notices.files += more.files;
+            notices.cells += more.cells;
+        })
+        .or_insert(more);
+    }
+
+    /// Puts notices of the whole store in the place of earlier ones of their classes, whose examples they keep.
+    pub(crate) fn replace(&mut self, classes: &[NoticeClass], now: &Self) {
+        let before = std::mem::take(&mut self.0);
+        for (class, subject, detail, notices) in now.iter() {
+            let key = (class, subject.to_owned(), detail.to_owned());
+            let example = before.get(&key).map_or(&notices.example, |before| &before.example).clone();
+            self.0.insert(key, Notices { example, ..notices.clone() });
+        }
+        self.0.extend(before.into_iter().filter(|((class, ..), _)| !classes.contains(class)));
     }
 
     /// True where everything was taken literally.
@@ -81,10 +165,78 @@ impl NoticeSummary {
         self.0.is_empty()
     }
 
+    /// The number of classes, subjects and details that differ.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Class, subject and detail of the notices, and how often and where they apply, in order.
     pub fn iter(&self) -> impl Iterator<Item = (NoticeClass, &str, &str, &Notices)> {
         self.0
             .iter()
             .map(|((class, subject, detail), notices)| (*class, subject.as_str(), detail.as_str(), notices))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(entries: &[(NoticeClass, &str, &str, u64, &str)]) -> NoticeSummary {
+        let mut summary = NoticeSummary::default();
+        for (class, subject, detail, cells, path) in entries {
+            let (subject, detail) = ((*subject).to_owned(), (*detail).to_owned());
+            summary.add(Notice { class: *class, subject, detail, cells: *cells }, Path::new(path));
+        }
+        summary
+    }
+
+    fn stored(summary: &NoticeSummary) -> Result<NoticeSummary, Error> {
+        NoticeSummary::of_store(&catalog(summary.to_attribute()))
+    }
+
+    fn catalog(report: AttributeValue) -> Catalog {
+        let mut catalog = Catalog::default();
+        catalog.attributes.push((NoticeSummary::ATTRIBUTE.to_owned(), report));
+        catalog
+    }
+
+    #[test]
+    fn notices_add_up_and_come_back_from_the_store() {
+        let mut all = summary(&[
+            (NoticeClass::LeftOut, "a \"b\"\n", "why", 0, "one.nc"),
+            (NoticeClass::DefaultFill, "t", "made missing", 3, "one.nc"),
+        ]);
+        all.extend(&summary(&[(NoticeClass::DefaultFill, "t", "made missing", 4, "two.nc")]));
+        let notices = |summary: &NoticeSummary| summary.iter().last().map(|(.., notices)| notices.clone());
+        let expected = Notices { files: 2, cells: 7, example: "one.nc".into() };
+        assert_eq!(notices(&all), Some(expected));
+        assert_eq!(stored(&all).unwrap(), all);
+        assert_eq!(stored(&NoticeSummary::default()).unwrap(), NoticeSummary::default());
+        assert_eq!(NoticeSummary::of_store(&Catalog::default()).unwrap(), NoticeSummary::default());
+    }
+
+    #[test]
+    fn notices_of_the_whole_store_take_the_place_of_earlier_ones() {
+        let mut all = summary(&[
+            (NoticeClass::UnitsDiffer, "t", "K", 0, "one.nc"),
+            (NoticeClass::UnitsDiffer, "u", "m", 0, "one.nc"),
+            (NoticeClass::LeftOut, "v", "why", 0, "one.nc"),
+        ]);
+        let now = [("K", "set"), ("K", "set"), ("degC", "two.nc")];
+        let now = now.map(|(units, path)| (NoticeClass::UnitsDiffer, "t", units, 0, path));
+        all.replace(&[NoticeClass::UnitsDiffer], &summary(&now));
+        let found: Vec<_> = all
+            .iter()
+            .map(|(_, subject, detail, n)| (subject, detail, n.files, n.example.to_str().unwrap()))
+            .collect();
+        assert_eq!(found, [("v", "why", 1, "one.nc"), ("t", "K", 2, "one.nc"), ("t", "degC", 1, "two.nc")]);
+    }
+
+    #[test]
+    fn a_report_of_a_newer_version_is_an_error() {
+        let report = vec![r#"["time_travel","t","",1,0,"x.nc"]"#.to_owned()].into();
+        let error = NoticeSummary::of_store(&catalog(report)).unwrap_err();
+        assert!(error.to_string().contains("time_travel"), "{error}");
     }
 }

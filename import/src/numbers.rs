@@ -10,7 +10,8 @@ use atlas::{ArraySchema, DType, Value};
 use netcdf_reader::NcType;
 
 use crate::ImportOptions;
-use crate::cf::{self, Packing};
+use crate::cf::{Numbers, Packing};
+use crate::fill::Missing;
 use crate::netcdf::{Piece, Variable, cells};
 use crate::reader::{File, Stored};
 use crate::time::Times;
@@ -29,7 +30,8 @@ pub(crate) fn read_numbers(
     let raw = raw_type(variable.source.dtype())?;
     let unsigned = variable.text("_Unsigned").map(|text| text.trim().eq_ignore_ascii_case("true"));
     let stored = with_sign(raw, unsigned);
-    let mut decoding = Decoding::new(variable, stored);
+    let mut bad = Vec::new();
+    let mut decoding = Decoding::new(variable, stored, &mut bad);
     match Times::of(variable, inherited, decoding.packing.as_ref(), options.calendar) {
         Ok(times) => decoding.times = times,
         Err(notice) => {
@@ -38,6 +40,8 @@ pub(crate) fn read_numbers(
             }
         }
     }
+    let policies = (options.default_fill, options.valid_range);
+    let mut missing = Missing::of(variable, (raw, stored), decoding.packing.as_ref(), policies, bad);
     let shape = variable.shape();
     let width = stored.width().unwrap_or(8);
     let row = shape.iter().skip(1).try_fold(width, |bytes, &size| bytes.checked_mul(size));
@@ -51,10 +55,11 @@ pub(crate) fn read_numbers(
         let count = slab.min(rows - first);
         let numbers = read_slab(file, variable, raw, first, count)?;
         let numbers = if raw == stored { numbers } else { reinterpret(&numbers, stored)? };
+        let numbers = missing.mask(&numbers).map_err(|e| e.to_string())?;
         let values = decoding.decode(&numbers)?;
         if !defined {
             schema.dtype = decoding.dtype();
-            schema.fill = decoding.fill();
+            schema.fill = decoding.fill(&missing);
             defined = true;
             if !take(Piece::Array(schema.clone(), shape.clone())) {
                 return Ok(false);
@@ -69,35 +74,31 @@ pub(crate) fn read_numbers(
         }
         first += count.max(1);
     }
-    let notices = decoding.times.iter().flat_map(|times| times.notices(&variable.name));
-    Ok(notices.map(Piece::Notice).all(take))
+    let of_times = decoding.times.iter().flat_map(|times| times.notices(&variable.name));
+    Ok(of_times.chain(missing.notices(&variable.name)).map(Piece::Notice).all(take))
 }
 
 /// How the numbers of a variable become the values they stand for.
 pub(crate) struct Decoding {
     /// The type as stored, once `_Unsigned` is applied.
     stored: DType,
-    /// Stored numbers that stand for missing cells.
-    missing: Vec<Value>,
     packing: Option<Packing>,
     times: Option<Times>,
 }
 
 impl Decoding {
-    fn new(variable: &Variable, stored: DType) -> Self {
-        let numbers = ["_FillValue", "missing_value"]
-            .into_iter()
-            .filter_map(|name| variable.attribute(name))
-            .flat_map(cf::numbers)
-            .filter_map(|number| number.element(stored));
-        let packing = Packing::of(variable.attribute("scale_factor"), variable.attribute("add_offset"));
-        let mut missing: Vec<Value> = Vec::new();
-        for value in numbers {
-            if !missing.contains(&value) {
-                missing.push(value);
+    /// What is wrong with the attributes is added to `bad`.
+    fn new(variable: &Variable, stored: DType, bad: &mut Vec<String>) -> Self {
+        let mut numbers = |name: &str| {
+            let numbers = Numbers::read(name, variable.attribute(name)?, bad)?;
+            if numbers.values.len() > 1 {
+                bad.push(format!("`{name}` has several numbers: the first is used"));
             }
-        }
-        Self { stored, missing, packing, times: None }
+            Some(numbers)
+        };
+        let (scale, offset) = (numbers("scale_factor"), numbers("add_offset"));
+        let packing = Packing::of(scale.as_ref(), offset.as_ref(), stored);
+        Self { stored, packing, times: None }
     }
 
     fn dtype(&self) -> DType {
@@ -109,27 +110,25 @@ impl Decoding {
     }
 
     /// The fill value of the decoded array: the stored one where values are kept as they are.
-    fn fill(&self) -> Option<Value> {
+    fn fill(&self, missing: &Missing) -> Option<Value> {
         match (&self.times, &self.packing) {
-            (None, None) => self.missing.first().cloned(),
-            (None, Some(_)) if !self.missing.is_empty() => Some(Value::F64(f64::NAN)),
+            (None, None) => missing.fill().cloned(),
+            (None, Some(_)) => missing.fill().map(|_| Value::F64(f64::NAN)),
             _ => None,
         }
     }
 
-    /// The values of stored numbers.
-    fn decode(&mut self, stored: &ArrayRef) -> Result<ArrayRef, String> {
-        let masked =
-            self.missing.iter().fold(Arc::clone(stored), |cells, fill| self.stored.mask(&cells, fill));
+    /// The values of stored numbers, which are null where they are missing.
+    fn decode(&mut self, masked: &ArrayRef) -> Result<ArrayRef, String> {
         match (&mut self.times, &self.packing) {
-            (Some(times), _) => times.decode(&masked),
+            (Some(times), _) => times.decode(masked),
             (None, Some(packing)) => {
-                let floats = cast(&masked, &DataType::Float64).map_err(|e| e.to_string())?;
+                let floats = cast(masked, &DataType::Float64).map_err(|e| e.to_string())?;
                 let floats = floats.as_primitive::<Float64Type>();
-                let unpacked: Float64Array = floats.unary(|value| value * packing.scale + packing.offset);
+                let unpacked: Float64Array = floats.unary(|value| packing.unpack(value));
                 cast(&unpacked, &packing.dtype.arrow()).map_err(|e| e.to_string())
             }
-            (None, None) => Ok(masked),
+            (None, None) => Ok(Arc::clone(masked)),
         }
     }
 }
@@ -145,7 +144,7 @@ pub(crate) fn slab_rows(rows: usize, row_bytes: usize, chunk: Option<&usize>) ->
     .min(rows)
 }
 
-fn raw_type(dtype: &NcType) -> Result<DType, String> {
+pub(crate) fn raw_type(dtype: &NcType) -> Result<DType, String> {
     Ok(match dtype {
         NcType::Byte => DType::I8,
         NcType::Short => DType::I16,

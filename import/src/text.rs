@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringViewArray};
+use atlas::Value;
 use netcdf_reader::NcType;
 
-use crate::encoding::trimmed;
+use crate::MaskPolicy;
+use crate::fill::{MissingMembers, MissingText};
 use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
 use crate::reader::File;
@@ -18,12 +20,26 @@ pub(crate) struct TextReader<'a> {
     variable: &'a Variable<'a>,
     /// Whether the last dimension is the length of strings.
     joined: bool,
+    missing: MissingText,
+    /// Of an enumeration.
+    missing_members: MissingMembers,
     decoded: u64,
 }
 
 impl<'a> TextReader<'a> {
-    pub fn new(file: &'a File, variable: &'a Variable<'a>, joined: bool) -> Self {
-        Self { file, variable, joined, decoded: 0 }
+    /// A reader of a variable; `unwritten` says what becomes of cells that nobody has written.
+    pub fn new(file: &'a File, variable: &'a Variable<'a>, joined: bool, unwritten: MaskPolicy) -> Self {
+        let missing_members = MissingMembers::of(variable, unwritten);
+        Self { file, variable, joined, missing: MissingText::of(variable), missing_members, decoded: 0 }
+    }
+
+    /// The fill value of the array, if it has one that no other cell has.
+    pub fn fill(&self) -> Option<Value> {
+        match self.variable.source.dtype() {
+            NcType::Char if self.joined => None,
+            NcType::Char | NcType::String => self.missing.fill(),
+            _ => None,
+        }
     }
 
     /// Bytes of memory that the cells of one row take, about.
@@ -44,8 +60,11 @@ impl<'a> TextReader<'a> {
             NcType::Char => self.characters(rows),
             NcType::String => {
                 let strings = self.file.read_strings(self.variable.id, rows)?;
-                let strings: Vec<String> = strings.iter().map(|bytes| self.decode(bytes)).collect();
-                Ok(Arc::new(StringViewArray::from_iter_values(strings)))
+                let cells = strings.iter().map(|bytes| {
+                    let text = self.decode(bytes);
+                    self.missing.string(text)
+                });
+                Ok(Arc::new(cells.collect::<StringViewArray>()))
             }
             NcType::Enum { base, .. } => self.members(base, rows),
             other => Err(format!("{other:?} is no type of text")),
@@ -81,11 +100,17 @@ impl<'a> TextReader<'a> {
             let cells = if shape.len() == 1 { 1 } else { inner.iter().product::<usize>() * count };
             return Ok(Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n("", cells))));
         }
-        let strings: Vec<String> = bytes.chunks(length).map(|bytes| self.decode(trimmed(bytes))).collect();
-        Ok(Arc::new(StringViewArray::from_iter_values(strings)))
+        let cells = bytes.chunks(length).map(|bytes| {
+            let text = self.decode(bytes);
+            match (self.joined, text.chars().next()) {
+                (false, Some(character)) => self.missing.character(character),
+                _ => self.missing.joined(&text),
+            }
+        });
+        Ok(Arc::new(cells.collect::<StringViewArray>()))
     }
 
-    /// The names of an enumeration's members; the number where one has no name.
+    /// The names of an enumeration's members; the number where one has no name. Null where it is missing.
     fn members(&self, base: &NcType, rows: Range<usize>) -> Result<ArrayRef, String> {
         fn numbers<T: crate::reader::Stored + Into<i128>>(
             file: &File,
@@ -108,14 +133,13 @@ impl<'a> TextReader<'a> {
         let NcType::Enum { members, .. } = self.variable.source.dtype() else {
             return Err("it has no members".to_owned());
         };
-        let names: HashMap<i128, &str> = members
-            .iter()
-            .filter_map(|member| Some((member.value.as_i128()?, member.name.as_str())))
-            .collect();
-        let names = numbers.into_iter().map(|number| match names.get(&number) {
-            Some(name) => (*name).to_owned(),
-            None => number.to_string(),
+        let names: HashMap<i128, &String> =
+            members.iter().filter_map(|member| Some((member.value.as_i128()?, &member.name))).collect();
+        let cells = numbers.into_iter().map(|number| {
+            let name = names.get(&number).copied();
+            let missing = self.missing_members.contains(Some(number), name);
+            (!missing).then(|| name.map_or_else(|| number.to_string(), String::clone))
         });
-        Ok(Arc::new(StringViewArray::from_iter_values(names)))
+        Ok(Arc::new(cells.collect::<StringViewArray>()))
     }
 }

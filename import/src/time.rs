@@ -229,7 +229,7 @@ mod tests {
                 Piece::Notice(notice) => {
                     notices.push((notice.class, notice.subject, notice.detail, notice.cells));
                 }
-                Piece::Array(..) | Piece::Attribute(..) => {}
+                Piece::Array(..) | Piece::Attribute(..) | Piece::Drop(_) => {}
             }
             true
         })

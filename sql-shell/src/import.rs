@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use atlas::{Atlas, Codec, StoreConfig};
-use atlas_import::{CalendarPolicy, ImportOptions, NameFrom, Progress, import};
+use atlas_import::{CalendarPolicy, ImportOptions, MaskPolicy, NameFrom, Progress, import};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Failure, Result};
 use crate::output::{Bytes, count};
 use crate::printable::Printable;
+use crate::report;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -46,6 +47,12 @@ pub(crate) struct Arguments {
     /// same dates, NULL where there is no such date.
     #[arg(long, value_name = "WHAT", default_value_t)]
     calendar: CalendarPolicy,
+    /// What becomes of cells with NetCDF's default fill value, where a variable has no _FillValue: mask or keep.
+    #[arg(long, value_name = "WHAT", default_value_t = MaskPolicy::Mask)]
+    default_fill: MaskPolicy,
+    /// What becomes of cells outside valid_min, valid_max or valid_range: keep or mask. They are counted either way.
+    #[arg(long, value_name = "WHAT", default_value_t = MaskPolicy::Keep)]
+    valid_range: MaskPolicy,
 }
 
 fn parse_chunk(text: &str) -> Result<(String, usize), String> {
@@ -68,6 +75,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         jobs: arguments.jobs.unwrap_or(defaults.jobs),
         chunk: arguments.chunk.iter().cloned().collect::<HashMap<_, _>>(),
         calendar: arguments.calendar,
+        default_fill: arguments.default_fill,
+        valid_range: arguments.valid_range,
     };
     // The bar is on stderr, and is not drawn where that is no terminal.
     let bar = ProgressBar::new(0);
@@ -94,9 +103,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     for dim in &report.unknown_dims {
         writeln!(stderr, "no array has the dimension `{dim}`: its --chunk did nothing")?;
     }
-    for (class, subject, detail, notices) in report.notices.iter() {
-        let (files, example) = (count(notices.files, "file"), notices.example.display());
-        writeln!(stderr, "{class}: {subject}: {detail} ({files}, such as {example})")?;
+    let more = report::write(&mut stderr, &report.notices, report::SCREEN)?;
+    if more > 0 {
+        writeln!(stderr, "and {more} more: atlas info {} --import", arguments.store)?;
     }
     if !report.skipped.is_empty() {
         writeln!(stderr, "skipped {}:", count(report.skipped.len(), "file"))?;

@@ -4,17 +4,31 @@ use std::io::{self, Write};
 
 use atlas::Atlas;
 use atlas_datafusion::{grids, register_store};
+use atlas_import::NoticeSummary;
 use datafusion::physical_plan::execute_stream;
 
 use crate::error::Result;
 use crate::output::{self, Bytes, Format, Style, count};
 use crate::printable::Printable;
+use crate::report;
 use crate::session::new_context;
 
 const VARIABLES: &str = "
     SELECT name, dtype, dims, datasets, cells, missing, chunks, stored_bytes AS bytes,
            round(CAST(raw_bytes AS DOUBLE) / nullif(stored_bytes, 0), 2) AS ratio, units
     FROM atlas._variables";
+
+/// What imports into the store did not take literally.
+pub(crate) async fn import_report(location: &str) -> Result<()> {
+    let atlas = Atlas::open_url(location).await?;
+    let notices = NoticeSummary::of_store(atlas.snapshot().catalog())?;
+    let mut out = io::stdout();
+    if notices.is_empty() {
+        writeln!(out, "every import took everything literally")?;
+    }
+    report::write(&mut out, &notices, usize::MAX)?;
+    Ok(())
+}
 
 pub(crate) async fn run(location: &str) -> Result<()> {
     let atlas = Atlas::open_url(location).await?;

@@ -14,6 +14,7 @@ mod output;
 mod plot;
 mod printable;
 mod progress;
+mod report;
 mod script;
 mod session;
 mod shell;
@@ -64,6 +65,9 @@ enum Command {
     Info {
         /// The store: a directory or a URL.
         store: String,
+        /// List what imports did not take literally, instead: by class and variable, with counts and an example file.
+        #[arg(long)]
+        import: bool,
     },
     /// List the commits of a store that are kept, newest first.
     Log {
@@ -139,7 +143,8 @@ fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
         Command::Demo { directory } => runtime.block_on(demo::run(&directory)),
         Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
         Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
-        Command::Info { store } => runtime.block_on(info::run(&store)),
+        Command::Info { store, import: true } => runtime.block_on(info::import_report(&store)),
+        Command::Info { store, import: false } => runtime.block_on(info::run(&store)),
         Command::Log { store } => runtime.block_on(maintain::log(&store)),
         Command::Verify { store } => runtime.block_on(maintain::verify(&store)),
         Command::Compact { store, variables } => runtime.block_on(maintain::compact(&store, &variables)),

@@ -194,6 +194,42 @@ fn an_import_goes_on_past_a_broken_file_when_told_to() {
 }
 
 #[test]
+fn what_imports_did_not_take_literally_is_told_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    // 40 variables in two files, with a cell each that nobody wrote, and units that differ.
+    for (name, units) in [("a.nc", "K"), ("b.nc", "degC")] {
+        let mut file = NcFileBuilder::new();
+        let x = file.add_dimension("x", 2).unwrap();
+        for number in 0..40 {
+            let v = file.add_variable::<i32>(format!("v{number:02}"), &[x]).unwrap();
+            file.write_variable(v, &[1i32, -2_147_483_647]).unwrap();
+            if number == 0 {
+                file.add_variable_attribute(v, "units", NcAttrValue::Chars(units.into())).unwrap();
+            }
+        }
+        std::fs::write(directory.join(name), file.to_vec(NcWriteOptions::classic()).unwrap().1).unwrap();
+    }
+    let nothing = atlas(directory, &["import", "store", "a.nc", "--default-fill", "keep"], "");
+    assert!(!nothing.contains("stderr"), "{nothing}");
+    let told = atlas(directory, &["info", "store", "--import"], "");
+    assert!(told.contains("every import took everything literally"), "{told}");
+
+    let told = atlas(directory, &["import", "store", "b.nc"], "");
+    let lines: Vec<_> = told.lines().collect();
+    assert!(lines.contains(&"never written: v00: made missing (1 cell in 1 file, such as b.nc)"), "{told}");
+    assert!(lines.contains(&"units differ: v00: `degC` (1 file, such as b.nc)"), "{told}");
+    assert!(lines.contains(&"and 26 more: atlas info store --import"), "{told}");
+    assert!(lines.len() < 24, "{told}");
+
+    let told = atlas(directory, &["info", "store", "--import"], "");
+    assert_eq!(told.matches("never written: ").count(), 40, "{told}");
+    assert!(told.contains("units differ: v00: `K` (1 file, such as a)\n"), "{told}");
+    let told = atlas(directory, &["import", "store", "a.nc", "--valid-range", "hide"], "");
+    assert!(told.contains("neither keep nor mask") && told.ends_with("exit code 2\n"), "{told}");
+}
+
+#[test]
 fn a_store_is_looked_after() {
     let directory = directory_with_store();
     let directory = directory.path();

@@ -369,14 +369,16 @@ impl DType {
     }
 
     /// `array`, which is of this type, with the cells that equal `fill` null as well. A fill that is NaN
-    /// equals every NaN.
+    /// equals every NaN, and the two zeros are equal.
     pub fn mask(self, array: &ArrayRef, fill: &Value) -> ArrayRef {
-        let equal = match self {
-            Self::F32 if fill.is_nan() => {
-                BooleanArray::from_unary(array.as_primitive::<Float32Type>(), f32::is_nan)
+        let equal = match (self, fill) {
+            (Self::F32, &Value::F64(fill)) => {
+                let equal = |value| same_number(f64::from(value), fill);
+                BooleanArray::from_unary(array.as_primitive::<Float32Type>(), equal)
             }
-            Self::F64 if fill.is_nan() => {
-                BooleanArray::from_unary(array.as_primitive::<Float64Type>(), f64::is_nan)
+            (Self::F64, &Value::F64(fill)) => {
+                let equal = |value| same_number(value, fill);
+                BooleanArray::from_unary(array.as_primitive::<Float64Type>(), equal)
             }
             _ => {
                 let equal = with_element!(self, T => T::from_value(fill).and_then(|fill| {
@@ -392,6 +394,11 @@ impl DType {
         }
         arrow::compute::nullif(array, &equal).unwrap_or_else(|_| Arc::clone(array))
     }
+}
+
+#[allow(clippy::float_cmp)]
+fn same_number(value: f64, fill: f64) -> bool {
+    value == fill || value.is_nan() && fill.is_nan()
 }
 
 /// `array`, which has no nulls, with those cells null where `validity` has none.
@@ -446,6 +453,9 @@ mod tests {
         let array = f32::to_arrow([1.0, 9.0, f32::NAN, -f32::NAN].into_iter());
         assert_eq!(DType::F32.mask(&array, &Value::F64(9.0)).null_count(), 1);
         assert_eq!(DType::F32.mask(&array, &Value::F64(f64::NAN)).null_count(), 2);
+        let zeros = f64::to_arrow([0.0, -0.0, 1.0].into_iter());
+        assert_eq!(DType::F64.mask(&zeros, &Value::F64(0.0)).null_count(), 2);
+        assert_eq!(DType::F64.mask(&zeros, &Value::F64(-0.0)).null_count(), 2);
         let array = String::to_arrow(["".to_owned(), "a".to_owned()].into_iter());
         assert_eq!(DType::String.mask(&array, &Value::String(String::new())).null_count(), 1);
     }

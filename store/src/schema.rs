@@ -121,6 +121,22 @@ pub(crate) fn check_attribute(key: &str) -> Result<()> {
     Ok(())
 }
 
+/// Checks the names and values of attributes.
+///
+/// # Errors
+/// What is wrong with one of them.
+pub(crate) fn check_attributes(attributes: &Attributes) -> Result<(), String> {
+    let mut keys = HashSet::with_capacity(attributes.len());
+    for (key, value) in attributes {
+        check_attribute(key).map_err(|e| e.to_string())?;
+        value.check().map_err(|reason| format!("attribute `{key}`: {reason}"))?;
+        if !keys.insert(key) {
+            return Err(format!("it has attribute `{key}` twice"));
+        }
+    }
+    Ok(())
+}
+
 /// Checks that `schema` and `shape` fit each other.
 pub(crate) fn check_shape(schema: &ArraySchema, shape: &[usize]) -> Result<(), String> {
     let (dims, chunk) = (&schema.dims, &schema.chunk);
@@ -152,15 +168,7 @@ impl ArraySchema {
         if let Some(fill) = self.fill.as_ref().filter(|fill| !self.dtype.holds(fill)) {
             return Err(format!("its fill value {fill} is not a {}", self.dtype));
         }
-        let mut keys = HashSet::with_capacity(self.attributes.len());
-        for (key, value) in &self.attributes {
-            check_attribute(key).map_err(|e| e.to_string())?;
-            value.check().map_err(|reason| format!("attribute `{key}`: {reason}"))?;
-            if !keys.insert(key) {
-                return Err(format!("it has attribute `{key}` twice"));
-            }
-        }
-        Ok(())
+        check_attributes(&self.attributes)
     }
 
     /// Checks the sizes of the array's dimensions, and gives its number of cells.

@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, Dataset};
 use crate::pending::{Changes, Pending};
 use crate::snapshot::Snapshot;
 use crate::storage::Storage;
-use crate::{CATALOG_FILE, CacheBudget, Codec, DatasetView, Error, Region, Result, commit};
+use crate::{AttributeValue, CATALOG_FILE, CacheBudget, Codec, DatasetView, Error, Region, Result, commit};
 
 /// How a new store is to be.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +165,15 @@ impl Atlas {
     /// [`Error::NoDataset`], [`Error::DatasetExists`] where the new name is taken, [`Error::Name`].
     pub async fn rename_dataset(&self, name: &str, new: &str) -> Result<()> {
         self.change(|pending| pending.rename_dataset(name, new)).await
+    }
+
+    /// Sets an attribute of the store as a whole: see [`Catalog::attributes`].
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub async fn set_attribute(&self, key: &str, value: impl Into<AttributeValue>) -> Result<()> {
+        let value = value.into();
+        self.change(|pending| pending.set_store_attribute(key, value)).await
     }
 
     /// Commits all that is pending, in one commit; nothing where nothing is pending.
@@ -520,5 +529,35 @@ mod tests {
             error.contains("0 missing where the catalog says 1 chunks, 1000 cells, 1 missing"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn attributes_of_the_store_stay_through_commits_and_compactions() {
+        let atlas = Atlas::create_url("memory:///attributes", StoreConfig::default()).await.unwrap();
+        let add = async |name: &str| {
+            let dataset = atlas.create_dataset(name).await.unwrap();
+            dataset.define_array::<i32>("t", &[], &[], None, None).await.unwrap();
+            dataset.write_array("t", &[], ndarray::arr0(1).view().into_dyn()).await.unwrap();
+        };
+        add("a").await;
+        atlas.set_attribute("note", "first").await.unwrap();
+        atlas.flush().await.unwrap();
+        let attributes = || atlas.snapshot().catalog().attributes.clone();
+        assert_eq!(attributes(), [("note".to_owned(), "first".into())]);
+        add("b").await;
+        atlas.flush().await.unwrap();
+        atlas.compact(None).await.unwrap();
+        // Nothing but the attribute is new, and the generation of others has been compacted meanwhile.
+        let other = Atlas::open_in(atlas.storage().clone()).await.unwrap();
+        add("c").await;
+        atlas.flush().await.unwrap();
+        other.refresh().await.unwrap();
+        other.set_attribute("note", "second").await.unwrap();
+        atlas.compact(None).await.unwrap();
+        other.flush().await.unwrap();
+        let reopened = Atlas::open_in(atlas.storage().clone()).await.unwrap();
+        assert_eq!(reopened.snapshot().catalog().attributes, [("note".to_owned(), "second".into())]);
+        assert_eq!(reopened.list_datasets().await, ["a", "b", "c"]);
+        assert!(matches!(atlas.set_attribute("", 1i64).await, Err(Error::Name { .. })));
     }
 }

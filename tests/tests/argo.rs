@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float32Type, Float64Type, Int64Type};
 use atlas::{Atlas, StoreConfig};
 use atlas_datafusion::{TableOptions, grids};
-use atlas_import::{ImportOptions, import};
+use atlas_import::{ImportOptions, NoticeClass, import};
 use atlas_tests::{real_data, rows, session};
 use datafusion::prelude::SessionContext;
 
@@ -15,7 +15,12 @@ async fn imported(path: PathBuf) -> (tempfile::TempDir, Atlas) {
     let directory = tempfile::tempdir().unwrap();
     let atlas = Atlas::create_path(directory.path().join("store"), StoreConfig::default()).await.unwrap();
     let report = import(&atlas, &[path], &ImportOptions::default(), &|_| {}).await.unwrap();
-    assert!(report.skipped.is_empty() && report.notices.is_empty(), "{report:?}");
+    // Fill values that no packed number can be, and values that are outside of the range that they should be in.
+    let expected = |class| matches!(class, NoticeClass::BadAttribute | NoticeClass::OutsideValidRange);
+    assert!(
+        report.skipped.is_empty() && report.notices.iter().all(|(class, ..)| expected(class)),
+        "{report:?}"
+    );
     (directory, atlas)
 }
 

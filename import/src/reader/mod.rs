@@ -52,7 +52,6 @@ pub(crate) struct FileVariable {
     pub encoding: TextEncoding,
     /// Whether cells that nobody has written have a fill value. Classic files do not say, and are taken
     /// to; in HDF5 this is not so for a variable made in no-fill mode, or by another library than NetCDF's.
-    #[allow(dead_code, reason = "default fill values are told by it")]
     pub prefilled: bool,
 }
 

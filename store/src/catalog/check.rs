@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Catalog, DatasetSchema, SegmentEntry};
 use crate::format::trailer;
-use crate::schema::{check_attribute, check_name};
+use crate::schema::{check_attribute, check_attributes, check_name};
 use crate::value::AttributeValue;
 
 /// Cells, bytes and chunks of a whole store, at the most: so many that counts of them can be added up without care.
@@ -28,6 +28,7 @@ impl Catalog {
         if !["write", "compact"].contains(&self.operation.as_str()) {
             return Err(format!("its operation is {:?}, neither `write` nor `compact`", self.operation));
         }
+        check_attributes(&self.attributes)?;
         for array in &self.arrays {
             array.check().map_err(|reason| format!("array `{}`: {reason}", array.name))?;
         }

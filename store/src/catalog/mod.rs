@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use self::names::{Names, Sorted};
 use crate::checksum::crc32c;
 use crate::format::VERSION;
-use crate::{ArraySchema, AttributeValue, Codec, DType, Error, Result};
+use crate::{ArraySchema, AttributeValue, Attributes, Codec, DType, Error, Result};
 
 /// The catalog of one generation of a store.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,8 @@ pub struct Catalog {
     pub operation: String,
     /// The codec of blocks written from now on.
     pub codec: Codec,
+    /// The attributes of the store as a whole.
+    pub attributes: Attributes,
     /// The arrays that datasets have, each different array once.
     pub arrays: Vec<Arc<ArraySchema>>,
     /// The shapes that datasets have, each different shape once.
@@ -114,6 +116,8 @@ struct Document {
     committed: i64,
     operation: String,
     codec: Codec,
+    #[serde(default)]
+    attributes: Attributes,
     arrays: Vec<ArraySchema>,
     schemas: Vec<DatasetSchema>,
     #[serde(deserialize_with = "each_once")]
@@ -234,6 +238,9 @@ impl Catalog {
             r#""generation":{},"committed":{},"operation":{operation},"codec":"{}""#,
             self.generation, self.committed, self.codec
         );
+        if !self.attributes.is_empty() {
+            section(&mut text, "attributes", self.attributes.iter())?;
+        }
         section(&mut text, "arrays", self.arrays.iter().map(AsRef::as_ref))?;
         section(&mut text, "schemas", self.schemas.iter().map(AsRef::as_ref))?;
         text.push_str(",\n\"variables\":{");
@@ -273,6 +280,7 @@ impl Catalog {
             committed: document.committed,
             operation: document.operation,
             codec: document.codec,
+            attributes: document.attributes,
             arrays: document.arrays.into_iter().map(Arc::new).collect(),
             schemas: document.schemas.into_iter().map(Arc::new).collect(),
             variables: document.variables,
@@ -292,6 +300,7 @@ impl Catalog {
             committed: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             operation: operation.to_owned(),
             codec: self.codec,
+            attributes: self.attributes.clone(),
             arrays: self.arrays.clone(),
             schemas: self.schemas.clone(),
             variables: self.variables.clone(),
@@ -508,6 +517,7 @@ mod tests {
         Catalog {
             generation: 3,
             operation: "write".into(),
+            attributes: vec![("history".to_owned(), vec!["a".to_owned(), "b".to_owned()].into())],
             arrays: vec![Arc::new(temperature)],
             schemas: vec![Arc::new(schema)],
             variables: [("temperature".to_owned(), vec![segment])].into(),
@@ -596,6 +606,7 @@ mod tests {
             ("there is no array 1", |c| schema(c).arrays.push(1)),
             ("array `temperature` twice", |c| schema(c).arrays.push(0)),
             ("dimension `time` twice", |c| schema(c).dims.push("time".into())),
+            ("attribute `history` twice", |c| c.attributes.push(c.attributes[0].clone())),
             ("attribute `title` twice", |c| schema(c).attributes.push("title".into())),
             ("cannot name an attribute", |c| schema(c).attributes = vec![String::new()]),
             ("a dimension `time` its dataset has not", |c| schema(c).dims = vec!["x".into()]),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::draft::Draft;
+use super::set;
 use crate::catalog::{Catalog, Dataset, DatasetSchema, SegmentEntry};
 use crate::storage::Storage;
 use crate::{ArraySchema, Attributes};
@@ -10,6 +11,8 @@ use crate::{ArraySchema, Attributes};
 /// Changes that are written, and wait to be named by a catalog.
 #[derive(Default)]
 pub(crate) struct Changes {
+    /// Attributes of the store that are new or other than they were.
+    pub attributes: Attributes,
     /// The datasets that are new, other than they were, or gone, by ordinal.
     pub datasets: Vec<(u32, Option<Changed>)>,
     /// Segments that come after those that are there.
@@ -35,6 +38,9 @@ impl Changes {
     /// The catalog after `base` in which they are made.
     pub(crate) fn onto(&self, base: &Catalog) -> Catalog {
         let mut catalog = base.next("write");
+        for (key, value) in &self.attributes {
+            set(&mut catalog.attributes, key, value.clone());
+        }
         for (variable, entry) in &self.segments {
             catalog.variables.entry(variable.clone()).or_default().push(entry.clone());
         }

@@ -33,6 +33,8 @@ pub(crate) struct Pending {
     base: Arc<Snapshot>,
     /// The token in the names of this writer's segments, which tells them from those of others.
     token: u64,
+    /// Attributes of the store that are new or changed.
+    attributes: Attributes,
     /// The datasets that are new or changed.
     drafts: Vec<Draft>,
     /// Where committed datasets that are changed are in `drafts`.
@@ -59,6 +61,7 @@ impl Pending {
         Self {
             base,
             token: token(),
+            attributes: Attributes::new(),
             drafts: Vec::new(),
             changed: HashMap::new(),
             names: HashMap::new(),
@@ -75,7 +78,14 @@ impl Pending {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.drafts.is_empty()
+        self.drafts.is_empty() && self.attributes.is_empty()
+    }
+
+    /// Sets an attribute of the store.
+    pub(crate) fn set_store_attribute(&mut self, key: &str, value: AttributeValue) -> Result<()> {
+        check_value(key, &value)?;
+        set(&mut self.attributes, key, value);
+        Ok(())
     }
 
     /// The names of the datasets: those of the base that are still there, and then the new ones.
@@ -330,6 +340,7 @@ impl Pending {
             changes.discard(&storage).await;
             return Err(error);
         }
+        changes.attributes = std::mem::take(&mut self.attributes);
         changes.datasets = std::mem::take(&mut self.drafts)
             .into_iter()
             .map(|draft| (draft.ordinal, (!draft.deleted).then(|| Changed::from(draft))))
