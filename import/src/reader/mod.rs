@@ -11,6 +11,8 @@ mod filters;
 pub(crate) mod kind;
 mod netcdf4;
 mod objects;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::ops::Range;

@@ -117,10 +117,10 @@ impl Walk<'_> {
             };
             if is_group(&object) {
                 groups.push((target, name, subject, object));
-            } else if object.message(MSG_DATASPACE).is_some() || object.message(MSG_DATA_LAYOUT).is_some() {
-                if let Err(reason) = self.dataset(target, path, &link.name, object) {
-                    self.contents.unreadable(subject, reason);
-                }
+            } else if (object.message(MSG_DATASPACE).is_some() || object.message(MSG_DATA_LAYOUT).is_some())
+                && let Err(reason) = self.dataset(target, path, &link.name, object)
+            {
+                self.contents.unreadable(subject, reason);
             }
         }
         for (target, name, subject, object) in groups {
@@ -359,17 +359,9 @@ impl Walk<'_> {
                 let detail = format!("its axis {axis} has another length than its dimension {}", dim.name);
                 self.contents.notice(crate::notice::NoticeClass::Renamed, subject, detail);
             }
-            let used: Vec<usize> = dims.iter().flatten().copied().collect();
-            let same = self
-                .contents
-                .dims
-                .iter()
-                .position(|dim| dim.group == found.group && dim.size == size && dim.unlimited == grows);
-            let same = same.filter(|same| !used.contains(same)).or_else(|| {
-                self.contents.dims.iter().enumerate().find_map(|(number, dim)| {
-                    let matches = dim.group == found.group && dim.size == size && dim.unlimited == grows;
-                    (matches && !used.contains(&number)).then_some(number)
-                })
+            let same = self.contents.dims.iter().enumerate().position(|(number, dim)| {
+                let equal = dim.group == found.group && dim.size == size && dim.unlimited == grows;
+                equal && !dims.contains(&Some(number))
             });
             let number = same.unwrap_or_else(|| {
                 let number = self.contents.dims.len();
