@@ -67,7 +67,7 @@ impl Missing {
                 }
             }
         }
-        let filled = unwritten == MaskPolicy::Mask && !has_fill && variable.source.prefilled;
+        let filled = unwritten == MaskPolicy::Mask && !has_fill;
         let default = default_fill(raw).filter(|_| filled).and_then(|number| {
             Numbers { values: vec![number], dtype: Some(raw) }.as_stored(stored).next()?.element(stored)
         });

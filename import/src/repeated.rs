@@ -75,7 +75,6 @@ mod tests {
             dtype: NcType::Int,
             attributes: Vec::new(),
             encoding: TextEncoding::default(),
-            prefilled: true,
         }
     }
 

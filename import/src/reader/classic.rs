@@ -63,8 +63,9 @@ pub(super) fn contents(storage: &dyn Storage) -> Result<(Contents, Vec<Place>), 
         first.is_some_and(|dim| dim.unlimited)
     };
     let row_bytes = |entry: &Entry| -> Option<u64> {
-        let sizes = entry.dims.iter().skip(1).map(|&dim| contents.dims.get(dim).map_or(0, |dim| dim.size));
-        sizes.fold(Some(entry.width), |bytes, size| bytes?.checked_mul(size))
+        let mut sizes =
+            entry.dims.iter().skip(1).map(|&dim| contents.dims.get(dim).map_or(0, |dim| dim.size));
+        sizes.try_fold(entry.width, u64::checked_mul)
     };
     let with_records: Vec<&Entry> = entries.iter().filter(|entry| record_dim(entry)).collect();
     // A record has a row of each variable that has records, padded to four bytes where there are several.
@@ -121,7 +122,6 @@ pub(super) fn contents(storage: &dyn Storage) -> Result<(Contents, Vec<Place>), 
                     dtype: entry.dtype,
                     attributes,
                     encoding,
-                    prefilled: true,
                 });
                 found.push(place);
             }

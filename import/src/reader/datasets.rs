@@ -167,7 +167,7 @@ fn cells_header(wanted: &Wanted) -> Vec<Message> {
 }
 
 /// A file with a superblock of its own, and objects behind its end.
-struct Overlay {
+pub(super) struct Overlay {
     file: DynStorage,
     head: Vec<u8>,
     /// Where the objects are.
@@ -178,7 +178,7 @@ struct Overlay {
 }
 
 impl Overlay {
-    fn new(file: DynStorage, offset_size: u8, length_size: u8) -> Self {
+    pub fn new(file: DynStorage, offset_size: u8, length_size: u8) -> Self {
         let start = file.len().next_multiple_of(8);
         Self { file, head: Vec::new(), start, tail: Vec::new(), offset_size, length_size }
     }
@@ -187,9 +187,14 @@ impl Overlay {
         address.to_le_bytes().into_iter().take(self.offset_size.into()).collect()
     }
 
+    /// The address of the object that is added next.
+    pub fn next_address(&self) -> u64 {
+        self.start + self.tail.len() as u64
+    }
+
     /// Adds an object with a version 1 header; its address.
-    fn add(&mut self, messages: &[Message]) -> u64 {
-        let address = self.start + self.tail.len() as u64;
+    pub fn add(&mut self, messages: &[Message]) -> u64 {
+        let address = self.next_address();
         let mut body = Vec::new();
         for Message { kind, bytes } in messages {
             // No message of a file has more bytes than this can tell.
@@ -221,7 +226,7 @@ impl Overlay {
 
     /// Adds the root group, and the superblock that leads to it: one of version 2, which is never longer
     /// than that of the file.
-    fn finish(&mut self, links: &[Message]) {
+    pub fn finish(&mut self, links: &[Message]) {
         let root = self.add(links);
         let mut head = HDF5_MAGIC.to_vec();
         head.extend([2, self.offset_size, self.length_size, 0]);

@@ -11,6 +11,8 @@ mod filters;
 pub(crate) mod kind;
 mod netcdf4;
 mod objects;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::ops::Range;
@@ -50,9 +52,6 @@ pub(crate) struct FileVariable {
     pub attributes: Vec<NcAttribute>,
     /// How its text is encoded.
     pub encoding: TextEncoding,
-    /// Whether cells that nobody has written have a fill value. Classic files do not say, and are taken
-    /// to; in HDF5 this is not so for a variable made in no-fill mode, or by another library than NetCDF's.
-    pub prefilled: bool,
 }
 
 impl FileVariable {

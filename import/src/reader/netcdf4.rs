@@ -117,10 +117,10 @@ impl Walk<'_> {
             };
             if is_group(&object) {
                 groups.push((target, name, subject, object));
-            } else if object.message(MSG_DATASPACE).is_some() || object.message(MSG_DATA_LAYOUT).is_some() {
-                if let Err(reason) = self.dataset(target, path, &link.name, object) {
-                    self.contents.unreadable(subject, reason);
-                }
+            } else if (object.message(MSG_DATASPACE).is_some() || object.message(MSG_DATA_LAYOUT).is_some())
+                && let Err(reason) = self.dataset(target, path, &link.name, object)
+            {
+                self.contents.unreadable(subject, reason);
             }
         }
         for (target, name, subject, object) in groups {
@@ -324,7 +324,6 @@ impl Walk<'_> {
                     dtype: dtype.netcdf.clone(),
                     attributes,
                     encoding,
-                    prefilled: is_prefilled(&found.object),
                 },
             ));
             wanted.push(Wanted { object: found.object, dtype, width, shape });
@@ -359,17 +358,9 @@ impl Walk<'_> {
                 let detail = format!("its axis {axis} has another length than its dimension {}", dim.name);
                 self.contents.notice(crate::notice::NoticeClass::Renamed, subject, detail);
             }
-            let used: Vec<usize> = dims.iter().flatten().copied().collect();
-            let same = self
-                .contents
-                .dims
-                .iter()
-                .position(|dim| dim.group == found.group && dim.size == size && dim.unlimited == grows);
-            let same = same.filter(|same| !used.contains(same)).or_else(|| {
-                self.contents.dims.iter().enumerate().find_map(|(number, dim)| {
-                    let matches = dim.group == found.group && dim.size == size && dim.unlimited == grows;
-                    (matches && !used.contains(&number)).then_some(number)
-                })
+            let same = self.contents.dims.iter().enumerate().position(|(number, dim)| {
+                let equal = dim.group == found.group && dim.size == size && dim.unlimited == grows;
+                equal && !dims.contains(&Some(number))
             });
             let number = same.unwrap_or_else(|| {
                 let number = self.contents.dims.len();
@@ -399,19 +390,6 @@ fn is_group(object: &Object) -> bool {
     [MSG_SYMBOL_TABLE, MSG_LINK_INFO, MSG_GROUP_INFO, MSG_LINK]
         .iter()
         .any(|&kind| object.message(kind).is_some())
-}
-
-/// True where HDF5 fills cells that nobody has written: NetCDF makes it do so unless in no-fill mode.
-fn is_prefilled(dataset: &Object) -> bool {
-    let new = dataset.message(MSG_FILL_VALUE).map(|bytes| {
-        fill_value::parse_new(&mut Cursor::new(bytes), 8, 8, bytes.len())
-            .is_ok_and(|fill| fill.value.is_some())
-    });
-    let old = || {
-        let bytes = dataset.message(MSG_FILL_VALUE_OLD)?;
-        fill_value::parse_old(&mut Cursor::new(bytes), 8, 8, bytes.len()).ok()?.value
-    };
-    new.unwrap_or_else(|| old().is_some())
 }
 
 fn unlimited(space: &DataspaceMessage, axis: usize) -> bool {

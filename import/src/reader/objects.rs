@@ -259,7 +259,7 @@ impl Objects {
             SharedMessage::SharedInSohm { heap_id, .. } => {
                 let of_kind = self.shared.iter().filter(|(kinds, _)| kinds >> kind.min(15) & 1 == 1);
                 let mut objects = of_kind.filter_map(|&(_, heap)| {
-                    let objects = self.heap_objects(heap, &[heap_id.clone()]).ok()?;
+                    let objects = self.heap_objects(heap, std::slice::from_ref(&heap_id)).ok()?;
                     objects.into_iter().next()?.ok()
                 });
                 objects.next().ok_or_else(|| "it is damaged: a message that it shares is missing".to_owned())
@@ -516,8 +516,11 @@ impl Objects {
     }
 }
 
+/// A message as it is stored: its kind, whether its bytes only say where it is, and its bytes.
+type StoredMessage<'a> = (u16, bool, &'a [u8]);
+
 /// Cuts a part of a header into messages: the kind, whether it is a reference, and the bytes.
-fn split_messages(bytes: &[u8], second: bool, ordered: bool) -> Result<Vec<(u16, bool, &[u8])>, String> {
+fn split_messages(bytes: &[u8], second: bool, ordered: bool) -> Result<Vec<StoredMessage<'_>>, String> {
     let envelope = match (second, ordered) {
         (false, _) => 8,
         (true, false) => 4,

@@ -1,0 +1,306 @@
+//! Files that are damaged, hostile or odd, made here.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hdf5_reader::messages::{MSG_ATTRIBUTE, MSG_LINK};
+use hdf5_reader::{BytesStorage, Storage};
+use netcdf_reader::NcAttrValue as Value;
+use netcdf_writer::{NcAttrValue, NcFileBuilder, NcWriteFormat, NcWriteOptions};
+
+use super::*;
+use crate::netcdf::{Piece, read_file};
+use crate::{Error, ImportOptions, thread};
+use datasets::Overlay;
+use objects::Message;
+
+/// A file of HDF5 objects, added one after the other. The last is the root group.
+fn hdf5(build: impl FnOnce(&mut Overlay) -> Vec<Message>) -> Vec<u8> {
+    let empty = Arc::new(BytesStorage::new(vec![0; 48]));
+    let mut file = Overlay::new(empty, 8, 8);
+    let root = build(&mut file);
+    file.finish(&root);
+    let length = usize::try_from(file.len()).unwrap();
+    file.read_range(0, length).unwrap().to_vec()
+}
+
+fn link(name: &[u8], address: u64) -> Message {
+    let mut bytes = vec![1, 0, u8::try_from(name.len()).unwrap()];
+    bytes.extend(name);
+    bytes.extend(address.to_le_bytes());
+    Message { kind: MSG_LINK, bytes }
+}
+
+fn soft_link(name: &str, path: &str) -> Message {
+    let mut bytes = vec![1, 8, 1, u8::try_from(name.len()).unwrap()];
+    bytes.extend(name.as_bytes());
+    bytes.extend(u16::try_from(path.len()).unwrap().to_le_bytes());
+    bytes.extend(path.as_bytes());
+    Message { kind: MSG_LINK, bytes }
+}
+
+/// A scalar attribute of characters.
+fn attribute(name: &[u8], value: &[u8]) -> Message {
+    let size = u32::try_from(value.len()).unwrap().to_le_bytes();
+    let mut bytes = vec![3, 0];
+    for length in [name.len(), 8, 4] {
+        bytes.extend(u16::try_from(length).unwrap().to_le_bytes());
+    }
+    bytes.push(0);
+    bytes.extend(name);
+    bytes.extend([0x13, 0, 0, 0]);
+    bytes.extend(size);
+    bytes.extend([2, 0, 0, 0]);
+    bytes.extend(value);
+    Message { kind: MSG_ATTRIBUTE, bytes }
+}
+
+fn saved(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("f.nc");
+    std::fs::write(&path, bytes).unwrap();
+    (directory, path)
+}
+
+fn opened(bytes: &[u8]) -> Result<File, String> {
+    File::open(&saved(bytes).1)
+}
+
+fn written(file: &NcFileBuilder, format: NcWriteFormat) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.write(&mut bytes, NcWriteOptions { format }).unwrap();
+    bytes
+}
+
+/// Puts other bytes in place of some that occur once or more.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let places: Vec<_> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(from)).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + from.len()].copy_from_slice(to);
+    }
+    bytes
+}
+
+/// The pieces that a file gives, as text, and how its reading ended.
+fn pieces(path: &Path, options: &ImportOptions) -> (Vec<String>, Result<(), Error>) {
+    let (path, options) = (path.to_owned(), options.clone());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let done = thread::start(&path.clone(), move || {
+        read_file(&path, &options, &mut |piece| {
+            let text = match piece {
+                Piece::Attribute(key, value) => format!("attribute {key} = {value}"),
+                Piece::Array(schema, shape) => format!("array {} {shape:?}", schema.name),
+                Piece::Cells { array, start, .. } => format!("cells {array} {start:?}"),
+                Piece::Drop(array) => format!("drop {array}"),
+                Piece::Notice(notice) => format!("{}: {}: {}", notice.class, notice.subject, notice.detail),
+            };
+            sender.send(text).is_ok()
+        })
+    });
+    let read = done.blocking_recv().unwrap();
+    (receiver.try_iter().collect(), read)
+}
+
+#[test]
+fn groups_in_circles_are_read_once() {
+    let bytes = hdf5(|file| {
+        // A group that has itself, its parent, and soft links that lead to one another.
+        let here = file.next_address();
+        let own = link(b"loop", here);
+        let group = file.add(&[own, soft_link("up", "/g"), soft_link("a", "b"), soft_link("b", "a")]);
+        vec![link(b"g", group), link(b"h", group), attribute(b"title", b"x")]
+    });
+    let file = opened(&bytes).unwrap();
+    let contents = file.contents();
+    assert_eq!(contents.attributes.len(), 2);
+    let told: Vec<_> = contents.notices.iter().map(|notice| notice.subject.as_str()).collect();
+    assert_eq!(told, ["g.a", "g.b", "g.loop", "g.up", "h"]);
+}
+
+#[test]
+fn groups_are_followed_to_a_depth() {
+    let bytes = hdf5(|file| {
+        let mut group = file.add(&[attribute(b"deepest", b"x")]);
+        for _ in 0..5_000 {
+            let inner = link(b"g", group);
+            group = file.add(&[inner]);
+        }
+        vec![link(b"g", group)]
+    });
+    let file = opened(&bytes).unwrap();
+    assert!(file.contents().notices.iter().any(|notice| notice.detail.contains("in 100 others")));
+}
+
+#[test]
+fn what_is_wrong_with_an_attribute_or_a_link_is_its_own() {
+    let bytes = hdf5(|_| {
+        let mut damaged = attribute(b"damaged", b"xxxx");
+        damaged.bytes.truncate(20);
+        let far = link(b"far", 1 << 60);
+        vec![far, damaged, attribute(b"units", b"\xb0C\0\0"), attribute(b"n\xe4me\0\0", b"v")]
+    });
+    let file = opened(&bytes).unwrap();
+    let contents = file.contents();
+    let attributes: Vec<_> =
+        contents.attributes[0].attributes.iter().map(|a| (a.name.as_str(), &a.value)).collect();
+    assert_eq!(attributes, [("units", &Value::Chars("°C".into())), ("näme", &Value::Chars("v".into()))]);
+    let told: Vec<_> = contents.notices.iter().map(|notice| notice.subject.as_str()).collect();
+    assert_eq!(told, ["an attribute", "attributes of the dataset", "far"]);
+    assert_eq!(contents.unreadable, 1);
+}
+
+/// A file with numbers and text in all formats.
+fn small(nc4: bool) -> NcFileBuilder {
+    let mut file = NcFileBuilder::new();
+    let time = file.add_unlimited_dimension("time").unwrap();
+    let x = file.add_dimension("x", 3).unwrap();
+    let length = file.add_dimension("length", 4).unwrap();
+    file.add_attribute("title", NcAttrValue::Chars("Gr#sse".into())).unwrap();
+    let v = file.add_variable::<f64>("x", &[x]).unwrap();
+    file.write_variable(v, &[1.0f64, 2.0, 3.0]).unwrap();
+    let v = file.add_variable::<i16>("v", &[time, x]).unwrap();
+    file.add_variable_attribute(v, "units", NcAttrValue::Chars("#C".into())).unwrap();
+    file.write_variable(v, &[1i16, 2, 3, 4, 5, 6]).unwrap();
+    let v = file.add_variable::<f32>("w#", &[time]).unwrap();
+    file.write_variable(v, &[7.0f32, 8.0]).unwrap();
+    let v = file.add_char_variable("name", &[x, length]).unwrap();
+    file.write_char_variable(v, b"Ab#\0#\xc3\xa9\0    ").unwrap();
+    if nc4 {
+        let v = file.add_string_variable("label", &[x]).unwrap();
+        file.write_string_variable(v, &["a#", "", "c"]).unwrap();
+    }
+    file
+}
+
+#[test]
+fn text_of_all_formats_is_decoded() {
+    let formats = [NcWriteFormat::Classic, NcWriteFormat::Offset64, NcWriteFormat::Cdf5, NcWriteFormat::Nc4];
+    for format in formats {
+        // No writer writes Latin-1. Names of NetCDF-4 have checksums over them, which would not match.
+        let nc4 = format == NcWriteFormat::Nc4;
+        let bytes = written(&small(nc4), format);
+        let bytes = if nc4 { bytes } else { replaced(&bytes, b"#", b"\xb0") };
+        let file = opened(&bytes).unwrap();
+        let sign = if nc4 { "#" } else { "°" };
+        let contents = file.contents();
+        let id = |name: &str| contents.variables.iter().position(|variable| variable.name == name).unwrap();
+        let attributes = &contents.variables[id("v")].attributes;
+        let units = attributes.iter().find(|attribute| attribute.name == "units").unwrap();
+        assert_eq!(units.value.as_string().unwrap(), format!("{sign}C"));
+        assert_eq!(file.read::<i16>(id("v"), 0..2).unwrap(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(file.read::<i16>(id("v"), 1..2).unwrap(), [4, 5, 6]);
+        assert_eq!(file.read::<f32>(id(&format!("w{sign}")), 0..2).unwrap(), [7.0, 8.0]);
+        assert_eq!(file.read::<u8>(id("name"), 1..2).unwrap()[1..3], *b"\xc3\xa9");
+        if nc4 {
+            let label = file.read_strings(id("label"), 0..3).unwrap();
+            assert_eq!(label, [b"a#".to_vec(), vec![], b"c".to_vec()]);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_ends_early_gives_what_it_has() {
+    let bytes = written(&small(false), NcWriteFormat::Classic);
+    let (directory, path) = saved(&bytes[..bytes.len() - 8]);
+    let (told, read) = pieces(&path, &ImportOptions::default());
+    read.unwrap();
+    assert!(told.contains(&"array x [3]".to_owned()), "{told:?}");
+    assert!(told.contains(&"drop v".to_owned()));
+    assert!(told.contains(&"left out: v: the file ends before its values".to_owned()), "{told:?}");
+    let (_, strict) = pieces(&path, &ImportOptions { strict: true, ..ImportOptions::default() });
+    assert!(strict.unwrap_err().to_string().contains("the file ends before its values"));
+    // Nothing is left of it where nothing can be read.
+    std::fs::write(&path, &bytes[..100]).unwrap();
+    assert!(
+        pieces(&path, &ImportOptions::default()).1.unwrap_err().to_string().contains("within its header")
+    );
+    drop(directory);
+}
+
+#[test]
+fn claims_of_size_are_not_believed() {
+    let mut file = NcFileBuilder::new();
+    let x = file.add_dimension("x", 7).unwrap();
+    let v = file.add_variable::<f64>("v", &[x]).unwrap();
+    file.write_variable(v, &[0.0f64; 7]).unwrap();
+    let bytes = written(&file, NcWriteFormat::Cdf5);
+    let bytes = replaced(&bytes, &7u64.to_be_bytes(), &(1u64 << 60).to_be_bytes());
+    let error = pieces(&saved(&bytes).1, &ImportOptions::default()).1.unwrap_err().to_string();
+    assert!(error.contains("claims more than a file of this size can hold"), "{error}");
+}
+
+#[test]
+fn what_a_file_is_instead_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("f.nc");
+    let mut tar = vec![b'x'; 300];
+    tar[257..262].copy_from_slice(b"ustar");
+    for (bytes, expected) in [
+        (&b""[..], "it is empty"),
+        (b"\x1f\x8b\x08\0", "with `gunzip`"),
+        (b"PK\x03\x04", "with `unzip`"),
+        (b"GRIB\0\0\0\x01", "GRIB"),
+        (b"\x0e\x03\x13\x01", "HDF4"),
+        (b"CDF\x07", "of a version that is not known"),
+        (b"  <!DOCTYPE html><html>", "web page"),
+        (b"station,temp\n1,2\n", "it begins with `station,temp`"),
+        (b"\x01\x02\x03\x04\x05", "it is no NetCDF or HDF5 file"),
+        (&[0; 100], "zeros"),
+        (&tar, "tar -xf"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let reason = File::open(&path).err().unwrap();
+        assert!(reason.contains(expected), "{reason}");
+    }
+    assert_eq!(File::open(directory.path()).err().unwrap(), "it is a directory, and no file");
+}
+
+/// Numbers that are always the same.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+}
+
+#[test]
+fn no_bytes_make_it_fail_otherwise_than_with_an_error() {
+    let groups = hdf5(|file| {
+        let inner = file.add(&[attribute(b"units", b"m")]);
+        vec![link(b"g", inner), soft_link("s", "/g"), attribute(b"title", b"x")]
+    });
+    let files = [
+        written(&small(false), NcWriteFormat::Classic),
+        written(&small(false), NcWriteFormat::Cdf5),
+        written(&small(true), NcWriteFormat::Nc4),
+        groups,
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("f.nc");
+    let mut random = Random(7);
+    let interesting = [0, 1, 2, 4, 8, 16, 127, 128, 255];
+    for round in 0..1_500 {
+        let mut bytes = files[round % files.len()].clone();
+        for _ in 0..=random.below(3) {
+            // What is in the first bytes tells more than cells do.
+            let limit = if random.below(2) == 0 { bytes.len() } else { bytes.len().min(400) };
+            let at = random.below(limit);
+            bytes[at] =
+                if random.below(2) == 0 { interesting[random.below(9)] } else { random.below(256) as u8 };
+        }
+        if random.below(10) == 0 {
+            bytes.truncate(random.below(bytes.len()));
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let (told, read) = pieces(&path, &ImportOptions::default());
+        let failed = |text: &str| text.contains("the reader failed on it");
+        let panicked =
+            told.iter().any(|text| failed(text)) || read.err().is_some_and(|e| failed(&e.to_string()));
+        assert!(!panicked, "round {round}");
+    }
+}
