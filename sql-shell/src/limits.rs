@@ -13,6 +13,9 @@ use crate::error::{Failure, Result};
 /// queries with UNION, EXCEPT and INTERSECT. The time that planning takes grows with their square.
 pub(crate) const MOST_LINKS: usize = 2000;
 
+/// Links of all chains that are in each other, at the most.
+const DEEPEST: usize = 2 * MOST_LINKS;
+
 /// Parentheses, functions, CASEs and subqueries in each other, at the most: the limit of the parser.
 pub(crate) const MOST_NESTED: usize = 50;
 
@@ -23,6 +26,10 @@ struct Level {
     /// Of the expression that the text is at.
     operators: usize,
     terms: usize,
+    /// Operators of the longest of the terms before.
+    longest: usize,
+    /// The depth of what was closed in it.
+    inner: usize,
     /// BETWEENs whose AND is still to come.
     between: usize,
     /// Of the query that the text is at.
@@ -30,11 +37,29 @@ struct Level {
     is_in_from: bool,
     /// Queries before this one.
     unions: usize,
+    /// The depth of the expressions and queries before.
+    before: usize,
 }
 
 impl Level {
     fn begin_expression(&mut self) {
-        (self.operators, self.terms, self.between) = (0, 0, 0);
+        self.before = self.before.max(self.expression() + self.joins);
+        (self.operators, self.terms, self.longest, self.inner, self.between) = (0, 0, 0, 0, 0);
+    }
+
+    fn begin_term(&mut self) {
+        self.longest = self.longest.max(self.operators);
+        self.operators = 0;
+        self.terms += 1;
+    }
+
+    fn expression(&self) -> usize {
+        self.terms + self.longest.max(self.operators) + self.inner
+    }
+
+    /// How deep all is that has been counted, which is no less than the depth of the tree.
+    fn depth(&self) -> usize {
+        self.before.max(self.expression() + self.joins) + self.unions
     }
 
     fn check(&self) -> Result<()> {
@@ -51,6 +76,11 @@ impl Level {
         }
         if self.unions > MOST_LINKS {
             return too_many("queries joined by UNION, EXCEPT or INTERSECT");
+        }
+        if self.depth() > DEEPEST {
+            return Err(Failure::new(format!(
+                "the statement has more than {DEEPEST} operators, terms and joins in each other"
+            )));
         }
         Ok(())
     }
@@ -80,8 +110,8 @@ pub(crate) fn check(text: &str) -> Result<()> {
                 count(&mut levels, |level| level.operators += 1)?;
                 open(&mut levels, Opening::Bracket)?;
             }
-            Token::RParen => close(&mut levels, Opening::Parenthesis),
-            Token::RBracket | Token::RBrace => close(&mut levels, Opening::Bracket),
+            Token::RParen => close(&mut levels, Opening::Parenthesis)?,
+            Token::RBracket | Token::RBrace => close(&mut levels, Opening::Bracket)?,
             Token::Comma => count(&mut levels, |level| {
                 level.begin_expression();
                 level.joins += usize::from(level.is_in_from);
@@ -89,7 +119,7 @@ pub(crate) fn check(text: &str) -> Result<()> {
             Token::SemiColon => levels = vec![Level::default()],
             Token::Word(word) => match word.keyword {
                 Keyword::CASE => open(&mut levels, Opening::Case)?,
-                Keyword::END => close(&mut levels, Opening::Case),
+                Keyword::END => close(&mut levels, Opening::Case)?,
                 _ if is_operand => {}
                 keyword => count(&mut levels, |level| count_word(level, keyword, last))?,
             },
@@ -115,10 +145,7 @@ fn count_word(level: &mut Level, keyword: Keyword, last: &Token) {
     let follows = |wanted: Keyword| matches!(last, Token::Word(word) if word.keyword == wanted);
     match keyword {
         Keyword::AND if level.between > 0 => level.between -= 1,
-        Keyword::AND | Keyword::OR | Keyword::XOR => {
-            level.terms += 1;
-            level.operators = 0;
-        }
+        Keyword::AND | Keyword::OR | Keyword::XOR => level.begin_term(),
         Keyword::BETWEEN => {
             level.between += 1;
             level.operators += 1;
@@ -170,10 +197,12 @@ fn open(levels: &mut Vec<Level>, opened_by: Opening) -> Result<()> {
 }
 
 /// Closes what was opened last in this way, and all that was opened since.
-fn close(levels: &mut Vec<Level>, opened_by: Opening) {
-    if let Some(at) = levels.iter().rposition(|level| level.opened_by == Some(opened_by)) {
-        levels.truncate(at);
-    }
+fn close(levels: &mut Vec<Level>, opened_by: Opening) -> Result<()> {
+    let Some(at) = levels.iter().rposition(|level| level.opened_by == Some(opened_by)) else {
+        return Ok(());
+    };
+    let closed: usize = levels.drain(at..).map(|level| level.depth() + 1).sum();
+    count(levels, |level| level.inner = level.inner.max(closed))
 }
 
 pub(crate) fn too_deep() -> String {
@@ -270,6 +299,29 @@ mod tests {
             let error = refused.err().map_or_else(String::new, |error| error.to_string());
             assert!(error.contains(message) && error.contains("2000"), "{between}: {error}");
         }
+    }
+
+    #[test]
+    fn chains_in_each_other_add_up() {
+        let nested = |begin: &str, link: &str, end: &str| {
+            let (begin, end) = (begin.repeat(40), format!("{}{end}", link.repeat(105)).repeat(40));
+            check(&format!("SELECT {begin}1{end}"))
+        };
+        for (begin, link, end) in [
+            ("(", " + 1", ")"),
+            ("(", " AND true", ")"),
+            ("abs(", " || x", ") + 1"),
+            ("CASE WHEN ", " = x", " THEN 1 END"),
+            ("(SELECT 1 FROM t WHERE ", " OR a", ")"),
+            ("(SELECT ", " UNION SELECT 1", ")"),
+        ] {
+            let error = nested(begin, link, end).unwrap_err().to_string();
+            assert!(error.contains("4000") && error.contains("in each other"), "{begin}: {error}");
+            assert!(nested(begin, "", end).is_ok(), "{begin}");
+            assert!(nested(begin, ", 1", end).is_ok(), "{begin}");
+        }
+        let right = format!("SELECT {}1{}", format!("{}(", "1 + ".repeat(105)).repeat(40), ")".repeat(40));
+        assert!(check(&right).unwrap_err().to_string().contains("4000"));
     }
 
     #[test]

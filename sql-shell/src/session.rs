@@ -466,3 +466,28 @@ impl Write for Clearing<'_> {
         io::stdout().flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_abandoned_does_not_keep_the_session() {
+        let mut session = Session::new(None).unwrap();
+        let begun = Instant::now();
+        // The first keeps the optimizer busy for minutes, the second the parser.
+        let slow = format!("SELECT {}1{}", "(SELECT ".repeat(20), ")".repeat(20));
+        let wrong = format!("SELECT {}1{}", "cast(".repeat(40), " asx int)".repeat(40));
+        for sql in [slow, wrong] {
+            let waited = std::time::Duration::from_millis(300);
+            let run = async {
+                let prepared = session.prepare(&sql).await?;
+                session.run(prepared).await
+            };
+            assert!(tokio::time::timeout(waited, run).await.is_err());
+            session.abandon().unwrap();
+            assert!(session.prepare("SELECT 1").await.unwrap().is_query);
+        }
+        assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+    }
+}

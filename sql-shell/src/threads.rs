@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// The stack of a thread, in bytes. A chain of operators is planned, evaluated and dropped by recursion:
 /// this is room for all that `limits` admits, also where nothing is optimised. Memory is taken only for
 /// what is used of it.
-const STACK: usize = 512 << 20;
+const STACK: usize = 256 << 20;
 
 /// Runs something on a thread of its own.
 pub(crate) fn spawn<T: Send + 'static>(

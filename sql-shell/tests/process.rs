@@ -113,3 +113,28 @@ fn of_two_processes_that_write_at_one_time_none_loses_what_it_was_told_is_done()
     assert!(won >= 1);
     assert_eq!(datasets(directory), 4 + 4 * won);
 }
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_ends_a_script_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let sql = "SELECT count(*) FROM generate_series(1, 1000000000000) AS t(x) WHERE x % 7 = 8";
+    std::fs::write(directory.join("script.sql"), sql).unwrap();
+    let script = std::fs::File::open(directory.join("script.sql")).unwrap();
+    let commands: [&[&str]; 3] = [&["sql", "-c", sql], &["sql", "-f", "script.sql"], &["sql"]];
+    for arguments in commands {
+        let mut child = atlas(directory, arguments)
+            .stdin(script.try_clone().unwrap())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(800));
+        assert!(child.try_wait().unwrap().is_none(), "{arguments:?}");
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let interrupted = std::time::Instant::now();
+        child.wait().unwrap();
+        assert!(interrupted.elapsed() < Duration::from_secs(5), "{arguments:?}: {:?}", interrupted.elapsed());
+    }
+}
