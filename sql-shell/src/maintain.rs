@@ -40,13 +40,13 @@ pub(crate) async fn verify(location: &str) -> Result<()> {
     let verified = Atlas::open_url(location).await?.verify().await?;
     let mut out = Printable::new(io::stdout());
     for problem in &verified.problems {
-        writeln!(out, "problem: {problem}")?;
+        writeln!(out, "problem: {}", escaped(problem))?;
     }
     for file in &verified.unused {
-        writeln!(out, "unused: {file}")?;
+        writeln!(out, "unused: {}", escaped(file))?;
     }
     for file in &verified.foreign {
-        writeln!(out, "not the store's: {file}")?;
+        writeln!(out, "not the store's: {}", escaped(file))?;
     }
     writeln!(
         out,
@@ -62,6 +62,19 @@ pub(crate) async fn verify(location: &str) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(format!("{} found", count(verified.problems.len(), "problem"))))
+}
+
+/// Text that a terminal shows as it is: names may have control characters in them.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 pub(crate) async fn compact(location: &str, variables: &[String]) -> Result<()> {
@@ -98,4 +111,14 @@ pub(crate) async fn vacuum(location: &str, older_than: Duration) -> Result<()> {
         count(vacuumed.generations.len(), "generation")
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_command_the_terminal() {
+        assert_eq!(escaped("t é\u{1b}[2J\n\u{9b}"), "t é\\u{1b}[2J\\n\\u{9b}");
+    }
 }
