@@ -32,9 +32,9 @@ use tokio::sync::mpsc;
 
 pub use error::Error;
 pub use files::NameFrom;
-pub use notice::{Notice, NoticeClass, NoticeSummary, Notices};
 use files::{InputFile, find_files};
 use netcdf::{Piece, read_file};
+pub use notice::{Notice, NoticeClass, NoticeSummary, Notices};
 
 /// Pieces of a file that wait for the store at one time.
 const QUEUE: usize = 2;

@@ -52,11 +52,8 @@ impl NoticeSummary {
     /// Adds a notice about a file.
     pub fn add(&mut self, notice: Notice, path: &Path) {
         let key = (notice.class, notice.subject, notice.detail);
-        let notices = self.0.entry(key).or_insert_with(|| Notices {
-            files: 0,
-            cells: 0,
-            example: path.to_owned(),
-        });
+        let notices =
+            self.0.entry(key).or_insert_with(|| Notices { files: 0, cells: 0, example: path.to_owned() });
         notices.files += 1;
         notices.cells += notice.cells;
     }
@@ -68,8 +65,8 @@ impl NoticeSummary {
 
     /// Class, subject and detail of the notices, and how often and where they apply, in order.
     pub fn iter(&self) -> impl Iterator<Item = (NoticeClass, &str, &str, &Notices)> {
-        self.0.iter().map(|((class, subject, detail), notices)| {
-            (*class, subject.as_str(), detail.as_str(), notices)
-        })
+        self.0
+            .iter()
+            .map(|((class, subject, detail), notices)| (*class, subject.as_str(), detail.as_str(), notices))
     }
 }

@@ -70,9 +70,12 @@
 
 mod aggregate;
 mod columns;
+mod dynamic;
 mod error;
 mod grids;
+mod large;
 mod layout;
+mod literals;
 mod metadata;
 mod options;
 mod order;
@@ -90,7 +93,9 @@ mod tiles;
 mod widen;
 
 pub use aggregate::{AggregateInScan, AggregateSource};
+pub use dynamic::SoundDynamicFilters;
 pub use grids::{Grid, grids};
+pub use literals::FloatLiterals;
 pub use metadata::{Metadata, MetadataTable};
 pub use options::{AtlasOptions, TableOptions};
 pub use progress::{Progress, ScanProgress};
