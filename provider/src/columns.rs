@@ -16,7 +16,9 @@ use atlas::{
 use datafusion::common::{Result, ScalarValue};
 
 use crate::error::from_store;
+use crate::large::Held;
 use crate::layout::{ColumnKind, Layout, Origin, SchemaLayout, Tile};
+use crate::scan::Reading;
 use crate::widen::shown;
 
 /// A table: its layout, of one generation of a store.
@@ -34,18 +36,21 @@ pub struct Table {
     indexes: Arc<Mutex<HashMap<String, Arc<VariableIndex>>>>,
     /// The columns that depend on the dataset alone, one value for each dataset with rows, as they were asked for.
     of_datasets: Arc<Mutex<HashMap<usize, ArrayRef>>>,
+    /// The large chunks that a scan holds on to; `None` where each is wanted once.
+    pub held: Option<Arc<Held>>,
 }
 
 impl Table {
     /// A table that has read nothing yet.
     pub fn new(name: &str, snapshot: Arc<Snapshot>, layout: Arc<Layout>, nan_as_null: bool) -> Self {
         let (indexes, of_datasets) = (Arc::default(), Arc::default());
-        Self { name: name.to_owned(), snapshot, layout, nan_as_null, indexes, of_datasets }
+        Self { name: name.to_owned(), snapshot, layout, nan_as_null, indexes, of_datasets, held: None }
     }
 
-    /// The same table for a scan, which holds what it has read of indexes for itself.
-    pub fn for_scan(&self) -> Self {
-        Self { indexes: Arc::default(), ..self.clone() }
+    /// The same table for a scan, which holds what it has read of indexes for itself, and, where it wants
+    /// all of them in turn, the parts of large chunks.
+    pub fn for_scan(&self, all: bool) -> Self {
+        Self { indexes: Arc::default(), held: all.then(Arc::default), ..self.clone() }
     }
 
     /// The index of a variable.
@@ -137,7 +142,7 @@ impl Table {
         &self,
         column: usize,
         boxes: &[(&Tile, Option<&UInt32Array>)],
-        metrics: &ReadMetrics,
+        reading: &Reading<'_>,
     ) -> Result<Vec<ArrayRef>> {
         let mut reads: Vec<ArrayRead> = Vec::new();
         // For each box that has the array, the read that is for it.
@@ -162,7 +167,7 @@ impl Table {
             variable = Some(&array.name);
         }
         let arrays = match variable {
-            Some(variable) => self.read_arrays(column, variable, &reads, metrics).await?,
+            Some(variable) => self.read_reserved(column, variable, &reads, reading).await?,
             None => Vec::new(),
         };
         let mut rows = Vec::with_capacity(boxes.len());
@@ -198,7 +203,7 @@ impl Table {
     }
 
     /// Regions of the arrays of a variable, as a column shows them.
-    async fn read_arrays(
+    pub async fn read_arrays(
         &self,
         column: usize,
         variable: &str,

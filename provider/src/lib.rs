@@ -72,9 +72,12 @@
 
 mod aggregate;
 mod columns;
+mod dynamic;
 mod error;
 mod grids;
+mod large;
 mod layout;
+mod literals;
 mod metadata;
 mod names;
 mod options;
@@ -93,7 +96,9 @@ mod tiles;
 mod widen;
 
 pub use aggregate::{AggregateInScan, AggregateSource};
+pub use dynamic::SoundDynamicFilters;
 pub use grids::{Grid, grids};
+pub use literals::FloatLiterals;
 pub use metadata::{Metadata, MetadataTable};
 pub use names::grid_table_names;
 pub use options::{AtlasOptions, TableOptions};

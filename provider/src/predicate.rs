@@ -12,6 +12,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Literal};
 use datafusion::physical_expr::utils::{Guarantee, LiteralGuarantee, collect_columns, reassign_expr_columns};
 
 use crate::layout::{ColumnKind, DATASET};
+use crate::literals::with_both_zeros;
 
 /// What a predicate depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Predicate {
     /// The same over a batch of just `columns`.
     own: Arc<dyn PhysicalExpr>,
     schema: SchemaRef,
+    /// Whether rows for which it does not hold may be selected too.
+    inexact: bool,
 }
 
 impl Predicate {
@@ -54,9 +57,16 @@ impl Predicate {
         let mut columns: Vec<_> = collect_columns(expr).into_iter().map(|column| column.index()).collect();
         columns.sort_unstable();
         let projected = Arc::new(schema.project(&columns)?);
-        let own = narrowed(reassign_expr_columns(Arc::clone(expr), &projected)?, &projected)?;
+        let own = with_both_zeros(reassign_expr_columns(Arc::clone(expr), &projected)?, &projected)?;
+        let own = narrowed(own, &projected)?;
         let scope = scope(columns.iter().filter_map(|&column| kinds.get(column)));
-        Ok(Self { columns, scope, expr: Arc::clone(expr), own, schema: projected })
+        Ok(Self { columns, scope, expr: Arc::clone(expr), own, schema: projected, inexact: false })
+    }
+
+    /// The same predicate, where rows for which it does not hold may be selected too. Where it cannot be
+    /// evaluated it selects all rows: nobody asked for those that it fails on.
+    pub fn inexact(self) -> Self {
+        Self { inexact: true, ..self }
     }
 
     /// The predicate, over the table's columns.
@@ -76,6 +86,13 @@ impl Predicate {
 
     /// Which of `rows` rows it selects; `columns` has the values of its columns. NULL selects nothing.
     pub fn evaluate(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<BooleanArray> {
+        match self.try_evaluate(columns, rows) {
+            Err(_) if self.inexact => Ok(BooleanArray::from(vec![true; rows])),
+            selected => selected,
+        }
+    }
+
+    fn try_evaluate(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<BooleanArray> {
         let batch = batch(&self.schema, columns, rows)?;
         let selected = self.own.evaluate(&batch)?.into_array(rows)?;
         if *selected.data_type() != DataType::Boolean {

@@ -15,8 +15,10 @@ use datafusion::logical_expr::{CreateExternalTable, Expr};
 use datafusion::prelude::SessionContext;
 
 use crate::aggregate::AggregateInScan;
+use crate::dynamic::SoundDynamicFilters;
 use crate::error::from_store;
 use crate::grids::grids;
+use crate::literals::FloatLiterals;
 use crate::metadata::{Metadata, MetadataTable};
 use crate::names::grid_table_names;
 use crate::options::{AtlasOptions, TableOptions};
@@ -73,9 +75,14 @@ pub fn register_store_with(
 }
 
 /// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS ATLAS`, the
-/// table functions `read_atlas`, `atlas_datasets` and `atlas_chunks`, the [rule](AggregateInScan) that lets scans aggregate, and the [options](AtlasOptions).
+/// table functions `read_atlas`, `atlas_datasets` and `atlas_chunks`, the rules that let scans [aggregate](AggregateInScan)
+/// and use [dynamic filters](SoundDynamicFilters), the meaning of [literals](FloatLiterals) beside floats, and the
+/// [options](AtlasOptions).
 pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
-    AggregateInScan::add_to(&mut builder.physical_optimizers().get_or_insert_default().rules);
+    let optimizer = builder.physical_optimizers().get_or_insert_default();
+    AggregateInScan::add_to(&mut optimizer.rules);
+    SoundDynamicFilters::add_to(&mut optimizer.rules);
+    FloatLiterals::add_to(&mut builder.analyzer().get_or_insert_default().rules);
     let extensions = &mut builder.config().get_or_insert_default().options_mut().extensions;
     if extensions.get::<AtlasOptions>().is_none() {
         extensions.insert(AtlasOptions::default());

@@ -19,6 +19,7 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use crate::aggregate::{Aggregation, Work};
 use crate::columns::{Grids, Table, project};
+use crate::large::width;
 use crate::layout::Tile;
 use crate::order::BestFirst;
 use crate::predicate::batch;
@@ -29,8 +30,8 @@ use crate::tiles::Tiles;
 /// much, and that groups share few blocks; so few that some groups at a time are no burden.
 pub const GROUP_BYTES: usize = 5 * 1024 * 1024;
 
-/// Bytes that a value takes whose type does not tell: a view of text.
-const VIEW_BYTES: usize = 16;
+/// Groups that a box has the rows of when it is cut: to be cut is to be looked at several times.
+const LARGE_BOX: usize = 4;
 
 /// Tiles that are sifted together, at the most, and boxes of a group.
 const TILES: usize = 4096;
@@ -91,7 +92,7 @@ impl Counters {
         }
     }
 
-    /// Counters of a part of the work, to be [added](Self::add) to others.
+    /// Counters of a part of the work, to be [added](Self::add) to others, which find its total themselves.
     fn apart() -> Self {
         Self {
             total: Count::new(),
@@ -103,13 +104,14 @@ impl Counters {
         }
     }
 
-    /// Adds a part of the work on boxes that have cells in `chunks`: what was neither decoded nor answered was pruned.
+    /// Adds a part of the work on boxes that have cells in `chunks`: what was neither decoded nor answered
+    /// was pruned. So the counters add up, also for a scan that somebody stops.
     fn add(&self, part: &Self, chunks: usize, metrics: &ReadMetrics) {
-        self.total.add(part.total.value());
+        let done = part.from_stats.value() + part.decoded.value();
+        self.total.add(chunks.max(done));
+        self.pruned.add(chunks.saturating_sub(done));
         self.from_stats.add(part.from_stats.value());
         self.decoded.add(part.decoded.value());
-        let done = part.from_stats.value() + part.decoded.value();
-        self.pruned.add(chunks.saturating_sub(done));
         self.bytes.add(usize::try_from(metrics.bytes()).unwrap_or(usize::MAX));
         self.requests.add(usize::try_from(metrics.requests()).unwrap_or(usize::MAX));
     }
@@ -147,11 +149,26 @@ impl Counters {
     }
 }
 
+/// What reading is accounted to.
+pub struct Reading<'a> {
+    pub counters: &'a Counters,
+    pub metrics: &'a ReadMetrics,
+    /// For what was read and is still there.
+    pub memory: &'a MemoryReservation,
+}
+
 /// A group that was read.
 struct Group {
     boxes: Vec<Selected>,
     /// For the memory of what was read, until it is dropped.
     _memory: MemoryReservation,
+}
+
+/// What comes of a group.
+enum Batches {
+    Made(Vec<RecordBatch>),
+    /// To be made of boxes that have all columns.
+    Rows(Vec<Selected>),
 }
 
 impl Scan {
@@ -213,6 +230,12 @@ impl Scan {
         let most = self.limit.unwrap_or(usize::MAX).clamp(1, self.rows_at_once());
         let (mut groups, mut rows): (Vec<Vec<Selected>>, usize) = (Vec::new(), most);
         let mut last = None;
+        // Parts that are no smaller than batches, of boxes that are much larger than a group.
+        let part = most.max(self.batch_size);
+        let boxes = boxes.into_iter().flat_map(|selected| {
+            let is_large = selected.rows() / LARGE_BOX > part && !self.keeps_datasets();
+            if is_large && !self.is_answered(&selected) { selected.parts(part) } else { vec![selected] }
+        });
         for selected in boxes {
             let dataset = Some(selected.tile.dataset).filter(|_| self.keeps_datasets());
             if rows >= most && (dataset.is_none() || dataset != last) {
@@ -236,7 +259,7 @@ impl Scan {
     /// Rows that are read at one time.
     fn rows_at_once(&self) -> usize {
         let table = &self.selection.table;
-        let width = |&column: &usize| table.data_type(column).primitive_width().unwrap_or(VIEW_BYTES);
+        let width = |&column: &usize| width(&table.data_type(column));
         let row: usize = self.columns().iter().map(width).sum();
         GROUP_BYTES / row.max(size_of::<f32>())
     }
@@ -276,7 +299,6 @@ impl Scan {
     async fn sift(&self, tiles: Vec<Tile>) -> Result<Vec<Selected>> {
         let (metrics, counters) = (ReadMetrics::default(), Counters::apart());
         let all = self.chunks(tiles.iter());
-        counters.total.add(all);
         let boxes = self.selection.sift(tiles, &metrics).await;
         let left = boxes.as_ref().map_or(0, |boxes| self.chunks(boxes.iter().map(|selected| &selected.tile)));
         self.counters.add(&counters, all - left.min(all), &metrics);
@@ -286,43 +308,42 @@ impl Scan {
     /// The batches of a group of boxes.
     async fn group(self: Arc<Self>, boxes: Vec<Selected>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let (metrics, counters) = (ReadMetrics::default(), Counters::apart());
+        let memory = MemoryConsumer::new("Atlas scan").register(&self.memory);
+        let reading = Reading { counters: &counters, metrics: &metrics, memory: &memory };
         let chunks = self.chunks(boxes.iter().map(|selected| &selected.tile));
-        let read = self.read_group(boxes, &counters, &metrics).await;
+        let read = self.read_group(boxes, &reading).await;
         self.counters.add(&counters, chunks, &metrics);
-        read
+        Ok(match read? {
+            Batches::Made(batches) => stream::iter(batches.into_iter().map(Ok)).boxed(),
+            Batches::Rows(boxes) => {
+                memory.try_resize(memory_of(&boxes))?;
+                let stretches = stretches(&boxes, STRETCH).into_iter();
+                let group = Group { boxes, _memory: memory };
+                let batches = stretches.map(move |stretch| self.batches(&group, stretch));
+                stream::iter(batches)
+                    .map_ok(|batches| stream::iter(batches.into_iter().map(Ok)))
+                    .try_flatten()
+                    .boxed()
+            }
+        })
     }
 
-    async fn read_group(
-        self: &Arc<Self>,
-        boxes: Vec<Selected>,
-        counters: &Counters,
-        metrics: &ReadMetrics,
-    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn read_group(&self, boxes: Vec<Selected>, reading: &Reading<'_>) -> Result<Batches> {
         let (table, needed) = (&self.selection.table, self.needed());
-        let mut boxes = self.selection.select(boxes, counters, metrics).await?;
+        let mut boxes = self.selection.select(boxes, reading).await?;
         match &self.output {
             Output::Aggregates(aggregation) => {
-                let work = Work { table, needed: &needed, most: self.rows_at_once(), counters, metrics };
+                let work = Work { table, needed: &needed, most: self.rows_at_once(), reading };
                 let states = aggregation.aggregate(&mut boxes, &work).await?;
-                let batches = sliced(states, self.batch_size).map(Ok);
-                Ok(stream::iter(batches.collect::<Vec<_>>()).boxed())
+                Ok(Batches::Made(sliced(states, self.batch_size).collect()))
             }
             Output::Rows(rows) => {
                 boxes.iter_mut().try_for_each(Selected::pick)?;
-                let memory = MemoryConsumer::new("Atlas scan").register(&self.memory);
                 for &column in &rows.columns {
-                    read(table, column, &mut boxes, &|_| true, counters, metrics).await?;
-                    memory.try_resize(memory_of(&boxes))?;
+                    read(table, column, &mut boxes, &|_| true, reading).await?;
                 }
-                counters.count_answered(table, &boxes, &needed);
-                let scan = Arc::clone(self);
-                let stretches = stretches(&boxes, STRETCH).into_iter();
-                let group = Group { boxes, _memory: memory };
-                let batches = stretches.map(move |stretch| scan.batches(&group, stretch));
-                Ok(stream::iter(batches)
-                    .map_ok(|batches| stream::iter(batches.into_iter().map(Ok)))
-                    .try_flatten()
-                    .boxed())
+                reading.counters.count_answered(table, &boxes, &needed);
+                Ok(Batches::Rows(boxes))
             }
         }
     }

@@ -9,17 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, UInt32Array};
 use arrow::compute::{concat, filter, take};
-use atlas::ReadMetrics;
+use atlas::{ChunkGrid, ReadMetrics, Region};
 use datafusion::common::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::split_conjunction;
-use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 
 use crate::columns::Table;
+use crate::dynamic;
 use crate::layout::{ColumnKind, Tile};
 use crate::predicate::{Predicate, Scope, all_of};
 use crate::pruning::Pruning;
-use crate::scan::Counters;
+use crate::scan::Reading;
 
 /// Rows that boxes are worked on together for, where they are smaller.
 pub const STRETCH: usize = 8192;
@@ -60,6 +59,38 @@ impl Selected {
     /// The number of rows, selected or not.
     pub fn rows(&self) -> usize {
         self.picked.as_ref().map_or_else(|| self.tile.region.cells(), |picked| picked.len())
+    }
+
+    /// The box cut into parts of about `rows` rows each, in their order. Nothing was read for it yet.
+    pub fn parts(self, rows: usize) -> Vec<Self> {
+        let Region { start, shape } = &self.tile.region;
+        // Whole along the fastest dimensions, cut along one, and single along those before it.
+        let mut inner = 1usize;
+        let mut cut = shape.len();
+        while let Some(&size) = cut.checked_sub(1).and_then(|dim| shape.get(dim)) {
+            cut -= 1;
+            if inner.saturating_mul(size) > rows {
+                break;
+            }
+            inner *= size;
+        }
+        let step = (rows / inner).max(1);
+        let chunk = shape.iter().enumerate().map(|(dim, &size)| match dim.cmp(&cut) {
+            std::cmp::Ordering::Less => 1,
+            std::cmp::Ordering::Equal => step,
+            std::cmp::Ordering::Greater => size.max(1),
+        });
+        let grid = ChunkGrid::new(shape, &chunk.collect::<Vec<_>>());
+        let mut first = 0;
+        let parts = (0..grid.len() as u64).map(|number| {
+            let mut region = grid.region(&grid.coordinate(number));
+            region.start.iter_mut().zip(start).for_each(|(at, origin)| *at += origin);
+            let tile = Tile { dataset: self.tile.dataset, region };
+            let mask = self.mask.as_ref().map(|mask| mask.slice(first, tile.region.cells()));
+            first += tile.region.cells();
+            Self { open: self.open, ..Self::new(tile, mask) }
+        });
+        parts.collect()
     }
 
     /// Drops the rows that are not selected, so that what is read of other columns is of those that are.
@@ -119,16 +150,11 @@ impl Selection {
     }
 
     /// The boxes with selected rows, of those that were [sifted](Self::sift).
-    pub async fn select(
-        &self,
-        mut boxes: Vec<Selected>,
-        counters: &Counters,
-        metrics: &ReadMetrics,
-    ) -> Result<Vec<Selected>> {
+    pub async fn select(&self, mut boxes: Vec<Selected>, reading: &Reading<'_>) -> Result<Vec<Selected>> {
         // They may know more by now than when the boxes were sifted.
         let dynamic = self.current()?;
-        self.prune_dynamically(&dynamic, &mut boxes, metrics).await?;
-        self.choose_rows(boxes, &dynamic, counters, metrics).await
+        self.prune_dynamically(&dynamic, &mut boxes, reading.metrics).await?;
+        self.choose_rows(boxes, &dynamic, reading).await
     }
 
     async fn prune(&self, pruning: &Pruning, boxes: &mut Vec<Selected>, metrics: &ReadMetrics) -> Result<()> {
@@ -163,10 +189,9 @@ impl Selection {
     fn current(&self) -> Result<Vec<Predicate>> {
         let mut current = Vec::new();
         for filter in &self.dynamic {
-            let filter = snapshot_physical_expr(Arc::clone(filter))?;
-            for expr in split_conjunction(&filter) {
-                let layout = &self.table.layout;
-                let predicate = Predicate::new(expr, &layout.schema, &layout.columns)?;
+            let layout = &self.table.layout;
+            for expr in dynamic::current(filter, &layout.schema)? {
+                let predicate = Predicate::new(&expr, &layout.schema, &layout.columns)?.inexact();
                 // A filter that nobody filled yet is a literal.
                 if !predicate.columns.is_empty() {
                     current.push(predicate);
@@ -268,8 +293,7 @@ impl Selection {
         &self,
         boxes: Vec<Selected>,
         dynamic: &[Predicate],
-        counters: &Counters,
-        metrics: &ReadMetrics,
+        reading: &Reading<'_>,
     ) -> Result<Vec<Selected>> {
         let late = dynamic.iter().filter(|predicate| predicate.scope != Scope::Dataset);
         let predicates: Vec<&Predicate> = self.row_predicates().chain(late).collect();
@@ -286,7 +310,7 @@ impl Selection {
         let (places, mut undecided): (Vec<_>, Vec<_>) = undecided.into_iter().unzip();
         let columns: BTreeSet<usize> = predicates.iter().flat_map(|p| p.columns.iter().copied()).collect();
         for column in columns {
-            read(&self.table, column, &mut undecided, &|_| true, counters, metrics).await?;
+            read(&self.table, column, &mut undecided, &|_| true, reading).await?;
         }
         for stretch in stretches(&undecided, STRETCH) {
             let Some(boxes) = undecided.get_mut(stretch.clone()) else { continue };
@@ -317,8 +341,7 @@ pub async fn read(
     column: usize,
     boxes: &mut [Selected],
     wanted: &(dyn Fn(usize) -> bool + Sync),
-    counters: &Counters,
-    metrics: &ReadMetrics,
+    reading: &Reading<'_>,
 ) -> Result<()> {
     let missing =
         boxes.iter().enumerate().filter(|(i, selected)| wanted(*i) && selected.value(column).is_none());
@@ -328,8 +351,8 @@ pub async fn read(
         .filter_map(|&place| boxes.get(place))
         .map(|selected| (&selected.tile, selected.picked.as_ref()))
         .collect();
-    counters.count_read(table, &rows, column, metrics).await?;
-    let values = table.read(column, &rows, metrics).await?;
+    reading.counters.count_read(table, &rows, column, reading.metrics).await?;
+    let values = table.read(column, &rows, reading).await?;
     for (place, values) in places.into_iter().zip(values) {
         if let Some(selected) = boxes.get_mut(place) {
             selected.values.push((column, values));

@@ -1,6 +1,6 @@
 //! A table's scan as DataFusion plans it: a [`FileSource`] whose "files" are ranges of tiles.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -24,6 +24,7 @@ use object_store::ObjectStore;
 
 use crate::aggregate::Aggregation;
 use crate::columns::Table;
+use crate::dynamic::is_sound;
 use crate::layout::Layout;
 use crate::options::AtlasOptions;
 use crate::order::BestFirst;
@@ -47,6 +48,10 @@ pub struct AtlasSource {
     counted: usize,
     /// What somebody else makes sure of, and what may yet rule boxes of rows out.
     hints: Vec<Arc<dyn PhysicalExpr>>,
+    /// Filters that operators above fill while the scan runs, and that nobody vouched for: ignored.
+    offered: Vec<Arc<dyn PhysicalExpr>>,
+    /// Those of them that are sound: rows for which they do not hold may come or not.
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
     /// The rows that somebody above wants to see first.
     order: Option<BestFirst>,
     options: AtlasOptions,
@@ -75,6 +80,8 @@ impl AtlasSource {
             counted: predicates.len(),
             predicates,
             hints,
+            offered: Vec::new(),
+            dynamic: Vec::new(),
             order: None,
             options,
             memory,
@@ -91,12 +98,24 @@ impl AtlasSource {
         Self { batch_size, ..self.clone() }
     }
 
-    /// The same scan with a filter that somebody fills while it runs.
-    pub(crate) fn hinted(mut self, filter: Arc<dyn PhysicalExpr>) -> Self {
-        if self.options.dynamic_filters && !self.hints.contains(&filter) {
-            self.hints.push(filter);
+    /// The same scan with a filter that somebody above offers to fill while it runs.
+    pub(crate) fn offered(mut self, filter: Arc<dyn PhysicalExpr>) -> Self {
+        let is_new = !self.offered.contains(&filter) && !self.dynamic.contains(&filter);
+        if self.options.dynamic_filters && is_new {
+            self.offered.push(filter);
         }
         self
+    }
+
+    /// The same scan with those of the filters that it was offered that `sound` operators fill; `None`
+    /// where it was offered none.
+    pub(crate) fn vouched(&self, sound: &HashSet<u64>) -> Option<Self> {
+        if self.offered.is_empty() {
+            return None;
+        }
+        let mut source = self.clone();
+        source.dynamic.extend(source.offered.drain(..).filter(|filter| is_sound(filter, sound)));
+        Some(source)
     }
 
     /// Opens ranges of tiles for what their rows add up to.
@@ -128,7 +147,7 @@ impl AtlasSource {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        for expr in self.predicates.iter().chain(&self.hints) {
+        for expr in self.predicates.iter().chain(&self.hints).chain(&self.offered).chain(&self.dynamic) {
             if f(expr)? == TreeNodeRecursion::Stop {
                 return Ok(TreeNodeRecursion::Stop);
             }
@@ -138,7 +157,9 @@ impl AtlasSource {
 
     /// Whether all rows of the datasets come out of the scan that it selects.
     pub(crate) fn selects_datasets(&self) -> bool {
-        self.hints.is_empty() && self.predicates.iter().all(|expr| self.selects_whole(expr))
+        self.hints.is_empty()
+            && self.dynamic.is_empty()
+            && self.predicates.iter().all(|expr| self.selects_whole(expr))
     }
 
     /// Whether a predicate selects whole datasets.
@@ -194,7 +215,7 @@ impl AtlasSource {
     }
 
     fn selection(&self, output: &Output, limit: Option<usize>) -> Result<Selection> {
-        let table = self.table.for_scan();
+        let table = self.table.for_scan(limit.is_none());
         let layout = &table.layout;
         let (mut predicates, mut of_rows) = (Vec::new(), Vec::new());
         let mut of_dims: BTreeMap<usize, Vec<Arc<dyn PhysicalExpr>>> = BTreeMap::new();
@@ -214,12 +235,9 @@ impl AtlasSource {
             let all = conjunction(exprs);
             predicates.push(Predicate::new(&all, &layout.schema, &layout.columns)?);
         }
-        let is_dynamic =
-            |hint: &&Arc<dyn PhysicalExpr>| DynamicFilterTracking::classify(hint).contains_dynamic_filter();
-        let (dynamic, fixed): (Vec<_>, Vec<_>) = self.hints.iter().partition(is_dynamic);
         let (mut pruning, mut partial) = (Vec::new(), None);
         if self.options.pruning {
-            pruning.extend(of_rows.iter().chain(fixed).filter_map(|expr| Pruning::new(&table, expr)));
+            pruning.extend(of_rows.iter().chain(&self.hints).filter_map(|expr| Pruning::new(&table, expr)));
             let nulls_count = match output {
                 Output::Rows(_) => true,
                 Output::Aggregates(aggregation) => !aggregation.is_of_values(&of_rows),
@@ -227,8 +245,7 @@ impl AtlasSource {
             partial = Pruning::partial(&table, &of_rows, nulls_count);
         }
         // What is filtered before a limit changes what it lets through.
-        let dynamic =
-            if limit.is_some() { Vec::new() } else { dynamic.into_iter().map(Arc::clone).collect() };
+        let dynamic = if limit.is_some() { Vec::new() } else { self.dynamic.clone() };
         Ok(Selection { table, predicates, pruning, partial, dynamic, selections: Mutex::new(HashMap::new()) })
     }
 }
@@ -284,6 +301,7 @@ impl FileSource for AtlasSource {
         write!(f, ", table={}", self.table.name)?;
         list(f, "predicate", &self.predicates)?;
         list(f, "pruning", &self.hints)?;
+        list(f, "dynamic", &self.dynamic)?;
         if let Some(order) = &self.order {
             let column = self.table.layout.schema.fields().get(order.column);
             let column = column.map_or("", |field| field.name());
@@ -314,7 +332,7 @@ impl FileSource for AtlasSource {
                     return PushedDown::No;
                 }
                 if DynamicFilterTracking::classify(&filter).contains_dynamic_filter() {
-                    source = source.clone().hinted(filter);
+                    source = source.clone().offered(filter);
                     return PushedDown::No;
                 }
                 if !source.takes(&filter) {

@@ -152,13 +152,37 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
     };
     let exact = |value: Option<ScalarValue>| value.map_or(Precision::Absent, Precision::Exact);
     if bounded && values > 0 {
-        statistics.min_value = exact(parts("min").and_then(|parts| first(&parts, false, &data_type)));
-        statistics.max_value = exact(parts("max").and_then(|parts| first(&parts, true, &data_type)));
+        let bound = |name: &str, greatest| {
+            parts(name).and_then(|parts| first(&parts, greatest, &data_type)).filter(is_moderate)
+        };
+        if let (Some(least), Some(greatest)) = (bound("min", false), bound("max", true)) {
+            statistics.min_value = Precision::Exact(least);
+            statistics.max_value = Precision::Exact(greatest);
+        }
     }
     if summed && values > 0 {
         statistics.sum_value = exact(parts("sum").and_then(|parts| total(&parts)));
     }
     Some(statistics)
+}
+
+/// Whether the optimizer can calculate with a bound. Its estimates step to the next value and count the
+/// values between bounds, and fail the query where that leaves the range of the type.
+fn is_moderate(bound: &ScalarValue) -> bool {
+    match bound {
+        ScalarValue::Float32(Some(value)) => value.abs() <= f32::MAX / 2.0,
+        ScalarValue::Float64(Some(value)) => value.abs() <= f64::MAX / 2.0,
+        ScalarValue::Int64(Some(value)) => value.unsigned_abs() <= i64::MAX as u64 / 2,
+        ScalarValue::UInt64(Some(value)) => *value <= u64::MAX / 2,
+        ScalarValue::TimestampNanosecond(Some(value), _) => value.unsigned_abs() <= i64::MAX as u64 / 2,
+        ScalarValue::Int8(Some(value)) => value.unsigned_abs() < i8::MAX as u8,
+        ScalarValue::Int16(Some(value)) => value.unsigned_abs() < i16::MAX as u16,
+        ScalarValue::Int32(Some(value)) => value.unsigned_abs() < i32::MAX as u32,
+        ScalarValue::UInt8(Some(value)) => *value < u8::MAX,
+        ScalarValue::UInt16(Some(value)) => *value < u16::MAX,
+        ScalarValue::UInt32(Some(value)) => *value < u32::MAX,
+        _ => true,
+    }
 }
 
 /// The least or the greatest value, in a type.

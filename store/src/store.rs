@@ -435,7 +435,7 @@ mod tests {
         }
         assert!(matches!(dataset.set_attribute("", 1i64).await, Err(Error::Name { .. })));
         let mixed = vec![crate::Value::I64(1), crate::Value::Bool(true)];
-        let mixed = crate::AttributeValue::List(crate::DType::I64, mixed);
+        let mixed = AttributeValue::List(crate::DType::I64, mixed);
         assert!(matches!(dataset.set_attribute("a", mixed).await, Err(Error::Attribute { .. })));
         let names = ["a\nb\u{1b}[2J", "con", "ü".repeat(200).as_str(), &"long".repeat(300), "a#1", "%2F"]
             .map(str::to_owned);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use atlas::{Atlas, StoreConfig};
-use atlas_datafusion::{TableOptions, grids};
+use atlas_datafusion::{AtlasTable, TableOptions, grids};
 use atlas_tests::generate::{check_cases, model, predicate};
 use atlas_tests::random::Model;
 use atlas_tests::{memory, real_data, rows, session};
@@ -385,4 +385,137 @@ async fn a_join_rules_datasets_out() {
     assert_eq!(counted(&ctx, joined, "chunks_pruned").await, 4);
     switch_off(&ctx, &["dynamic_filters"]).await;
     assert_eq!(counted(&ctx, joined, "chunks_pruned").await, 0);
+}
+
+/// Datasets of which those that come later have values that a bound of the first ones rules out. `w` is
+/// NULL in the first ones.
+async fn later_datasets() -> Atlas {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    for number in 0..8u8 {
+        let dataset = atlas.create_dataset(&format!("d{number}")).await.unwrap();
+        let step = f32::from(number);
+        let v = ndarray::Array1::from_shape_fn(64, |x| step * 10.0 + (x % 7) as f32);
+        let w = ndarray::Array1::from_shape_fn(64, |x| {
+            if number < 3 { f32::NAN } else { 100.0 - step * 10.0 + (x % 5) as f32 }
+        });
+        for (name, values) in [("v", v), ("w", w)] {
+            dataset.define_array::<f32>(name, &["x"], &[64], Some(&[16]), None).await.unwrap();
+            dataset.write_array(name, &[0], values.view().into_dyn()).await.unwrap();
+        }
+    }
+    atlas.flush().await.unwrap();
+    atlas
+}
+
+/// Aggregations fill filters that hold for one of their functions, and offer them for all.
+#[tokio::test]
+async fn filters_that_aggregations_fill_are_not_believed() {
+    let atlas = later_datasets().await;
+    for query in [
+        "SELECT max(abs(v)), min(v) FROM atlas",
+        "SELECT max(v) FILTER (WHERE v < 30), min(v) FROM atlas",
+        "SELECT min(v), max(v) FILTER (WHERE dataset = 'd5') FROM atlas",
+        "SELECT max(w), min(v) FROM atlas WHERE v + w IS NULL OR v + w > 0",
+        "SELECT max(abs(a.v)), min(a.v) FROM atlas a JOIN (SELECT DISTINCT dataset FROM atlas) b ON a.dataset = b.dataset",
+        "SELECT max(abs(v)), min(v) FROM (SELECT v FROM atlas UNION ALL SELECT w FROM atlas)",
+        "SELECT min(v), max(v * 2 - 1) FROM atlas WHERE v >= 0",
+    ] {
+        let mut answers = Vec::new();
+        for partitions in [1, 4] {
+            for off in [&OPTIMISATIONS[..0], &["aggregates"], &OPTIMISATIONS] {
+                let ctx = session(&atlas, TableOptions::default()).unwrap();
+                let set = format!("SET datafusion.execution.target_partitions = {partitions}");
+                ctx.sql(&set).await.unwrap().collect().await.unwrap();
+                switch_off(&ctx, off).await;
+                answers.push(rows(&ctx, query).await.unwrap());
+            }
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{query}: {answers:?}");
+    }
+}
+
+/// A session that was never told of the rule uses no filter that it cannot vouch for.
+#[tokio::test]
+async fn a_table_in_a_plain_session_uses_no_dynamic_filters() {
+    let atlas = two_datasets().await;
+    let ctx = SessionContext::new();
+    let table = AtlasTable::wide("t", atlas.snapshot(), &TableOptions::default()).unwrap();
+    ctx.register_table("t", Arc::new(table)).unwrap();
+    let warmest = "SELECT temperature FROM t ORDER BY temperature DESC LIMIT 2";
+    assert!(!plan(&ctx, warmest).await.contains("dynamic="));
+    assert_eq!(rows(&ctx, "SELECT max(abs(temperature)), min(temperature) FROM t").await.unwrap().len(), 1);
+}
+
+/// Filters name columns as they are numbered above the scan, and DataFusion renumbers them in part.
+#[tokio::test]
+async fn orders_over_expressions_of_columns_are_those_of_the_columns() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    for number in 0..40u8 {
+        let dataset = atlas.create_dataset(&format!("d{number:02}")).await.unwrap();
+        for (name, scale) in [("p", 3.0), ("t", -2.0), ("t_adjusted", 5.0), ("z", 0.5)] {
+            let values = ndarray::Array1::from_shape_fn(50, |x| {
+                scale * f64::from((u32::from(number) * 37 + x as u32 * 11) % 101)
+            });
+            dataset.define_array::<f64>(name, &["x"], &[50], None, None).await.unwrap();
+            dataset.write_array(name, &[0], values.view().into_dyn()).await.unwrap();
+        }
+    }
+    atlas.flush().await.unwrap();
+    let sessions = sessions(&atlas, &TableOptions::default()).await;
+    for query in [
+        "SELECT dataset, x FROM atlas ORDER BY t + p DESC, t, dataset, x LIMIT 3",
+        "SELECT t, p FROM atlas ORDER BY t + p, p, dataset, x LIMIT 7",
+        "WITH c AS (SELECT dataset, x, t_adjusted AS t, t AS raw FROM atlas)
+         SELECT * FROM c ORDER BY abs(t - raw) DESC NULLS LAST, raw, dataset, x LIMIT 3",
+        "WITH c AS (SELECT dataset, t AS x, x AS t, p AS z, z AS p FROM atlas)
+         SELECT * FROM c ORDER BY z - p, z, t, dataset LIMIT 5",
+        "SELECT p, t FROM atlas ORDER BY p % 7, p, t, dataset, x LIMIT 4",
+        "SELECT a.dataset, a.x, a.p FROM atlas a JOIN (SELECT p AS t, t AS p FROM atlas WHERE x = 3 AND dataset = 'd07') b
+         ON a.t = b.p AND a.p = b.t ORDER BY 1, 2",
+    ] {
+        let mut answers = Vec::new();
+        for (name, ctx) in &sessions {
+            let answer = rows(ctx, query).await;
+            answers.push(answer.unwrap_or_else(|e| panic!("{name}: {query}: {e}")));
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{query}: {answers:?}");
+    }
+}
+
+/// Bounds that the optimizer cannot calculate with are not given to it.
+#[tokio::test]
+async fn columns_are_compared_whatever_their_bounds() {
+    let extremes = [f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, -0.0, 0.0, f64::MIN_POSITIVE, 1.0];
+    for (i, low) in extremes.into_iter().enumerate() {
+        let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+        let dataset = atlas.create_dataset("d").await.unwrap();
+        let other = extremes[(i + 3) % extremes.len()];
+        let put = async |name: &str, values: [f64; 3]| {
+            dataset.define_array::<f64>(name, &["x"], &[3], None, None).await.unwrap();
+            dataset.write_array(name, &[0], ndarray::arr1(&values).view().into_dyn()).await.unwrap();
+        };
+        put("a", [low, 1.0, other]).await;
+        put("b", [other, low, 0.5]).await;
+        #[expect(clippy::cast_possible_truncation)]
+        for (name, values) in [("c", [low as i64, 1, other as i64]), ("e", [other as i64, low as i64, 7])] {
+            dataset.define_array::<i64>(name, &["x"], &[3], None, None).await.unwrap();
+            dataset.write_array(name, &[0], ndarray::arr1(&values).view().into_dyn()).await.unwrap();
+        }
+        atlas.flush().await.unwrap();
+        let ctx = session(&atlas, TableOptions::default()).unwrap();
+        // Now the indexes are in memory, and planning knows all bounds.
+        rows(&ctx, "SELECT count(a), count(b), count(c), count(e) FROM atlas").await.unwrap();
+        for op in ["<", ">=", "=", "<>"] {
+            for (left, right) in [("a", "b"), ("c", "e"), ("a", "b * 2")] {
+                for query in [
+                    format!("EXPLAIN SELECT * FROM atlas WHERE {left} {op} {right}"),
+                    format!("EXPLAIN SELECT * FROM (SELECT * FROM atlas LIMIT 3) WHERE {left} {op} {right}"),
+                ] {
+                    rows(&ctx, &query).await.unwrap_or_else(|e| panic!("{query}: {e}"));
+                }
+            }
+        }
+    }
 }

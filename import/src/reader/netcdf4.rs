@@ -9,8 +9,7 @@ use std::collections::{HashMap, HashSet};
 use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::dataspace::{self, DataspaceMessage, DataspaceType};
 use hdf5_reader::messages::{
-    MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_FILL_VALUE, MSG_FILL_VALUE_OLD, MSG_GROUP_INFO,
-    MSG_LINK, MSG_LINK_INFO, MSG_SYMBOL_TABLE, fill_value,
+    MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_GROUP_INFO, MSG_LINK, MSG_LINK_INFO, MSG_SYMBOL_TABLE,
 };
 use hdf5_reader::storage::DynStorage;
 use netcdf_reader::NcAttrValue;

@@ -26,7 +26,6 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use atlas::ReadMetrics;
 use datafusion::common::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -38,7 +37,7 @@ use self::reduce::{Layout, Present};
 use self::states::States;
 use crate::columns::Table;
 use crate::predicate::{Scope, batch};
-use crate::scan::Counters;
+use crate::scan::Reading;
 use crate::select::{Selected, gather, join, read, stretches};
 
 pub use rule::AggregateInScan;
@@ -93,8 +92,7 @@ pub struct Work<'a> {
     pub needed: &'a [usize],
     /// Rows that are read at one time.
     pub most: usize,
-    pub counters: &'a Counters,
-    pub metrics: &'a ReadMetrics,
+    pub reading: &'a Reading<'a>,
 }
 
 /// What the boxes of a group add up to, so far.
@@ -153,7 +151,7 @@ impl Aggregation {
         for part in self.parts(boxes, &sums.answered, work.most) {
             let Some(own) = boxes.get_mut(part.clone()) else { continue };
             self.read(part.start, own, &sums.answered, work).await?;
-            work.counters.count_answered(work.table, own, work.needed);
+            work.reading.counters.count_answered(work.table, own, work.needed);
             for stretch in stretches(own, LARGE) {
                 let Some(own) = own.get(stretch.clone()) else { continue };
                 self.add_up(part.start + stretch.start, own, work.table, &mut sums)?;
@@ -165,7 +163,7 @@ impl Aggregation {
 
     /// The groups of boxes, with what statistics tell of them.
     async fn start(&self, boxes: &[Selected], work: &Work<'_>) -> Result<Sums> {
-        let groups = Groups::assign(self, work.table, boxes, work.metrics).await?;
+        let groups = Groups::assign(self, work.table, boxes, work.reading.metrics).await?;
         let rows = vec![0; groups.len()];
         let mut sums = Sums { groups, states: Vec::new(), answered: Vec::new(), rows };
         for aggregate in &self.aggregates {
@@ -176,7 +174,8 @@ impl Aggregation {
                 sums.groups.len(),
             )?;
             let answered =
-                summary::answer(aggregate, work.table, boxes, &sums.groups, &mut state, work.metrics).await?;
+                summary::answer(aggregate, work.table, boxes, &sums.groups, &mut state, work.reading.metrics)
+                    .await?;
             sums.answered.push(answered);
             sums.states.push(state);
         }
@@ -215,7 +214,7 @@ impl Aggregation {
             };
             let wanted: Vec<bool> = (first..first + boxes.len()).map(wanted).collect();
             let wanted = |place: usize| wanted.get(place) == Some(&true);
-            read(work.table, column, boxes, &wanted, work.counters, work.metrics).await?;
+            read(work.table, column, boxes, &wanted, work.reading).await?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! A scan that gives states of aggregates, as DataFusion plans it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,6 +63,12 @@ impl AggregateSource {
         self.aggregation.is_of_statistics() && self.scan.selects_datasets()
     }
 
+    /// The same scan with those of the filters that it was offered that `sound` operators fill; `None`
+    /// where it was offered none.
+    pub(crate) fn vouched(&self, sound: &HashSet<u64>) -> Option<Self> {
+        Some(Self { scan: self.scan.vouched(sound)?, ..self.clone() })
+    }
+
     /// The chunks that the scan has cells in.
     pub(crate) fn chunks(&self, config: &FileScanConfig) -> Result<usize> {
         self.scan.chunks_for(Output::Aggregates(Arc::clone(&self.aggregation)), config)
@@ -117,7 +124,7 @@ impl FileSource for AggregateSource {
         for filter in &filters {
             let of_keys = collect_columns(filter).iter().all(|column| column.index() < keys.len());
             if of_keys && DynamicFilterTracking::classify(filter).contains_dynamic_filter() {
-                scan = scan.hinted(over(Arc::clone(filter), &keys)?);
+                scan = scan.offered(over(Arc::clone(filter), &keys)?);
             }
         }
         Ok(FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; filters.len()])

@@ -1,0 +1,210 @@
+//! Filters that operators above a scan fill while a query runs: which of them a scan may believe.
+//!
+//! DataFusion offers a scan the filters of sorts with a limit, of hash joins and of aggregations,
+//! all as [`DynamicFilterPhysicalExpr`] and without a word about who fills them. Those of
+//! aggregations are unsound: `min(a)` beside `max(abs(a))` fills a filter for `min(a)` alone. So a scan
+//! ignores what it was offered until [`SoundDynamicFilters`] has seen the finished plan.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, FileSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, Column, DynamicFilterPhysicalExpr, InListExpr, Literal,
+};
+use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
+use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+
+use crate::aggregate::AggregateSource;
+use crate::literals::{is_comparison, is_zero};
+use crate::source::AtlasSource;
+
+/// Lets scans of stores use the dynamic filters of sorts and hash joins, and of no other operator.
+///
+/// A sort with a limit only excludes rows that come after those that it has; a hash join only rows
+/// whose key is not on its other side. The rule comes last, since filters are offered to scans late.
+/// Without it, scans use no dynamic filter.
+#[derive(Debug, Default)]
+pub struct SoundDynamicFilters;
+
+impl SoundDynamicFilters {
+    const NAME: &str = "SoundDynamicFilters";
+
+    /// Puts the rule behind those of a session, unless it is there.
+    pub fn add_to(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
+        if !rules.iter().any(|rule| rule.name() == Self::NAME) {
+            rules.push(Arc::new(Self));
+        }
+    }
+}
+
+impl PhysicalOptimizerRule for SoundDynamicFilters {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut sound = HashSet::new();
+        collect_sound(&plan, &mut sound);
+        let vouched = plan.transform_up(|node| {
+            let scan = node
+                .downcast_ref::<DataSourceExec>()
+                .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+                .and_then(|config| Some((config, vouched(config, &sound)?)));
+            Ok(match scan {
+                None => Transformed::no(node),
+                Some((config, source)) => {
+                    let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
+                    Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>)
+                }
+            })
+        });
+        vouched.data()
+    }
+
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The source of a scan of a store with those of its dynamic filters that are sound; `None` where it
+/// was offered none.
+fn vouched(config: &FileScanConfig, sound: &HashSet<u64>) -> Option<Arc<dyn FileSource>> {
+    let source = config.file_source();
+    if let Some(source) = source.downcast_ref::<AtlasSource>() {
+        return source.vouched(sound).map(|source| Arc::new(source) as Arc<dyn FileSource>);
+    }
+    let source = source.downcast_ref::<AggregateSource>()?.vouched(sound)?;
+    Some(Arc::new(source))
+}
+
+/// Collects the ids of the dynamic filters that sorts and hash joins fill.
+fn collect_sound(plan: &Arc<dyn ExecutionPlan>, sound: &mut HashSet<u64>) {
+    // Each iteration gives the operators new filters, while scans keep those of the first.
+    if plan.is::<RecursiveQueryExec>() {
+        return;
+    }
+    if plan.is::<SortExec>() || plan.is::<HashJoinExec>() {
+        sound.extend(plan.dynamic_expressions_produced().iter().filter_map(|filter| filter.expression_id()));
+    }
+    for child in plan.children() {
+        collect_sound(child, sound);
+    }
+}
+
+/// Whether a filter is one that sound operators fill, and that says what they mean.
+pub fn is_sound(filter: &Arc<dyn PhysicalExpr>, sound: &HashSet<u64>) -> bool {
+    let mut all = true;
+    let visited = filter.apply(|node| {
+        if let Some(dynamic) = node.downcast_ref::<DynamicFilterPhysicalExpr>() {
+            let known = dynamic.expression_id().is_some_and(|id| sound.contains(&id));
+            all &= known && is_remapped_whole(dynamic);
+        }
+        Ok(if all { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    all && visited.is_ok()
+}
+
+/// Whether DataFusion can tell what the parts of a filter are in terms of the table's columns.
+///
+/// It replaces the expressions that a filter is about one by one, the inner ones first. Where one is a
+/// part of another, as in `ORDER BY a + b, a`, it no longer finds the outer one, and columns stay behind
+/// that are numbered as in another schema.
+fn is_remapped_whole(filter: &DynamicFilterPhysicalExpr) -> bool {
+    let about = filter.children();
+    about.iter().all(|outer| {
+        let mut whole = true;
+        let visited = outer.apply(|part| {
+            let is_other = !Arc::ptr_eq(part, outer) && part != *outer;
+            whole &= !(is_other && about.iter().any(|inner| *inner == part));
+            Ok(if whole { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        });
+        whole && visited.is_ok()
+    })
+}
+
+/// What a filter says by now, as predicates over the columns of a table with `schema` of which all hold
+/// for every row that somebody above wants. What cannot be understood is left out.
+pub fn current(filter: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    let filter = snapshot_physical_expr(Arc::clone(filter))?;
+    let understood = split_conjunction(&filter).into_iter().filter(|expr| is_understood(expr, schema));
+    understood.map(|expr| with_ties_at_zero(Arc::clone(expr))).collect()
+}
+
+/// Whether the columns of a predicate are those of the table, and what is compared is of one type.
+fn is_understood(predicate: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
+    let is_of_table = |column: &Column| {
+        schema.fields().get(column.index()).is_some_and(|field| field.name() == column.name())
+    };
+    if !collect_columns(predicate).iter().all(is_of_table) {
+        return false;
+    }
+    let mut understood = true;
+    let visited = predicate.apply(|node| {
+        understood &= match (node.downcast_ref::<BinaryExpr>(), node.downcast_ref::<InListExpr>()) {
+            (Some(binary), _) if is_comparison(*binary.op()) => {
+                binary.left().data_type(schema)? == binary.right().data_type(schema)?
+            }
+            // Members are compared by their bits: -0.0 in a struct would be no 0.0.
+            (_, Some(list)) => !has_nested_floats(&list.expr().data_type(schema)?),
+            _ => true,
+        };
+        Ok(if understood { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    understood && visited.is_ok()
+}
+
+fn has_nested_floats(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => {
+            fields.iter().any(|field| field.data_type().is_floating() || has_nested_floats(field.data_type()))
+        }
+        _ => false,
+    }
+}
+
+/// The predicate, with rows at zero let through where it says less or greater than zero.
+///
+/// Sorts put -0.0 before 0.0, and comparisons take them as equal: which of the two comes first is
+/// the sort's to say.
+fn with_ties_at_zero(predicate: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+    let weakened = predicate.transform_up(|node| {
+        let weak = node.downcast_ref::<BinaryExpr>().and_then(|comparison| {
+            let op = match comparison.op() {
+                Operator::Lt => Operator::LtEq,
+                Operator::Gt => Operator::GtEq,
+                _ => return None,
+            };
+            let zero = |side: &Arc<dyn PhysicalExpr>| {
+                side.downcast_ref::<Literal>().is_some_and(|literal| is_float_zero(literal.value()))
+            };
+            let (left, right) = (comparison.left(), comparison.right());
+            (zero(left) || zero(right)).then(|| BinaryExpr::new(Arc::clone(left), op, Arc::clone(right)))
+        });
+        Ok(match weak {
+            Some(weak) => Transformed::yes(Arc::new(weak) as Arc<dyn PhysicalExpr>),
+            None => Transformed::no(node),
+        })
+    });
+    weakened.data()
+}
+
+fn is_float_zero(value: &ScalarValue) -> bool {
+    value.data_type().is_floating() && is_zero(value)
+}

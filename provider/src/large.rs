@@ -1,0 +1,152 @@
+//! Chunks that are too large to be decoded for each part of them that is wanted.
+//!
+//! A chunk is decoded as a whole, and the rows of a large one are worked on in parts. So a scan holds on
+//! to the last large chunk of each column, and accounts for it in the session's memory pool.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::ArrayRef;
+use arrow::compute::concat;
+use arrow::datatypes::DataType;
+use atlas::{ArrayRead, ChunkGrid, Region};
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
+
+use crate::columns::{Grids, Table};
+use crate::scan::Reading;
+
+/// Bytes of a decoded chunk from which on it is large: less fits the store's cache of blocks.
+const LARGE: usize = 16 << 20;
+
+/// Bytes that a value takes whose type does not tell: a view of text.
+const VIEW_BYTES: usize = 16;
+
+/// Bytes that a value of a type takes in memory, without the text behind a view.
+pub fn width(data_type: &DataType) -> usize {
+    data_type.primitive_width().unwrap_or(VIEW_BYTES)
+}
+
+impl Table {
+    /// Regions of the arrays of a variable, as a column shows them, with their memory reserved before it
+    /// is used: twice while they are decoded, once for as long as `reading` goes on.
+    pub async fn read_reserved(
+        &self,
+        column: usize,
+        variable: &str,
+        reads: &[ArrayRead],
+        reading: &Reading<'_>,
+    ) -> Result<Vec<ArrayRef>> {
+        let width = width(&self.data_type(column));
+        let mut grids = Grids::new(self, column);
+        let mut around = |read: &ArrayRead| {
+            let (_, _, grid) = grids.of(read.dataset)?;
+            LargeChunk::around(read.dataset, grid, &read.region, width)
+        };
+        let large: Vec<Option<LargeChunk>> = reads.iter().map(&mut around).collect();
+        let of_cells = |cells: usize| cells.saturating_mul(width);
+        let bytes = of_cells(reads.iter().map(|read| read.region.cells()).sum());
+        if large.iter().all(Option::is_none) {
+            reading.memory.try_grow(bytes.saturating_mul(2))?;
+            let arrays = self.read_arrays(column, variable, reads, reading.metrics).await?;
+            reading.memory.shrink(bytes);
+            return Ok(arrays);
+        }
+        reading.memory.try_grow(bytes)?;
+        let mut arrays = Vec::with_capacity(reads.len());
+        for (read, large) in reads.iter().zip(large) {
+            let mut memory = reading.memory.new_empty();
+            let Some(large) = large else {
+                memory.try_grow(of_cells(read.region.cells()))?;
+                arrays.extend(self.read_arrays(column, variable, &[read.clone()], reading.metrics).await?);
+                continue;
+            };
+            let decoded = of_cells(large.region.cells());
+            let Some(held) = &self.held else {
+                memory.try_grow(decoded.saturating_mul(2))?;
+                arrays.extend(self.read_arrays(column, variable, &[read.clone()], reading.metrics).await?);
+                continue;
+            };
+            if let Some(values) = held.get(column, &large) {
+                arrays.push(large.cut(&values, &read.region)?);
+                continue;
+            }
+            held.release(column);
+            memory.try_grow(decoded.saturating_mul(2))?;
+            let whole = ArrayRead { dataset: large.dataset, region: large.region.clone() };
+            for values in self.read_arrays(column, variable, &[whole], reading.metrics).await? {
+                arrays.push(large.cut(&values, &read.region)?);
+                memory.shrink(decoded);
+                held.put(column, large.clone(), values, memory.take());
+            }
+        }
+        Ok(arrays)
+    }
+}
+
+/// A large chunk of an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LargeChunk {
+    /// The dataset's ordinal.
+    pub dataset: u32,
+    /// The cells of the chunk.
+    pub region: Region,
+}
+
+impl LargeChunk {
+    /// The chunk that `region` of an array of values of `width` bytes lies in and does not fill, if that
+    /// is a large one.
+    pub fn around(dataset: u32, grid: &ChunkGrid, region: &Region, width: usize) -> Option<Self> {
+        if grid.shape().iter().product::<usize>().saturating_mul(width) < LARGE {
+            return None;
+        }
+        let [coordinate] = grid.crossing(region).try_into().ok()?;
+        let chunk = grid.region(&coordinate);
+        let is_large = chunk.cells().saturating_mul(width) >= LARGE && chunk.cells() > region.cells();
+        is_large.then_some(Self { dataset, region: chunk })
+    }
+
+    /// The values of `region`, cut out of those of the chunk.
+    pub fn cut(&self, values: &ArrayRef, region: &Region) -> Result<ArrayRef> {
+        let start: Vec<usize> =
+            region.start.iter().zip(&self.region.start).map(|(start, origin)| start - origin).collect();
+        let within = Region::new(start, region.shape.clone());
+        let runs = ChunkGrid::new(&self.region.shape, &self.region.shape).runs(&within);
+        let parts: Vec<ArrayRef> = runs.iter().map(|run| values.slice(run.offset, run.length)).collect();
+        Ok(match parts.as_slice() {
+            [part] => Arc::clone(part),
+            parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?,
+        })
+    }
+}
+
+/// The large chunks that a scan holds on to: the last one of each column.
+#[derive(Debug, Default)]
+pub struct Held(Mutex<HashMap<usize, HeldChunk>>);
+
+#[derive(Debug)]
+struct HeldChunk {
+    chunk: LargeChunk,
+    values: ArrayRef,
+    /// For the memory of the values, until they are dropped.
+    _memory: MemoryReservation,
+}
+
+impl Held {
+    /// The values of a chunk, if they are held for a column.
+    pub fn get(&self, column: usize, chunk: &LargeChunk) -> Option<ArrayRef> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(&column).filter(|held| held.chunk == *chunk).map(|held| Arc::clone(&held.values))
+    }
+
+    /// Lets go of what is held for a column.
+    pub fn release(&self, column: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&column);
+    }
+
+    /// Holds the values of a chunk for a column, and with them the reservation of their memory.
+    pub fn put(&self, column: usize, chunk: LargeChunk, values: ArrayRef, memory: MemoryReservation) {
+        let held = HeldChunk { chunk, values, _memory: memory };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(column, held);
+    }
+}
