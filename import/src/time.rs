@@ -211,7 +211,7 @@ mod tests {
         file: &NcFileBuilder,
         format: NcWriteFormat,
         calendar: CalendarPolicy,
-    ) -> (BTreeMap<String, Vec<Option<f64>>>, Vec<(NoticeClass, String, String, u64)>) {
+    ) -> (BTreeMap<String, Vec<Option<f64>>>, Vec<Notice>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.nc");
         let mut bytes = Vec::new();
@@ -226,9 +226,7 @@ mod tests {
                         times.entry(array).or_default().extend(hours(cells));
                     }
                 }
-                Piece::Notice(notice) => {
-                    notices.push((notice.class, notice.subject, notice.detail, notice.cells));
-                }
+                Piece::Notice(notice) => notices.push(notice),
                 Piece::Array(..) | Piece::Attribute(..) | Piece::Drop(_) => {}
             }
             true
@@ -266,7 +264,8 @@ mod tests {
         let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);
         assert_eq!(times["time"], [Some(0.0), None, None, None, None, Some(1.0)]);
         let detail = NoTimestamp::OutOfRange.to_string();
-        assert_eq!(notices, [(NoticeClass::TimeOutOfRange, "time".to_owned(), detail, 2)]);
+        let class = NoticeClass::TimeOutOfRange;
+        assert_eq!(notices, [Notice { class, subject: "time".to_owned(), detail, cells: 2 }]);
     }
 
     #[test]
@@ -278,7 +277,7 @@ mod tests {
         let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);
         assert_eq!(times["time"].len(), cells.len());
         assert_eq!(times["time"].iter().filter(|cell| cell.is_none()).count(), 2);
-        assert_eq!(notices.iter().map(|notice| notice.3).collect::<Vec<_>>(), [2]);
+        assert_eq!(notices.iter().map(|notice| notice.cells).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
@@ -296,9 +295,9 @@ mod tests {
         let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);
         assert!(times.is_empty());
         assert_eq!(notices.len(), 5);
-        assert!(notices.iter().all(|notice| notice.0 == NoticeClass::TimeAsNumber), "{notices:?}");
-        assert!(notices[0].2.contains("`360_day` has other dates"), "{notices:?}");
-        assert!(notices[4].2.contains("`lunar` is none that is known"), "{notices:?}");
+        assert!(notices.iter().all(|notice| notice.class == NoticeClass::TimeAsNumber), "{notices:?}");
+        assert!(notices[0].detail.contains("`360_day` has other dates"), "{notices:?}");
+        assert!(notices[4].detail.contains("`lunar` is none that is known"), "{notices:?}");
 
         let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Convert);
         let day = |days: f64| Some((31.0 + days) * 24.0);
@@ -307,8 +306,8 @@ mod tests {
         assert_eq!(times["all_leap"], [day(28.0), day(29.0), None]);
         assert_eq!(times["julian"], [day(28.0), day(29.0)]);
         let counts = |class| {
-            let of_class = notices.iter().filter(move |notice| notice.0 == class);
-            of_class.map(|notice| (notice.1.as_str(), notice.3)).collect::<Vec<_>>()
+            let of_class = notices.iter().filter(move |notice| notice.class == class);
+            of_class.map(|notice| (notice.subject.as_str(), notice.cells)).collect::<Vec<_>>()
         };
         assert_eq!(counts(NoticeClass::DateNotInCalendar), [("d360", 2), ("all_leap", 1)]);
         assert_eq!(counts(NoticeClass::CalendarConverted).len(), 4);
@@ -345,8 +344,8 @@ mod tests {
         let reasons = reasons.chain(["no reference date", "no reference date", "scale_factor or add_offset"]);
         assert_eq!(notices.len(), reasons.clone().count(), "{notices:?}");
         for (notice, reason) in notices.iter().zip(reasons) {
-            assert_eq!(notice.0, NoticeClass::TimeAsNumber);
-            assert!(notice.2.contains(reason), "{notice:?}");
+            assert_eq!(notice.class, NoticeClass::TimeAsNumber);
+            assert!(notice.detail.contains(reason), "{notice:?}");
         }
     }
 
@@ -365,7 +364,7 @@ mod tests {
         let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);
         assert_eq!(times["time_bounds"], [Some(0.0), Some(2.0)]);
         assert_eq!(times["month_bounds"], [Some(2.0), Some(4.0)]);
-        let subjects: Vec<_> = notices.iter().map(|notice| notice.1.as_str()).collect();
+        let subjects: Vec<_> = notices.iter().map(|notice| notice.subject.as_str()).collect();
         assert_eq!(subjects, ["model", "model_bounds"]);
     }
 

@@ -23,6 +23,7 @@ use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -34,8 +35,9 @@ use crate::source::AtlasSource;
 /// Lets scans of stores use the dynamic filters of sorts and hash joins, and of no other operator.
 ///
 /// A sort with a limit only excludes rows that come after those that it has; a hash join only rows
-/// whose key is not on its other side. The rule comes last, since filters are offered to scans late.
-/// Without it, scans use no dynamic filter.
+/// whose key is not on its other side. A filter that passes an operator with two columns of one name may
+/// be about the other column, and is not used. The rule comes last, since filters are offered to scans
+/// late. Without it, scans use no dynamic filter.
 #[derive(Debug, Default)]
 pub struct SoundDynamicFilters;
 
@@ -56,22 +58,7 @@ impl PhysicalOptimizerRule for SoundDynamicFilters {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut sound = HashSet::new();
-        collect_sound(&plan, &mut sound);
-        let vouched = plan.transform_up(|node| {
-            let scan = node
-                .downcast_ref::<DataSourceExec>()
-                .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-                .and_then(|config| Some((config, vouched(config, &sound)?)));
-            Ok(match scan {
-                None => Transformed::no(node),
-                Some((config, source)) => {
-                    let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
-                    Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>)
-                }
-            })
-        });
-        vouched.data()
+        vouch(plan, HashSet::new())
     }
 
     fn name(&self) -> &str {
@@ -83,6 +70,38 @@ impl PhysicalOptimizerRule for SoundDynamicFilters {
     }
 }
 
+/// Lets the scans below `plan` use their dynamic filters that are `sound`, or that sorts and hash joins
+/// below `plan` fill.
+fn vouch(plan: Arc<dyn ExecutionPlan>, mut sound: HashSet<u64>) -> Result<Arc<dyn ExecutionPlan>> {
+    // Each iteration gives the operators new filters, while scans keep those of the first.
+    if plan.is::<RecursiveQueryExec>() {
+        return Ok(plan);
+    }
+    // Filters pass operators by the names of columns, and take the first of two.
+    if has_a_name_twice(&plan.schema()) {
+        sound.clear();
+    }
+    if plan.is::<SortExec>() || plan.is::<HashJoinExec>() {
+        sound.extend(plan.dynamic_expressions_produced().iter().filter_map(|filter| filter.expression_id()));
+    }
+    if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+        let config = scan.data_source().downcast_ref::<FileScanConfig>();
+        let Some((config, source)) = config.and_then(|config| Some((config, vouched(config, &sound)?)))
+        else {
+            return Ok(plan);
+        };
+        let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
+        return Ok(DataSourceExec::from_data_source(config));
+    }
+    let children = plan.children().into_iter().map(|child| vouch(Arc::clone(child), sound.clone()));
+    replace_children_if_necessary(Arc::clone(&plan), children.collect::<Result<Vec<_>>>()?)
+}
+
+fn has_a_name_twice(schema: &Schema) -> bool {
+    let mut names = HashSet::with_capacity(schema.fields().len());
+    !schema.fields().iter().all(|field| names.insert(field.name()))
+}
+
 /// The source of a scan of a store with those of its dynamic filters that are sound; `None` where it
 /// was offered none.
 fn vouched(config: &FileScanConfig, sound: &HashSet<u64>) -> Option<Arc<dyn FileSource>> {
@@ -92,20 +111,6 @@ fn vouched(config: &FileScanConfig, sound: &HashSet<u64>) -> Option<Arc<dyn File
     }
     let source = source.downcast_ref::<AggregateSource>()?.vouched(sound)?;
     Some(Arc::new(source))
-}
-
-/// Collects the ids of the dynamic filters that sorts and hash joins fill.
-fn collect_sound(plan: &Arc<dyn ExecutionPlan>, sound: &mut HashSet<u64>) {
-    // Each iteration gives the operators new filters, while scans keep those of the first.
-    if plan.is::<RecursiveQueryExec>() {
-        return;
-    }
-    if plan.is::<SortExec>() || plan.is::<HashJoinExec>() {
-        sound.extend(plan.dynamic_expressions_produced().iter().filter_map(|filter| filter.expression_id()));
-    }
-    for child in plan.children() {
-        collect_sound(child, sound);
-    }
 }
 
 /// Whether a filter is one that sound operators fill, and that says what they mean.

@@ -125,7 +125,8 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
             continue;
         };
         let cells: usize = grid.shape().iter().product();
-        let repeated = (shape.iter().product::<usize>() / cells.max(1)) as u64;
+        let rows = shape.iter().fold(1usize, |rows, &size| rows.saturating_mul(size));
+        let repeated = (rows / cells.max(1)) as u64;
         for number in 0..grid.len() as u64 {
             let Some(chunk) = index.find(ordinal, &grid.coordinate(number)) else { continue };
             let (segment, row) = index.place(chunk);
@@ -135,7 +136,7 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
                 continue;
             }
             let shown = table.data_type(column);
-            values += counts.values() * repeated;
+            values = values.saturating_add(counts.values().saturating_mul(repeated));
             bounded &=
                 counts.nans == 0 && own.bounds_hold_for(&shown) && own.has("min", row) && own.has("max", row);
             summed &= counts.nans == 0 && own.sums_hold_for(&shown) && repeated == 1 && own.has("sum", row);

@@ -98,7 +98,7 @@ impl AtlasTable {
 
     pub(crate) fn rows_of(&self, ordinal: u32) -> Option<u64> {
         let (dataset, layout) = self.table.dataset(ordinal)?;
-        Some(layout.shape(dataset).iter().product::<usize>() as u64)
+        Some(layout.shape(dataset).iter().fold(1, |rows: u64, &size| rows.saturating_mul(size as u64)))
     }
 
     /// What is known of all rows: their number, and of columns what indexes that are in memory say.

@@ -471,6 +471,11 @@ async fn orders_over_expressions_of_columns_are_those_of_the_columns() {
         "WITH c AS (SELECT dataset, t AS x, x AS t, p AS z, z AS p FROM atlas)
          SELECT * FROM c ORDER BY z - p, z, t, dataset LIMIT 5",
         "SELECT p, t FROM atlas ORDER BY p % 7, p, t, dataset, x LIMIT 4",
+        // Both sides have a column of that name.
+        "SELECT b.dataset, b.x, b.t FROM atlas a JOIN atlas b ON a.x = b.x AND a.p = b.p
+         WHERE a.dataset < b.dataset ORDER BY b.t, b.dataset, b.x, a.dataset LIMIT 3",
+        "SELECT c.t FROM atlas a JOIN atlas b ON a.p = b.t JOIN atlas c ON b.p = c.t AND a.x = c.x
+         ORDER BY c.t DESC, c.dataset, c.x, a.dataset, b.dataset LIMIT 3",
         "SELECT a.dataset, a.x, a.p FROM atlas a JOIN (SELECT p AS t, t AS p FROM atlas WHERE x = 3 AND dataset = 'd07') b
          ON a.t = b.p AND a.p = b.t ORDER BY 1, 2",
     ] {

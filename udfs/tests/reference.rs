@@ -289,6 +289,31 @@ async fn what_cannot_be_is_said() {
 }
 
 #[tokio::test]
+async fn times_are_as_precise_as_the_type_of_their_number() {
+    let ctx = session(4);
+    for (call, expected) in [
+        ("cf_time(17000.041666666668, 'days since 1950-01-01', 'standard')", "1996-07-18T01:00:00"),
+        ("cf_time(17000.041::REAL, 'days since 1950-01-01', 'standard')", "1996-07-18T01:00:00"),
+        ("cf_time(837648000.123456, 'seconds since 1970-01-01', '')", "1996-07-18T00:00:00.123456"),
+        ("cf_time(946684800000000001, 'ns since 1970-01-01', '')", "2000-01-01T00:00:00.000000001"),
+        ("cf_time(1::BIGINT UNSIGNED, 'hours since 1970/01/01 (UTC)', '')", "1970-01-01T01:00:00"),
+        ("cf_time(2, 'months since 2000-01-10', '360_day')", "2000-03-10T00:00:00"),
+        (
+            "cf_time(arrow_cast(1, 'Dictionary(Int32, Int64)'), 'days since 20000101', '')",
+            "2000-01-02T00:00:00",
+        ),
+        ("cf_time(29, 'days since 2000-02-01', '360_day')", ""),
+    ] {
+        let found = query(&ctx, &format!("SELECT {call}")).await;
+        assert_eq!(array_value_to_string(found.column(0), 0).unwrap(), expected, "{call}");
+    }
+    for call in ["cf_time(1, 'days since 2000-01-01')", "cf_time(true, 'days since 2000-01-01', '')"] {
+        let planned = ctx.sql(&format!("SELECT {call}")).await;
+        assert!(planned.unwrap_err().to_string().contains("cf_time takes a number"), "{call}");
+    }
+}
+
+#[tokio::test]
 async fn numbers_of_every_type_will_do() {
     let ctx = session(4);
     let sql = "SELECT max(wind_speed(v::SMALLINT, 4::REAL)), max(bin(v::BIGINT + 4, 5)), rms(v), max(season(DATE '2000-01-01')) \

@@ -6,27 +6,31 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveBuilder, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampNanosecondType};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use arrow::datatypes::{
+    DataType, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampNanosecondType, UInt64Type,
+};
+use atlas_cftime::{Calendar, Stored, TimeUnits};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::calendar::{Calendar, TimeUnits};
 use crate::documentation::{About, Topic};
 
 const ABOUT: About = About {
     name: "cf_time",
     topic: Topic::Time,
-    gives: "The timestamp that a number stands for, with the date that the calendar gives it. NULL where no timestamp has that date: \
-            30 February of `360_day`, 29 February of a common year, years before 1678 or after 2261. Units and calendars that are not understood are an \
-            error, and so are months and years, which have no fixed length.",
+    gives: "The timestamp that a number stands for, with the date that the calendar gives it. An integer is exact. A float stands for all \
+            numbers that are nearest to it; of their times, the roundest is given: 0.041666666666666664 days are one hour. NULL where no timestamp has \
+            that date: 30 February of `360_day`, 29 February of a common year, years before 1678 or after 2261. Units and calendars \
+            that are not understood are an error, and so are months and years where they have no fixed length: months have one in `360_day`, \
+            a `common_year` in `noleap`.",
     arguments: &[
         ("value", "the number"),
-        ("units", "what it counts, such as 'days since 1950-01-01 00:00:00'"),
+        ("units", "what it counts, such as 'days since 1950-01-01 00:00:00'; as the import reads them"),
         (
             "calendar",
-            "'standard' (or 'gregorian'), 'proleptic_gregorian', 'noleap' ('365_day'), 'all_leap' ('366_day'), '360_day' or 'julian'",
+            "'standard' (or 'gregorian'), 'proleptic_gregorian', 'noleap' ('365_day'), 'all_leap' ('366_day'), '360_day', 'julian' or 'tai'",
         ),
     ],
     source: "CF conventions 1.12, section 4.4",
@@ -35,8 +39,7 @@ const ABOUT: About = About {
 
 /// The function.
 pub(super) fn udf() -> ScalarUDF {
-    let arguments = vec![DataType::Float64, DataType::Utf8, DataType::Utf8];
-    let signature = Signature::exact(arguments, Volatility::Immutable);
+    let signature = Signature::user_defined(Volatility::Immutable);
     ScalarUDF::new_from_impl(CfTime(signature, Box::new(ABOUT.documentation())))
 }
 
@@ -52,6 +55,29 @@ impl ScalarUDFImpl for CfTime {
         &self.0
     }
 
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        let [value, _, _] = arguments else {
+            return plan_err!(
+                "cf_time takes a number, units and a calendar, not {} arguments",
+                arguments.len()
+            );
+        };
+        let value = match value {
+            DataType::Dictionary(_, value) => value,
+            value => value,
+        };
+        // The type says how precise a number is.
+        let value = match value {
+            DataType::UInt64 => DataType::UInt64,
+            value if value.is_integer() => DataType::Int64,
+            DataType::Float16 | DataType::Float32 => DataType::Float32,
+            value if value.is_numeric() || value.is_null() => DataType::Float64,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Float64,
+            value => return plan_err!("cf_time takes a number as its value, not {value}"),
+        };
+        Ok(vec![value, DataType::Utf8, DataType::Utf8])
+    }
+
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(DataType::Timestamp(TimeUnit::Nanosecond, None))
     }
@@ -62,12 +88,11 @@ impl ScalarUDFImpl for CfTime {
         let [values, units, calendars] = args.args.as_slice() else {
             return exec_err!("cf_time takes a number, units and a calendar");
         };
-        let values = cast(&values.to_array(rows)?, &DataType::Float64)?;
-        let values = values.as_primitive::<Float64Type>();
+        let values = stored(&values.to_array(rows)?)?;
         let (units, calendars) = (Texts::new(units)?, Texts::new(calendars)?);
         let mut known: HashMap<(&str, &str), TimeUnits> = HashMap::new();
         let mut times = PrimitiveBuilder::<TimestampNanosecondType>::with_capacity(rows);
-        for row in 0..rows {
+        for (row, value) in values.into_iter().enumerate() {
             let (Some(units), Some(calendar)) = (units.get(row), calendars.get(row)) else {
                 times.append_null();
                 continue;
@@ -76,9 +101,7 @@ impl ScalarUDFImpl for CfTime {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(parse(units, calendar)?),
             };
-            let value = values.is_valid(row).then(|| values.value(row));
-            let time = value.and_then(|value| parsed.time(value)?.and_utc().timestamp_nanos_opt());
-            times.append_option(time);
+            times.append_option(value.and_then(|value| parsed.timestamp(value).ok()));
         }
         let times: ArrayRef = Arc::new(times.finish());
         Ok(if all_scalar {
@@ -98,9 +121,32 @@ fn parse(units: &str, calendar: &str) -> Result<TimeUnits> {
         return exec_err!("cf_time does not know the calendar '{calendar}'");
     };
     match TimeUnits::parse(units, known) {
-        Some(units) => Ok(units),
-        None => exec_err!("cf_time does not understand the units '{units}' in the calendar '{calendar}'"),
+        Ok(units) => Ok(units),
+        Err(reason) => {
+            exec_err!(
+                "cf_time does not understand the units '{units}' in the calendar '{calendar}': {reason}"
+            )
+        }
     }
+}
+
+/// Numbers, as precise as their type.
+fn stored(values: &ArrayRef) -> Result<Vec<Option<Stored>>> {
+    Ok(match values.data_type() {
+        DataType::Int64 => {
+            values.as_primitive::<Int64Type>().iter().map(|value| Some(Stored::Int(value?.into()))).collect()
+        }
+        DataType::UInt64 => {
+            values.as_primitive::<UInt64Type>().iter().map(|value| Some(Stored::Int(value?.into()))).collect()
+        }
+        DataType::Float32 => {
+            values.as_primitive::<Float32Type>().iter().map(|value| Some(Stored::Single(value?))).collect()
+        }
+        _ => {
+            let values = cast(values, &DataType::Float64)?;
+            values.as_primitive::<Float64Type>().iter().map(|value| Some(Stored::Double(value?))).collect()
+        }
+    })
 }
 
 /// Texts for rows: one for each, or one for all.

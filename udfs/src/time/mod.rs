@@ -1,6 +1,5 @@
-//! Times: the calendars of the CF conventions, and what depends on a time.
+//! Times: what numbers in the units of the CF conventions stand for, and what depends on a time.
 
-mod calendar;
 mod cf_time;
 mod day_of_year;
 mod decimal_year;
@@ -9,8 +8,6 @@ mod season;
 mod solar_zenith;
 
 use datafusion::logical_expr::ScalarUDF;
-
-pub use calendar::{Calendar, TimeUnits};
 
 /// The functions of this module.
 pub fn functions() -> Vec<ScalarUDF> {
