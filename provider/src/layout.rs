@@ -478,17 +478,19 @@ mod tests {
 
     use super::*;
 
-    /// A catalog of datasets, each with these arrays (name, type, dimensions) and attributes.
-    fn catalog(datasets: &[(Vec<(String, DType, Vec<&str>)>, Vec<String>)]) -> Catalog {
+    /// The name, type and dimensions of an array.
+    type Declared = (String, DType, Vec<&'static str>);
+
+    /// A catalog of datasets, each with these arrays and attributes.
+    fn catalog(datasets: &[(Vec<Declared>, Vec<String>)]) -> Catalog {
         let mut catalog = Catalog::default();
         for (number, (arrays, attributes)) in datasets.iter().enumerate() {
             let first = catalog.arrays.len();
             let mut dims: Vec<String> = arrays.iter().flat_map(|a| &a.2).map(ToString::to_string).collect();
             dims.sort();
             dims.dedup();
-            let of_schema = |(name, dtype, dims): &(String, DType, Vec<&str>)| {
-                Arc::new(ArraySchema::new(name.clone(), *dtype, dims))
-            };
+            let of_schema =
+                |(name, dtype, dims): &Declared| Arc::new(ArraySchema::new(name.clone(), *dtype, dims));
             catalog.arrays.extend(arrays.iter().map(of_schema));
             catalog.datasets.push(Some(Dataset {
                 name: format!("d{number}"),
