@@ -346,8 +346,15 @@ mod tests {
         assert_eq!(decimal(47.3).to_string(), "47.3");
         assert_eq!(decimal(-0.0).to_bits(), (-0.0f64).to_bits());
         assert!(decimal(f32::NAN).is_nan() && decimal(f32::INFINITY) == f64::INFINITY);
-        let edges =
-            [f32::MIN_POSITIVE, f32::MAX, 1e-45, 16_777_215.0, 16_777_216.0, 123_456_789.0, 2_097_152.25];
+        let edges = [
+            f32::MIN_POSITIVE,
+            f32::MAX,
+            1e-45,
+            16_777_215.0,
+            16_777_216.0,
+            123_456_789.0,
+            8_388_609.0 / 4.0,
+        ];
         for value in edges {
             assert_eq!(decimal(value), by_text(value), "{value}");
         }
