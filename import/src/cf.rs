@@ -178,9 +178,14 @@ pub fn attribute_value(value: &NcAttrValue) -> Option<AttributeValue> {
         }
         NcAttrValue::Strings(values) => (DType::String, values.iter().cloned().map(Value::String).collect()),
         NcAttrValue::UserDefined { .. } => return None,
+        // The `f64` that prints like it, so that 0.1 is not 0.10000000149011612.
+        NcAttrValue::Floats(values) => {
+            let shortest = |value: &f32| value.to_string().parse().unwrap_or_else(|_| f64::from(*value));
+            (DType::F64, values.iter().map(|value| Value::F64(shortest(value))).collect())
+        }
         value => {
             let dtype = match value {
-                NcAttrValue::Floats(_) | NcAttrValue::Doubles(_) => DType::F64,
+                NcAttrValue::Doubles(_) => DType::F64,
                 NcAttrValue::UInt64s(_) => DType::U64,
                 _ => DType::I64,
             };
@@ -314,6 +319,11 @@ mod tests {
         assert_eq!(value(NcAttrValue::Chars("x\0".into())), "x".into());
         assert_eq!(value(NcAttrValue::Shorts(vec![3])), 3i64.into());
         assert_eq!(value(NcAttrValue::Floats(vec![0.5, 1.0])), vec![0.5f64, 1.0].into());
+        assert_eq!(value(NcAttrValue::Floats(vec![0.1])), 0.1f64.into());
+        assert_eq!(
+            value(NcAttrValue::Floats(vec![f32::MAX, f32::INFINITY])),
+            vec![3.402_823_5e38, f64::INFINITY].into()
+        );
         assert_eq!(value(NcAttrValue::Ints(vec![])), Vec::<i64>::new().into());
         assert_eq!(value(NcAttrValue::UInt64s(vec![u64::MAX])).to_string(), u64::MAX.to_string());
     }

@@ -268,7 +268,7 @@ impl<'a> Header<'a> {
         match (found, self.size()?) {
             (0, 0) => Ok(0),
             (found, count) if found == tag => Ok(count),
-            _ => Err(format!("its header is damaged: where the list of {what} should be, {found} is")),
+            _ => Err(format!("its header is damaged: it has {found} in place of the list of {what}")),
         }
     }
 
