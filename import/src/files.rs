@@ -104,6 +104,7 @@ pub(crate) fn find_files(paths: &[PathBuf], name_from: &NameFrom, limit: Duratio
         Ok((_, file)) => seen.insert(file.clone()),
         Err(_) => true,
     });
+    #[expect(clippy::result_large_err, reason = "the error of a file comes with its path")]
     let named = found.map(|file| {
         let (base, path) = file?;
         match name(&base, &path, name_from, limit) {

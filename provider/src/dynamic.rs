@@ -137,7 +137,7 @@ fn is_remapped_whole(filter: &DynamicFilterPhysicalExpr) -> bool {
         let mut whole = true;
         let visited = outer.apply(|part| {
             let is_other = !Arc::ptr_eq(part, outer) && part != *outer;
-            whole &= !(is_other && about.iter().any(|inner| *inner == part));
+            whole &= !(is_other && about.contains(&part));
             Ok(if whole { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
         });
         whole && visited.is_ok()

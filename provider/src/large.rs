@@ -58,13 +58,17 @@ impl Table {
             let mut memory = reading.memory.new_empty();
             let Some(large) = large else {
                 memory.try_grow(of_cells(read.region.cells()))?;
-                arrays.extend(self.read_arrays(column, variable, &[read.clone()], reading.metrics).await?);
+                arrays.extend(
+                    self.read_arrays(column, variable, std::slice::from_ref(read), reading.metrics).await?,
+                );
                 continue;
             };
             let decoded = of_cells(large.region.cells());
             let Some(held) = &self.held else {
                 memory.try_grow(decoded.saturating_mul(2))?;
-                arrays.extend(self.read_arrays(column, variable, &[read.clone()], reading.metrics).await?);
+                arrays.extend(
+                    self.read_arrays(column, variable, std::slice::from_ref(read), reading.metrics).await?,
+                );
                 continue;
             };
             if let Some(values) = held.get(column, &large) {

@@ -122,6 +122,13 @@ pub(super) struct Objects {
 impl Objects {
     pub fn open(storage: DynStorage) -> Result<Self, String> {
         let superblock = Superblock::parse_from_storage(storage.as_ref()).map_err(told)?;
+        // As in the HDF5 library: what is behind the cut may be whole groups of which nothing tells.
+        let (length, end) = (storage.len(), superblock.base_address.saturating_add(superblock.eof_address));
+        if length < end {
+            return Err(format!(
+                "it is cut: it has {length} of the {end} bytes that it had when it was written"
+            ));
+        }
         let storage: DynStorage = match superblock.base_address {
             0 => storage,
             // Addresses count from the end of a user block.
