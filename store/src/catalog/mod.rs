@@ -78,7 +78,7 @@ pub struct Dataset {
 pub struct SegmentEntry {
     /// Its name in the variable's directory.
     pub file: String,
-    /// The variable's directory, where it is not named like the variable: see [`directory`](Self::directory_of).
+    /// The variable's directory, where it is not named like the variable: a shortened one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
     /// The type of its values. Datasets that declare the variable with another type have other segments.
