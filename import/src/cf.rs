@@ -43,8 +43,9 @@ impl Number {
         value.filter(|value| dtype.holds(value))
     }
 
-    /// The number that the bits of an integer of type `from` are in type `to`, where both are equally wide and one is
-    /// signed and the other is not: classic files have no unsigned types, and declare them with `_Unsigned`.
+    /// The number that the bits of an integer of type `from` are in type `to`, where both are
+    /// equally wide and one is signed and the other is not: classic files have no unsigned types,
+    /// and declare them with `_Unsigned`.
     fn with_sign_of(self, from: DType, to: DType) -> Self {
         let (Self::Int(value), Some(width)) = (self, from.width()) else { return self };
         let reinterpreted = !from.is_float() && !to.is_float() && from != to && to.width() == Some(width);
@@ -66,8 +67,8 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// The numbers that attribute `name` has or, being text, spells. `None` where it has no number. What is not as it
-    /// should be is added to `bad`.
+    /// The numbers that attribute `name` has or, being text, spells. `None` where it has no number.
+    /// What is not as it should be is added to `bad`.
     pub(crate) fn read(name: &str, value: &NcAttrValue, bad: &mut Vec<String>) -> Option<Self> {
         let numbers = match spelling(value) {
             None => Self { values: numbers(value), dtype: number_type(value) },
@@ -89,8 +90,8 @@ impl Numbers {
         Some(numbers)
     }
 
-    /// The numbers as a variable of type `stored` has them: signed and unsigned integers of one width are
-    /// reinterpreted as each other, and floats become the nearest `f32`.
+    /// The numbers as a variable of type `stored` has them: signed and unsigned integers of one
+    /// width are reinterpreted as each other, and floats become the nearest `f32`.
     pub(crate) fn as_stored(&self, stored: DType) -> impl Iterator<Item = Number> {
         let from = self.dtype.unwrap_or(stored);
         self.values.iter().map(move |number| {
@@ -210,13 +211,14 @@ pub struct Packing {
     pub offset: f64,
     /// The wider type of the two attributes: `F32` or `F64`.
     pub declared: DType,
-    /// The type of the unpacked values: the declared one, but `F64` where an `f32` would lose digits of what is packed.
+    /// The type of the unpacked values: the declared one, but `F64` where an `f32` would lose
+    /// digits of what is packed.
     pub dtype: DType,
 }
 
 impl Packing {
-    /// The packing that a variable's `scale_factor` and `add_offset` describe, for values of type `stored`; `None` where
-    /// it has neither.
+    /// The packing that a variable's `scale_factor` and `add_offset` describe, for values of type
+    /// `stored`; `None` where it has neither.
     pub fn of(scale: Option<&Numbers>, offset: Option<&Numbers>, stored: DType) -> Option<Self> {
         let number = |numbers: Option<&Numbers>| numbers.and_then(|numbers| numbers.values.first().copied());
         let (first, second) = (number(scale), number(offset));

@@ -1,4 +1,5 @@
-//! Units and types of one variable that differ between datasets: its column has values of all of them.
+//! Units and types of one variable that differ between datasets: its column has values of all of
+//! them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};

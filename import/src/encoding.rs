@@ -1,8 +1,9 @@
 //! Text of files as Unicode.
 //!
-//! NetCDF asks for UTF-8 and lets files declare another encoding of their characters in the attribute
-//! `_Encoding` (NUG, "Conventions"). Many files are older, and in practice Latin-1 or Windows-1252. So
-//! what is no UTF-8 and declares nothing is taken as Windows-1252, which has a character for each byte.
+//! NetCDF asks for UTF-8 and lets files declare another encoding of their characters in the
+//! attribute `_Encoding` (NUG, "Conventions"). Many files are older, and in practice Latin-1 or
+//! Windows-1252. So what is no UTF-8 and declares nothing is taken as Windows-1252, which has a
+//! character for each byte.
 
 use std::borrow::Cow;
 
@@ -36,8 +37,8 @@ impl TextEncoding {
         }
     }
 
-    /// The characters of a name or an attribute. `_Encoding` is about values, and writers that declare
-    /// it still write names and attributes as UTF-8: what is UTF-8 is taken as that.
+    /// The characters of a name or an attribute. `_Encoding` is about values, and writers that
+    /// declare it still write names and attributes as UTF-8: what is UTF-8 is taken as that.
     pub fn decode_metadata(self, bytes: &[u8]) -> (Cow<'_, str>, bool) {
         match std::str::from_utf8(bytes) {
             Ok(text) => (Cow::Borrowed(text), false),

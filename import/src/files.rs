@@ -136,8 +136,8 @@ impl Search {
             .push((path.to_owned(), Notice { class: NoticeClass::LeftOut, subject, detail, cells: 0 }));
     }
 
-    /// All files below a directory that have an ending of NetCDF or HDF5 files. What is hidden is not
-    /// looked at.
+    /// All files below a directory that have an ending of NetCDF or HDF5 files. What is hidden is
+    /// not looked at.
     fn directory(&mut self, base: &Path, directory: &Path) {
         if let Some(what) = kind::special_directory(directory) {
             return self.fail(directory, what);
@@ -175,7 +175,8 @@ impl Search {
         }
     }
 
-    /// The files and directories that a glob matches, counted from the directory before its first wildcard.
+    /// The files and directories that a glob matches, counted from the directory before its first
+    /// wildcard.
     fn glob(&mut self, pattern: &Path) -> Result<(), Error> {
         let failed = |reason: String| Error::File { path: pattern.to_owned(), reason };
         let is_wild = |text: &str| text.contains(['*', '?', '[']);

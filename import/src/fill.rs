@@ -1,4 +1,5 @@
-//! Missing cells: which stored values stand for them (CF section 2.5.1), and which were never written.
+//! Missing cells: which stored values stand for them (CF section 2.5.1), and which were never
+//! written.
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::nullif;
@@ -12,8 +13,9 @@ use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
 use crate::valid::ValidRange;
 
-/// The value that the NetCDF libraries give to cells of a type that nobody has written (`NC_FILL_*`). `None` for types of
-/// one byte, all of whose values are in use, and for text, where it is the empty one.
+/// The value that the NetCDF libraries give to cells of a type that nobody has written
+/// (`NC_FILL_*`). `None` for types of one byte, all of whose values are in use, and for text, where
+/// it is the empty one.
 fn default_fill(raw: DType) -> Option<Number> {
     Some(match raw {
         DType::I16 => Number::Int(-32_767),
@@ -42,8 +44,8 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
-    /// Those of a variable that has type `raw` in the file and type `stored` once `_Unsigned` is applied. `bad` says what
-    /// is wrong with its other attributes.
+    /// Those of a variable that has type `raw` in the file and type `stored` once `_Unsigned` is
+    /// applied. `bad` says what is wrong with its other attributes.
     pub(crate) fn of(
         variable: &Variable,
         (raw, stored): (DType, DType),
@@ -120,7 +122,8 @@ impl Missing {
 
 /// The missing cells of a variable of text: those that `_FillValue` and `missing_value` name.
 ///
-/// An empty string is a string, and so are characters that nobody has written: only what is declared is missing.
+/// An empty string is a string, and so are characters that nobody has written: only what is
+/// declared is missing.
 pub(crate) struct MissingText {
     fills: Vec<String>,
 }
@@ -141,8 +144,9 @@ impl MissingText {
         self.string(character.to_string().trim_end_matches('\0').to_owned())
     }
 
-    /// A string as long as its dimension, without the characters behind that are blank. It is missing where
-    /// it is a fill value, or where the fill value is one character and all of its characters are that.
+    /// A string as long as its dimension, without the characters behind that are blank. It is
+    /// missing where it is a fill value, or where the fill value is one character and all of its
+    /// characters are that.
     pub(crate) fn joined(&self, text: &str) -> Option<String> {
         let trimmed = text.trim_end_matches(['\0', ' ']);
         let missing = self.fills.iter().any(|fill| {
@@ -158,13 +162,15 @@ impl MissingText {
         (!missing).then(|| trimmed.to_owned())
     }
 
-    /// The fill value of an array of strings, or of characters that are cells: no other cell has it.
+    /// The fill value of an array of strings, or of characters that are cells: no other cell has
+    /// it.
     pub(crate) fn fill(&self) -> Option<Value> {
         self.fills.first().cloned().map(Value::String)
     }
 }
 
-/// The texts of a fill attribute; a number of it is a character. Text ends before its NULs: one of nothing else is empty.
+/// The texts of a fill attribute; a number of it is a character. Text ends before its NULs: one of
+/// nothing else is empty.
 fn texts(value: &NcAttrValue) -> Vec<String> {
     let text = |text: &String| text.trim_end_matches('\0').to_owned();
     match value {
@@ -187,8 +193,8 @@ pub(crate) struct MissingMembers {
 }
 
 impl MissingMembers {
-    /// What `_FillValue` and `missing_value` declare, as numbers or by the members' names; else the default fill value of
-    /// the underlying type, unless it is a member.
+    /// What `_FillValue` and `missing_value` declare, as numbers or by the members' names; else the
+    /// default fill value of the underlying type, unless it is a member.
     pub(crate) fn of(variable: &Variable, unwritten: MaskPolicy) -> Self {
         let declared: Vec<_> =
             ["_FillValue", "missing_value"].into_iter().filter_map(|name| variable.attribute(name)).collect();

@@ -62,7 +62,8 @@ pub struct ImportOptions {
     pub skip_errors: bool,
     /// Refuse a file of which a part cannot be read. By default that part is left out, and told.
     pub strict: bool,
-    /// How long a file may take to give its next values. One that takes longer fails, and is left alone.
+    /// How long a file may take to give its next values. One that takes longer fails, and is left
+    /// alone.
     pub stall_limit: Duration,
     /// Files that are read at one time.
     pub jobs: usize,
@@ -70,9 +71,11 @@ pub struct ImportOptions {
     pub chunk: HashMap<String, usize>,
     /// What becomes of times in calendars that have other dates than timestamps.
     pub calendar: CalendarPolicy,
-    /// What becomes of cells with NetCDF's default fill value, where the variable has no `_FillValue`.
+    /// What becomes of cells with NetCDF's default fill value, where the variable has no
+    /// `_FillValue`.
     pub default_fill: MaskPolicy,
-    /// What becomes of cells outside `valid_min`, `valid_max` or `valid_range`. They are counted in any case.
+    /// What becomes of cells outside `valid_min`, `valid_max` or `valid_range`. They are counted in
+    /// any case.
     pub valid_range: MaskPolicy,
 }
 
@@ -258,7 +261,8 @@ fn start_reading(file: InputFile, options: &ImportOptions) -> Reading {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (path, options) = (file.path.clone(), options.clone());
     let done = thread::start(&file.path, move || {
-        // The receiver goes away only when the import has failed for another reason, or waits no longer.
+        // The receiver goes away only when the import has failed for another reason, or waits no
+        // longer.
         read_file(&path, &options, &mut |piece| sender.blocking_send(piece).is_ok())
     });
     (file, receiver, done)

@@ -15,8 +15,9 @@ pub(crate) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// Chooses names for those of a file. What a group below the root has is `group.name`. Names that can
-    /// stay as they are stay; of the others one that is taken gets `_2`, `_3`, … behind it.
+    /// Chooses names for those of a file. What a group below the root has is `group.name`. Names
+    /// that can stay as they are stay; of the others one that is taken gets `_2`, `_3`, … behind
+    /// it.
     pub fn choose(wanted: impl Iterator<Item = (&'a [String], &'a str)>) -> Self {
         let mut seen = HashSet::new();
         let wanted: Vec<_> = wanted.filter(|name| seen.insert(*name)).collect();
@@ -56,8 +57,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A NetCDF name as a name in a store: it does not start with `_`, has no `/` and no NUL, and is short
-/// enough for the directory of an array.
+/// A NetCDF name as a name in a store: it does not start with `_`, has no `/` and no NUL, and is
+/// short enough for the directory of an array.
 fn legal(name: &str) -> String {
     let name = name.trim_start_matches('_').replace(['/', '\0'], ":");
     match name.as_str() {
@@ -82,7 +83,8 @@ fn shortened(name: String) -> String {
     start.chain(mark.chars()).collect()
 }
 
-/// Bytes that a character takes in a path of the store, which writes most others than letters as `%XX`.
+/// Bytes that a character takes in a path of the store, which writes most others than letters as
+/// `%XX`.
 fn encoded(character: char) -> usize {
     let plain = character.is_ascii_alphanumeric() || " -_.,:;()+=@!&'$".contains(character);
     if plain { 1 } else { 3 * character.len_utf8() }

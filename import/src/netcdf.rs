@@ -149,7 +149,8 @@ fn variables<'a>(contents: &'a Contents, names: &Names) -> Vec<Variable<'a>> {
     contents.variables.iter().enumerate().map(variable).collect()
 }
 
-/// Attributes of the dataset: those of a group below the root have names that begin with the group's.
+/// Attributes of the dataset: those of a group below the root have names that begin with the
+/// group's.
 fn group_attributes(contents: &Contents) -> Vec<(String, Option<AttributeValue>)> {
     let attributes = contents.attributes.iter().flat_map(|of_group| {
         let prefix: String = of_group.group.iter().map(|name| format!("{name}.")).collect();
@@ -191,8 +192,8 @@ fn length_dims(variables: &[Variable]) -> HashSet<String> {
     lengths.difference(&others).cloned().collect()
 }
 
-/// Variables that are the bounds of others, which lend them their units (CF sections 7.1 and 7.4), by
-/// their number. Bounds are named from the group of the variable, or from one above it.
+/// Variables that are the bounds of others, which lend them their units (CF sections 7.1 and 7.4),
+/// by their number. Bounds are named from the group of the variable, or from one above it.
 fn bounds<'a>(variables: &'a [Variable<'a>]) -> HashMap<usize, &'a Variable<'a>> {
     let place =
         |variable: &'a Variable<'a>| (variable.source.group.as_slice(), variable.source.name.as_str());

@@ -36,7 +36,8 @@ pub enum NoticeClass {
     OutsideValidRange,
     /// A dimension that a variable has more than once, and that has another name the second time.
     RepeatedDimension,
-    /// The units of a variable, where files have different ones. Its notices are of the whole store.
+    /// The units of a variable, where files have different ones. Its notices are of the whole
+    /// store.
     UnitsDiffer,
     /// The type of a variable, where files have different ones. Its notices are of the whole store.
     TypesDiffer,
@@ -94,14 +95,16 @@ pub struct NoticeSummary(BTreeMap<(NoticeClass, String, String), Notices>);
 type Stored = (NoticeClass, String, String, usize, u64, String);
 
 impl NoticeSummary {
-    /// The attribute of the store that has the notices of all imports: a list of strings, each the JSON of a list of
-    /// class, subject, detail, number of files, number of cells, and an example file.
+    /// The attribute of the store that has the notices of all imports: a list of strings, each the
+    /// JSON of a list of class, subject, detail, number of files, number of cells, and an example
+    /// file.
     pub const ATTRIBUTE: &str = "import_report";
 
     /// The notices of all imports into a store.
     ///
     /// # Errors
-    /// [`Error::ImportReport`] where they are not understood, as those of a newer version may not be.
+    /// [`Error::ImportReport`] where they are not understood, as those of a newer version may not
+    /// be.
     pub fn of_store(catalog: &Catalog) -> Result<Self, Error> {
         let attribute = catalog.attributes.iter().find(|(key, _)| key == Self::ATTRIBUTE);
         let Some((_, AttributeValue::List(_, values))) = attribute else { return Ok(Self::default()) };
@@ -149,7 +152,8 @@ impl NoticeSummary {
         .or_insert(more);
     }
 
-    /// Puts notices of the whole store in the place of earlier ones of their classes, whose examples they keep.
+    /// Puts notices of the whole store in the place of earlier ones of their classes, whose
+    /// examples they keep.
     pub(crate) fn replace(&mut self, classes: &[NoticeClass], now: &Self) {
         let before = std::mem::take(&mut self.0);
         for (class, subject, detail, notices) in now.iter() {

@@ -1,12 +1,14 @@
-//! Dimensions that a variable has more than once, as a covariance has: an array of a store has each only once.
+//! Dimensions that a variable has more than once, as a covariance has: an array of a store has each
+//! only once.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
 
-/// Gives a repeated dimension a name of its own, in all variables the same: `n` a second time is `n_2`, a third time
-/// `n_3`, or the next number that nothing else is named after. Each has the coordinate that the dimension has.
+/// Gives a repeated dimension a name of its own, in all variables the same: `n` a second time is
+/// `n_2`, a third time `n_3`, or the next number that nothing else is named after. Each has the
+/// coordinate that the dimension has.
 pub(crate) fn separate(variables: &mut Vec<Variable>) -> Vec<Notice> {
     let names = variables.iter().map(|variable| &variable.name);
     let dims = variables.iter().flat_map(|variable| variable.dims.iter().map(|(name, _)| name));

@@ -87,8 +87,9 @@ impl<'a> TextReader<'a> {
         text.into_owned()
     }
 
-    /// Characters: strings along the last dimension where that is their length, else each a cell. The
-    /// bytes of a string are put together before they are decoded, since a character may have several.
+    /// Characters: strings along the last dimension where that is their length, else each a cell.
+    /// The bytes of a string are put together before they are decoded, since a character may have
+    /// several.
     fn characters(&mut self, rows: Range<usize>) -> Result<ArrayRef, String> {
         let count = rows.len();
         let bytes = self.file.read::<u8>(self.variable.id, rows)?;
@@ -110,7 +111,8 @@ impl<'a> TextReader<'a> {
         Ok(Arc::new(cells.collect::<StringViewArray>()))
     }
 
-    /// The names of an enumeration's members; the number where one has no name. Null where it is missing.
+    /// The names of an enumeration's members; the number where one has no name. Null where it is
+    /// missing.
     fn members(&self, base: &NcType, rows: Range<usize>) -> Result<ArrayRef, String> {
         fn numbers<T: crate::reader::Stored + Into<i128>>(
             file: &File,

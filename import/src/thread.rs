@@ -13,8 +13,8 @@ use crate::Error;
 /// Bytes of a thread's stack: enough for groups and types as deep as they are followed.
 const STACK: usize = 16 * 1024 * 1024;
 
-/// Runs `read` on a thread of its own, which is not waited for at the end of the process. What it gives
-/// comes; nothing does where the thread could not be started.
+/// Runs `read` on a thread of its own, which is not waited for at the end of the process. What it
+/// gives comes; nothing does where the thread could not be started.
 pub(crate) fn start<T: Send + 'static>(
     path: &Path,
     read: impl FnOnce() -> Result<T, Error> + Send + 'static,

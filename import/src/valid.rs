@@ -1,7 +1,7 @@
 //! The valid range of a variable: `valid_min`, `valid_max`, `valid_range`.
 //!
-//! Their meaning is that of the NetCDF User Guide (Appendix A, Attribute Conventions), to which section 2.5.1 of the CF
-//! conventions refers.
+//! Their meaning is that of the NetCDF User Guide (Appendix A, Attribute Conventions), to which
+//! section 2.5.1 of the CF conventions refers.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray};
 use arrow::datatypes::{
@@ -23,8 +23,8 @@ pub(crate) struct ValidRange {
 }
 
 impl ValidRange {
-    /// The range that the attributes of a variable of type `stored` declare. `valid_range` comes before `valid_min` and
-    /// `valid_max`. What is not as it should be is added to `bad`.
+    /// The range that the attributes of a variable of type `stored` declare. `valid_range` comes
+    /// before `valid_min` and `valid_max`. What is not as it should be is added to `bad`.
     pub(crate) fn of<'a>(
         attribute: impl Fn(&str) -> Option<&'a NcAttrValue>,
         stored: DType,
@@ -64,7 +64,8 @@ impl ValidRange {
         Some(found)
     }
 
-    /// True for the cells outside, of numbers as they are stored; null where they are missing. NaN is not outside.
+    /// True for the cells outside, of numbers as they are stored; null where they are missing. NaN
+    /// is not outside.
     pub(crate) fn outside(&self, stored: DType, cells: &ArrayRef) -> BooleanArray {
         match stored {
             DType::I8 => self.cells::<Int8Type>(cells, |value| Number::Int(value.into())),
@@ -109,9 +110,9 @@ fn less(a: Number, b: Number) -> bool {
     }
 }
 
-/// True where bounds are of the unpacked values and not of the packed ones. The type tells: the one of the packed values,
-/// or the one that `scale_factor` and `add_offset` have and that is wider. Bounds of another type are of the packed
-/// values where those can have them.
+/// True where bounds are of the unpacked values and not of the packed ones. The type tells: the one
+/// of the packed values, or the one that `scale_factor` and `add_offset` have and that is wider.
+/// Bounds of another type are of the packed values where those can have them.
 fn is_unpacked(bounds: &Numbers, stored: DType, packing: &Packing) -> bool {
     let Some(dtype) = bounds.dtype else { return !representable(bounds, stored) };
     // A type of the packed values' own kind that is no wider.

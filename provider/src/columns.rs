@@ -47,8 +47,8 @@ impl Table {
         Self { name: name.to_owned(), snapshot, layout, nan_as_null, indexes, of_datasets, held: None }
     }
 
-    /// The same table for a scan, which holds what it has read of indexes for itself, and, where it wants
-    /// all of them in turn, the parts of large chunks.
+    /// The same table for a scan, which holds what it has read of indexes for itself, and, where it
+    /// wants all of them in turn, the parts of large chunks.
     pub fn for_scan(&self, all: bool) -> Self {
         Self { indexes: Arc::default(), held: all.then(Arc::default), ..self.clone() }
     }

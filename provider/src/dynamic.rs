@@ -2,8 +2,8 @@
 //!
 //! DataFusion offers a scan the filters of sorts with a limit, of hash joins and of aggregations,
 //! all as [`DynamicFilterPhysicalExpr`] and without a word about who fills them. Those of
-//! aggregations are unsound: `min(a)` beside `max(abs(a))` fills a filter for `min(a)` alone. So a scan
-//! ignores what it was offered until [`SoundDynamicFilters`] has seen the finished plan.
+//! aggregations are unsound: `min(a)` beside `max(abs(a))` fills a filter for `min(a)` alone. So a
+//! scan ignores what it was offered until [`SoundDynamicFilters`] has seen the finished plan.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,9 +35,9 @@ use crate::source::AtlasSource;
 /// Lets scans of stores use the dynamic filters of sorts and hash joins, and of no other operator.
 ///
 /// A sort with a limit only excludes rows that come after those that it has; a hash join only rows
-/// whose key is not on its other side. A filter that passes an operator with two columns of one name may
-/// be about the other column, and is not used. The rule comes last, since filters are offered to scans
-/// late. Without it, scans use no dynamic filter.
+/// whose key is not on its other side. A filter that passes an operator with two columns of one
+/// name may be about the other column, and is not used. The rule comes last, since filters are
+/// offered to scans late. Without it, scans use no dynamic filter.
 #[derive(Debug, Default)]
 pub struct SoundDynamicFilters;
 
@@ -70,8 +70,8 @@ impl PhysicalOptimizerRule for SoundDynamicFilters {
     }
 }
 
-/// Lets the scans below `plan` use their dynamic filters that are `sound`, or that sorts and hash joins
-/// below `plan` fill.
+/// Lets the scans below `plan` use their dynamic filters that are `sound`, or that sorts and hash
+/// joins below `plan` fill.
 fn vouch(plan: Arc<dyn ExecutionPlan>, mut sound: HashSet<u64>) -> Result<Arc<dyn ExecutionPlan>> {
     // Each iteration gives the operators new filters, while scans keep those of the first.
     if plan.is::<RecursiveQueryExec>() {
@@ -102,8 +102,8 @@ fn has_a_name_twice(schema: &Schema) -> bool {
     !schema.fields().iter().all(|field| names.insert(field.name()))
 }
 
-/// The source of a scan of a store with those of its dynamic filters that are sound; `None` where it
-/// was offered none.
+/// The source of a scan of a store with those of its dynamic filters that are sound; `None` where
+/// it was offered none.
 fn vouched(config: &FileScanConfig, sound: &HashSet<u64>) -> Option<Arc<dyn FileSource>> {
     let source = config.file_source();
     if let Some(source) = source.downcast_ref::<AtlasSource>() {
@@ -128,9 +128,9 @@ pub fn is_sound(filter: &Arc<dyn PhysicalExpr>, sound: &HashSet<u64>) -> bool {
 
 /// Whether DataFusion can tell what the parts of a filter are in terms of the table's columns.
 ///
-/// It replaces the expressions that a filter is about one by one, the inner ones first. Where one is a
-/// part of another, as in `ORDER BY a + b, a`, it no longer finds the outer one, and columns stay behind
-/// that are numbered as in another schema.
+/// It replaces the expressions that a filter is about one by one, the inner ones first. Where one
+/// is a part of another, as in `ORDER BY a + b, a`, it no longer finds the outer one, and columns
+/// stay behind that are numbered as in another schema.
 fn is_remapped_whole(filter: &DynamicFilterPhysicalExpr) -> bool {
     let about = filter.children();
     about.iter().all(|outer| {
@@ -144,8 +144,8 @@ fn is_remapped_whole(filter: &DynamicFilterPhysicalExpr) -> bool {
     })
 }
 
-/// What a filter says by now, as predicates over the columns of a table with `schema` of which all hold
-/// for every row that somebody above wants. What cannot be understood is left out.
+/// What a filter says by now, as predicates over the columns of a table with `schema` of which all
+/// hold for every row that somebody above wants. What cannot be understood is left out.
 pub fn current(filter: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
     let filter = snapshot_physical_expr(Arc::clone(filter))?;
     let understood = split_conjunction(&filter).into_iter().filter(|expr| is_understood(expr, schema));

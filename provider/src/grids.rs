@@ -64,7 +64,8 @@ pub fn grids(catalog: &Catalog) -> Vec<Grid> {
     grids
 }
 
-/// The sets of dimensions of a schema's arrays that are not part of another, with the arrays that have just them.
+/// The sets of dimensions of a schema's arrays that are not part of another, with the arrays that
+/// have just them.
 fn maximal<'a>(
     catalog: &'a Catalog,
     schema: &'a DatasetSchema,
@@ -80,7 +81,8 @@ fn maximal<'a>(
         set.sort_unstable();
         sets.entry(set).or_default().push(array);
     }
-    // A set that has another has its rarest dimension too: few are to be compared, however many there are.
+    // A set that has another has its rarest dimension too: few are to be compared, however many
+    // there are.
     let mut with: HashMap<usize, Vec<&Set>> = HashMap::new();
     for set in sets.keys() {
         set.iter().for_each(|&dim| with.entry(dim).or_default().push(set));

@@ -1,7 +1,8 @@
 //! Chunks that are too large to be decoded for each part of them that is wanted.
 //!
-//! A chunk is decoded as a whole, and the rows of a large one are worked on in parts. So a scan holds on
-//! to the last large chunk of each column, and accounts for it in the session's memory pool.
+//! A chunk is decoded as a whole, and the rows of a large one are worked on in parts. So a scan
+//! holds on to the last large chunk of each column, and accounts for it in the session's memory
+//! pool.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,8 +29,8 @@ pub fn width(data_type: &DataType) -> usize {
 }
 
 impl Table {
-    /// Regions of the arrays of a variable, as a column shows them, with their memory reserved before it
-    /// is used: twice while they are decoded, once for as long as `reading` goes on.
+    /// Regions of the arrays of a variable, as a column shows them, with their memory reserved
+    /// before it is used: twice while they are decoded, once for as long as `reading` goes on.
     pub async fn read_reserved(
         &self,
         column: usize,
@@ -98,8 +99,8 @@ pub struct LargeChunk {
 }
 
 impl LargeChunk {
-    /// The chunk that `region` of an array of values of `width` bytes lies in and does not fill, if that
-    /// is a large one.
+    /// The chunk that `region` of an array of values of `width` bytes lies in and does not fill, if
+    /// that is a large one.
     pub fn around(dataset: u32, grid: &ChunkGrid, region: &Region, width: usize) -> Option<Self> {
         if grid.shape().iter().product::<usize>().saturating_mul(width) < LARGE {
             return None;

@@ -19,14 +19,14 @@ use crate::widen::{AttributeType, Kind, types_by_kind, types_with_index};
 /// The name of the column with the datasets' names.
 pub const DATASET: &str = "dataset";
 
-/// What a column shows. Several columns show one dimension or variable where its values are of several
-/// [kinds](Kind): each those of the kind of its type.
+/// What a column shows. Several columns show one dimension or variable where its values are of
+/// several [kinds](Kind): each those of the kind of its type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ColumnKind {
     /// The dataset's name.
     Dataset,
-    /// The coordinate along a dimension of the table, by its position; the index where a dataset has no
-    /// coordinate.
+    /// The coordinate along a dimension of the table, by its position; the index where a dataset
+    /// has no coordinate.
     Dimension(usize),
     /// A variable.
     Variable(String),
@@ -387,8 +387,8 @@ impl Columns {
         columns.named()
     }
 
-    /// Adds the columns of one dimension or variable: the first with its name, the others behind it with
-    /// their kinds.
+    /// Adds the columns of one dimension or variable: the first with its name, the others behind it
+    /// with their kinds.
     fn push(
         &mut self,
         name: &str,
@@ -570,7 +570,8 @@ mod tests {
         }
     }
 
-    /// Sixteen times the variables and attributes take some sixteen times the time, not the square of it.
+    /// Sixteen times the variables and attributes take some sixteen times the time, not the square
+    /// of it.
     #[test]
     fn a_layout_takes_time_linear_in_variables_and_attributes() {
         let time = |count: usize| {

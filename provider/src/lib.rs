@@ -43,11 +43,12 @@
 //!   values.
 //!
 //! A dimension's column is its coordinate, the one-dimensional variable of the same name, where the
-//! dataset has one, else the index from 0. Missing cells are NULL, and so is NaN unless [`TableOptions`]
-//! says otherwise. Where datasets declare one name with different types, numbers are promoted as NumPy
-//! promotes them, and values that cannot be compared with one another have columns of their own: beside
-//! the timestamps of `time`, the numbers of other datasets are `time.number`. A name that is taken gets
-//! a mark: `dim.lat` beside a variable `lat(lat, lon)`, `attr.title` beside a variable `title`.
+//! dataset has one, else the index from 0. Missing cells are NULL, and so is NaN unless
+//! [`TableOptions`] says otherwise. Where datasets declare one name with different types, numbers
+//! are promoted as NumPy promotes them, and values that cannot be compared with one another have
+//! columns of their own: beside the timestamps of `time`, the numbers of other datasets are
+//! `time.number`. A name that is taken gets a mark: `dim.lat` beside a variable `lat(lat, lon)`,
+//! `attr.title` beside a variable `title`.
 //!
 //! # What a query reads
 //!

@@ -20,11 +20,12 @@ use crate::options::AtlasOptions;
 
 /// Compares floats with literals as people mean it.
 ///
-/// - A number beside an `f32` is an `f32`: `lat = 47.3` finds the rows that print as 47.3. SQL's numbers
-///   are `f64`, and none of them equals the `f32` nearest to 47.3 but its own value, 47.29999923706055.
-///   NumPy, xarray and DuckDB compare so too. It holds for `=`, `<>`, `<`, `<=`, `>`, `>=`, `IS [NOT]
-///   DISTINCT FROM`, `BETWEEN`, `IN` and `CASE x WHEN`, and for every expression of type `f32`. Numbers out of
-///   the range of `f32` stay `f64`. `SET atlas.f32_literals = false` switches it off.
+/// - A number beside an `f32` is an `f32`: `lat = 47.3` finds the rows that print as 47.3. SQL's
+///   numbers are `f64`, and none of them equals the `f32` nearest to 47.3 but its own value,
+///   47.29999923706055. NumPy, xarray and DuckDB compare so too. It holds for `=`, `<>`, `<`, `<=`,
+///   `>`, `>=`, `IS [NOT] DISTINCT FROM`, `BETWEEN`, `IN` and `CASE x WHEN`, and for every
+///   expression of type `f32`. Numbers out of the range of `f32` stay `f64`. `SET
+///   atlas.f32_literals = false` switches it off.
 /// - In `IN`, -0.0 equals 0.0, as it does for `=`.
 ///
 /// The rule works on all tables of a session, and comes before types are coerced.
@@ -219,8 +220,8 @@ fn constant(expr: &Expr, schema: &DFSchema) -> Option<ScalarValue> {
     }
 }
 
-/// A constant of type `f64` or decimal as the nearest `f32`; `None` where there is none, since it is
-/// too large, or too small to differ from zero.
+/// A constant of type `f64` or decimal as the nearest `f32`; `None` where there is none, since it
+/// is too large, or too small to differ from zero.
 fn single_of(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     let value = constant(expr, schema)?;
     if !(value.data_type() == DataType::Float64 || value.data_type().is_decimal()) {

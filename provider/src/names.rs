@@ -1,7 +1,7 @@
 //! Names for the columns of a table and for the tables of a store, so that each has one of its own.
 //!
-//! The names depend on which columns and grids there are, not on the order of the datasets that they
-//! come from.
+//! The names depend on which columns and grids there are, not on the order of the datasets that
+//! they come from.
 
 use std::collections::{HashMap, HashSet};
 
@@ -38,8 +38,8 @@ impl Mark {
 
 /// The names of columns, in their order. No two are equal, and none is in `taken`.
 ///
-/// A column has its name alone unless an earlier one has it; else the mark is put on it, as often as
-/// it takes to find a free name. Names without a mark are given first, so that a column that is
+/// A column has its name alone unless an earlier one has it; else the mark is put on it, as often
+/// as it takes to find a free name. Names without a mark are given first, so that a column that is
 /// called like another with its mark (`attr.title`) keeps its name.
 pub fn distinct(taken: &[&str], wanted: &[Wanted]) -> Vec<String> {
     let mut taken: HashSet<String> = taken.iter().map(ToString::to_string).collect();
@@ -64,10 +64,11 @@ pub fn distinct(taken: &[&str], wanted: &[Wanted]) -> Vec<String> {
     names
 }
 
-/// The names of the tables of some grids, in their order: `_grid_` and the dimensions, joined by `_`.
+/// The names of the tables of some grids, in their order: `_grid_` and the dimensions, joined by
+/// `_`.
 ///
-/// Where grids would have one name, the dimensions of each are joined by `,`. Should that be a name too
-/// that another grid has, it gets a number, in the order of the dimensions' names.
+/// Where grids would have one name, the dimensions of each are joined by `,`. Should that be a name
+/// too that another grid has, it gets a number, in the order of the dimensions' names.
 pub fn grid_table_names(grids: &[Grid]) -> Vec<String> {
     let named = |grid: &Grid, between: &str| format!("_grid_{}", grid.dims.join(between));
     let mut names: Vec<String> = grids.iter().map(|grid| named(grid, "_")).collect();

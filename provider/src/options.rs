@@ -34,8 +34,8 @@ extensions_options! {
         pub dynamic_filters: bool, default = true
         /// Whether a scan for the first rows of an order begins with the chunks that may have them.
         pub best_first: bool, default = true
-        /// Whether a number beside an `f32` is compared as an `f32`, so that `lat = 47.3` finds 47.3. Unlike
-        /// the other options, it changes answers.
+        /// Whether a number beside an `f32` is compared as an `f32`, so that `lat = 47.3` finds
+        /// 47.3. Unlike the other options, it changes answers.
         pub f32_literals: bool, default = true
         /// Whether planning takes row counts, bounds and sums from indexes that are in memory.
         pub statistics: bool, default = true

@@ -63,8 +63,8 @@ impl Predicate {
         Ok(Self { columns, scope, expr: Arc::clone(expr), own, schema: projected, inexact: false })
     }
 
-    /// The same predicate, where rows for which it does not hold may be selected too. Where it cannot be
-    /// evaluated it selects all rows: nobody asked for those that it fails on.
+    /// The same predicate, where rows for which it does not hold may be selected too. Where it
+    /// cannot be evaluated it selects all rows: nobody asked for those that it fails on.
     pub fn inexact(self) -> Self {
         Self { inexact: true, ..self }
     }

@@ -74,10 +74,10 @@ pub fn register_store_with(
     Ok(())
 }
 
-/// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS ATLAS`, the
-/// table functions `read_atlas`, `atlas_datasets` and `atlas_chunks`, the rules that let scans [aggregate](AggregateInScan)
-/// and use [dynamic filters](SoundDynamicFilters), the meaning of [literals](FloatLiterals) beside floats, and the
-/// [options](AtlasOptions).
+/// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS
+/// ATLAS`, the table functions `read_atlas`, `atlas_datasets` and `atlas_chunks`, the rules that
+/// let scans [aggregate](AggregateInScan) and use [dynamic filters](SoundDynamicFilters), the
+/// meaning of [literals](FloatLiterals) beside floats, and the [options](AtlasOptions).
 pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let optimizer = builder.physical_optimizers().get_or_insert_default();
     AggregateInScan::add_to(&mut optimizer.rules);

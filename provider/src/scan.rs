@@ -92,7 +92,8 @@ impl Counters {
         }
     }
 
-    /// Counters of a part of the work, to be [added](Self::add) to others, which find its total themselves.
+    /// Counters of a part of the work, to be [added](Self::add) to others, which find its total
+    /// themselves.
     fn apart() -> Self {
         Self {
             total: Count::new(),
@@ -104,8 +105,8 @@ impl Counters {
         }
     }
 
-    /// Adds a part of the work on boxes that have cells in `chunks`: what was neither decoded nor answered
-    /// was pruned. So the counters add up, also for a scan that somebody stops.
+    /// Adds a part of the work on boxes that have cells in `chunks`: what was neither decoded nor
+    /// answered was pruned. So the counters add up, also for a scan that somebody stops.
     fn add(&self, part: &Self, chunks: usize, metrics: &ReadMetrics) {
         let done = part.from_stats.value() + part.decoded.value();
         self.total.add(chunks.max(done));

@@ -61,7 +61,8 @@ impl Selected {
         self.picked.as_ref().map_or_else(|| self.tile.region.cells(), |picked| picked.len())
     }
 
-    /// The box cut into parts of about `rows` rows each, in their order. Nothing was read for it yet.
+    /// The box cut into parts of about `rows` rows each, in their order. Nothing was read for it
+    /// yet.
     pub fn parts(self, rows: usize) -> Vec<Self> {
         let Region { start, shape } = &self.tile.region;
         // Whole along the fastest dimensions, cut along one, and single along those before it.

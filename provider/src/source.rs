@@ -107,8 +107,8 @@ impl AtlasSource {
         self
     }
 
-    /// The same scan with those of the filters that it was offered that `sound` operators fill; `None`
-    /// where it was offered none.
+    /// The same scan with those of the filters that it was offered that `sound` operators fill;
+    /// `None` where it was offered none.
     pub(crate) fn vouched(&self, sound: &HashSet<u64>) -> Option<Self> {
         if self.offered.is_empty() {
             return None;

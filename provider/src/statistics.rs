@@ -83,14 +83,14 @@ impl<'a> SegmentStatistics<'a> {
         self.column(name).is_some_and(|column| row < column.len() && column.is_valid(row))
     }
 
-    /// True where bounds of the values as they are stored, [shown](crate::widen::shown) in a column's
-    /// type, are bounds of the values that the column shows.
+    /// True where bounds of the values as they are stored, [shown](crate::widen::shown) in a
+    /// column's type, are bounds of the values that the column shows.
     pub fn bounds_hold_for(&self, column: &DataType) -> bool {
         self.stored == *column || self.stored.is_numeric() && column.is_numeric()
     }
 
-    /// True where sums of the values as they are stored are sums of the values that a column of a type
-    /// shows.
+    /// True where sums of the values as they are stored are sums of the values that a column of a
+    /// type shows.
     pub fn sums_hold_for(&self, column: &DataType) -> bool {
         self.bounds_hold_for(column) && !is_decimal(&self.stored, column)
     }
@@ -167,8 +167,8 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
     Some(statistics)
 }
 
-/// Whether the optimizer can calculate with a bound. Its estimates step to the next value and count the
-/// values between bounds, and fail the query where that leaves the range of the type.
+/// Whether the optimizer can calculate with a bound. Its estimates step to the next value and count
+/// the values between bounds, and fail the query where that leaves the range of the type.
 fn is_moderate(bound: &ScalarValue) -> bool {
     match bound {
         ScalarValue::Float32(Some(value)) => value.abs() <= f32::MAX / 2.0,

@@ -229,8 +229,8 @@ impl TableProvider for AtlasTable {
         let options = AtlasOptions::of(state.config_options());
         let every: Vec<usize> = (0..layout.columns.len()).collect();
         let shown = projection.map_or(every.as_slice(), Vec::as_slice);
-        // From the bounds of what is filtered the optimizer estimates how much is left, and fails the query
-        // where its interval arithmetic rounds outwards.
+        // From the bounds of what is filtered the optimizer estimates how much is left, and fails
+        // the query where its interval arithmetic rounds outwards.
         let unfiltered = predicates.is_empty() && hints.is_empty();
         let mut statistics = self.statistics(if options.statistics && unfiltered { shown } else { &[] });
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);

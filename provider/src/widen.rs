@@ -1,5 +1,5 @@
-//! What datasets declare with different types, as columns: one for each kind of value, in a type that
-//! holds all values of the kind.
+//! What datasets declare with different types, as columns: one for each kind of value, in a type
+//! that holds all values of the kind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ impl Kind {
     }
 }
 
-/// The types of the columns for values of all of `dtypes`: for each kind the one that holds its values.
-/// The column of the first has the name alone.
+/// The types of the columns for values of all of `dtypes`: for each kind the one that holds its
+/// values. The column of the first has the name alone.
 pub fn types_by_kind(dtypes: impl IntoIterator<Item = DType>) -> Vec<DType> {
     let mut types: BTreeMap<Kind, DType> = BTreeMap::new();
     for dtype in dtypes {
@@ -63,8 +63,8 @@ pub fn types_by_kind(dtypes: impl IntoIterator<Item = DType>) -> Vec<DType> {
     types.into_values().collect()
 }
 
-/// As [`types_by_kind`], with room for indexes along a dimension. An index is a number; it takes the
-/// name from no coordinate.
+/// As [`types_by_kind`], with room for indexes along a dimension. An index is a number; it takes
+/// the name from no coordinate.
 pub fn types_with_index(coordinates: impl IntoIterator<Item = DType>) -> Vec<DType> {
     let mut types = types_by_kind(coordinates);
     match types.iter_mut().find(|dtype| Kind::of(**dtype) == Kind::Number) {
@@ -74,8 +74,9 @@ pub fn types_with_index(coordinates: impl IntoIterator<Item = DType>) -> Vec<DTy
     types
 }
 
-/// The values of an array, or bounds of them, as a column of a type shows them. An `f32` as an `f64` is
-/// the number that its shortest decimal says, which is what other datasets store as an `f64`.
+/// The values of an array, or bounds of them, as a column of a type shows them. An `f32` as an
+/// `f64` is the number that its shortest decimal says, which is what other datasets store as an
+/// `f64`.
 ///
 /// # Errors
 /// Where the values cannot be of that type.
@@ -96,8 +97,8 @@ pub fn shown_scalar(value: &ScalarValue, data_type: &DataType) -> Option<ScalarV
     ScalarValue::try_from_array(&value, 0).ok()
 }
 
-/// True where values of the first type are shown in the second as the decimals that they stand for, so
-/// that sums of the one are not sums of the other.
+/// True where values of the first type are shown in the second as the decimals that they stand for,
+/// so that sums of the one are not sums of the other.
 pub fn is_decimal(stored: &DataType, shown: &DataType) -> bool {
     *stored == DataType::Float32 && *shown == DataType::Float64
 }
@@ -106,8 +107,8 @@ pub fn is_decimal(stored: &DataType, shown: &DataType) -> bool {
 #[allow(clippy::cast_possible_truncation, reason = "it is about the nearest f32")]
 fn decimal(value: f32) -> f64 {
     let exact = f64::from(value);
-    // Most values have few decimals, which are found without text. Up to ten the product is exact, and
-    // so the quotient is the `f64` nearest to the decimal.
+    // Most values have few decimals, which are found without text. Up to ten the product is exact,
+    // and so the quotient is the `f64` nearest to the decimal.
     if exact.abs() < f64::from(1u32 << f32::MANTISSA_DIGITS) {
         let mut scale = 1.0;
         for _ in 0..=10 {
@@ -256,7 +257,8 @@ impl AttributeType {
         }
     }
 
-    /// Values of attributes as an array, NULL where a dataset has none and, with `nan_as_null`, for NaN.
+    /// Values of attributes as an array, NULL where a dataset has none and, with `nan_as_null`, for
+    /// NaN.
     pub fn array<'a>(
         self,
         values: impl IntoIterator<Item = Option<&'a AttributeValue>>,

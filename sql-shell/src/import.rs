@@ -43,14 +43,16 @@ pub(crate) struct Arguments {
     /// Chunk sizes by dimension, such as time=24,lat=50.
     #[arg(long, value_name = "DIM=N,…", value_delimiter = ',', value_parser = parse_chunk)]
     chunk: Vec<(String, usize)>,
-    /// Times in calendars such as noleap or 360_day: keep the numbers, or convert them to timestamps with the
-    /// same dates, NULL where there is no such date.
+    /// Times in calendars such as noleap or 360_day: keep the numbers, or convert them to
+    /// timestamps with the same dates, NULL where there is no such date.
     #[arg(long, value_name = "WHAT", default_value_t)]
     calendar: CalendarPolicy,
-    /// What becomes of cells with NetCDF's default fill value, where a variable has no _FillValue: mask or keep.
+    /// What becomes of cells with NetCDF's default fill value, where a variable has no _FillValue:
+    /// mask or keep.
     #[arg(long, value_name = "WHAT", default_value_t = MaskPolicy::Mask)]
     default_fill: MaskPolicy,
-    /// What becomes of cells outside valid_min, valid_max or valid_range: keep or mask. They are counted either way.
+    /// What becomes of cells outside valid_min, valid_max or valid_range: keep or mask. They are
+    /// counted either way.
     #[arg(long, value_name = "WHAT", default_value_t = MaskPolicy::Keep)]
     valid_range: MaskPolicy,
 }

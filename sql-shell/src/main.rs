@@ -65,7 +65,8 @@ enum Command {
     Info {
         /// The store: a directory or a URL.
         store: String,
-        /// List what imports did not take literally, instead: by class and variable, with counts and an example file.
+        /// List what imports did not take literally, instead: by class and variable, with counts
+        /// and an example file.
         #[arg(long)]
         import: bool,
     },

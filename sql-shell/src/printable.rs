@@ -17,9 +17,9 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a terminal would do something else with a character than show it in its place: C0, DEL and
-/// C1 controls, separators of lines, and the marks, embeddings, overrides and isolates that change the
-/// direction of text (Unicode Standard Annex 9).
+/// Whether a terminal would do something else with a character than show it in its place: C0, DEL
+/// and C1 controls, separators of lines, and the marks, embeddings, overrides and isolates that
+/// change the direction of text (Unicode Standard Annex 9).
 pub(crate) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -10,8 +10,8 @@ use crate::output::count;
 /// Lines of a report that leave room for what else a screen shows.
 pub(crate) const SCREEN: usize = 16;
 
-/// Writes a line for each notice, `limit` at the most: so many of each class that no class hides another. Returns how many
-/// were left out.
+/// Writes a line for each notice, `limit` at the most: so many of each class that no class hides
+/// another. Returns how many were left out.
 pub(crate) fn write(out: &mut dyn Write, notices: &NoticeSummary, limit: usize) -> io::Result<usize> {
     let mut sizes: BTreeMap<NoticeClass, usize> = BTreeMap::new();
     notices.iter().for_each(|(class, ..)| *sizes.entry(class).or_default() += 1);

@@ -118,7 +118,8 @@ pub(crate) struct Session {
     pub output: Option<PathBuf>,
     /// The last query, as it was planned.
     pub last_query: Option<String>,
-    /// What statements are planned and run on, so that none can keep the session from hearing Ctrl-C.
+    /// What statements are planned and run on, so that none can keep the session from hearing
+    /// Ctrl-C.
     workers: Workers,
 }
 

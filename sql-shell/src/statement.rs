@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use crate::error::{Failure, Result};
 use crate::{destination, limits, names, threads};
 
-/// How long a statement may be parsed. For an error in nested functions the parser's time doubles with
-/// each of them.
+/// How long a statement may be parsed. For an error in nested functions the parser's time doubles
+/// with each of them.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A statement that can run.

@@ -5,9 +5,9 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The stack of a thread, in bytes. A chain of operators is planned, evaluated and dropped by recursion:
-/// this is room for all that `limits` admits, also where nothing is optimised. Memory is taken only for
-/// what is used of it.
+/// The stack of a thread, in bytes. A chain of operators is planned, evaluated and dropped by
+/// recursion: this is room for all that `limits` admits, also where nothing is optimised. Memory is
+/// taken only for what is used of it.
 const STACK: usize = 256 << 20;
 
 /// Runs something on a thread of its own.

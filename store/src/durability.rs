@@ -133,7 +133,8 @@ fn collect_staged(root: &FilePath, directory: &FilePath, staged: &mut Vec<Stored
     Ok(())
 }
 
-/// What there is, with its article, where a file, or else a directory, was expected and it is not that.
+/// What there is, with its article, where a file, or else a directory, was expected and it is not
+/// that.
 pub(crate) fn kind(found: &Metadata, file: bool) -> Option<&'static str> {
     let found = found.file_type();
     if found.is_file() {
@@ -155,8 +156,8 @@ pub(crate) fn kind(found: &Metadata, file: bool) -> Option<&'static str> {
     Some("a device")
 }
 
-/// Who may use a store's directory, and so what is in it: a group that shares a store cannot rely on the umask of each
-/// member.
+/// Who may use a store's directory, and so what is in it: a group that shares a store cannot rely
+/// on the umask of each member.
 #[derive(Clone, Copy, Debug)]
 struct Access {
     #[cfg(unix)]
@@ -184,7 +185,8 @@ impl Access {
     #[cfg(unix)]
     fn give(self, path: &FilePath, found: &Metadata) {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-        // Of a directory's mode a file has no use for the right to search it, nor for what its files inherit.
+        // Of a directory's mode a file has no use for the right to search it, nor for what its
+        // files inherit.
         let mode = if found.is_dir() { self.mode } else { self.mode & 0o666 };
         // Others than the owner cannot, and need not: it has done so.
         if found.gid() != self.group {

@@ -1,7 +1,8 @@
-//! Object stores on the network: their settings from the environment, and how long they may take to answer.
+//! Object stores on the network: their settings from the environment, and how long they may take to
+//! answer.
 //!
-//! Only variables that [`object_store`] documents for the provider of a URL are read: what a provider is told, it sends
-//! to its servers.
+//! Only variables that [`object_store`] documents for the provider of a URL are read: what a
+//! provider is told, it sends to its servers.
 
 use std::ffi::OsString;
 use std::str::FromStr;
@@ -98,7 +99,8 @@ pub(crate) fn lacks_bucket(error: &object_store::Error) -> bool {
     ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text.contains(code))
 }
 
-/// True where a client was given no credentials, and has asked in vain for those of the machine that it is on.
+/// True where a client was given no credentials, and has asked in vain for those of the machine
+/// that it is on.
 pub(crate) fn lacks_credentials(error: &object_store::Error) -> bool {
     let text = error.to_string();
     ["//169.254.169.254/", "//metadata.google.internal/"].iter().any(|server| text.contains(server))
@@ -134,8 +136,8 @@ fn settings<'a, Key: FromStr>(variables: &'a [&Variable]) -> impl Iterator<Item 
         .filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.as_str())))
 }
 
-/// What `build` makes with all variables. Its errors do not name the variable that they are about: it is one without
-/// which there is no error, or one with which alone there is the same.
+/// What `build` makes with all variables. Its errors do not name the variable that they are about:
+/// it is one without which there is no error, or one with which alone there is the same.
 fn configure<T>(
     variables: Vec<Variable>,
     build: impl Fn(&[&Variable]) -> object_store::Result<T>,
@@ -157,8 +159,8 @@ fn configure<T>(
     })
 }
 
-/// Connects with a limit on the time until a server answers. [`ClientOptions`] limits only the time that all of an answer
-/// takes, which depends on its length.
+/// Connects with a limit on the time until a server answers. [`ClientOptions`] limits only the time
+/// that all of an answer takes, which depends on its length.
 #[derive(Debug)]
 struct Connector {
     answer: Duration,
@@ -209,7 +211,8 @@ mod tests {
         variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
     }
 
-    /// A server that gives every request the same answer, and what it was asked. Where it has no answer it is silent.
+    /// A server that gives every request the same answer, and what it was asked. Where it has no
+    /// answer it is silent.
     fn server(answer: Option<&'static str>) -> (String, Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -121,17 +121,19 @@ impl Storage {
         Ok(Self { objects, prefix, root, durability: Some(durability) })
     }
 
-    /// The place that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and their like); or a local path, where it is
-    /// not a URL.
+    /// The place that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and their like); or a
+    /// local path, where it is not a URL.
     ///
-    /// Credentials and settings come from the variables of the environment that [`object_store`] documents for the
-    /// provider: those that start with `AWS_` for `s3`, with `GOOGLE_` (and `SERVICE_ACCOUNT`) for `gs`, with `AZURE_` (and
-    /// `IDENTITY_ENDPOINT`) for `az`, and none for `http`. Others are not read. Who has other settings makes an object
-    /// store of them, and calls [`new`](Self::new).
+    /// Credentials and settings come from the variables of the environment that [`object_store`]
+    /// documents for the provider: those that start with `AWS_` for `s3`, with `GOOGLE_` (and
+    /// `SERVICE_ACCOUNT`) for `gs`, with `AZURE_` (and `IDENTITY_ENDPOINT`) for `az`, and none for
+    /// `http`. Others are not read. Who has other settings makes an object store of them, and calls
+    /// [`new`](Self::new).
     ///
-    /// A connection may take 5 seconds, a request without a body 10 until it is answered, and any request 30 until all of
-    /// its answer is there (`AWS_CONNECT_TIMEOUT` and `AWS_TIMEOUT` change the first and the last). Requests that fail in a
-    /// way that may pass are repeated up to ten times, as long as the first was begun less than 15 seconds ago.
+    /// A connection may take 5 seconds, a request without a body 10 until it is answered, and any
+    /// request 30 until all of its answer is there (`AWS_CONNECT_TIMEOUT` and `AWS_TIMEOUT` change
+    /// the first and the last). Requests that fail in a way that may pass are repeated up to ten
+    /// times, as long as the first was begun less than 15 seconds ago.
     ///
     /// # Errors
     /// [`Error::Location`] where the URL, the path or a variable cannot be used.
@@ -198,7 +200,8 @@ impl Storage {
 
     pub(crate) async fn exists(&self, file: &str) -> Result<bool> {
         self.check_kind(file)?;
-        // Servers do not say why there is no such object to who asks for its size only. The bytes are not read.
+        // Servers do not say why there is no such object to who asks for its size only. The bytes
+        // are not read.
         match self.objects.get(&self.path(file)).await {
             Ok(_) => Ok(true),
             Err(e) => match self.failed(file, e) {

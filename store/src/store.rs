@@ -389,7 +389,8 @@ mod tests {
         assert_eq!(atlas.snapshot().catalog().variables["s"][0].chunks, 2);
     }
 
-    /// A first commit may have a chunk in two segments: whole, and with what was written of it later.
+    /// A first commit may have a chunk in two segments: whole, and with what was written of it
+    /// later.
     #[tokio::test]
     async fn a_chunk_that_is_written_again_in_one_commit_counts_once() {
         let atlas = Atlas::create_url("memory:///counted", StoreConfig::default()).await.unwrap();
@@ -501,7 +502,8 @@ mod tests {
         assert!(writer.flush().await.is_err());
     }
 
-    /// A catalog that gives a chunk other cells than its index does is found out before memory is taken.
+    /// A catalog that gives a chunk other cells than its index does is found out before memory is
+    /// taken.
     #[tokio::test]
     async fn an_index_with_other_cells_than_its_array_is_refused() {
         let atlas = Atlas::create_url("memory:///shorter", StoreConfig::default()).await.unwrap();
@@ -547,7 +549,8 @@ mod tests {
         add("b").await;
         atlas.flush().await.unwrap();
         atlas.compact(None).await.unwrap();
-        // Nothing but the attribute is new, and the generation of others has been compacted meanwhile.
+        // Nothing but the attribute is new, and the generation of others has been compacted
+        // meanwhile.
         let other = Atlas::open_in(atlas.storage().clone()).await.unwrap();
         add("c").await;
         atlas.flush().await.unwrap();

@@ -1,5 +1,6 @@
-//! The seeds of the fuzzers, damaged by chance: every decoder gives an answer or an error, and takes no memory for what a
-//! file only claims. `ATLAS_SECONDS=60` damages them for so long; `fuzz/run` searches better, with a nightly toolchain.
+//! The seeds of the fuzzers, damaged by chance: every decoder gives an answer or an error, and
+//! takes no memory for what a file only claims. `ATLAS_SECONDS=60` damages them for so long;
+//! `fuzz/run` searches better, with a nightly toolchain.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test")]
 

@@ -101,8 +101,8 @@ fn variable(number: usize, sizes: BTreeMap<String, usize>) -> BoxedStrategy<Opti
 }
 
 /// The coordinate of a dimension, if there is one. Those of `y` are times, but for some that are
-/// numbers; those of `x` are numbers of one type or another, or text. `z` is now and then a variable over
-/// other dimensions.
+/// numbers; those of `x` are numbers of one type or another, or text. `z` is now and then a
+/// variable over other dimensions.
 fn coordinate(dim: &'static str, sizes: &BTreeMap<String, usize>) -> BoxedStrategy<Option<ModelArray>> {
     let dtype = match dim {
         "y" => prop_oneof![6 => Just(DType::Timestamp), 1 => Just(DType::F64)].boxed(),

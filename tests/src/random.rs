@@ -79,10 +79,10 @@ impl Model {
         Ok(())
     }
 
-    /// The table over `dims` (and, where `only` names one, of one variable), in the columns of `schema`,
-    /// which are known by the names `dataset`, dimension, variable, attribute. Values of another kind than
-    /// that of a column are in another column, `<name>.<kind>`; a dimension whose name a variable has is
-    /// `dim.<name>`.
+    /// The table over `dims` (and, where `only` names one, of one variable), in the columns of
+    /// `schema`, which are known by the names `dataset`, dimension, variable, attribute. Values of
+    /// another kind than that of a column are in another column, `<name>.<kind>`; a dimension whose
+    /// name a variable has is `dim.<name>`.
     ///
     /// # Errors
     /// Where a value does not fit the schema's type.

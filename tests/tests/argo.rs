@@ -15,7 +15,8 @@ async fn imported(path: PathBuf) -> (tempfile::TempDir, Atlas) {
     let directory = tempfile::tempdir().unwrap();
     let atlas = Atlas::create_path(directory.path().join("store"), StoreConfig::default()).await.unwrap();
     let report = import(&atlas, &[path], &ImportOptions::default(), &|_| {}).await.unwrap();
-    // Fill values that no packed number can be, and values that are outside of the range that they should be in.
+    // Fill values that no packed number can be, and values that are outside of the range that they
+    // should be in.
     let expected = |class| matches!(class, NoticeClass::BadAttribute | NoticeClass::OutsideValidRange);
     assert!(
         report.skipped.is_empty() && report.notices.iter().all(|(class, ..)| expected(class)),

@@ -387,8 +387,8 @@ async fn a_join_rules_datasets_out() {
     assert_eq!(counted(&ctx, joined, "chunks_pruned").await, 0);
 }
 
-/// Datasets of which those that come later have values that a bound of the first ones rules out. `w` is
-/// NULL in the first ones.
+/// Datasets of which those that come later have values that a bound of the first ones rules out.
+/// `w` is NULL in the first ones.
 async fn later_datasets() -> Atlas {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
     for number in 0..8u8 {

@@ -355,8 +355,8 @@ fn plain(model: &Model) -> Model {
     model
 }
 
-/// Of each variable the number of chunks of which something was written, of their cells, and of those of these that are
-/// missing.
+/// Of each variable the number of chunks of which something was written, of their cells, and of
+/// those of these that are missing.
 fn counts(model: &Model) -> BTreeMap<String, [u64; 3]> {
     let mut counts: BTreeMap<String, [u64; 3]> = BTreeMap::new();
     for (name, array) in model.values().flat_map(|dataset| &dataset.arrays) {

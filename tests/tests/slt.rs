@@ -1,7 +1,7 @@
 //! Runs `slt/*.slt`: SQL and its answers, by topic. With `UPDATE_SLT` set it writes the answers instead.
 //!
-//! The tables are those of a small store, made here: see [`store`]. Some topics have a store of their
-//! own.
+//! The tables are those of a small store, made here: see [`store`]. Some topics have a store of
+//! their own.
 
 use std::path::Path;
 use std::process::ExitCode;

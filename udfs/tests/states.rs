@@ -1,7 +1,8 @@
-//! Aggregates do not depend on how rows are divided: over partitions, or over the steps of a window.
+//! Aggregates do not depend on how rows are divided: over partitions, or over the steps of a
+//! window.
 //!
-//! Rows come from a fixed sequence of random numbers, with everything that numbers can be: NULL, NaN,
-//! infinities, zeros of both signs, the largest and the smallest numbers, and ordinary ones.
+//! Rows come from a fixed sequence of random numbers, with everything that numbers can be: NULL,
+//! NaN, infinities, zeros of both signs, the largest and the smallest numbers, and ordinary ones.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

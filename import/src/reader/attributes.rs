@@ -42,8 +42,8 @@ pub(super) fn name(bytes: &[u8]) -> (String, bool) {
     (name.into_owned(), other)
 }
 
-/// Decodes the attributes of `subject` (a variable, or nothing for a group), and tells how text of the
-/// variable is encoded.
+/// Decodes the attributes of `subject` (a variable, or nothing for a group), and tells how text of
+/// the variable is encoded.
 pub(super) fn decode(
     raw: Vec<RawAttribute>,
     subject: &str,

@@ -1,5 +1,5 @@
-//! Classic files: CDF-1, CDF-2 (64-bit offsets) and CDF-5 (64-bit data), by the
-//! [NetCDF file format specifications](https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html).
+//! Classic files: CDF-1, CDF-2 (64-bit offsets) and CDF-5 (64-bit data), by the [NetCDF file format
+//! specifications](https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html).
 
 use std::ops::Range;
 
@@ -25,7 +25,8 @@ pub(super) struct Place {
     begin: u64,
     /// Bytes of a row, or of the only cell.
     row: u64,
-    /// Bytes from one row to the next, which are more where the rows of other variables lie between.
+    /// Bytes from one row to the next, which are more where the rows of other variables lie
+    /// between.
     stride: u64,
     rows: u64,
 }
@@ -68,7 +69,8 @@ pub(super) fn contents(storage: &dyn Storage) -> Result<(Contents, Vec<Place>), 
         sizes.try_fold(entry.width, u64::checked_mul)
     };
     let with_records: Vec<&Entry> = entries.iter().filter(|entry| record_dim(entry)).collect();
-    // A record has a row of each variable that has records, padded to four bytes where there are several.
+    // A record has a row of each variable that has records, padded to four bytes where there are
+    // several.
     let record = match with_records.as_slice() {
         [only] => row_bytes(only),
         all => all

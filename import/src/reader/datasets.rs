@@ -1,8 +1,9 @@
 //! The cells of an HDF5 file's datasets.
 //!
-//! The HDF5 crate opens a dataset only by its name in a group, with all of its attributes. So it is shown
-//! the file with one group more, behind its end: of datasets that have numbers for names, no attributes,
-//! and the same cells. What is wrong with names, links and attributes is nothing to it then.
+//! The HDF5 crate opens a dataset only by its name in a group, with all of its attributes. So it is
+//! shown the file with one group more, behind its end: of datasets that have numbers for names, no
+//! attributes, and the same cells. What is wrong with names, links and attributes is nothing to it
+//! then.
 
 use std::ops::Range;
 
@@ -49,8 +50,8 @@ pub(super) struct Wanted {
     pub dtype: FileType,
     /// Bytes of a cell.
     pub width: u32,
-    /// Its extent, which is larger than the stored one where another variable has more of an unlimited
-    /// dimension.
+    /// Its extent, which is larger than the stored one where another variable has more of an
+    /// unlimited dimension.
     pub shape: Vec<u64>,
 }
 
@@ -224,8 +225,8 @@ impl Overlay {
         bytes
     }
 
-    /// Adds the root group, and the superblock that leads to it: one of version 2, which is never longer
-    /// than that of the file.
+    /// Adds the root group, and the superblock that leads to it: one of version 2, which is never
+    /// longer than that of the file.
     pub fn finish(&mut self, links: &[Message]) {
         let root = self.add(links);
         let mut head = HDF5_MAGIC.to_vec();

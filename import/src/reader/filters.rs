@@ -74,8 +74,8 @@ pub(super) fn unknown_filter(message: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The filters of the HDF5 crate and those that it lacks. No chunk has more than `largest` bytes once a
-/// filter is undone.
+/// The filters of the HDF5 crate and those that it lacks. No chunk has more than `largest` bytes
+/// once a filter is undone.
 pub(super) fn registry(largest: usize) -> FilterRegistry {
     let mut registry = FilterRegistry::new();
     registry.register(

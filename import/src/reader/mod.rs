@@ -1,8 +1,8 @@
 //! Files of all NetCDF formats as one model: dimensions, variables, attributes, and their cells.
 //!
-//! Names and attributes are decoded; cells are as stored. What a file holds but cannot be read is told,
-//! and the rest is read. Nothing that a file only claims is believed: sizes are checked against the
-//! file's own before memory is taken, and what refers to something is followed once.
+//! Names and attributes are decoded; cells are as stored. What a file holds but cannot be read is
+//! told, and the rest is read. Nothing that a file only claims is believed: sizes are checked
+//! against the file's own before memory is taken, and what refers to something is followed once.
 
 mod attributes;
 mod classic;
@@ -29,7 +29,8 @@ use kind::Kind;
 
 /// Bytes of cells that a file may claim whatever its size: what was never written takes no room.
 const CLAIM_FLOOR: u64 = 4 << 30;
-/// Times its size that a file may claim in cells beyond [`CLAIM_FLOOR`]: four times what deflate can do.
+/// Times its size that a file may claim in cells beyond [`CLAIM_FLOOR`]: four times what deflate
+/// can do.
 const CLAIM_FACTOR: u64 = 4096;
 
 /// A dimension, by its name in the group that defines it.
@@ -153,7 +154,8 @@ impl File {
     /// Opens a file and reads all of it but its cells.
     ///
     /// # Errors
-    /// The file is no NetCDF or HDF5 file, which then says what it is, or too damaged to tell what it has.
+    /// The file is no NetCDF or HDF5 file, which then says what it is, or too damaged to tell what
+    /// it has.
     pub fn open(path: &Path) -> Result<Self, String> {
         let (file, kind) = kind::open(path)?;
         let storage = Arc::new(FileStorage::from_file(file).map_err(|e| e.to_string())?);
@@ -176,8 +178,8 @@ impl File {
         &self.contents
     }
 
-    /// Cells of a variable of numbers, characters or an enumeration: those with `rows` as their first
-    /// index, or all where it has no dimension.
+    /// Cells of a variable of numbers, characters or an enumeration: those with `rows` as their
+    /// first index, or all where it has no dimension.
     pub fn read<T: Stored>(&self, variable: usize, rows: Range<usize>) -> Result<Vec<T>, String> {
         match &self.cells {
             Cells::Classic { storage, places } => {

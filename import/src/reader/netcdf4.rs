@@ -1,8 +1,9 @@
 //! HDF5 files as NetCDF, in the way of netCDF-C: groups, dimensions made of scales, variables.
 //!
-//! A dimension is a dataset that is a *dimension scale*; the attribute `DIMENSION_LIST` of another dataset
-//! refers to the scales of its axes, or `_Netcdf4Coordinates` numbers them. An axis without a scale gets a
-//! dimension `phony_dim_N`. See [The NetCDF-4 Format](https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html#netcdf_4_spec).
+//! A dimension is a dataset that is a *dimension scale*; the attribute `DIMENSION_LIST` of another
+//! dataset refers to the scales of its axes, or `_Netcdf4Coordinates` numbers them. An axis without
+//! a scale gets a dimension `phony_dim_N`. See [The NetCDF-4
+//! Format](https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html#netcdf_4_spec).
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +41,8 @@ const HIDDEN: [&str; 11] = [
 ];
 /// What the name of a scale begins with that is a dimension and no variable.
 const ONLY_DIMENSION: &[u8] = b"This is a netCDF dimension but not a netCDF variable";
-/// What the name of a variable begins with that is named like a dimension of which it is no coordinate.
+/// What the name of a variable begins with that is named like a dimension of which it is no
+/// coordinate.
 const NOT_COORDINATE: &[u8] = b"_nc4_non_coord_";
 
 /// A dataset, before it is known what its dimensions are.
@@ -281,7 +283,8 @@ impl Walk<'_> {
                 }
             }
         }
-        // netCDF-C gives axes without a scale their dimensions in the groups within before those around.
+        // netCDF-C gives axes without a scale their dimensions in the groups within before those
+        // around.
         let mut order: Vec<usize> = (0..found.len()).collect();
         order
             .sort_by_key(|&number| std::cmp::Reverse(found.get(number).map_or(0, |found| found.group.len())));

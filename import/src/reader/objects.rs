@@ -1,8 +1,9 @@
 //! The objects of an HDF5 file: what their headers, links and attributes say, as bytes.
 //!
-//! The HDF5 crate reads an object as a whole or not at all, takes names for UTF-8, and follows links in
-//! circles. So headers are taken apart here, message by message, with its parsers of messages, heaps and
-//! trees; format: [HDF5 File Format Specification 3.0](https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html).
+//! The HDF5 crate reads an object as a whole or not at all, takes names for UTF-8, and follows
+//! links in circles. So headers are taken apart here, message by message, with its parsers of
+//! messages, heaps and trees; format: [HDF5 File Format Specification
+//! 3.0](https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html).
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -25,8 +26,8 @@ use hdf5_reader::superblock::Superblock;
 use hdf5_reader::symbol_table::SymbolTableNode;
 use hdf5_reader::{Storage, StorageBuffer};
 
-/// The largest header of an object. Real ones have some kilobytes: a message has 64 KiB at the most, and
-/// many attributes are kept elsewhere.
+/// The largest header of an object. Real ones have some kilobytes: a message has 64 KiB at the
+/// most, and many attributes are kept elsewhere.
 const MAX_HEADER: u64 = 16 * 1024 * 1024;
 /// Parts that a header may be in.
 const MAX_PARTS: usize = 1024;
@@ -122,7 +123,8 @@ pub(super) struct Objects {
 impl Objects {
     pub fn open(storage: DynStorage) -> Result<Self, String> {
         let superblock = Superblock::parse_from_storage(storage.as_ref()).map_err(told)?;
-        // As in the HDF5 library: what is behind the cut may be whole groups of which nothing tells.
+        // As in the HDF5 library: what is behind the cut may be whole groups of which nothing
+        // tells.
         let (length, end) = (storage.len(), superblock.base_address.saturating_add(superblock.eof_address));
         if length < end {
             return Err(format!(
@@ -175,8 +177,8 @@ impl Objects {
         Ok(Object { messages })
     }
 
-    /// The messages of a header in all its parts, as they are stored: the kind, whether the bytes say
-    /// where the message is, and the bytes.
+    /// The messages of a header in all its parts, as they are stored: the kind, whether the bytes
+    /// say where the message is, and the bytes.
     fn header(&self, address: u64) -> Result<Vec<(u16, bool, Vec<u8>)>, String> {
         let start = self.read(address, 4)?;
         let (mut parts, second, ordered) = if start.as_ref() == b"OHDR" {
@@ -316,8 +318,8 @@ impl Objects {
         collect_btree_v2_records_storage(storage, &tree, offset, length, None, &[], None).map_err(told)
     }
 
-    /// The links of a group, in the order in which they were made where the group tells, else by name;
-    /// and why some cannot be read.
+    /// The links of a group, in the order in which they were made where the group tells, else by
+    /// name; and why some cannot be read.
     pub fn links(&self, group: &Object) -> (Vec<Link>, Vec<String>) {
         let (mut links, mut failures) = (Vec::new(), Vec::new());
         for message in &group.messages {

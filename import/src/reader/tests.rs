@@ -179,7 +179,8 @@ fn small(nc4: bool) -> NcFileBuilder {
 fn text_of_all_formats_is_decoded() {
     let formats = [NcWriteFormat::Classic, NcWriteFormat::Offset64, NcWriteFormat::Cdf5, NcWriteFormat::Nc4];
     for format in formats {
-        // No writer writes Latin-1. Names of NetCDF-4 have checksums over them, which would not match.
+        // No writer writes Latin-1. Names of NetCDF-4 have checksums over them, which would not
+        // match.
         let nc4 = format == NcWriteFormat::Nc4;
         let bytes = written(&small(nc4), format);
         let bytes = if nc4 { bytes } else { replaced(&bytes, b"#", b"\xb0") };

@@ -13,8 +13,8 @@ use super::objects::{AttributeBytes, Objects, told};
 const HEAD: usize = 8;
 /// Bytes of an integer's description.
 const INTEGER: usize = 12;
-/// What floats are made of: offset and number of bits, place and number of the exponent's and of the
-/// mantissa's, and the exponent's bias.
+/// What floats are made of: offset and number of bits, place and number of the exponent's and of
+/// the mantissa's, and the exponent's bias.
 const IEEE_32: [u8; 12] = [0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0];
 const IEEE_64: [u8; 12] = [0, 0, 64, 0, 52, 11, 0, 52, 255, 3, 0, 0];
 

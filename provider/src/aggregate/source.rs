@@ -63,8 +63,8 @@ impl AggregateSource {
         self.aggregation.is_of_statistics() && self.scan.selects_datasets()
     }
 
-    /// The same scan with those of the filters that it was offered that `sound` operators fill; `None`
-    /// where it was offered none.
+    /// The same scan with those of the filters that it was offered that `sound` operators fill;
+    /// `None` where it was offered none.
     pub(crate) fn vouched(&self, sound: &HashSet<u64>) -> Option<Self> {
         Some(Self { scan: self.scan.vouched(sound)?, ..self.clone() })
     }

@@ -1,4 +1,5 @@
-//! What holds for every catalog, whether it is read or about to be committed. The rest of the crate relies on it.
+//! What holds for every catalog, whether it is read or about to be committed. The rest of the crate
+//! relies on it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +8,8 @@ use crate::format::trailer;
 use crate::schema::{check_attribute, check_attributes, check_name};
 use crate::value::AttributeValue;
 
-/// Cells, bytes and chunks of a whole store, at the most: so many that counts of them can be added up without care.
+/// Cells, bytes and chunks of a whole store, at the most: so many that counts of them can be added
+/// up without care.
 const MAX_TOTAL: u64 = 1 << 62;
 
 /// The highest generation: the next one is a number too.

@@ -206,11 +206,12 @@ impl Catalog {
         names.get(schema)
     }
 
-    /// Chunks, cells and missing cells of a variable, where the catalog alone tells: `None` where chunks may have been
-    /// replaced or deleted since they were counted.
+    /// Chunks, cells and missing cells of a variable, where the catalog alone tells: `None` where
+    /// chunks may have been replaced or deleted since they were counted.
     pub fn counts(&self, variable: &str) -> Option<[u64; 3]> {
         let entries = self.variables.get(variable).map_or(&[][..], Vec::as_slice);
-        // A first commit can have written a chunk to one segment, and with later changes to another of the type.
+        // A first commit can have written a chunk to one segment, and with later changes to another
+        // of the type.
         let types: HashSet<DType> = entries.iter().map(|entry| entry.dtype).collect();
         (self.generation <= 1 && types.len() == entries.len()).then(|| {
             entries.iter().fold([0; 3], |[chunks, cells, missing], entry| {
@@ -381,8 +382,9 @@ impl SegmentEntry {
         format!("{}/{}", self.directory.as_deref().unwrap_or(variable), self.file)
     }
 
-    /// The directory for a variable whose name, as a part of a path, is longer than a file system takes: as much of the
-    /// name as fits, and a hash of all of it. `None` for others, whose directories have their names.
+    /// The directory for a variable whose name, as a part of a path, is longer than a file system
+    /// takes: as much of the name as fits, and a hash of all of it. `None` for others, whose
+    /// directories have their names.
     pub(crate) fn directory_of(variable: &str) -> Option<String> {
         let length = |name: &str| PathPart::from(name).as_ref().len();
         if length(variable) <= MAX_NAME {

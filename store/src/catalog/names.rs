@@ -7,7 +7,8 @@ pub(super) struct Names {
     pub(super) dims: Sorted,
 }
 
-/// Places in a list of names, in the order of the names. Nothing for a short list, which is searched as it is.
+/// Places in a list of names, in the order of the names. Nothing for a short list, which is
+/// searched as it is.
 #[derive(Clone, Debug)]
 pub(super) struct Sorted {
     count: usize,

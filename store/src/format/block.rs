@@ -43,8 +43,8 @@ pub(crate) fn max_cells(dtype: DType) -> usize {
     MAX_BYTES / dtype.memory_width()
 }
 
-/// Bytes that the encoded values of some cells can take. No encoding is worth much more than the values as they are; text
-/// is as long as it likes to be.
+/// Bytes that the encoded values of some cells can take. No encoding is worth much more than the
+/// values as they are; text is as long as it likes to be.
 fn max_encoded(dtype: DType, cells: usize) -> usize {
     const OVERHEAD: usize = 64 * 1024;
     match dtype.width() {

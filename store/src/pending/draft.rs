@@ -78,7 +78,8 @@ impl Arrays {
         self.list.into_iter().flatten()
     }
 
-    /// Makes the arrays over a dimension `size` long along it; `schemas` has their schemas then, by name.
+    /// Makes the arrays over a dimension `size` long along it; `schemas` has their schemas then, by
+    /// name.
     pub(super) fn extend(&mut self, dim: &str, size: usize, mut schemas: HashMap<String, Arc<ArraySchema>>) {
         if let Some((before, _)) = self.dims.get_mut(dim) {
             *before = size;

@@ -24,9 +24,9 @@ pub(super) fn udaf() -> AggregateUDF {
 /// Seconds of a mean year of the Gregorian calendar.
 const YEAR: f64 = 365.2425 * 86_400.0;
 
-/// The number of rows; an [`exponent`] for values; the mean time, and the mean value divided by that
-/// power of two; the sum of the squares of the distances of times from their mean, and that of the
-/// products of the distances of times and of values.
+/// The number of rows; an [`exponent`] for values; the mean time, and the mean value divided by
+/// that power of two; the sum of the squares of the distances of times from their mean, and that of
+/// the products of the distances of times and of values.
 type Line = [f64; 6];
 
 fn one([y, t]: [f64; 2]) -> Line {

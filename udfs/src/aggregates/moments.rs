@@ -2,8 +2,8 @@
 
 use super::scale::{exponent, scaled};
 
-/// The number of values, an [`exponent`], and of the values divided by that power of two: their mean,
-/// and the sums of the second, third and fourth powers of their distances from it.
+/// The number of values, an [`exponent`], and of the values divided by that power of two: their
+/// mean, and the sums of the second, third and fourth powers of their distances from it.
 ///
 /// The mean is not finite where a value is infinite, and then the sums mean nothing.
 pub type Moments = [f64; 6];

@@ -18,8 +18,8 @@ use super::not_distinct;
 use super::window::Window;
 use crate::documentation::About;
 
-/// What an aggregate of `N` numbers does with states of `M` numbers, of which the first counts rows.
-/// A state of no rows is zeros. Infinities and NaN in a state are values like others.
+/// What an aggregate of `N` numbers does with states of `M` numbers, of which the first counts
+/// rows. A state of no rows is zeros. Infinities and NaN in a state are values like others.
 #[derive(Debug)]
 pub struct Sums<const N: usize, const M: usize> {
     /// The state of one row.
