@@ -30,14 +30,7 @@ impl<'a> Names<'a> {
             wanted.into_iter().partition(|name| name.0.is_empty() && legal(name.1) == name.1);
         for name in stay.into_iter().chain(change) {
             let original = full(name);
-            let wanted = legal(&original);
-            let mut free = wanted.clone();
-            for number in 2.. {
-                if taken.insert(free.clone()) {
-                    break;
-                }
-                free = format!("{wanted}_{number}");
-            }
+            let free = free_name(legal(&original), &mut taken);
             if free != original {
                 notices.push(Notice {
                     class: NoticeClass::Renamed,
@@ -54,6 +47,24 @@ impl<'a> Names<'a> {
     /// The name of what a file has.
     pub fn get(&self, group: &[String], name: &str) -> String {
         self.given.get(&(group, name)).cloned().unwrap_or_else(|| legal(name))
+    }
+}
+
+/// `wanted`, or, where that is taken, with the first number from 2 on that makes it free. It is
+/// taken then.
+pub(crate) fn free_name(wanted: String, taken: &mut HashSet<String>) -> String {
+    if taken.insert(wanted.clone()) { wanted } else { numbered(&wanted, 2, taken) }
+}
+
+/// `wanted` with the first number from `first` on that makes a name that is free. It is taken then.
+pub(crate) fn numbered(wanted: &str, first: usize, taken: &mut HashSet<String>) -> String {
+    let mut number = first;
+    loop {
+        let name = format!("{wanted}_{number}");
+        if taken.insert(name.clone()) {
+            return name;
+        }
+        number += 1;
     }
 }
 

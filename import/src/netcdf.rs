@@ -1,6 +1,7 @@
 //! One NetCDF file, read piece by piece.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use atlas::{ArraySchema, AttributeValue, DType, default_chunk};
 use netcdf_reader::{NcAttrValue, NcAttribute, NcType};
 
 use crate::cf;
-use crate::names::Names;
+use crate::names::{Names, free_name};
 use crate::notice::{Notice, NoticeClass};
 use crate::numbers::{read_numbers, slab_rows};
 use crate::reader::{Contents, File, FileVariable};
@@ -161,20 +162,12 @@ fn group_attributes(contents: &Contents) -> Vec<(String, Option<AttributeValue>)
             .map(move |attribute| (key(attribute), cf::attribute_value(&attribute.value)))
     });
     let mut taken = HashSet::new();
-    attributes.map(|(key, value)| (free_key(key, &mut taken), value)).collect()
+    attributes.map(|(key, value)| (free_key(&key, &mut taken), value)).collect()
 }
 
 /// A key that no other attribute has.
-fn free_key(key: String, taken: &mut HashSet<String>) -> String {
-    let key = if key.is_empty() { "unnamed".to_owned() } else { key };
-    let mut free = key.clone();
-    for number in 2.. {
-        if taken.insert(free.clone()) {
-            break;
-        }
-        free = format!("{key}_{number}");
-    }
-    free
+fn free_key(key: &str, taken: &mut HashSet<String>) -> String {
+    free_name(if key.is_empty() { "unnamed" } else { key }.to_owned(), taken)
 }
 
 /// The dimensions that are lengths of text: last dimensions of character arrays that nothing else has.
@@ -224,7 +217,7 @@ fn read_variable(
     let mut taken = HashSet::new();
     for attribute in variable.source.attributes() {
         match cf::attribute_value(&attribute.value) {
-            Some(value) => schema.attributes.push((free_key(attribute.name.clone(), &mut taken), value)),
+            Some(value) => schema.attributes.push((free_key(&attribute.name, &mut taken), value)),
             None => {
                 let subject = format!("attribute {} of {}", attribute.name, variable.name);
                 if !take(left_out(subject, USER_DEFINED)) {
@@ -265,28 +258,39 @@ fn read_text(
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
     schema.fill = text.fill();
-    if !take(Piece::Array(schema.clone(), shape.clone())) {
-        return Ok(false);
-    }
     // One string, or one row after the other.
     let rows = shape.first().copied().unwrap_or(1);
     let slab = slab_rows(rows, text.row_bytes(), schema.chunk.first());
-    let mut first = 0;
-    while first < rows {
-        let count = slab.min(rows - first);
-        let values = if shape.is_empty() { text.all()? } else { text.rows(first..first + count)? };
-        let (mut start, mut size) = (vec![0; shape.len()], shape.clone());
-        if let (Some(start), Some(size)) = (start.first_mut(), size.first_mut()) {
-            (*start, *size) = (first, count);
-        }
-        if !take(cells(&schema, start, size, values)) {
-            return Ok(false);
-        }
-        first += count;
+    let mut read = |rows| if shape.is_empty() { text.all() } else { text.rows(rows) };
+    if !write_slabs(&schema, &shape, slab, &mut read, take)? {
+        return Ok(false);
     }
     Ok(text.notice().is_none_or(|notice| take(Piece::Notice(notice))))
 }
 
-pub(crate) fn cells(schema: &ArraySchema, start: Vec<usize>, shape: Vec<usize>, cells: ArrayRef) -> Piece {
-    Piece::Cells { array: schema.name.clone(), start, shape, cells }
+/// An array, and its cells as `read` gives them for `slab` indices of the first dimension at a
+/// time.
+pub(crate) fn write_slabs(
+    schema: &ArraySchema,
+    shape: &[usize],
+    slab: usize,
+    read: &mut dyn FnMut(Range<usize>) -> Result<ArrayRef, String>,
+    take: &mut dyn FnMut(Piece) -> bool,
+) -> Result<bool, String> {
+    if !take(Piece::Array(schema.clone(), shape.to_vec())) {
+        return Ok(false);
+    }
+    let rows = shape.first().copied().unwrap_or(1);
+    for first in (0..rows).step_by(slab.max(1)) {
+        let count = slab.max(1).min(rows - first);
+        let cells = read(first..first + count)?;
+        let (mut start, mut shape) = (vec![0; shape.len()], shape.to_vec());
+        if let (Some(start), Some(size)) = (start.first_mut(), shape.first_mut()) {
+            (*start, *size) = (first, count);
+        }
+        if !take(Piece::Cells { array: schema.name.clone(), start, shape, cells }) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -12,7 +12,7 @@ use netcdf_reader::NcType;
 use crate::ImportOptions;
 use crate::cf::{Numbers, Packing};
 use crate::fill::Missing;
-use crate::netcdf::{Piece, Variable, cells};
+use crate::netcdf::{Piece, Variable, write_slabs};
 use crate::reader::{File, Stored};
 use crate::time::Times;
 
@@ -49,30 +49,15 @@ pub(crate) fn read_numbers(
     let rows = shape.first().copied().unwrap_or(1);
     let slab = if row == 0 { rows } else { slab_rows(rows, row, schema.chunk.first()) };
 
-    let mut first = 0;
-    let mut defined = false;
-    while first < rows || !defined {
-        let count = slab.min(rows - first);
-        let numbers = read_slab(file, variable, raw, first, count)?;
+    schema.dtype = decoding.dtype();
+    schema.fill = decoding.fill(&missing);
+    let mut read = |rows: Range<usize>| {
+        let numbers = read_slab(file, variable.id, raw, rows)?;
         let numbers = if raw == stored { numbers } else { reinterpret(&numbers, stored)? };
-        let numbers = missing.mask(&numbers).map_err(|e| e.to_string())?;
-        let values = decoding.decode(&numbers)?;
-        if !defined {
-            schema.dtype = decoding.dtype();
-            schema.fill = decoding.fill(&missing);
-            defined = true;
-            if !take(Piece::Array(schema.clone(), shape.clone())) {
-                return Ok(false);
-            }
-        }
-        let (mut start, mut size) = (vec![0; shape.len()], shape.clone());
-        if let (Some(start), Some(size)) = (start.first_mut(), size.first_mut()) {
-            (*start, *size) = (first, count);
-        }
-        if !take(cells(&schema, start, size, values)) {
-            return Ok(false);
-        }
-        first += count.max(1);
+        decoding.decode(&missing.mask(&numbers).map_err(|e| e.to_string())?)
+    };
+    if !write_slabs(&schema, &shape, slab, &mut read, take)? {
+        return Ok(false);
     }
     let of_times = decoding.times.iter().flat_map(|times| times.notices(&variable.name));
     Ok(of_times.chain(missing.notices(&variable.name)).map(Piece::Notice).all(take))
@@ -181,17 +166,11 @@ fn reinterpret(numbers: &ArrayRef, to: DType) -> Result<ArrayRef, String> {
     data.map(make_array).map_err(|e| e.to_string())
 }
 
-fn read_slab(
-    file: &File,
-    variable: &Variable,
-    raw: DType,
-    first: usize,
-    count: usize,
-) -> Result<ArrayRef, String> {
+/// The numbers of a variable with `rows` as their first index, as they are in the file.
+fn read_slab(file: &File, id: usize, raw: DType, rows: Range<usize>) -> Result<ArrayRef, String> {
     fn numbers<T: Stored>(file: &File, id: usize, rows: Range<usize>) -> Result<ArrayRef, String> {
         Ok(T::to_arrow(file.read::<T>(id, rows)?.into_iter()))
     }
-    let (id, rows) = (variable.id, first..first + count);
     match raw {
         DType::I8 => numbers::<i8>(file, id, rows),
         DType::I16 => numbers::<i16>(file, id, rows),

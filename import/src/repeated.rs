@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::names::numbered;
 use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
 
@@ -24,7 +25,7 @@ pub(crate) fn separate(variables: &mut Vec<Variable>) -> Vec<Notice> {
                 continue;
             }
             let entry = again.entry((name.clone(), *time));
-            let (free, _) = entry.or_insert_with(|| (free_name(name, *time, &mut taken), *size));
+            let (free, _) = entry.or_insert_with(|| (numbered(name, *time, &mut taken), *size));
             notices.push(Notice {
                 class: NoticeClass::RepeatedDimension,
                 subject: variable.name.clone(),
@@ -48,17 +49,6 @@ pub(crate) fn separate(variables: &mut Vec<Variable>) -> Vec<Notice> {
         variables.extend(copy);
     }
     notices
-}
-
-fn free_name(name: &str, time: usize, taken: &mut HashSet<String>) -> String {
-    let mut number = time;
-    loop {
-        let free = format!("{name}_{number}");
-        if taken.insert(free.clone()) {
-            return free;
-        }
-        number += 1;
-    }
 }
 
 #[cfg(test)]

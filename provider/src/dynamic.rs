@@ -9,16 +9,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
+use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{
-    BinaryExpr, Column, DynamicFilterPhysicalExpr, InListExpr, Literal,
-};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, DynamicFilterPhysicalExpr, InListExpr};
 use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -29,7 +27,7 @@ use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 
 use crate::aggregate::AggregateSource;
-use crate::literals::{is_comparison, is_zero};
+use crate::literals::{is_comparison, is_zero_literal};
 use crate::source::AtlasSource;
 
 /// Lets scans of stores use the dynamic filters of sorts and hash joins, and of no other operator.
@@ -196,11 +194,9 @@ fn with_ties_at_zero(predicate: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn Physica
                 Operator::Gt => Operator::GtEq,
                 _ => return None,
             };
-            let zero = |side: &Arc<dyn PhysicalExpr>| {
-                side.downcast_ref::<Literal>().is_some_and(|literal| is_float_zero(literal.value()))
-            };
             let (left, right) = (comparison.left(), comparison.right());
-            (zero(left) || zero(right)).then(|| BinaryExpr::new(Arc::clone(left), op, Arc::clone(right)))
+            (is_zero_literal(left) || is_zero_literal(right))
+                .then(|| BinaryExpr::new(Arc::clone(left), op, Arc::clone(right)))
         });
         Ok(match weak {
             Some(weak) => Transformed::yes(Arc::new(weak) as Arc<dyn PhysicalExpr>),
@@ -208,8 +204,4 @@ fn with_ties_at_zero(predicate: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn Physica
         })
     });
     weakened.data()
-}
-
-fn is_float_zero(value: &ScalarValue) -> bool {
-    value.data_type().is_floating() && is_zero(value)
 }

@@ -44,10 +44,9 @@ impl Table {
             let (_, _, grid) = grids.of(read.dataset)?;
             LargeChunk::around(read.dataset, grid, &read.region, width)
         };
-        let large: Vec<Option<LargeChunk>> = reads.iter().map(&mut around).collect();
         let of_cells = |cells: usize| cells.saturating_mul(width);
         let bytes = of_cells(reads.iter().map(|read| read.region.cells()).sum());
-        if large.iter().all(Option::is_none) {
+        if !reads.iter().any(|read| around(read).is_some()) {
             reading.memory.try_grow(bytes.saturating_mul(2))?;
             let arrays = self.read_arrays(column, variable, reads, reading.metrics).await?;
             reading.memory.shrink(bytes);
@@ -55,34 +54,28 @@ impl Table {
         }
         reading.memory.try_grow(bytes)?;
         let mut arrays = Vec::with_capacity(reads.len());
-        for (read, large) in reads.iter().zip(large) {
+        for read in reads {
             let mut memory = reading.memory.new_empty();
-            let Some(large) = large else {
-                memory.try_grow(of_cells(read.region.cells()))?;
-                arrays.extend(
-                    self.read_arrays(column, variable, std::slice::from_ref(read), reading.metrics).await?,
-                );
+            let large = around(read);
+            let decoded = large.as_ref().map(|chunk| of_cells(chunk.region.cells()));
+            let (Some(held), Some(chunk), Some(decoded)) = (&self.held, large, decoded) else {
+                let transient = decoded.map(|decoded| decoded.saturating_mul(2));
+                memory.try_grow(transient.unwrap_or_else(|| of_cells(read.region.cells())))?;
+                let read = std::slice::from_ref(read);
+                arrays.extend(self.read_arrays(column, variable, read, reading.metrics).await?);
                 continue;
             };
-            let decoded = of_cells(large.region.cells());
-            let Some(held) = &self.held else {
-                memory.try_grow(decoded.saturating_mul(2))?;
-                arrays.extend(
-                    self.read_arrays(column, variable, std::slice::from_ref(read), reading.metrics).await?,
-                );
-                continue;
-            };
-            if let Some(values) = held.get(column, &large) {
-                arrays.push(large.cut(&values, &read.region)?);
+            if let Some(values) = held.get(column, &chunk) {
+                arrays.push(chunk.cut(&values, &read.region)?);
                 continue;
             }
             held.release(column);
             memory.try_grow(decoded.saturating_mul(2))?;
-            let whole = ArrayRead { dataset: large.dataset, region: large.region.clone() };
+            let whole = ArrayRead { dataset: chunk.dataset, region: chunk.region.clone() };
             for values in self.read_arrays(column, variable, &[whole], reading.metrics).await? {
-                arrays.push(large.cut(&values, &read.region)?);
+                arrays.push(chunk.cut(&values, &read.region)?);
                 memory.shrink(decoded);
-                held.put(column, large.clone(), values, memory.take());
+                held.put(column, chunk.clone(), values, memory.take());
             }
         }
         Ok(arrays)

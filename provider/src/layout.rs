@@ -309,7 +309,7 @@ pub fn is_coordinate(array: &ArraySchema) -> bool {
 }
 
 /// The place of each name.
-fn places<'a>(names: impl Iterator<Item = &'a String>) -> HashMap<&'a str, usize> {
+pub fn places<'a>(names: impl Iterator<Item = &'a String>) -> HashMap<&'a str, usize> {
     names.enumerate().map(|(place, name)| (name.as_str(), place)).collect()
 }
 

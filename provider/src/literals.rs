@@ -146,12 +146,11 @@ fn rewrite_list(list: InList, schema: &DFSchema, single: bool) -> Result<Transfo
             others.push(member);
             continue;
         }
-        let narrow = if single { single_of(&member, schema) } else { None };
+        let value = constant(&member, schema);
+        let narrow = value.as_ref().filter(|_| single).and_then(nearest_single);
         changed |= narrow.is_some();
-        let member = narrow.unwrap_or(member);
-        if let Some(value) = constant(&member, schema)
-            && is_zero(&value)
-        {
+        let member = narrow.clone().map_or(member, lit);
+        if let Some(value) = narrow.or(value).filter(is_zero) {
             zero = Some(if value.data_type().is_floating() { value.data_type() } else { of.clone() });
         }
         numbers.push(member);
@@ -220,27 +219,46 @@ fn constant(expr: &Expr, schema: &DFSchema) -> Option<ScalarValue> {
     }
 }
 
-/// A constant of type `f64` or decimal as the nearest `f32`; `None` where there is none, since it
-/// is too large, or too small to differ from zero.
+/// A constant expression as the [nearest `f32`](nearest_single).
 fn single_of(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
-    let value = constant(expr, schema)?;
+    nearest_single(&constant(expr, schema)?).map(lit)
+}
+
+/// The `f32` nearest to a number of type `f64` or decimal; `None` where there is none, since it is
+/// too large, or too small to differ from zero.
+fn nearest_single(value: &ScalarValue) -> Option<ScalarValue> {
     if !(value.data_type() == DataType::Float64 || value.data_type().is_decimal()) {
         return None;
     }
     if value.is_null() {
-        return Some(lit(ScalarValue::Float32(None)));
+        return Some(ScalarValue::Float32(None));
     }
     let ScalarValue::Float64(Some(double)) = value.cast_to(&DataType::Float64).ok()? else { return None };
     #[expect(clippy::cast_possible_truncation, reason = "the nearest is what is wanted")]
     let single = double as f32;
     let faithful = single.is_finite() == double.is_finite() && (single == 0.0) == (double == 0.0);
-    faithful.then(|| lit(single))
+    faithful.then_some(ScalarValue::Float32(Some(single)))
 }
 
 /// Whether a number is 0, 0.0 or -0.0.
-pub fn is_zero(value: &ScalarValue) -> bool {
-    value.data_type().is_numeric()
-        && matches!(value.cast_to(&DataType::Float64), Ok(ScalarValue::Float64(Some(number))) if number == 0.0)
+fn is_zero(value: &ScalarValue) -> bool {
+    let of = value.data_type();
+    is_float_zero(value) || of.is_numeric() && ScalarValue::new_zero(&of).is_ok_and(|zero| zero == *value)
+}
+
+/// Whether a value is a float, and 0.0 or -0.0.
+fn is_float_zero(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::Float16(Some(number)) => number.to_f32() == 0.0,
+        ScalarValue::Float32(Some(number)) => *number == 0.0,
+        ScalarValue::Float64(Some(number)) => *number == 0.0,
+        _ => false,
+    }
+}
+
+/// Whether an expression is a literal that is a float, and 0.0 or -0.0.
+pub fn is_zero_literal(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<Literal>().is_some_and(|literal| is_float_zero(literal.value()))
 }
 
 /// A physical predicate in which lists of floats that have a zero have both: a list compares bits.
@@ -248,10 +266,7 @@ pub fn with_both_zeros(predicate: Arc<dyn PhysicalExpr>, schema: &Schema) -> Res
     let rewritten = predicate.transform_up(|node| {
         let Some(list) = node.downcast_ref::<InListExpr>() else { return Ok(Transformed::no(node)) };
         let of = list.expr().data_type(schema)?;
-        let is_zero = |member: &Arc<dyn PhysicalExpr>| {
-            member.downcast_ref::<Literal>().is_some_and(|literal| is_zero(literal.value()))
-        };
-        if !of.is_floating() || !list.list().iter().any(is_zero) {
+        if !of.is_floating() || !list.list().iter().any(is_zero_literal) {
             return Ok(Transformed::no(node));
         }
         let mut members = list.list().to_vec();

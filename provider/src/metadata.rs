@@ -18,7 +18,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::from_store;
-use crate::layout::attribute_types;
+use crate::layout::{attribute_types, places};
 use crate::names::{Mark, Wanted, distinct};
 use crate::options::TableOptions;
 use crate::widen::{AttributeType, attribute_text};
@@ -211,14 +211,11 @@ impl DatasetColumns {
             Arc::new(StringViewArray::from_iter_values(names)),
             Arc::new(UInt64Array::from_iter_values(cells.collect::<Vec<u64>>())),
         ];
-        let places = |names: fn(&atlas::DatasetSchema) -> &[String]| -> Vec<HashMap<&str, usize>> {
+        let of_schemas = |names: fn(&atlas::DatasetSchema) -> &[String]| -> Vec<HashMap<&str, usize>> {
             let schemas = catalog.schemas.iter();
-            let places = schemas.map(|schema| {
-                names(schema).iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect()
-            });
-            places.collect()
+            schemas.map(|schema| places(names(schema).iter())).collect()
         };
-        let (dims, keys) = (places(|schema| &schema.dims), places(|schema| &schema.attributes));
+        let (dims, keys) = (of_schemas(|schema| &schema.dims), of_schemas(|schema| &schema.attributes));
         for (dim, _) in &self.dims {
             let sizes = catalog.datasets().map(|(_, dataset)| {
                 let place = dims.get(dataset.schema)?.get(dim.as_str())?;
@@ -242,8 +239,7 @@ struct Arrays<'a>(Vec<Vec<(usize, &'a ArraySchema, Vec<usize>)>>);
 impl<'a> Arrays<'a> {
     fn of(catalog: &'a Catalog) -> Self {
         let schemas = catalog.schemas.iter().map(|schema| {
-            let places: HashMap<&str, usize> =
-                schema.dims.iter().enumerate().map(|(place, dim)| (dim.as_str(), place)).collect();
+            let places = places(schema.dims.iter());
             let place = |dim: &String| places.get(dim.as_str()).copied();
             let arrays = schema.arrays.iter().filter_map(|&number| {
                 let array = catalog.arrays.get(number)?;

@@ -8,14 +8,14 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
-use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Signature, Volatility,
 };
 
-use super::window::Window;
+use super::window::{Window, no_states};
 use crate::documentation::About;
 
 /// The SQL function that takes the value of the last time, or of the first.
@@ -169,11 +169,11 @@ impl Accumulator for Sliding {
     }
 
     fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
-        internal_err!("a sliding window has rows, and no states to merge")
+        no_states()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        internal_err!("a sliding window has rows, and no states to merge")
+        no_states()
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {

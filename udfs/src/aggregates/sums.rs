@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, TimeUnit};
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 
 use super::not_distinct;
-use super::window::Window;
+use super::window::{Window, no_states};
 use crate::documentation::About;
 
 /// What an aggregate of `N` numbers does with states of `M` numbers, of which the first counts
@@ -181,11 +181,11 @@ impl<const N: usize, const M: usize> Accumulator for Sliding<N, M> {
     }
 
     fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
-        internal_err!("a sliding window has rows, and no states to merge")
+        no_states()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        internal_err!("a sliding window has rows, and no states to merge")
+        no_states()
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {

@@ -1,5 +1,12 @@
 //! The rows of a sliding window.
 
+use datafusion::common::{Result, internal_err};
+
+/// What DataFusion is told where it asks a sliding window for states, or gives it some.
+pub fn no_states<T>() -> Result<T> {
+    internal_err!("a sliding window has rows, and no states to merge")
+}
+
 /// What the rows of a sliding window give together. Rows leave in the order in which they came.
 ///
 /// States are only merged, never subtracted: whatever an outlier did to the digits of the others
