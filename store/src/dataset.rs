@@ -3,11 +3,17 @@
 use arrow::array::ArrayRef;
 use ndarray::{ArrayD, ArrayViewD};
 
-use crate::catalog::{Catalog, Dataset};
-use crate::schema::{Attributes, default_chunk};
-use crate::snapshot::{ArrayRead, Snapshot};
-use crate::storage::ReadMetrics;
-use crate::{ArraySchema, Atlas, AttributeValue, Element, Error, Region, Result, Statistics};
+use crate::error::{Error, Result};
+use crate::format::catalog::{Catalog, Dataset};
+use crate::model::dtype::Element;
+use crate::model::grid::Region;
+use crate::model::schema::ArraySchema;
+use crate::model::schema::{Attributes, default_chunk};
+use crate::model::statistics::Statistics;
+use crate::model::value::AttributeValue;
+use crate::read::snapshot::{ArrayRead, Snapshot};
+use crate::storage::files::ReadMetrics;
+use crate::store::Atlas;
 
 /// A dataset: its arrays and attributes.
 ///

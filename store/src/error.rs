@@ -1,6 +1,6 @@
 //! What can go wrong, said so that the reader knows which object, what was expected and what was found.
 
-use crate::DType;
+use crate::model::dtype::DType;
 
 /// The result of every fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -7,9 +7,12 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 use object_store::path::Path;
 
-use crate::commit::{self, RECORDS};
-use crate::storage::{Storage, StoredFile};
-use crate::{Atlas, CATALOG_FILE, Catalog, Result};
+use crate::error::Result;
+use crate::format::catalog::Catalog;
+use crate::storage::files::{Storage, StoredFile};
+use crate::storage::names;
+use crate::store::Atlas;
+use crate::write::commit;
 
 /// A commit of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl Atlas {
     /// The commits whose catalogs are kept, newest first.
     ///
     /// # Errors
-    /// Those of the storage; [`Error::Corrupt`](crate::Error::Corrupt) where a catalog is damaged.
+    /// Those of the storage; [`Error::Corrupt`](crate::error::Error::Corrupt) where a catalog is damaged.
     pub async fn log(&self) -> Result<Vec<Commit>> {
         let mut generations: Vec<_> = records(&self.storage().list().await?)
             .filter(|(_, file)| file.size > 0)
@@ -60,7 +63,7 @@ impl Atlas {
     /// This store as it was at a generation, to read from: a commit to it is a conflict.
     ///
     /// # Errors
-    /// [`Error::NoGeneration`](crate::Error::NoGeneration) where there is no such generation, or its catalog was
+    /// [`Error::NoGeneration`](crate::error::Error::NoGeneration) where there is no such generation, or its catalog was
     /// vacuumed.
     pub async fn open_at(&self, generation: u64) -> Result<Self> {
         let catalog = commit::read_generation(self.storage(), generation).await?;
@@ -104,7 +107,7 @@ impl Atlas {
         }
         vacuumed.generations.sort_unstable();
         for file in files.iter().chain(&storage.staged().await?) {
-            if old(file) && is_ours(&file.path) && !needed.contains(&file.location) {
+            if old(file) && names::is_ours(&file.path) && !needed.contains(&file.location) {
                 storage.remove(file).await?;
                 vacuumed.files.push((file.path.clone(), file.size));
             }
@@ -137,20 +140,7 @@ pub(crate) fn segments(storage: &Storage, catalog: &Catalog) -> impl Iterator<It
 
 /// The records of commits among files, vacuumed ones too.
 pub(crate) fn records(files: &[StoredFile]) -> impl Iterator<Item = (u64, &StoredFile)> {
-    files.iter().filter_map(|file| Some((commit::generation_of(&file.path)?, file)))
-}
-
-/// True for a file that only a writer of this store can have left: a segment, or one that was to become a segment, a
-/// record or the catalog. Others are somebody else's.
-pub(crate) fn is_ours(path: &str) -> bool {
-    let Some((directory, name)) = path.rsplit_once('/') else {
-        return path.starts_with(&format!("{CATALOG_FILE}#"));
-    };
-    let name = name.split_once('#').map_or(name, |(name, _)| name);
-    if directory == RECORDS {
-        return path.contains('#') || name.ends_with(".new");
-    }
-    !directory.contains('/') && name.starts_with("data.") && name.ends_with(".af")
+    files.iter().filter_map(|file| Some((names::generation_of(&file.path)?, file)))
 }
 
 impl Atlas {

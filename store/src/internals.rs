@@ -4,12 +4,13 @@ use arrow::array::ArrayRef;
 use arrow::buffer::Buffer;
 use bytes::Bytes;
 
-use crate::catalog::Catalog;
+use crate::encoding::codec::Codec;
 use crate::encoding::{self, Encoding};
 use crate::format::block;
+use crate::format::catalog::Catalog;
 use crate::format::index::Index;
 use crate::format::trailer::{self, Trailer};
-use crate::{Codec, DType};
+use crate::model::dtype::DType;
 
 /// Cells as a block.
 pub fn encode_block(cells: &ArrayRef, dtype: DType, codec: Codec) -> Result<Vec<u8>, String> {
@@ -36,7 +37,7 @@ pub fn describe_block(block: &[u8]) -> String {
 pub fn seal_block(block: &mut [u8]) {
     let Some((header, payload)) = block.split_first_chunk_mut::<{ block::HEADER_LENGTH }>() else { return };
     let Some((head, checksum)) = header.split_last_chunk_mut::<4>() else { return };
-    *checksum = crate::checksum::crc32c(&[head, payload]).to_le_bytes();
+    *checksum = encoding::checksum::crc32c(&[head, payload]).to_le_bytes();
 }
 
 /// `count` values in the encoding with a code; `None` where there is no such encoding.
@@ -60,7 +61,7 @@ pub fn decode_trailer(bytes: &[u8]) -> bool {
 }
 
 /// The number of datasets of a catalog whose checksum is made right.
-pub fn decode_catalog(bytes: &[u8]) -> Result<usize, crate::Error> {
+pub fn decode_catalog(bytes: &[u8]) -> Result<usize, crate::error::Error> {
     let catalog = Catalog::decode("fuzz", &Catalog::sealed(bytes))?;
     for (_, dataset) in catalog.datasets() {
         for array in catalog.arrays(catalog.schema(dataset)) {
@@ -72,19 +73,19 @@ pub fn decode_catalog(bytes: &[u8]) -> Result<usize, crate::Error> {
 
 /// The parts of a segment: its type, its blocks with their numbers of cells, and its index before compression.
 pub async fn parts(
-    atlas: &crate::Atlas,
+    atlas: &crate::store::Atlas,
     variable: &str,
-) -> crate::Result<Vec<(DType, Vec<(Vec<u8>, u32)>, Vec<u8>)>> {
+) -> crate::error::Result<Vec<(DType, Vec<(Vec<u8>, u32)>, Vec<u8>)>> {
     let snapshot = atlas.snapshot();
     let mut parts = Vec::new();
     for entry in snapshot.catalog().variables.get(variable).into_iter().flatten() {
         let file = atlas.storage().get(&entry.path(variable)).await?;
-        let segment = crate::segment::Segment::open(
+        let segment = crate::read::segment::Segment::open(
             atlas.storage(),
             0,
             variable,
             entry,
-            &crate::ReadMetrics::default(),
+            &crate::storage::files::ReadMetrics::default(),
         )
         .await?;
         let block = |block: &crate::format::index::BlockEntry| {
@@ -103,6 +104,6 @@ pub async fn parts(
 }
 
 /// The bytes of a store's catalog.
-pub fn catalog(atlas: &crate::Atlas) -> Result<Vec<u8>, serde_json::Error> {
+pub fn catalog(atlas: &crate::store::Atlas) -> Result<Vec<u8>, serde_json::Error> {
     atlas.snapshot().catalog().encode()
 }

@@ -50,51 +50,34 @@
 //! It is not a file system and not a database: there are no transactions over several stores, and of two writers one
 //! must begin again.
 
-mod across;
-mod cache;
-mod catalog;
-mod checksum;
-mod codec;
-mod commit;
-mod compact;
 mod dataset;
-mod dtype;
-mod durability;
 mod encoding;
 mod error;
 pub mod format;
-mod grid;
 mod history;
 #[doc(hidden)]
 pub mod internals;
-mod pending;
-mod remote;
-mod schema;
-mod segment;
-mod snapshot;
-mod statistics;
+mod model;
+mod read;
 mod storage;
 mod store;
-mod value;
 mod verify;
+mod write;
 
-pub use cache::CacheBudget;
-pub use catalog::{Catalog, Dataset, DatasetSchema, SegmentEntry};
-pub use codec::Codec;
-pub use compact::Compacted;
 pub use dataset::DatasetView;
-pub use dtype::{DType, Element, Timestamp};
-pub use durability::Durability;
+pub use encoding::codec::Codec;
 pub use error::{Error, Result};
-pub use grid::{ChunkGrid, Region, Run};
+pub use format::catalog::{Catalog, Dataset, DatasetSchema, SegmentEntry};
 pub use history::{Commit, Vacuumed};
-pub use schema::{ArraySchema, Attributes, default_chunk};
-pub use snapshot::{ArrayRead, ChunkRef, Snapshot, VariableIndex};
-pub use statistics::Statistics;
-pub use storage::{ReadMetrics, Storage};
+pub use model::dtype::{DType, Element, Timestamp};
+pub use model::grid::{ChunkGrid, Region, Run};
+pub use model::schema::{ArraySchema, Attributes, default_chunk};
+pub use model::statistics::Statistics;
+pub use model::value::{AttributeValue, Value};
+pub use read::cache::CacheBudget;
+pub use read::snapshot::{ArrayRead, ChunkRef, Snapshot, VariableIndex};
+pub use storage::durability::Durability;
+pub use storage::files::{ReadMetrics, Storage};
 pub use store::{Atlas, StoreConfig};
-pub use value::{AttributeValue, Value};
 pub use verify::Verified;
-
-/// The catalog's name in a store.
-pub(crate) const CATALOG_FILE: &str = "atlas.json";
+pub use write::compact::Compacted;

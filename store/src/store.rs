@@ -8,12 +8,19 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::sync::Mutex;
 
-use crate::cache::Caches;
-use crate::catalog::{Catalog, Dataset};
-use crate::pending::{Changes, Pending};
-use crate::snapshot::Snapshot;
-use crate::storage::Storage;
-use crate::{AttributeValue, CATALOG_FILE, CacheBudget, Codec, DatasetView, Error, Region, Result, commit};
+use crate::dataset::DatasetView;
+use crate::encoding::codec::Codec;
+use crate::error::{Error, Result};
+use crate::format::catalog::{Catalog, Dataset};
+use crate::model::grid::Region;
+use crate::model::value::AttributeValue;
+use crate::read::cache::CacheBudget;
+use crate::read::cache::Caches;
+use crate::read::snapshot::Snapshot;
+use crate::storage::files::Storage;
+use crate::storage::names::CATALOG_FILE;
+use crate::write::commit;
+use crate::write::pending::{Changes, Pending};
 
 /// How a new store is to be.
 #[derive(Clone, Debug, Default)]
@@ -405,7 +412,7 @@ mod tests {
         atlas.flush().await.unwrap();
         let snapshot = atlas.snapshot();
         assert_eq!(snapshot.catalog().variables["t"].len(), 2);
-        let counts = snapshot.counts("t", &crate::ReadMetrics::default()).await.unwrap();
+        let counts = snapshot.counts("t", &crate::storage::files::ReadMetrics::default()).await.unwrap();
         assert_eq!(counts, [2, 6, 2]);
     }
 
@@ -435,8 +442,8 @@ mod tests {
             assert!(matches!(defined, Err(Error::Name { .. })), "{name:?}");
         }
         assert!(matches!(dataset.set_attribute("", 1i64).await, Err(Error::Name { .. })));
-        let mixed = vec![crate::Value::I64(1), crate::Value::Bool(true)];
-        let mixed = AttributeValue::List(crate::DType::I64, mixed);
+        let mixed = vec![crate::model::value::Value::I64(1), crate::model::value::Value::Bool(true)];
+        let mixed = AttributeValue::List(crate::model::dtype::DType::I64, mixed);
         assert!(matches!(dataset.set_attribute("a", mixed).await, Err(Error::Attribute { .. })));
         let names = ["a\nb\u{1b}[2J", "con", "ü".repeat(200).as_str(), &"long".repeat(300), "a#1", "%2F"]
             .map(str::to_owned);
@@ -493,8 +500,8 @@ mod tests {
         let atlas = Atlas::create_in(storage.clone(), StoreConfig::default()).await.unwrap();
         atlas.create_dataset("d").await.unwrap();
         atlas.flush().await.unwrap();
-        let first = storage.get(&commit::record(1)).await.unwrap();
-        storage.replace(&commit::record(2), first).await.unwrap();
+        let first = storage.get(&crate::storage::names::record(1)).await.unwrap();
+        storage.replace(&crate::storage::names::record(2), first).await.unwrap();
         let error = atlas.refresh().await.unwrap_err().to_string();
         assert!(error.contains("00002.json is damaged: it is the record of generation 1"), "{error}");
         let writer = Atlas::open_in(storage).await.unwrap();

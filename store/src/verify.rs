@@ -3,13 +3,16 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, SegmentEntry};
-use crate::commit;
-use crate::history::{is_ours, records, segments};
-use crate::segment::Segment;
-use crate::snapshot::Snapshot;
-use crate::storage::ReadMetrics;
-use crate::{Atlas, CATALOG_FILE, Error, Result, Statistics};
+use crate::error::{Error, Result};
+use crate::format::catalog::{Catalog, SegmentEntry};
+use crate::history::{records, segments};
+use crate::model::statistics::Statistics;
+use crate::read::segment::Segment;
+use crate::read::snapshot::Snapshot;
+use crate::storage::files::ReadMetrics;
+use crate::storage::names::{self, CATALOG_FILE};
+use crate::store::Atlas;
+use crate::write::commit;
 
 /// Blocks that are in memory at one time.
 const BLOCKS: usize = 16;
@@ -62,7 +65,7 @@ impl Atlas {
                     current.generation
                 )),
                 Some(&newest) if newest == current.generation => {}
-                _ => verified.problems.push(format!("{}: it is missing", commit::record(current.generation))),
+                _ => verified.problems.push(format!("{}: it is missing", names::record(current.generation))),
             },
             Err(error) => verified.problems.push(error.to_string()),
         }
@@ -76,7 +79,7 @@ impl Atlas {
         if let Ok(current) = current {
             let same = catalogs.iter().find(|catalog| catalog.generation == current.generation);
             if same.is_some_and(|same| same.encode().ok() != current.encode().ok()) {
-                let record = commit::record(current.generation);
+                let record = names::record(current.generation);
                 verified.problems.push(format!("{CATALOG_FILE}: it is not what {record} is"));
             }
             catalogs.retain(|catalog| catalog.generation != current.generation);
@@ -92,10 +95,11 @@ impl Atlas {
         }
         for file in &files {
             let known = file.path == CATALOG_FILE
-                || commit::generation_of(&file.path).is_some()
+                || names::generation_of(&file.path).is_some()
                 || needed.contains(&file.location);
             if !known {
-                let list = if is_ours(&file.path) { &mut verified.unused } else { &mut verified.foreign };
+                let list =
+                    if names::is_ours(&file.path) { &mut verified.unused } else { &mut verified.foreign };
                 list.push(file.path.clone());
             }
         }

@@ -4,6 +4,8 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+pub(crate) mod checksum;
+pub(crate) mod codec;
 mod decimal;
 mod integer;
 mod lane;
@@ -20,7 +22,8 @@ use arrow::compute::concat;
 use arrow::datatypes::ArrowNativeType;
 
 use self::lane::Lane;
-use crate::{Codec, DType};
+use crate::encoding::codec::Codec;
+use crate::model::dtype::DType;
 
 #[cfg(target_endian = "big")]
 compile_error!("Atlas reads and writes its little-endian files by copying: it needs a little-endian machine");
@@ -229,7 +232,7 @@ pub(crate) fn decode(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Element, Timestamp};
+    use crate::model::dtype::{Element, Timestamp};
 
     fn round_trip<T: Element + PartialEq + std::fmt::Debug>(values: Vec<T>) -> Encoding {
         let array = T::to_arrow(values.iter().cloned());

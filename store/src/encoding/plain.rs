@@ -13,7 +13,7 @@ use arrow::datatypes::{
 };
 
 use super::text;
-use crate::DType;
+use crate::model::dtype::DType;
 
 /// The values one after the other, a byte for each bool.
 pub(super) fn bytes(values: &ArrayRef) -> Buffer {

@@ -9,7 +9,7 @@ use arrow::datatypes::DataType;
 
 use super::Encoding;
 use super::packed;
-use crate::DType;
+use crate::model::dtype::DType;
 
 /// All lengths, then all bytes.
 pub(super) fn encode(values: &ArrayRef) -> Vec<u8> {

@@ -9,9 +9,10 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::filter;
 use bytes::Bytes;
 
-use crate::checksum::crc32c;
+use crate::encoding::checksum::crc32c;
+use crate::encoding::codec::Codec;
 use crate::encoding::{self, Encoding};
-use crate::{Codec, DType};
+use crate::model::dtype::DType;
 
 /// The first bytes of a block, and so of a segment.
 pub(crate) const MAGIC: [u8; 4] = *b"ATLB";
@@ -33,7 +34,7 @@ pub(crate) const HEADER_LENGTH: usize = 4 // magic
 pub(crate) const ALIGNMENT: usize = 8;
 
 /// Bytes of the cells of a block in memory, at the most: those of one chunk of the largest size.
-const MAX_BYTES: usize = crate::schema::MAX_CHUNK_BYTES;
+const MAX_BYTES: usize = crate::model::schema::MAX_CHUNK_BYTES;
 
 /// Bytes of a block's encoded values, at the most.
 const MAX_ENCODED: usize = 1 << 30;

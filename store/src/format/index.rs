@@ -11,7 +11,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Typ
 use arrow::error::ArrowError;
 
 use super::{block, table};
-use crate::{DType, Statistics, Value};
+use crate::model::dtype::DType;
+use crate::model::statistics::Statistics;
+use crate::model::value::Value;
 
 /// Where a block lies in its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

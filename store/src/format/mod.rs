@@ -2,6 +2,7 @@
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 pub(crate) mod block;
+pub(crate) mod catalog;
 pub(crate) mod index;
 mod table;
 pub(crate) mod trailer;
@@ -13,7 +14,8 @@ pub const VERSION: u32 = 1;
 mod tests {
     use super::*;
     use crate::encoding::Encoding;
-    use crate::{Codec, DType};
+    use crate::encoding::codec::Codec;
+    use crate::model::dtype::DType;
 
     const TEXT: &str = include_str!("../../docs/format.md");
 

@@ -1,7 +1,8 @@
 //! The trailer: the last bytes of a segment, which say where its index lies.
 
-use crate::checksum::crc32c;
-use crate::{Codec, DType};
+use crate::encoding::checksum::crc32c;
+use crate::encoding::codec::Codec;
+use crate::model::dtype::DType;
 
 /// The last bytes of a segment.
 pub(crate) const MAGIC: [u8; 8] = *b"ATLAS.AF";

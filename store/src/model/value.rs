@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Number, Value as Json, json};
 
-use crate::DType;
+use crate::model::dtype::DType;
 
 /// One value, free of its Rust type. Integers and floats are as wide as they come.
 ///
@@ -256,8 +256,8 @@ macro_rules! attribute_from {
 attribute_from!(bool => Bool(bool), i32 => I64(i64), i64 => I64(i64), f32 => F64(f64), f64 => F64(f64),
     String => String(String), &str => String(String));
 
-impl From<crate::Timestamp> for AttributeValue {
-    fn from(value: crate::Timestamp) -> Self {
+impl From<crate::model::dtype::Timestamp> for AttributeValue {
+    fn from(value: crate::model::dtype::Timestamp) -> Self {
         Self::One(Value::Timestamp(value.0))
     }
 }
@@ -278,7 +278,7 @@ mod tests {
             f64::NAN.into(),
             f64::NEG_INFINITY.into(),
             "ü \" \n".into(),
-            crate::Timestamp(1).into(),
+            crate::model::dtype::Timestamp(1).into(),
             AttributeValue::One(Value::U64(u64::MAX)),
             AttributeValue::One(Value::Binary(vec![0, 255])),
             vec![1i64, 2].into(),

@@ -12,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, Result};
 
-use crate::storage::StoredFile;
+use crate::storage::files::StoredFile;
 
 /// Files that are synced at one time. A file system makes what comes together durable together.
 const SYNCS: usize = 32;
@@ -238,7 +238,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::{Atlas, StoreConfig};
+    use crate::store::{Atlas, StoreConfig};
 
     async fn write(atlas: &Atlas, dataset: &str, arrays: &[&str]) {
         let dataset = atlas.create_dataset(dataset).await.unwrap();

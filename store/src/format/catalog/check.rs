@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Catalog, DatasetSchema, SegmentEntry};
 use crate::format::trailer;
-use crate::schema::{check_attribute, check_attributes, check_name};
-use crate::value::AttributeValue;
+use crate::model::schema::{check_attribute, check_attributes, check_name};
+use crate::model::value::AttributeValue;
 
 /// Cells, bytes and chunks of a whole store, at the most: so many that counts of them can be added
 /// up without care.

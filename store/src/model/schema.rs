@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttributeValue, DType, Element, Error, Result, Value};
+use crate::error::{Error, Result};
+use crate::model::dtype::{DType, Element};
+use crate::model::value::{AttributeValue, Value};
 
 /// Attributes in the order in which they were set.
 pub type Attributes = Vec<(String, AttributeValue)>;
@@ -103,7 +105,7 @@ pub(crate) fn check_name(kind: &'static str, name: &str) -> Result<()> {
         "it has a `/` in it"
     } else if name.starts_with('_') {
         "names that start with `_` are the store's own"
-    } else if name == crate::CATALOG_FILE {
+    } else if name == crate::storage::names::CATALOG_FILE {
         "it is the name of the catalog"
     } else if name.contains('\0') {
         "it has a NUL in it"

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::set;
-use crate::catalog::{Catalog, Dataset, DatasetSchema, SegmentEntry};
-use crate::storage::Storage;
-use crate::{ArraySchema, Attributes};
+use crate::format::catalog::{Catalog, Dataset, DatasetSchema, SegmentEntry};
+use crate::model::schema::{ArraySchema, Attributes};
+use crate::storage::files::Storage;
 
 /// Changes that are written, and wait to be named by a catalog.
 #[derive(Default)]

@@ -5,19 +5,21 @@ mod names;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write as _};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use object_store::path::PathPart;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::names::{Names, Sorted};
-use crate::checksum::crc32c;
+use crate::encoding::checksum::crc32c;
+use crate::encoding::codec::Codec;
+use crate::error::{Error, Result};
 use crate::format::VERSION;
-use crate::{ArraySchema, AttributeValue, Attributes, Codec, DType, Error, Result};
+use crate::model::dtype::DType;
+use crate::model::schema::{ArraySchema, Attributes};
+use crate::model::value::AttributeValue;
 
 /// The catalog of one generation of a store.
 #[derive(Clone, Debug, Default)]
@@ -94,9 +96,6 @@ pub struct SegmentEntry {
     /// How many of those are missing.
     pub missing: u64,
 }
-
-/// Bytes of the name of a directory, at the most.
-const MAX_NAME: usize = 255;
 
 const HEAD: &str = r#"{"format":"atlas","version":"#;
 const CHECKSUM: &str = r#","crc32c":""#;
@@ -381,28 +380,6 @@ impl SegmentEntry {
     pub fn path(&self, variable: &str) -> String {
         format!("{}/{}", self.directory.as_deref().unwrap_or(variable), self.file)
     }
-
-    /// The directory for a variable whose name, as a part of a path, is longer than a file system
-    /// takes: as much of the name as fits, and a hash of all of it. `None` for others, whose
-    /// directories have their names.
-    pub(crate) fn directory_of(variable: &str) -> Option<String> {
-        let length = |name: &str| PathPart::from(name).as_ref().len();
-        if length(variable) <= MAX_NAME {
-            return None;
-        }
-        let mut hasher = DefaultHasher::new();
-        variable.hash(&mut hasher);
-        let hash = format!("-{:016x}", hasher.finish());
-        let mut start = String::new();
-        for character in variable.chars() {
-            start.push(character);
-            if length(&start) + hash.len() > MAX_NAME {
-                start.pop();
-                break;
-            }
-        }
-        Some(start + &hash)
-    }
 }
 
 /// A list with a line for each item.
@@ -494,7 +471,7 @@ mod tests {
 
     fn example() -> Catalog {
         let mut temperature = ArraySchema::new("temperature", DType::F32, &["time"]);
-        temperature.fill = Some(crate::Value::F64(f64::NAN));
+        temperature.fill = Some(crate::model::value::Value::F64(f64::NAN));
         temperature.attributes = vec![("units".to_owned(), "degC".into())];
         let schema =
             DatasetSchema { dims: vec!["time".into()], arrays: vec![0], attributes: vec!["title".into()] };
@@ -595,7 +572,7 @@ mod tests {
             ("dataset `b c` twice", |c| dataset(c).name = "b c".into()),
             ("`b/c` cannot name a dataset", |c| dataset(c).name = "b/c".into()),
             ("a list of i64 has a bool in it", |c| {
-                let values = vec![crate::Value::I64(1), crate::Value::Bool(true)];
+                let values = vec![crate::model::value::Value::I64(1), crate::model::value::Value::Bool(true)];
                 dataset(c).attributes = vec![AttributeValue::List(DType::I64, values)];
             }),
             ("too many cells", |c| dataset(c).sizes = vec![1 << 49]),
@@ -623,7 +600,9 @@ mod tests {
                 let again = array(c).attributes[0].clone();
                 array(c).attributes.push(again);
             }),
-            ("fill value x is not a f32", |c| array(c).fill = Some(crate::Value::String("x".into()))),
+            ("fill value x is not a f32", |c| {
+                array(c).fill = Some(crate::model::value::Value::String("x".into()))
+            }),
             ("cannot name a segment", |c| segment(c).file = "../x".into()),
             ("cannot name a segment", |c| segment(c).file = "..".into()),
             ("cannot name a directory", |c| segment(c).directory = Some("..".into())),
@@ -683,20 +662,6 @@ mod tests {
         }
         let deep = text.replacen(r#"{"f64":"NaN"}"#, &("[".repeat(100_000) + &"]".repeat(100_000)), 1);
         assert!(decode(&deep).is_err());
-    }
-
-    #[test]
-    fn names_too_long_for_a_directory_are_shortened() {
-        for name in ["t".repeat(255), "é".repeat(42)] {
-            assert_eq!(SegmentEntry::directory_of(&name), None);
-        }
-        let (a, b) = ("t".repeat(256), "t".repeat(257));
-        assert_ne!(SegmentEntry::directory_of(&a), SegmentEntry::directory_of(&b));
-        for name in [a, "é".repeat(43), "%".repeat(100), "t".repeat(100_000)] {
-            let directory = SegmentEntry::directory_of(&name).unwrap();
-            let length = PathPart::from(directory.as_str()).as_ref().len();
-            assert!((249..=255).contains(&length), "{length}");
-        }
     }
 
     /// Of schemas with many names and with few.

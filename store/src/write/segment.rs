@@ -1,8 +1,6 @@
-//! Segments: writing them as chunks arrive, opening them, reading blocks.
+//! Segments: writing them as chunks arrive.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -11,14 +9,18 @@ use object_store::buffered::BufWriter;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 
-use crate::catalog::SegmentEntry;
-use crate::checksum::crc32c;
+use crate::encoding::checksum::crc32c;
+use crate::encoding::codec::Codec;
+use crate::error::{Error, Result};
 use crate::format::VERSION;
 use crate::format::block;
-use crate::format::index::{self, BlockEntry, ChunkEntry, ChunkTable, Index};
+use crate::format::catalog::SegmentEntry;
+use crate::format::index::{self, BlockEntry, ChunkEntry, ChunkTable};
 use crate::format::trailer::{self, Trailer};
-use crate::storage::{ReadMetrics, Storage};
-use crate::{Codec, DType, Error, Result, Statistics};
+use crate::model::dtype::DType;
+use crate::model::statistics::Statistics;
+use crate::storage::files::Storage;
+use crate::storage::names;
 
 /// Bytes of values, before encoding, that a block is filled to.
 const BLOCK_BYTES: usize = 1024 * 1024;
@@ -28,96 +30,6 @@ const PART_BYTES: usize = 5 * 1024 * 1024;
 
 /// Blocks of a segment that are encoded at one time.
 const ENCODERS: usize = 4;
-
-/// A segment of a catalog, opened.
-#[derive(Debug)]
-pub(crate) struct Segment {
-    /// By which the cache knows its blocks.
-    pub number: u64,
-    /// The path of its file in the store.
-    pub file: String,
-    pub entry: SegmentEntry,
-    pub index: Index,
-}
-
-impl Segment {
-    /// Reads the index: one request.
-    pub(crate) async fn open(
-        storage: &Storage,
-        number: u64,
-        variable: &str,
-        entry: &SegmentEntry,
-        metrics: &ReadMetrics,
-    ) -> Result<Self> {
-        let file = entry.path(variable);
-        let corrupt = |reason: String| Error::corrupt(&file, reason);
-        let length =
-            entry.size.checked_sub(entry.index).and_then(|tail| tail.checked_sub(trailer::LENGTH as u64));
-        let length = length.ok_or_else(|| corrupt("the catalog says that it has no index".to_owned()))?;
-        let tail = storage.get_range(&file, entry.size, entry.index..entry.size, metrics).await?;
-        let (stored, trailer) =
-            tail.split_last_chunk().ok_or_else(|| corrupt("it is too short".to_owned()))?;
-        let trailer = Trailer::decode(trailer).map_err(corrupt)?;
-        if u32::from(trailer.version) != VERSION {
-            let found = u32::from(trailer.version);
-            return Err(Error::Version { file, found, supported: VERSION });
-        }
-        if (trailer.index_offset, trailer.index_length, trailer.dtype) != (entry.index, length, entry.dtype) {
-            return Err(corrupt("it is not the file that the catalog means".to_owned()));
-        }
-        let (expected, found) = (trailer.index_checksum, crc32c(&[stored]));
-        if expected != found {
-            let reason = format!("its index has checksum {found:08x} where {expected:08x} was expected");
-            return Err(corrupt(reason));
-        }
-        if trailer.index_raw_length > index::MAX_BYTES {
-            return Err(corrupt(format!("its index takes {} bytes", trailer.index_raw_length)));
-        }
-        let index =
-            block::decompress(trailer.index_codec, tail.slice(..stored.len()), trailer.index_raw_length)
-                .and_then(|index| Index::decode(entry.dtype, &index, entry.index))
-                .map_err(|reason| corrupt(format!("in its index, {reason}")))?;
-        let (expected, found) = ((entry.chunks, entry.cells, entry.missing), index::totals(index.table()));
-        if expected != found {
-            let counts =
-                |(chunks, cells, missing)| format!("{chunks} chunks, {cells} cells, {missing} missing");
-            return Err(corrupt(format!(
-                "its index has {} where the catalog says {}",
-                counts(found),
-                counts(expected)
-            )));
-        }
-        Ok(Self { number, entry: entry.clone(), index, file })
-    }
-
-    /// Bytes in memory.
-    pub(crate) fn memory(&self) -> usize {
-        self.index.memory() + size_of::<Self>()
-    }
-
-    /// Reads blocks, given by number, each once, and decodes the wanted cells of each. What is to be kept for long
-    /// (`keep`) does not hold on to what was read beside it.
-    pub(crate) async fn blocks(
-        &self,
-        storage: &Storage,
-        wanted: &[(usize, Range<usize>)],
-        keep: bool,
-        metrics: &ReadMetrics,
-    ) -> Result<Vec<ArrayRef>> {
-        let entries: Vec<_> =
-            wanted.iter().filter_map(|(number, _)| self.index.blocks.get(*number)).collect();
-        let ranges: Vec<_> =
-            entries.iter().map(|entry| entry.offset..entry.offset + u64::from(entry.length)).collect();
-        let bytes = storage.get_ranges(&self.file, self.entry.size, &ranges, metrics).await?;
-        let decode = |(((number, cells), entry), bytes): ((&(usize, Range<usize>), &&BlockEntry), &Bytes)| {
-            let apart = keep && wanted.len() > 1 && block::is_used_in_place(bytes);
-            let bytes = if apart { &Bytes::copy_from_slice(bytes) } else { bytes };
-            block::decode(bytes, self.entry.dtype, entry.cells as usize, cells.clone())
-                .map_err(|reason| Error::corrupt(&self.file, format!("block {number}: {reason}")))
-        };
-        wanted.iter().zip(&entries).zip(&bytes).map(decode).collect()
-    }
-}
 
 /// A block that is being encoded on another thread.
 type Encoded = JoinHandle<Result<Vec<u8>, String>>;
@@ -147,7 +59,7 @@ pub(crate) struct SegmentWriter {
 
 impl SegmentWriter {
     pub(crate) fn new(storage: &Storage, variable: &str, file: String, dtype: DType, codec: Codec) -> Self {
-        let directory = SegmentEntry::directory_of(variable);
+        let directory = names::directory_of(variable);
         let path = format!("{}/{file}", directory.as_deref().unwrap_or(variable));
         let sink = BufWriter::with_capacity(Arc::clone(storage.objects()), storage.path(&path), PART_BYTES)
             .with_max_concurrency(2);
@@ -293,17 +205,6 @@ impl SegmentWriter {
             let _ = sink.abort().await;
         }
     }
-}
-
-/// A number for the names of one writer's files, which no other has.
-pub(crate) fn token() -> u64 {
-    // The hasher's keys are random, and differ from one to the next.
-    RandomState::new().hash_one(std::process::id())
-}
-
-/// The name of a segment in its variable's directory.
-pub(crate) fn file_name(generation: u64, token: u64, dtype: DType) -> String {
-    format!("data.{generation}-{token:016x}.{dtype}.af")
 }
 
 /// The bytes that the values of `cells` take before encoding.

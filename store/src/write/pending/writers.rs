@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
 
-use crate::catalog::SegmentEntry;
-use crate::segment::{SegmentWriter, file_name};
-use crate::snapshot::Snapshot;
-use crate::{ArraySchema, DType, Result};
+use crate::error::Result;
+use crate::format::catalog::SegmentEntry;
+use crate::model::dtype::DType;
+use crate::model::schema::ArraySchema;
+use crate::read::snapshot::Snapshot;
+use crate::storage::names::file_name;
+use crate::write::segment::SegmentWriter;
 
 /// Segments that are finished at one time.
 const CONCURRENCY: usize = 8;

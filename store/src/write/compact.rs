@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, SegmentEntry};
-use crate::pending::Changes;
-use crate::segment::{SegmentWriter, file_name, token};
-use crate::snapshot::{ChunkRef, Snapshot, VariableIndex};
-use crate::storage::ReadMetrics;
-use crate::{Atlas, DType, Error, Result, commit};
+use crate::error::{Error, Result};
+use crate::format::catalog::{Catalog, SegmentEntry};
+use crate::model::dtype::DType;
+use crate::read::snapshot::{ChunkRef, Snapshot, VariableIndex};
+use crate::storage::files::ReadMetrics;
+use crate::storage::names::{file_name, token};
+use crate::store::Atlas;
+use crate::write::commit;
+use crate::write::pending::Changes;
+use crate::write::segment::SegmentWriter;
 
 /// Cells of the chunks that are in memory at one time.
 const CELLS: usize = 4 * 1024 * 1024;

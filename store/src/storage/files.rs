@@ -20,11 +20,10 @@ use object_store::{
 };
 use url::Url;
 
-use crate::commit::RECORDS;
-use crate::durability::{Disk, Durability, kind};
-use crate::remote::{self, PATIENCE, Patience};
-use crate::segment::token;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::storage::durability::{Disk, Durability, kind};
+use crate::storage::names::{RECORDS, token};
+use crate::storage::remote::{self, PATIENCE, Patience};
 
 /// Ranges of one file that lie closer than this are read as one.
 const COALESCE: u64 = 1024 * 1024;

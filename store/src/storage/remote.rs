@@ -205,7 +205,9 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::{Atlas, Error, Storage, StoreConfig};
+    use crate::error::Error;
+    use crate::storage::files::Storage;
+    use crate::store::{Atlas, StoreConfig};
 
     fn pairs(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
         variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()

@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef};
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 
-use crate::segment::Segment;
+use crate::read::segment::Segment;
 
 const MIB: u64 = 1024 * 1024;
 

@@ -9,11 +9,15 @@ use arrow::buffer::MutableBuffer;
 use arrow::error::ArrowError;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::cache::{Caches, Cells};
-use crate::catalog::{Catalog, Dataset, SegmentEntry};
-use crate::segment::Segment;
-use crate::storage::{ReadMetrics, Storage};
-use crate::{ArraySchema, ChunkGrid, DType, Error, Region, Result, Run, Statistics};
+use crate::error::{Error, Result};
+use crate::format::catalog::{Catalog, Dataset, SegmentEntry};
+use crate::model::dtype::DType;
+use crate::model::grid::{ChunkGrid, Region, Run};
+use crate::model::schema::ArraySchema;
+use crate::model::statistics::Statistics;
+use crate::read::cache::{Caches, Cells};
+use crate::read::segment::Segment;
+use crate::storage::files::{ReadMetrics, Storage};
 
 /// Requests to the storage that are under way at one time.
 const CONCURRENCY: usize = 8;

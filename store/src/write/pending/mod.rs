@@ -17,12 +17,16 @@ use self::draft::{Arrays, Draft, DraftArray, extended};
 use self::open_chunk::{OpenChunk, Under};
 use self::sealed::Sealed;
 use self::writers::Writers;
-use crate::catalog::SegmentEntry;
-use crate::schema::{check_attribute, check_name, check_shape};
-use crate::segment::token;
-use crate::snapshot::{Snapshot, VariableIndex, check_region};
-use crate::storage::ReadMetrics;
-use crate::{ArraySchema, AttributeValue, Attributes, DType, Error, Region, Result};
+use crate::error::{Error, Result};
+use crate::format::catalog::SegmentEntry;
+use crate::model::dtype::DType;
+use crate::model::grid::Region;
+use crate::model::schema::{ArraySchema, Attributes};
+use crate::model::schema::{check_attribute, check_name, check_shape};
+use crate::model::value::AttributeValue;
+use crate::read::snapshot::{Snapshot, VariableIndex, check_region};
+use crate::storage::files::ReadMetrics;
+use crate::storage::names::token;
 
 /// Chunks that are read and written again at one time.
 const MERGED: usize = 32;

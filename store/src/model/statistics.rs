@@ -6,7 +6,8 @@ use arrow::datatypes::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 
-use crate::{DType, Element, Value};
+use crate::model::dtype::{DType, Element};
+use crate::model::value::Value;
 
 /// Text and bytes longer than this are not kept as bounds: the bounds of their chunk are unknown.
 const MAX_BOUND: usize = 64;

@@ -4,7 +4,8 @@ use arrow::array::{Array, ArrayRef, MutableArrayData, make_array, new_null_array
 use arrow::compute::interleave;
 use arrow::error::ArrowError;
 
-use crate::{ChunkGrid, DType, Region};
+use crate::model::dtype::DType;
+use crate::model::grid::{ChunkGrid, Region};
 
 /// A chunk until all its cells are written: pieces of it, later ones over earlier ones, and over what is there.
 pub(crate) struct OpenChunk {

@@ -2,22 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::catalog::Catalog;
-use crate::storage::Storage;
-use crate::{CATALOG_FILE, Error, Result};
-
-/// The directory of the records of commits.
-pub(crate) const RECORDS: &str = "_commits";
-
-/// The record of a commit. Creating it is the commit: of two writers only one can.
-pub(crate) fn record(generation: u64) -> String {
-    format!("{RECORDS}/{generation:020}.json")
-}
-
-/// The generation whose record a path in the store is.
-pub(crate) fn generation_of(path: &str) -> Option<u64> {
-    path.strip_prefix(RECORDS)?.strip_prefix('/')?.strip_suffix(".json")?.parse().ok()
-}
+use crate::error::{Error, Result};
+use crate::format::catalog::Catalog;
+use crate::storage::files::Storage;
+use crate::storage::names::{CATALOG_FILE, record};
 
 /// The catalog that `atlas.json` has.
 pub(crate) async fn read(storage: &Storage) -> Result<Catalog> {

@@ -6,9 +6,12 @@ use std::thread::available_parallelism;
 use arrow::array::ArrayRef;
 use ndarray::ArrayD;
 
-use crate::snapshot::{ArrayRead, Snapshot, check_region};
-use crate::storage::ReadMetrics;
-use crate::{Atlas, Element, Error, Region, Result};
+use crate::error::{Error, Result};
+use crate::model::dtype::Element;
+use crate::model::grid::Region;
+use crate::read::snapshot::{ArrayRead, Snapshot, check_region};
+use crate::storage::files::ReadMetrics;
+use crate::store::Atlas;
 
 /// The place of a dataset in the answer, what to read of it, and what stands for its missing cells.
 type Wanted<T> = (usize, ArrayRead, T);
@@ -19,7 +22,7 @@ impl Atlas {
     /// out over the processor's cores, where the runtime has several threads.
     ///
     /// # Errors
-    /// Those of [`read_array`](crate::DatasetView::read_array), for the first dataset that cannot be read.
+    /// Those of [`read_array`](crate::dataset::DatasetView::read_array), for the first dataset that cannot be read.
     pub async fn read_array_across<T: Element>(
         &self,
         array: &str,
@@ -129,7 +132,7 @@ mod tests {
     use ndarray::{Array2, Axis};
 
     use super::*;
-    use crate::StoreConfig;
+    use crate::store::StoreConfig;
 
     #[tokio::test]
     async fn many_datasets_are_read_as_one_array_or_as_one_each() {

@@ -8,9 +8,11 @@ use arrow::error::ArrowError;
 
 use super::open_chunk::{OpenChunk, Under, cut};
 use super::sealed::Sealed;
-use crate::catalog::{Catalog, Dataset};
-use crate::schema::{DEFAULT_CHUNK_CELLS, default_chunk};
-use crate::{ArraySchema, Attributes, ChunkGrid, Error, Region, Result};
+use crate::error::{Error, Result};
+use crate::format::catalog::{Catalog, Dataset};
+use crate::model::grid::{ChunkGrid, Region};
+use crate::model::schema::{ArraySchema, Attributes};
+use crate::model::schema::{DEFAULT_CHUNK_CELLS, default_chunk};
 
 /// A dataset with its changes.
 pub(super) struct Draft {

@@ -1,0 +1,6 @@
+//! A generation of a store, to read from.
+
+pub(crate) mod across;
+pub(crate) mod cache;
+pub(crate) mod segment;
+pub(crate) mod snapshot;
