@@ -5,8 +5,8 @@
 
 use std::hint::black_box;
 
-use atlas::Codec;
 use atlas::internals::{decode_block, encode_block};
+use atlas::{Codec, Statistics};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 
@@ -39,6 +39,9 @@ fn main() {
         group.bench_function("copy", |bencher| bencher.iter(|| black_box(&sample.raw).clone()));
         group.bench_function("write block", |bencher| {
             bencher.iter(|| encode_block(black_box(&sample.cells), sample.dtype, Codec::Zstd));
+        });
+        group.bench_function("statistics", |bencher| {
+            bencher.iter(|| Statistics::of(black_box(&sample.cells), sample.dtype));
         });
         group.finish();
     }

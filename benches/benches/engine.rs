@@ -29,9 +29,10 @@ fn engine(criterion: &mut Criterion) {
 
         let atlas = open().with_cache(CacheBudget { blocks: 0, ..CacheBudget::default() });
         let snapshot = atlas.snapshot();
-        let (ordinal, dataset) = snapshot.catalog().datasets().next().expect("a dataset");
-        let array = snapshot.catalog().array(dataset, workload.variable).expect("the variable");
-        let region = Region::all(&snapshot.catalog().shape(dataset, array));
+        let catalog = runtime.block_on(snapshot.load()).expect("its datasets can be read");
+        let (ordinal, dataset) = catalog.datasets().next().expect("a dataset");
+        let array = catalog.array(dataset, workload.variable).expect("the variable");
+        let region = Region::all(&catalog.shape(dataset, array));
         let cells = region.cells() as u64;
         let reads = [ArrayRead { dataset: ordinal, region }];
         let mut group = criterion.benchmark_group("decode");

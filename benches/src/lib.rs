@@ -94,7 +94,7 @@ async fn imported(path: &std::path::Path) -> Atlas {
 /// As many cells of a variable as a block has, one dataset after the other.
 async fn of_variable(name: &'static str, atlas: &Atlas) -> Sample {
     let snapshot = atlas.snapshot();
-    let catalog = snapshot.catalog();
+    let catalog = snapshot.load().await.expect("its datasets can be read");
     let (mut reads, mut cells, mut found) = (Vec::new(), 0, None);
     for (ordinal, dataset) in catalog.datasets() {
         let Some(array) = catalog.array(dataset, name) else { continue };

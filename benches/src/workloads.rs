@@ -236,15 +236,14 @@ impl Workload {
     /// Where the index cannot be read.
     pub async fn threshold(&self, atlas: &Atlas) -> Result<(f64, f64)> {
         let snapshot = atlas.snapshot();
+        let catalog = snapshot.load().await?;
         let index = snapshot.index(self.variable, &ReadMetrics::default()).await?;
-        let bounds = snapshot.chunks_of(self.variable, &index).filter_map(|(chunk, _, _)| {
-            let statistics = index.statistics(chunk);
-            statistics
-                .min
-                .zip(statistics.max)
-                .and_then(|(min, max)| Some((f64::from_value(&min)?, f64::from_value(&max)?)))
-        });
-        let bounds: Vec<_> = bounds.collect();
+        let mut bounds = Vec::new();
+        for (chunk, ..) in index.live(&catalog, self.variable) {
+            let statistics = index.statistics(chunk)?;
+            let both = statistics.min.zip(statistics.max);
+            bounds.extend(both.and_then(|(min, max)| Some((f64::from_value(&min)?, f64::from_value(&max)?))));
+        }
         let mut maxima: Vec<_> = bounds.iter().map(|&(_, max)| max).collect();
         maxima.sort_by(f64::total_cmp);
         let place = maxima.len() * 19 / 20;
@@ -273,7 +272,7 @@ async fn put(
 ) -> Result<()> {
     let dataset = atlas.open_dataset(dataset).await?;
     let name = schema.name.clone();
-    dataset.define(schema, shape).await?;
+    dataset.define(schema, shape)?;
     dataset.write_arrow(&name, &vec![0; shape.len()], shape, cells).await?;
     Ok(())
 }
@@ -293,7 +292,7 @@ async fn axis(atlas: &Atlas, dataset: &str, name: &str, step: f32, count: usize)
 async fn profile(atlas: &Atlas, number: usize) -> Result<()> {
     const SHAPE: [usize; 2] = [50, 168];
     let name = format!("profile-{number:04}");
-    atlas.create_dataset(&name).await?.set_attribute("station", AttributeValue::from(number as i64)).await?;
+    atlas.create_dataset(&name).await?.set_attribute("station", AttributeValue::from(number as i64))?;
     axis(atlas, &name, "depth", 10.0, SHAPE[0]).await?;
     hours(atlas, &name, (number % 52) as i64 * 168, SHAPE[1]).await?;
     let warmth = fraction(number) * 15.0;

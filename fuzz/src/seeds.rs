@@ -20,17 +20,17 @@ fn value(dtype: DType, i: i64) -> Option<Value> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for target in ["trailer", "index", "block", "encodings", "catalog"] {
+    for target in ["trailer", "index", "block", "encodings", "catalog", "manifest", "record"] {
         fs::create_dir_all(Path::new("seeds").join(target))?;
     }
     for count in [3usize, 1500] {
         let atlas = Atlas::create_url(&format!("memory:///{count}"), StoreConfig::default()).await?;
         for name in ["one", "two"] {
             let dataset = atlas.create_dataset(name).await?;
-            dataset.set_attribute("title", "a title").await?;
+            dataset.set_attribute("title", "a title")?;
             for dtype in DType::ALL {
                 let schema = ArraySchema::new(format!("v_{dtype}"), dtype, &["x"]);
-                dataset.define(schema, &[count]).await?;
+                dataset.define(schema, &[count])?;
                 let cells = dtype.array((0..count as i64).map(|i| value(dtype, i)));
                 dataset.write_arrow(&format!("v_{dtype}"), &[0], &[count], cells).await?;
             }
@@ -51,6 +51,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         fs::write(format!("seeds/catalog/{count}"), atlas::internals::catalog(&atlas)?)?;
+        fs::write(format!("seeds/manifest/{count}"), atlas::internals::manifest(&atlas)?)?;
+        fs::write(format!("seeds/record/{count}"), atlas::internals::record(&atlas)?)?;
     }
     Ok(())
 }

@@ -45,11 +45,11 @@ impl Declarations {
         // Datasets of one schema have the same declarations.
         let mut datasets: HashMap<usize, (usize, PathBuf)> = HashMap::new();
         for (_, dataset) in catalog.datasets() {
-            let example = || (0, PathBuf::from(&dataset.name));
-            datasets.entry(dataset.schema).or_insert_with(example).0 += 1;
+            let example = || (0, PathBuf::from(dataset.name()));
+            datasets.entry(dataset.schema()).or_insert_with(example).0 += 1;
         }
         let mut declarations = Self::default();
-        for (number, schema) in catalog.schemas.iter().enumerate() {
+        for (number, schema) in catalog.dataset_schemas().iter().enumerate() {
             let Some((count, example)) = datasets.get(&number) else { continue };
             for array in catalog.arrays(schema) {
                 declarations.add(Declaration::of(array), *count, example);

@@ -41,6 +41,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Another writer has added a dataset of a file's name while the import ran.
+    #[error("another writer has added a dataset `{name}` to the store meanwhile: nothing was imported")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
     /// The search for files broke down.
     #[error("the search for files failed: {reason}")]
     Panicked {

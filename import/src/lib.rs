@@ -38,7 +38,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use atlas::{Atlas, DatasetView};
+use atlas::{Atlas, AttributeValue, CacheBudget, Catalog, DatasetView};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -52,6 +52,9 @@ pub use time::CalendarPolicy;
 
 /// Pieces of a file that wait for the store at one time.
 const QUEUE: usize = 2;
+
+/// How often an import counts anew what datasets differ in, as others go on importing.
+const RECOUNTS: u32 = 20;
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -154,74 +157,186 @@ pub struct Report {
 
 /// Imports files, directories (all NetCDF files below them) and globs, and commits.
 ///
+/// What is pending in `atlas` is not committed, and stays pending. Where nothing is, the handle goes on to
+/// the generation with the import. Imports into one store may run at the same time.
+///
 /// `progress` is called after each file.
 ///
 /// # Errors
 /// Nothing is changed in the store where this fails: because a path names nothing, two files have one name
 /// or one that the store has already, the store cannot be written, or a file cannot be read and
-/// [`skip_errors`](ImportOptions::skip_errors) is not set.
+/// [`skip_errors`](ImportOptions::skip_errors) is not set. But for what [`Atlas::flush`] says of
+/// [`Storage`](atlas::Error::Storage) and [`NotShown`](atlas::Error::NotShown).
 pub async fn import(
     atlas: &Atlas,
     paths: &[PathBuf],
     options: &ImportOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Report, Error> {
-    atlas.refresh().await?;
-    let mut report = Report { unknown_dims: options.chunk.keys().cloned().collect(), ..Report::default() };
-    report.unknown_dims.sort();
-    let files = named_files(atlas, paths, options, &mut report).await?;
-    let mut state = Progress { total: files.len() + report.skipped.len(), ..Progress::default() };
-    state.files = report.skipped.len();
-    progress(state);
+    // What it writes is not to be mixed with what the caller has pending.
+    let own = atlas.with_cache(CacheBudget::default());
+    own.refresh().await?;
+    let mut run = match Run::write(&own, paths, options, progress).await {
+        Ok(run) => run,
+        Err(error) => {
+            own.discard().await;
+            return Err(error);
+        }
+    };
+    let committed = run.commit(&own).await;
+    match &committed {
+        // What is pending may be committed: the failure may have come after that.
+        Ok(()) | Err(atlas::Error::Storage { .. } | atlas::Error::NotShown { .. }) => {}
+        Err(_) => own.discard().await,
+    }
+    atlas.catch_up_with(&own).await;
+    committed.map_err(|error| match error {
+        // Datasets that were added collide with nothing but others of their names.
+        atlas::Error::Conflict { dataset: Some(name), .. } => Error::NameTaken { name },
+        error => Error::Store(error),
+    })?;
+    Ok(run.report)
+}
 
-    let mut stored = NoticeSummary::of_store(atlas.snapshot().catalog())?;
-    let mut declarations = Declarations::of_store(atlas.snapshot().catalog());
-    let mut imported = HashSet::new();
-    // Files are read ahead in parallel, and written in their order.
-    let mut waiting = files.into_iter();
-    let mut reading = VecDeque::new();
-    loop {
-        while reading.len() < options.jobs.max(1)
-            && let Some(file) = waiting.next()
-        {
-            reading.push_back(start_reading(file, options));
-        }
-        let Some((file, pieces, task)) = reading.pop_front() else { break };
-        match write_file(atlas, &file, pieces, task, options).await {
-            Ok(written) => {
-                report.imported += 1;
-                report.bytes += file.size;
-                written.notices.into_iter().for_each(|notice| report.notices.add(notice, &file.path));
-                report.unknown_dims.retain(|dim| !written.dims.contains(dim));
-                for declaration in written.arrays {
-                    imported.insert(declaration.name.clone());
-                    declarations.add(declaration, 1, &file.path);
-                }
-            }
-            Err(error) if options.skip_errors && error.is_of_file() => {
-                atlas.delete_dataset(&file.name).await?;
-                report.skipped.push((file.path.clone(), error));
-            }
-            Err(error) => return Err(error),
-        }
-        state.files += 1;
-        state.bytes += file.size;
+/// A run, as far as it is.
+struct Run {
+    report: Report,
+    /// The number of the generation that the files were added to.
+    base: u64,
+    /// Whether that had notices.
+    had_notices: bool,
+    /// What arrays declare: those of the store, and those of the files.
+    declarations: Declarations,
+    /// The names of the files' arrays.
+    imported: HashSet<String>,
+}
+
+impl Run {
+    /// Writes the datasets of files, which stay pending.
+    async fn write(
+        atlas: &Atlas,
+        paths: &[PathBuf],
+        options: &ImportOptions,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Self, Error> {
+        let catalog = atlas.snapshot().load().await?;
+        let mut report =
+            Report { unknown_dims: options.chunk.keys().cloned().collect(), ..Report::default() };
+        report.unknown_dims.sort();
+        let files = named_files(&catalog, paths, options, &mut report).await?;
+        let mut run = Self {
+            base: catalog.generation(),
+            had_notices: !NoticeSummary::of_store(&catalog)?.is_empty(),
+            declarations: Declarations::of_store(&catalog),
+            imported: HashSet::new(),
+            report,
+        };
+        drop(catalog);
+        run.write_files(atlas, files, options, progress).await?;
+        Ok(run)
+    }
+
+    async fn write_files(
+        &mut self,
+        atlas: &Atlas,
+        files: Vec<InputFile>,
+        options: &ImportOptions,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<(), Error> {
+        let skipped = self.report.skipped.len();
+        let mut state = Progress { files: skipped, total: files.len() + skipped, ..Progress::default() };
         progress(state);
+        // Files are read ahead in parallel, and written in their order.
+        let mut waiting = files.into_iter();
+        let mut reading = VecDeque::new();
+        loop {
+            while reading.len() < options.jobs.max(1)
+                && let Some(file) = waiting.next()
+            {
+                reading.push_back(start_reading(file, options));
+            }
+            let Some((file, pieces, task)) = reading.pop_front() else { return Ok(()) };
+            match write_file(atlas, &file, pieces, task, options).await {
+                Ok(written) => self.add(&file, written),
+                Err(error) if options.skip_errors && error.is_of_file() => {
+                    atlas.delete_dataset(&file.name).await?;
+                    self.report.skipped.push((file.path.clone(), error));
+                }
+                Err(error) => return Err(error),
+            }
+            state.files += 1;
+            state.bytes += file.size;
+            progress(state);
+        }
     }
-    stored.extend(&report.notices);
-    let differences = declarations.notices();
-    report.notices.extend(&differ::about(&differences, &imported));
-    stored.replace(&differ::CLASSES, &differences);
-    if !stored.is_empty() {
-        atlas.set_attribute(NoticeSummary::ATTRIBUTE, stored.to_attribute()).await?;
+
+    /// Adds what was written of a file.
+    fn add(&mut self, file: &InputFile, written: Written) {
+        let report = &mut self.report;
+        report.imported += 1;
+        report.bytes += file.size;
+        written.notices.into_iter().for_each(|notice| report.notices.add(notice, &file.path));
+        report.unknown_dims.retain(|dim| !written.dims.contains(dim));
+        for declaration in written.arrays {
+            self.imported.insert(declaration.name.clone());
+            self.declarations.add(declaration, 1, &file.path);
+        }
     }
-    atlas.flush().await?;
-    Ok(report)
+
+    /// Commits what is pending, with the notices of this run beside those of earlier ones.
+    async fn commit(&mut self, atlas: &Atlas) -> atlas::Result<()> {
+        let mut differences = self.declarations.notices();
+        if self.had_notices || !self.report.notices.is_empty() || !differences.is_empty() {
+            report(atlas, self.report.notices.clone(), differences.clone())?;
+        }
+        atlas.flush().await?;
+        if atlas.snapshot().root().generation() > self.base + 1 {
+            // The datasets are there: what goes wrong now the next import puts right.
+            differences = recount(atlas).await.unwrap_or(differences);
+        }
+        self.report.notices.extend(&differ::about(&differences, &self.imported));
+        Ok(())
+    }
+}
+
+/// Adds the notices of a run to those that the store has when it is committed. Those of the whole
+/// store take the place of what it has of their classes.
+fn report(atlas: &Atlas, of_run: NoticeSummary, of_store: NoticeSummary) -> atlas::Result<()> {
+    atlas.update_attribute(NoticeSummary::ATTRIBUTE, move |now| {
+        let all = NoticeSummary::from_attribute(now).map(|mut all| {
+            all.extend(&of_run);
+            all.replace(&differ::CLASSES, &of_store);
+            all.to_attribute()
+        });
+        // A newer version has come in between.
+        all.unwrap_or_else(|_| now.cloned().unwrap_or_else(|| AttributeValue::from(Vec::<String>::new())))
+    })
+}
+
+/// Counts anew what the datasets of a store differ in, after others have added some too.
+async fn recount(atlas: &Atlas) -> Result<NoticeSummary, Error> {
+    let mut differences = NoticeSummary::default();
+    for _ in 0..RECOUNTS {
+        let catalog = atlas.snapshot().load().await?;
+        differences = Declarations::of_store(&catalog).notices();
+        let stored = NoticeSummary::of_store(&catalog)?;
+        let mut counted = stored.clone();
+        counted.replace(&differ::CLASSES, &differences);
+        if counted == stored {
+            break;
+        }
+        report(atlas, NoticeSummary::default(), differences.clone())?;
+        atlas.flush().await?;
+        if atlas.snapshot().root().generation() == catalog.generation() + 1 {
+            break;
+        }
+    }
+    Ok(differences)
 }
 
 /// The files to import, with names that differ from each other and from those in the store.
 async fn named_files(
-    atlas: &Atlas,
+    catalog: &Catalog,
     paths: &[PathBuf],
     options: &ImportOptions,
     report: &mut Report,
@@ -234,7 +349,6 @@ async fn named_files(
     }
     let mut files = Vec::with_capacity(found.files.len());
     let mut names: HashMap<String, PathBuf> = HashMap::new();
-    let existing: HashSet<String> = atlas.list_datasets().await.into_iter().collect();
     for file in found.files {
         let file = match file {
             Ok(file) => file,
@@ -244,7 +358,7 @@ async fn named_files(
             }
             Err((_, error)) => return Err(error),
         };
-        if existing.contains(&file.name) {
+        if catalog.ordinal(&file.name).is_some() {
             return Err(Error::NameExists { name: file.name, path: file.path });
         }
         if let Some(first) = names.insert(file.name.clone(), file.path.clone()) {
@@ -299,11 +413,11 @@ async fn write_file(
 
 async fn write_piece(dataset: &DatasetView, piece: Piece, written: &mut Written) -> atlas::Result<()> {
     match piece {
-        Piece::Attribute(key, value) => dataset.set_attribute(&key, value).await,
+        Piece::Attribute(key, value) => dataset.set_attribute(&key, value),
         Piece::Array(schema, shape) => {
             written.dims.extend(schema.dims.iter().cloned());
             written.arrays.push(Declaration::of(&schema));
-            dataset.define(schema, &shape).await
+            dataset.define(schema, &shape)
         }
         Piece::Cells { array, start, shape, cells } => {
             dataset.write_arrow(&array, &start, &shape, cells).await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use atlas::{AttributeValue, Catalog, Value};
+use atlas::{AttributeValue, Root, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -105,9 +105,14 @@ impl NoticeSummary {
     /// # Errors
     /// [`Error::ImportReport`] where they are not understood, as those of a newer version may not
     /// be.
-    pub fn of_store(catalog: &Catalog) -> Result<Self, Error> {
-        let attribute = catalog.attributes.iter().find(|(key, _)| key == Self::ATTRIBUTE);
-        let Some((_, AttributeValue::List(_, values))) = attribute else { return Ok(Self::default()) };
+    pub fn of_store(root: &Root) -> Result<Self, Error> {
+        let attribute = root.store_attributes().iter().find(|(key, _)| key == Self::ATTRIBUTE);
+        Self::from_attribute(attribute.map(|(_, value)| value))
+    }
+
+    /// The notices that the attribute of a store has.
+    pub(crate) fn from_attribute(attribute: Option<&AttributeValue>) -> Result<Self, Error> {
+        let Some(AttributeValue::List(_, values)) = attribute else { return Ok(Self::default()) };
         let mut summary = Self::default();
         for value in values {
             let Value::String(text) = value else { continue };
@@ -118,7 +123,7 @@ impl NoticeSummary {
         Ok(summary)
     }
 
-    /// The inverse of [`of_store`](Self::of_store).
+    /// The inverse of [`from_attribute`](Self::from_attribute).
     pub(crate) fn to_attribute(&self) -> AttributeValue {
         let stored = |(class, subject, detail, notices): (NoticeClass, &str, &str, &Notices)| {
             let example = notices.example.to_string_lossy().into_owned();
@@ -184,6 +189,8 @@ impl NoticeSummary {
 
 #[cfg(test)]
 mod tests {
+    use atlas::{Atlas, StoreConfig};
+
     use super::*;
 
     fn summary(entries: &[(NoticeClass, &str, &str, u64, &str)]) -> NoticeSummary {
@@ -195,18 +202,18 @@ mod tests {
         summary
     }
 
-    fn stored(summary: &NoticeSummary) -> Result<NoticeSummary, Error> {
-        NoticeSummary::of_store(&catalog(summary.to_attribute()))
+    /// A store with a report, if there is one.
+    async fn store(name: &str, report: Option<AttributeValue>) -> Atlas {
+        let atlas = Atlas::create_url(&format!("memory:///{name}"), StoreConfig::default()).await.unwrap();
+        if let Some(report) = report {
+            atlas.set_attribute(NoticeSummary::ATTRIBUTE, report).unwrap();
+        }
+        atlas.flush().await.unwrap();
+        atlas
     }
 
-    fn catalog(report: AttributeValue) -> Catalog {
-        let mut catalog = Catalog::default();
-        catalog.attributes.push((NoticeSummary::ATTRIBUTE.to_owned(), report));
-        catalog
-    }
-
-    #[test]
-    fn notices_add_up_and_come_back_from_the_store() {
+    #[tokio::test]
+    async fn notices_add_up_and_come_back_from_the_store() {
         let mut all = summary(&[
             (NoticeClass::LeftOut, "a \"b\"\n", "why", 0, "one.nc"),
             (NoticeClass::DefaultFill, "t", "made missing", 3, "one.nc"),
@@ -215,9 +222,15 @@ mod tests {
         let notices = |summary: &NoticeSummary| summary.iter().last().map(|(.., notices)| notices.clone());
         let expected = Notices { files: 2, cells: 7, example: "one.nc".into() };
         assert_eq!(notices(&all), Some(expected));
-        assert_eq!(stored(&all).unwrap(), all);
-        assert_eq!(stored(&NoticeSummary::default()).unwrap(), NoticeSummary::default());
-        assert_eq!(NoticeSummary::of_store(&Catalog::default()).unwrap(), NoticeSummary::default());
+        let none = NoticeSummary::default();
+        for (name, report, expected) in [
+            ("report", Some(all.to_attribute()), &all),
+            ("empty-report", Some(none.to_attribute()), &none),
+            ("no-report", None, &none),
+        ] {
+            let atlas = store(name, report).await;
+            assert_eq!(&NoticeSummary::of_store(atlas.snapshot().root()).unwrap(), expected);
+        }
     }
 
     #[test]
@@ -237,10 +250,11 @@ mod tests {
         assert_eq!(found, [("v", "why", 1, "one.nc"), ("t", "K", 2, "one.nc"), ("t", "degC", 1, "two.nc")]);
     }
 
-    #[test]
-    fn a_report_of_a_newer_version_is_an_error() {
+    #[tokio::test]
+    async fn a_report_of_a_newer_version_is_an_error() {
         let report = vec![r#"["time_travel","t","",1,0,"x.nc"]"#.to_owned()].into();
-        let error = NoticeSummary::of_store(&catalog(report)).unwrap_err();
+        let atlas = store("newer-report", Some(report)).await;
+        let error = NoticeSummary::of_store(atlas.snapshot().root()).unwrap_err();
         assert!(error.to_string().contains("time_travel"), "{error}");
     }
 }

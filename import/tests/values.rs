@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use atlas::{Atlas, DType, StoreConfig, Value};
-use atlas_import::{ImportOptions, MaskPolicy, NoticeClass, NoticeSummary, Report, import};
+use atlas_import::{ImportOptions, MaskPolicy, NoticeClass, NoticeSummary, Progress, Report, import};
 use netcdf_writer::{
     NcAttrValue, NcEnumMember, NcFileBuilder, NcIntegerValue, NcType, NcWriteFormat, NcWriteOptions,
     VariableId,
@@ -83,15 +83,15 @@ async fn imported(paths: &[PathBuf], options: &ImportOptions) -> (Atlas, Report)
 /// The cells of an array, and NULL.
 async fn cells(atlas: &Atlas, dataset: &str, array: &str) -> Vec<String> {
     let dataset = atlas.open_dataset(dataset).await.unwrap();
-    let shape = dataset.shape(array).await.unwrap();
-    let dtype = dataset.schema(array).await.unwrap().dtype;
+    let shape = dataset.shape(array).unwrap();
+    let dtype = dataset.schema(array).unwrap().dtype;
     let cells = dataset.read_arrow(array, &vec![0; shape.len()], &shape).await.unwrap();
     let cell = |row| dtype.value(&cells, row).map_or("NULL".to_owned(), |value| value.to_string());
     (0..cells.len()).map(cell).collect()
 }
 
 async fn dtype(atlas: &Atlas, dataset: &str, array: &str) -> DType {
-    atlas.open_dataset(dataset).await.unwrap().schema(array).await.unwrap().dtype
+    atlas.open_dataset(dataset).await.unwrap().schema(array).unwrap().dtype
 }
 
 /// Class, subject, detail, files and cells of notices.
@@ -228,7 +228,7 @@ async fn cells_outside_the_valid_range_are_counted_and_missing_if_asked() {
         let bad = report.notices.iter().find(|(class, ..)| *class == NoticeClass::BadAttribute).unwrap();
         assert_eq!((bad.1, bad.2), ("bad", "`valid_range` is text that is no number: it is ignored"));
         // The attributes stay.
-        let schema = masked.open_dataset("f").await.unwrap().schema("a").await.unwrap();
+        let schema = masked.open_dataset("f").await.unwrap().schema("a").unwrap();
         assert_eq!(schema.attribute("valid_max"), Some(&100.0f64.into()));
     }
 }
@@ -354,7 +354,7 @@ async fn both_dimensions_of_a_covariance_have_the_coordinate() {
     for format in ALL {
         let path = file.write(directory.path(), "f.nc", format);
         let (atlas, report) = imported(&[path], &ImportOptions::default()).await;
-        let schema = atlas.open_dataset("f").await.unwrap().schema("cov").await.unwrap();
+        let schema = atlas.open_dataset("f").await.unwrap().schema("cov").unwrap();
         assert_eq!(schema.dims, ["n", "n_3"]);
         assert_eq!(cells(&atlas, "f", "n_3").await, ["10", "20"]);
         assert_eq!(cells(&atlas, "f", "v").await, ["1", "2", "3"]);
@@ -388,7 +388,7 @@ async fn reports_add_up_in_the_store_and_tell_of_units_and_types_that_differ() {
     let directory = directory.path();
     let atlas = new_store().await;
     let options = ImportOptions::default();
-    let stored = || notices(&NoticeSummary::of_store(atlas.snapshot().catalog()).unwrap());
+    let stored = || notices(&NoticeSummary::of_store(atlas.snapshot().root()).unwrap());
     let run = async |name: &str, units: &str, double| {
         let path = measured(directory, name, units, double);
         notices(&import(&atlas, &[path], &options, &|_| {}).await.unwrap().notices)
@@ -418,9 +418,108 @@ async fn reports_add_up_in_the_store_and_tell_of_units_and_types_that_differ() {
     atlas.compact(None).await.unwrap();
     atlas.vacuum(std::time::Duration::ZERO).await.unwrap();
     let reopened = Atlas::open_in(atlas.storage().clone()).await.unwrap();
-    let reopened = NoticeSummary::of_store(reopened.snapshot().catalog()).unwrap();
+    let reopened = NoticeSummary::of_store(reopened.snapshot().root()).unwrap();
     assert_eq!(notices(&reopened), [&[unwritten(3)], differ(2, 2).as_slice()].concat());
     assert!(reopened.iter().all(|(.., notices)| !notices.example.as_os_str().is_empty()));
+}
+
+#[tokio::test]
+async fn what_is_pending_is_none_of_the_imports() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let options = ImportOptions::default();
+    let atlas = new_store().await;
+    let pending = atlas.create_dataset("mine").await.unwrap();
+    pending.define_array::<i32>("v", &["x"], &[1], None, None).unwrap();
+    let good = measured(directory, "a.nc", "K", false);
+    assert_eq!(import(&atlas, &[good], &options, &|_| {}).await.unwrap().imported, 1);
+    // It is where it was, and what was pending still is.
+    assert_eq!(atlas.snapshot().root().generation(), 0);
+    assert_eq!(atlas.list_datasets().unwrap(), ["mine"]);
+    let other = Atlas::open_in(atlas.storage().clone()).await.unwrap();
+    assert_eq!(other.list_datasets().unwrap(), ["a"]);
+    let seven = std::sync::Arc::new(arrow::array::Int32Array::from(vec![7]));
+    pending.write_arrow("v", &[0], &[1], seven).await.unwrap();
+    atlas.flush().await.unwrap();
+    assert_eq!(atlas.list_datasets().unwrap(), ["a", "mine"]);
+    assert_eq!(cells(&atlas, "mine", "v").await, ["7"]);
+
+    // One that fails leaves nothing, neither pending nor in the store.
+    let files = [measured(directory, "b.nc", "K", false), directory.join("c.nc")];
+    std::fs::write(&files[1], "no NetCDF").unwrap();
+    let generation = atlas.snapshot().root().generation();
+    assert!(import(&atlas, &files, &options, &|_| {}).await.is_err());
+    atlas.flush().await.unwrap();
+    atlas.refresh().await.unwrap();
+    assert_eq!(atlas.snapshot().root().generation(), generation);
+    assert_eq!(atlas.list_datasets().unwrap(), ["a", "mine"]);
+    assert_eq!(atlas.verify().await.unwrap().unused, [""; 0]);
+    assert_eq!(import(&atlas, &files[..1], &options, &|_| {}).await.unwrap().imported, 1);
+    assert_eq!(atlas.list_datasets().unwrap(), ["a", "mine", "b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_that_run_at_one_time_all_succeed_and_are_all_in_the_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let atlas = new_store().await;
+    let runs = (0..8).map(|number| {
+        let units = if number % 4 == 0 { "degC" } else { "K" };
+        let path = measured(directory.path(), &format!("{number}.nc"), units, number % 2 == 1);
+        let storage = atlas.storage().clone();
+        let run = move || async move {
+            let atlas = match Atlas::open_in(storage.clone()).await {
+                Err(atlas::Error::NoStore { .. }) => Atlas::create_in(storage, StoreConfig::default()).await,
+                opened => opened,
+            };
+            import(&atlas.unwrap(), &[path], &ImportOptions::default(), &|_| {}).await.unwrap().imported
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::spawn(move || runtime.block_on(run()))
+    });
+    for run in runs.collect::<Vec<_>>() {
+        assert_eq!(run.join().unwrap(), 1);
+    }
+    atlas.refresh().await.unwrap();
+    let mut datasets = atlas.list_datasets().unwrap();
+    datasets.sort();
+    assert_eq!(datasets, ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    let stored = notices(&NoticeSummary::of_store(atlas.snapshot().root()).unwrap());
+    let of = |class, detail: &str, files, cells| (class, "t".to_owned(), detail.to_owned(), files, cells);
+    assert_eq!(
+        stored,
+        [
+            of(NoticeClass::DefaultFill, "made missing", 8, 8),
+            of(NoticeClass::UnitsDiffer, "`K`", 6, 0),
+            of(NoticeClass::UnitsDiffer, "`degC`", 2, 0),
+            of(NoticeClass::TypesDiffer, "f32", 4, 0),
+            of(NoticeClass::TypesDiffer, "f64", 4, 0),
+        ]
+    );
+
+    // Two files of one name are another matter.
+    let [one, two] = ["one", "two"].map(|parent| {
+        std::fs::create_dir(directory.path().join(parent)).unwrap();
+        measured(&directory.path().join(parent), "same.nc", "K", false)
+    });
+    let taken = std::sync::Mutex::new(Some(one));
+    let options = ImportOptions::default();
+    let other = atlas.with_cache(atlas::CacheBudget::default());
+    // The other one runs when this has written its file, and before it commits.
+    let then = |progress: Progress| {
+        let Some(one) = taken.lock().unwrap().take_if(|_| progress.files == 1) else { return };
+        let run = async { import(&other, &[one], &ImportOptions::default(), &|_| {}).await.unwrap() };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(run));
+    };
+    let two = [two];
+    let raced = import(&atlas, &two, &options, &then);
+    let error = raced.await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "another writer has added a dataset `same` to the store meanwhile: nothing was imported"
+    );
+    atlas.flush().await.unwrap();
+    atlas.refresh().await.unwrap();
+    assert_eq!(atlas.verify().await.unwrap().unused, [""; 0]);
 }
 
 #[tokio::test]
@@ -430,6 +529,6 @@ async fn fill_values_of_the_store_are_no_values_of_cells() {
     numbers!(file, "v", [1i32, I32], []);
     let path = file.write(directory.path(), "f.nc", NcWriteFormat::Classic);
     let (atlas, _) = imported(&[path], &ImportOptions::default()).await;
-    let schema = atlas.open_dataset("f").await.unwrap().schema("v").await.unwrap();
+    let schema = atlas.open_dataset("f").await.unwrap().schema("v").unwrap();
     assert_eq!(schema.fill, Some(Value::I64(I32.into())));
 }

@@ -11,7 +11,8 @@ use arrow::buffer::Buffer;
 use arrow::compute::{nullif, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use atlas::{
-    ArrayRead, ArraySchema, AttributeValue, ChunkGrid, Dataset, ReadMetrics, Region, Snapshot, VariableIndex,
+    ArrayRead, ArraySchema, AttributeValue, Catalog, ChunkGrid, Dataset, ReadMetrics, Region, Snapshot,
+    VariableIndex,
 };
 use datafusion::common::{Result, ScalarValue};
 
@@ -28,6 +29,8 @@ pub struct Table {
     pub name: String,
     /// The generation.
     pub snapshot: Arc<Snapshot>,
+    /// What it has.
+    pub catalog: Arc<Catalog>,
     /// The rows and columns.
     pub layout: Arc<Layout>,
     /// Whether NaN is read as NULL.
@@ -42,9 +45,15 @@ pub struct Table {
 
 impl Table {
     /// A table that has read nothing yet.
-    pub fn new(name: &str, snapshot: Arc<Snapshot>, layout: Arc<Layout>, nan_as_null: bool) -> Self {
-        let (indexes, of_datasets) = (Arc::default(), Arc::default());
-        Self { name: name.to_owned(), snapshot, layout, nan_as_null, indexes, of_datasets, held: None }
+    pub fn new(
+        name: &str,
+        snapshot: Arc<Snapshot>,
+        catalog: Arc<Catalog>,
+        layout: Arc<Layout>,
+        nan_as_null: bool,
+    ) -> Self {
+        let (name, indexes, of_datasets) = (name.to_owned(), Arc::default(), Arc::default());
+        Self { name, snapshot, catalog, layout, nan_as_null, indexes, of_datasets, held: None }
     }
 
     /// The same table for a scan, which holds what it has read of indexes for itself, and, where it
@@ -83,8 +92,8 @@ impl Table {
     }
 
     /// A dataset and how it gives rows.
-    pub fn dataset(&self, ordinal: u32) -> Option<(&Dataset, &SchemaLayout)> {
-        let dataset = self.snapshot.catalog().dataset(ordinal)?;
+    pub fn dataset(&self, ordinal: u32) -> Option<(Dataset<'_>, &SchemaLayout)> {
+        let dataset = self.catalog.dataset(ordinal)?;
         Some((dataset, self.layout.of(dataset)?))
     }
 
@@ -114,24 +123,22 @@ impl Table {
 
     /// The values of a column that depends on the dataset alone, one for each of `datasets`.
     pub fn of_datasets(&self, column: usize, datasets: &[u32]) -> Result<ArrayRef> {
-        let catalog = self.snapshot.catalog();
         match self.layout.columns.get(column) {
             Some(ColumnKind::Attribute(_, kind)) => {
                 let values = datasets.iter().map(|&ordinal| self.attribute(ordinal, column));
                 kind.array(values, self.nan_as_null)
             }
             _ => {
-                let names = datasets.iter().map(|&ordinal| catalog.dataset(ordinal).map(|d| d.name.as_str()));
+                let name = |&ordinal: &u32| self.catalog.dataset(ordinal).map(|dataset| dataset.name());
+                let names = datasets.iter().map(name);
                 Ok(Arc::new(names.collect::<arrow::array::StringViewArray>()))
             }
         }
     }
 
-    fn attribute(&self, ordinal: u32, column: usize) -> Option<&AttributeValue> {
-        match self.origin(ordinal, column) {
-            Origin::Attribute(position) => {
-                self.snapshot.catalog().dataset(ordinal)?.attributes.get(*position)
-            }
+    fn attribute(&self, ordinal: u32, column: usize) -> Option<AttributeValue> {
+        match self.layout.columns.get(column)? {
+            ColumnKind::Attribute(key, _) => self.catalog.dataset(ordinal)?.attribute(key),
             _ => None,
         }
     }
@@ -178,7 +185,7 @@ impl Table {
             let shape = &tile.region.shape;
             rows.push(match self.origin(tile.dataset, column) {
                 Origin::Missing => new_null_array(&self.data_type(column), count),
-                Origin::Name | Origin::Attribute(_) => match &constant {
+                Origin::Name | Origin::Attribute => match &constant {
                     Some((dataset, values)) if *dataset == tile.dataset && values.len() >= count => {
                         values.slice(0, count)
                     }
@@ -259,7 +266,9 @@ impl Table {
             Some(ColumnKind::Attribute(_, kind)) => {
                 kind.scalar(self.attribute(ordinal, column), self.nan_as_null)?
             }
-            _ => ScalarValue::Utf8View(self.snapshot.catalog().dataset(ordinal).map(|d| d.name.clone())),
+            _ => {
+                ScalarValue::Utf8View(self.catalog.dataset(ordinal).map(|dataset| dataset.name().to_owned()))
+            }
         };
         repeat(scalar.to_array()?, &[], &[count], None)
     }
@@ -280,11 +289,16 @@ impl Table {
     }
 }
 
+/// True for datasets whose arrays have the same dimensions, and the same sizes along them.
+pub fn are_alike(one: Dataset<'_>, other: Dataset<'_>) -> bool {
+    one.schema() == other.schema() && one.sizes().eq(other.sizes())
+}
+
 /// The chunks of the array behind a column, in one dataset after the other: those that are alike share them.
 pub struct Grids<'a> {
     table: &'a Table,
     column: usize,
-    last: Option<(&'a Dataset, ChunkGrid)>,
+    last: Option<(Dataset<'a>, ChunkGrid)>,
 }
 
 impl<'a> Grids<'a> {
@@ -297,12 +311,8 @@ impl<'a> Grids<'a> {
     pub fn of(&mut self, ordinal: u32) -> Option<(&'a Arc<ArraySchema>, &'a [usize], &ChunkGrid)> {
         let (dataset, layout) = self.table.dataset(ordinal)?;
         let Origin::Array(array, dims) = layout.origins.get(self.column)? else { return None };
-        let like_last = self
-            .last
-            .as_ref()
-            .is_some_and(|(last, _)| last.schema == dataset.schema && last.sizes == dataset.sizes);
-        if !like_last {
-            self.last = Some((dataset, self.table.snapshot.chunk_grid(dataset, array)));
+        if self.last.as_ref().is_none_or(|(last, _)| !are_alike(*last, dataset)) {
+            self.last = Some((dataset, self.table.catalog.chunk_grid(dataset, array)));
         }
         self.last.as_ref().map(|(_, grid)| (array, dims.as_slice(), grid))
     }

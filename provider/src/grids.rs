@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use atlas::{ArraySchema, Catalog, DatasetSchema};
 
+use crate::layout::places;
+
 /// A set of dimensions that is all that some variable has, and that no other variable of its dataset exceeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid {
@@ -26,28 +28,33 @@ struct Found<'a> {
 /// The grids of a store, the one with the most cells first: the primary grid.
 pub fn grids(catalog: &Catalog) -> Vec<Grid> {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
-    let mut places: HashMap<Set, usize> = HashMap::new();
-    // By schema: the arrays that lie on its grids, each with the place of its grid.
+    let mut sets: HashMap<Set, usize> = HashMap::new();
+    // By schema: the arrays that lie on its grids, each with the place of its grid, and those of its dimensions
+    // among the schema's.
     let of_schemas: Vec<_> = catalog
-        .schemas
+        .dataset_schemas()
         .iter()
         .map(|schema| {
+            let dims = places(schema.dims.iter());
             let mut arrays = Vec::new();
             for (set, on_set) in maximal(catalog, schema, &mut numbers) {
-                let next = places.len();
-                let place = *places.entry(set).or_insert(next);
-                arrays.extend(on_set.into_iter().map(|array| (array, place)));
+                let next = sets.len();
+                let place = *sets.entry(set).or_insert(next);
+                arrays.extend(on_set.into_iter().map(|array| {
+                    let dims = array.dims.iter().filter_map(|dim| dims.get(dim.as_str()).copied());
+                    (array, place, dims.collect::<Vec<usize>>())
+                }));
             }
             arrays
         })
         .collect();
 
     let mut found: Vec<Option<Found>> = Vec::new();
-    found.resize_with(places.len(), || None);
+    found.resize_with(sets.len(), || None);
     for (_, dataset) in catalog.datasets() {
-        for &(array, place) in of_schemas.get(dataset.schema).into_iter().flatten() {
-            let cells = catalog.shape(dataset, array).iter().product::<usize>() as u64;
-            let Some(found) = found.get_mut(place) else { continue };
+        for (array, place, dims) in of_schemas.get(dataset.schema()).into_iter().flatten() {
+            let cells = dims.iter().filter_map(|&dim| dataset.size_at(dim)).product::<usize>() as u64;
+            let Some(found) = found.get_mut(*place) else { continue };
             let grid = found.get_or_insert(Found { dims: &array.dims, largest: cells, cells: 0 });
             grid.cells += cells;
             if cells > grid.largest {
@@ -111,37 +118,22 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use atlas::{DType, Dataset};
+    use atlas::{Attributes, DType};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing;
 
     /// A catalog with a dataset for each schema, given as the dimensions of its arrays.
-    fn catalog(schemas: &[Vec<Vec<usize>>]) -> Catalog {
-        let mut catalog = Catalog::default();
-        for (number, arrays) in schemas.iter().enumerate() {
-            let (mut schema, mut seen) = (DatasetSchema::default(), BTreeSet::new());
-            for (place, dims) in arrays.iter().enumerate() {
-                let dims: Vec<_> = dims.iter().map(|dim| format!("d{dim}")).collect();
-                for dim in &dims {
-                    if seen.insert(dim.clone()) {
-                        schema.dims.push(dim.clone());
-                    }
-                }
-                let dims: Vec<_> = dims.iter().map(String::as_str).collect();
-                schema.arrays.push(catalog.arrays.len());
-                catalog.arrays.push(Arc::new(ArraySchema::new(format!("v{place}"), DType::F32, &dims)));
-            }
-            let sizes = schema.dims.iter().map(|dim| 2 + dim.len() + number).collect();
-            catalog.schemas.push(Arc::new(schema));
-            catalog.datasets.push(Some(Dataset {
-                name: format!("n{number}"),
-                schema: number,
-                sizes,
-                attributes: Vec::new(),
-            }));
-        }
-        catalog
+    fn catalog(schemas: &[Vec<Vec<usize>>]) -> Arc<Catalog> {
+        let array = |number: usize, (place, dims): (usize, &Vec<usize>)| {
+            let names: Vec<_> = dims.iter().map(|dim| format!("d{dim}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            (ArraySchema::new(format!("v{place}"), DType::F32, &names), vec![4 + number; dims.len()])
+        };
+        testing::catalog(schemas.iter().enumerate().map(|(number, arrays)| {
+            (arrays.iter().enumerate().map(|of| array(number, of)).collect(), Attributes::new())
+        }))
     }
 
     proptest! {
@@ -180,8 +172,9 @@ mod tests {
     #[test]
     fn many_dimensions_and_arrays_take_no_time() {
         let arrays: Vec<Vec<usize>> = (0..20_000).map(|dim| vec![dim]).collect();
+        let catalog = catalog(&[arrays]);
         let since = std::time::Instant::now();
-        assert_eq!(grids(&catalog(&[arrays])).len(), 20_000);
+        assert_eq!(grids(&catalog).len(), 20_000);
         assert!(since.elapsed().as_secs() < 30, "{:?}", since.elapsed());
     }
 }

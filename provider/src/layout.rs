@@ -43,8 +43,8 @@ pub enum Origin {
     Index(usize),
     /// An array, with the positions of its dimensions among those of the dataset's rows.
     Array(Arc<ArraySchema>, Vec<usize>),
-    /// An attribute, by its position.
-    Attribute(usize),
+    /// The attribute that the column shows.
+    Attribute,
     /// Nowhere: the dataset lacks it, or has values of another kind.
     Missing,
 }
@@ -96,7 +96,7 @@ impl Layout {
     /// The table of one variable: its own cells only.
     pub fn variable(catalog: &Catalog, name: &str) -> Self {
         let mut dims: Vec<String> = Vec::new();
-        for dim in catalog.arrays.iter().filter(|array| array.name == name).flat_map(|array| &array.dims) {
+        for dim in catalog.array_schemas().iter().filter(|array| array.name == name).flat_map(|a| &a.dims) {
             if !dims.contains(dim) {
                 dims.push(dim.clone());
             }
@@ -110,14 +110,14 @@ impl Layout {
         shown: &dyn Fn(&ArraySchema) -> bool,
         attributes: bool,
     ) -> Self {
-        let mut used = vec![false; catalog.schemas.len()];
+        let mut used = vec![false; catalog.dataset_schemas().len()];
         for (_, dataset) in catalog.datasets() {
-            if let Some(used) = used.get_mut(dataset.schema) {
+            if let Some(used) = used.get_mut(dataset.schema()) {
                 *used = true;
             }
         }
         let schemas: Vec<Option<&DatasetSchema>> = catalog
-            .schemas
+            .dataset_schemas()
             .iter()
             .zip(used)
             .map(|(schema, used)| {
@@ -131,7 +131,7 @@ impl Layout {
             .collect();
         let (mut datasets, mut tiles, mut largest) = (Vec::new(), 0u64, 0);
         for (ordinal, dataset) in catalog.datasets() {
-            let Some(Some(layout)) = layouts.get(dataset.schema) else { continue };
+            let Some(Some(layout)) = layouts.get(dataset.schema()) else { continue };
             let own = layout.tiles(&layout.shape(dataset)).len() as u64;
             tiles += own;
             largest = largest.max(own);
@@ -202,8 +202,8 @@ impl Layout {
     }
 
     /// How a dataset gives rows; `None` where it has none.
-    pub fn of(&self, dataset: &Dataset) -> Option<&SchemaLayout> {
-        self.schemas.get(dataset.schema)?.as_ref()
+    pub fn of(&self, dataset: Dataset<'_>) -> Option<&SchemaLayout> {
+        self.schemas.get(dataset.schema())?.as_ref()
     }
 
     /// The position of a column.
@@ -247,7 +247,7 @@ impl SchemaLayout {
             .collect();
         let variables: HashMap<&str, &Arc<ArraySchema>> =
             arrays.iter().map(|array| (array.name.as_str(), *array)).collect();
-        let attributes = places(schema.attributes.iter());
+        let attributes: HashSet<&str> = schema.attributes.iter().map(String::as_str).collect();
         let origins = columns.kinds.iter().zip(columns.value_kinds()).map(|(column, kind)| match column {
             ColumnKind::Dataset => Origin::Name,
             ColumnKind::Dimension(dim) => {
@@ -261,9 +261,8 @@ impl SchemaLayout {
             ColumnKind::Variable(name) => {
                 variables.get(name.as_str()).map_or(Origin::Missing, |array| origin(array, kind))
             }
-            ColumnKind::Attribute(name, _) => {
-                attributes.get(name.as_str()).map_or(Origin::Missing, |&place| Origin::Attribute(place))
-            }
+            ColumnKind::Attribute(name, _) if attributes.contains(name.as_str()) => Origin::Attribute,
+            ColumnKind::Attribute(..) => Origin::Missing,
         });
         let origins = origins.collect();
         // Tiles follow the chunks of the first array that has all the dimensions, so that its chunks are rows as they are.
@@ -287,8 +286,8 @@ impl SchemaLayout {
     }
 
     /// The sizes of a dataset's rows along their dimensions.
-    pub fn shape(&self, dataset: &Dataset) -> Vec<usize> {
-        self.dims.iter().filter_map(|&(_, position)| dataset.sizes.get(position).copied()).collect()
+    pub fn shape(&self, dataset: Dataset<'_>) -> Vec<usize> {
+        self.dims.iter().filter_map(|&(_, position)| dataset.size_at(position)).collect()
     }
 
     /// The tiles of a dataset whose rows have `shape`.
@@ -429,11 +428,12 @@ impl Columns {
 
 /// The arrays of schemas, each once, in the order in which datasets declare them.
 fn arrays_of<'a>(catalog: &'a Catalog, schemas: &[Option<&DatasetSchema>]) -> Vec<&'a ArraySchema> {
-    let mut seen = vec![false; catalog.arrays.len()];
+    let declared = catalog.array_schemas();
+    let mut seen = vec![false; declared.len()];
     let mut arrays: Vec<&ArraySchema> = Vec::new();
     for schema in schemas.iter().flatten() {
         for &number in &schema.arrays {
-            if let (Some(seen), Some(array)) = (seen.get_mut(number), catalog.arrays.get(number))
+            if let (Some(seen), Some(array)) = (seen.get_mut(number), declared.get(number))
                 && !std::mem::replace(seen, true)
             {
                 arrays.push(array);
@@ -447,23 +447,16 @@ fn arrays_of<'a>(catalog: &'a Catalog, schemas: &[Option<&DatasetSchema>]) -> Ve
 pub fn attribute_types(catalog: &Catalog) -> Vec<(String, AttributeType)> {
     let mut types: Vec<(String, AttributeType)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
-    // By schema, the places in `types` of its attributes.
-    let mut of_schemas: HashMap<usize, Vec<usize>> = HashMap::new();
     for (_, dataset) in catalog.datasets() {
-        let schema = catalog.schema(dataset);
-        let own = of_schemas.entry(dataset.schema).or_insert_with(|| {
-            let keys = schema.attributes.iter().zip(&dataset.attributes);
-            keys.map(|(key, value)| {
-                *places.entry(key).or_insert_with(|| {
-                    types.push((key.clone(), AttributeType::of(value)));
-                    types.len() - 1
-                })
-            })
-            .collect()
-        });
-        for (&place, value) in own.iter().zip(&dataset.attributes) {
+        for key in &catalog.schema(dataset).attributes {
+            let Some((dtype, list)) = dataset.attribute_type(key) else { continue };
+            let own = AttributeType { dtype, list };
+            let place = *places.entry(key).or_insert_with(|| {
+                types.push((key.to_owned(), own));
+                types.len() - 1
+            });
             if let Some((_, kind)) = types.get_mut(place) {
-                *kind = kind.merge(AttributeType::of(value));
+                *kind = kind.merge(own);
             }
         }
     }
@@ -477,34 +470,20 @@ mod tests {
     use atlas::AttributeValue;
 
     use super::*;
+    use crate::testing;
 
     /// The name, type and dimensions of an array.
     type Declared = (String, DType, Vec<&'static str>);
 
     /// A catalog of datasets, each with these arrays and attributes.
-    fn catalog(datasets: &[(Vec<Declared>, Vec<String>)]) -> Catalog {
-        let mut catalog = Catalog::default();
-        for (number, (arrays, attributes)) in datasets.iter().enumerate() {
-            let first = catalog.arrays.len();
-            let mut dims: Vec<String> = arrays.iter().flat_map(|a| &a.2).map(ToString::to_string).collect();
-            dims.sort();
-            dims.dedup();
-            let of_schema =
-                |(name, dtype, dims): &Declared| Arc::new(ArraySchema::new(name.clone(), *dtype, dims));
-            catalog.arrays.extend(arrays.iter().map(of_schema));
-            catalog.datasets.push(Some(Dataset {
-                name: format!("d{number}"),
-                schema: number,
-                sizes: vec![1; dims.len()],
-                attributes: attributes.iter().map(|_| AttributeValue::from(1i64)).collect(),
-            }));
-            catalog.schemas.push(Arc::new(DatasetSchema {
-                dims,
-                arrays: (first..catalog.arrays.len()).collect(),
-                attributes: attributes.clone(),
-            }));
-        }
-        catalog
+    fn catalog(datasets: &[(Vec<Declared>, Vec<String>)]) -> Arc<Catalog> {
+        let array = |(name, dtype, dims): &Declared| {
+            (ArraySchema::new(name.clone(), *dtype, dims), vec![1; dims.len()])
+        };
+        testing::catalog(datasets.iter().map(|(arrays, attributes)| {
+            let attributes = attributes.iter().map(|key| (key.clone(), AttributeValue::from(1i64)));
+            (arrays.iter().map(array).collect(), attributes.collect())
+        }))
     }
 
     /// The names of the columns of a table, each with its type, sorted.

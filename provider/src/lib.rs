@@ -10,7 +10,7 @@
 //! # let atlas = Atlas::create_url("memory:///doc", StoreConfig::default()).await?;
 //! # for (name, warmth) in [("a", 1.0f32), ("b", 3.0)] {
 //! #     let dataset = atlas.create_dataset(name).await?;
-//! #     dataset.define_array::<f32>("temperature", &["time"], &[2], None, None).await?;
+//! #     dataset.define_array::<f32>("temperature", &["time"], &[2], None, None)?;
 //! #     dataset.write_array("temperature", &[0], array![warmth, warmth + 1.0].view().into_dyn()).await?;
 //! # }
 //! # atlas.flush().await?;
@@ -93,6 +93,8 @@ mod source;
 mod statistics;
 mod summary;
 mod table;
+#[cfg(test)]
+mod testing;
 mod tiles;
 mod widen;
 

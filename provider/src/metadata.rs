@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, StringViewBuilder, UInt64Array,
-    new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, StringViewBuilder, UInt32Array,
+    UInt64Array, new_null_array,
 };
-use arrow::compute::{cast, concat};
+use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use atlas::{ArraySchema, AttributeValue, Catalog, DType, Dataset, ReadMetrics, Snapshot};
@@ -50,12 +50,15 @@ impl Metadata {
         }
     }
 
-    /// The columns, for a store with a catalog.
-    fn schema(self, catalog: &Catalog) -> SchemaRef {
+    /// The columns, for a generation of a store.
+    fn schema(self, snapshot: &Snapshot) -> Result<SchemaRef> {
         let text = |name: &str, nullable| Field::new(name, DataType::Utf8View, nullable);
         let count = |name: &str| Field::new(name, DataType::UInt64, false);
         let fields = match self {
-            Self::Datasets => return DatasetColumns::of(catalog).schema(),
+            Self::Datasets => {
+                let catalog = snapshot.catalog().map_err(from_store)?;
+                return Ok(DatasetColumns::of(&catalog).schema());
+            }
             Self::Variables => vec![
                 text("name", false),
                 text("dtype", false),
@@ -93,10 +96,11 @@ impl Metadata {
                     text("min", true),
                     text("max", true),
                     text("sum", true),
+                    Field::new("m2", DataType::Float64, true),
                 ]
             }
         };
-        Arc::new(Schema::new(fields))
+        Ok(Arc::new(Schema::new(fields)))
     }
 
     async fn columns(
@@ -105,11 +109,12 @@ impl Metadata {
         variable: Option<&str>,
         nan_as_null: bool,
     ) -> Result<Vec<ArrayRef>> {
+        let catalog = snapshot.load().await.map_err(from_store)?;
         match self {
-            Self::Datasets => DatasetColumns::of(snapshot.catalog()).arrays(snapshot.catalog(), nan_as_null),
-            Self::Variables => variables(snapshot).await,
-            Self::Attributes => Ok(attributes(snapshot.catalog())),
-            Self::Chunks => chunks(snapshot, variable).await,
+            Self::Datasets => DatasetColumns::of(&catalog).arrays(&catalog, nan_as_null),
+            Self::Variables => variables(snapshot, &catalog).await,
+            Self::Attributes => Ok(attributes(&catalog)),
+            Self::Chunks => chunks(snapshot, &catalog, variable).await,
         }
     }
 }
@@ -128,15 +133,21 @@ pub struct MetadataTable {
 
 impl MetadataTable {
     /// The table of a kind.
-    pub fn new(kind: Metadata, snapshot: Arc<Snapshot>, options: &TableOptions) -> Self {
-        let schema = kind.schema(snapshot.catalog());
-        Self { kind, variable: None, snapshot, nan_as_null: options.nan_as_null, schema }
+    ///
+    /// # Errors
+    /// Where the store's datasets have to be read for it, and cannot be.
+    pub fn new(kind: Metadata, snapshot: Arc<Snapshot>, options: &TableOptions) -> Result<Self> {
+        let schema = kind.schema(&snapshot)?;
+        Ok(Self { kind, variable: None, snapshot, nan_as_null: options.nan_as_null, schema })
     }
 
     /// The chunks of a variable.
-    pub fn of_variable(variable: &str, snapshot: Arc<Snapshot>) -> Self {
-        let chunks = Self::new(Metadata::Chunks, snapshot, &TableOptions::default());
-        Self { variable: Some(variable.to_owned()), ..chunks }
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn of_variable(variable: &str, snapshot: Arc<Snapshot>) -> Result<Self> {
+        let chunks = Self::new(Metadata::Chunks, snapshot, &TableOptions::default())?;
+        Ok(Self { variable: Some(variable.to_owned()), ..chunks })
     }
 }
 
@@ -174,7 +185,7 @@ struct DatasetColumns {
 impl DatasetColumns {
     fn of(catalog: &Catalog) -> Self {
         let mut seen = HashSet::new();
-        let dims = catalog.schemas.iter().flat_map(|schema| &schema.dims);
+        let dims = catalog.dataset_schemas().iter().flat_map(|schema| &schema.dims);
         let dims: Vec<&String> = dims.filter(|dim| seen.insert(*dim)).collect();
         let attributes = attribute_types(catalog);
         let wanted = |name: &String, mark| Wanted { name: name.clone(), mark, marked: false };
@@ -206,27 +217,22 @@ impl DatasetColumns {
         let arrays = Arrays::of(catalog);
         let cells =
             catalog.datasets().map(|(_, dataset)| arrays.cells(dataset).map(|(.., cells)| cells).sum());
-        let names = catalog.datasets().map(|(_, dataset)| dataset.name.as_str());
+        let names = catalog.datasets().map(|(_, dataset)| dataset.name());
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(StringViewArray::from_iter_values(names)),
             Arc::new(UInt64Array::from_iter_values(cells.collect::<Vec<u64>>())),
         ];
-        let of_schemas = |names: fn(&atlas::DatasetSchema) -> &[String]| -> Vec<HashMap<&str, usize>> {
-            let schemas = catalog.schemas.iter();
-            schemas.map(|schema| places(names(schema).iter())).collect()
-        };
-        let (dims, keys) = (of_schemas(|schema| &schema.dims), of_schemas(|schema| &schema.attributes));
+        let schemas = catalog.dataset_schemas().iter();
+        let dims: Vec<HashMap<&str, usize>> = schemas.map(|schema| places(schema.dims.iter())).collect();
         for (dim, _) in &self.dims {
             let sizes = catalog.datasets().map(|(_, dataset)| {
-                let place = dims.get(dataset.schema)?.get(dim.as_str())?;
-                i64::try_from(*dataset.sizes.get(*place)?).ok()
+                let place = dims.get(dataset.schema())?.get(dim.as_str())?;
+                i64::try_from(dataset.size_at(*place)?).ok()
             });
             columns.push(Arc::new(sizes.collect::<Int64Array>()));
         }
         for (key, _, kind) in &self.attributes {
-            let values = catalog
-                .datasets()
-                .map(|(_, dataset)| dataset.attributes.get(*keys.get(dataset.schema)?.get(key.as_str())?));
+            let values = catalog.datasets().map(|(_, dataset)| dataset.attribute(key));
             columns.push(kind.array(values, nan_as_null)?);
         }
         Ok(columns)
@@ -238,11 +244,11 @@ struct Arrays<'a>(Vec<Vec<(usize, &'a ArraySchema, Vec<usize>)>>);
 
 impl<'a> Arrays<'a> {
     fn of(catalog: &'a Catalog) -> Self {
-        let schemas = catalog.schemas.iter().map(|schema| {
+        let schemas = catalog.dataset_schemas().iter().map(|schema| {
             let places = places(schema.dims.iter());
             let place = |dim: &String| places.get(dim.as_str()).copied();
             let arrays = schema.arrays.iter().filter_map(|&number| {
-                let array = catalog.arrays.get(number)?;
+                let array = catalog.array_schemas().get(number)?;
                 Some((number, array.as_ref(), array.dims.iter().filter_map(place).collect()))
             });
             arrays.collect()
@@ -253,12 +259,12 @@ impl<'a> Arrays<'a> {
     /// The arrays of a dataset, by number, each with the number of its cells.
     fn cells<'b>(
         &'b self,
-        dataset: &'b Dataset,
+        dataset: Dataset<'b>,
     ) -> impl Iterator<Item = (usize, &'a ArraySchema, u64)> + use<'a, 'b> {
-        let arrays = self.0.get(dataset.schema).map_or(&[][..], Vec::as_slice);
-        arrays.iter().map(|(number, array, dims)| {
-            let sizes = dims.iter().filter_map(|&dim| dataset.sizes.get(dim));
-            (*number, *array, sizes.map(|&size| size as u64).product())
+        let arrays = self.0.get(dataset.schema()).map_or(&[][..], Vec::as_slice);
+        arrays.iter().map(move |(number, array, dims)| {
+            let sizes = dims.iter().filter_map(|&dim| dataset.size_at(dim));
+            (*number, *array, sizes.map(|size| size as u64).product())
         })
     }
 }
@@ -300,11 +306,10 @@ impl Variable {
     }
 }
 
-async fn variables(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
-    let catalog = snapshot.catalog();
+async fn variables(snapshot: &Snapshot, catalog: &Catalog) -> Result<Vec<ArrayRef>> {
     let mut variables: BTreeMap<&str, Variable> = BTreeMap::new();
     let arrays = Arrays::of(catalog);
-    let mut declared = vec![false; catalog.arrays.len()];
+    let mut declared = vec![false; catalog.array_schemas().len()];
     for (_, dataset) in catalog.datasets() {
         for (number, array, cells) in arrays.cells(dataset) {
             let variable = variables.entry(&array.name).or_insert_with(Variable::new);
@@ -336,7 +341,7 @@ async fn variables(snapshot: &Snapshot) -> Result<Vec<ArrayRef>> {
         totals.insert(name, counts);
     }
     let total = |name: &str| totals.get(name).copied().unwrap_or_default();
-    let bytes = |name: &str| catalog.variables.get(name).into_iter().flatten().map(|s| s.size).sum();
+    let bytes = |name: &str| catalog.segments(name).iter().map(|segment| segment.size).sum();
     let dtypes =
         |variable: &Variable| variable.dtypes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut columns = vec![
@@ -373,59 +378,72 @@ fn attributes(catalog: &Catalog) -> Vec<ArrayRef> {
     };
     for (_, dataset) in catalog.datasets() {
         for (name, value) in catalog.attributes(dataset) {
-            push(&dataset.name, None, name, value);
+            push(dataset.name(), None, name, &value);
         }
         for array in catalog.arrays(catalog.schema(dataset)) {
             for (name, value) in &array.attributes {
-                push(&dataset.name, Some(&array.name), name, value);
+                push(dataset.name(), Some(&array.name), name, value);
             }
         }
     }
     columns.into_iter().map(|mut column| Arc::new(column.finish()) as ArrayRef).collect()
 }
 
-async fn chunks(snapshot: &Snapshot, only: Option<&str>) -> Result<Vec<ArrayRef>> {
-    let catalog = snapshot.catalog();
-    let schema = Metadata::Chunks.schema(catalog);
+/// Values of any type as text.
+fn as_text(values: &ArrayRef) -> Result<ArrayRef> {
+    match values.as_binary_view_opt() {
+        Some(values) => {
+            let text = |bytes: &[u8]| atlas::Value::Binary(bytes.to_vec()).to_string();
+            Ok(Arc::new(values.iter().map(|value| value.map(text)).collect::<StringViewArray>()))
+        }
+        None => Ok(cast(values, &DataType::Utf8View)?),
+    }
+}
+
+async fn chunks(snapshot: &Snapshot, catalog: &Catalog, only: Option<&str>) -> Result<Vec<ArrayRef>> {
+    let schema = Metadata::Chunks.schema(snapshot)?;
     let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
-    for variable in catalog.variables.keys().filter(|name| only.is_none_or(|only| only == *name)) {
+    for (variable, _) in catalog.variables().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         let index = snapshot.index(variable, &ReadMetrics::default()).await.map_err(from_store)?;
         // The rows of each table whose chunks count, with the names of their datasets.
         let mut live: BTreeMap<usize, (Vec<u32>, Vec<&str>)> = BTreeMap::new();
-        for (chunk, ordinal, _) in snapshot.chunks_of(variable, &index) {
+        for (chunk, ordinal, _) in index.live(catalog, variable) {
             let (number, row) = index.place(chunk);
             if let (Some(dataset), Ok(row)) = (catalog.dataset(ordinal), u32::try_from(row)) {
                 let (rows, names) = live.entry(number).or_default();
                 rows.push(row);
-                names.push(&dataset.name);
+                names.push(dataset.name());
             }
         }
-        for (number, (file, dtype, table)) in index.tables().enumerate() {
+        for (number, chunks) in index.columns().enumerate() {
             let Some((rows, names)) = live.remove(&number) else { continue };
             let constant = |text: &str| -> ArrayRef {
                 Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(text, rows.len())))
             };
-            let rows = arrow::array::UInt32Array::from(rows.clone());
-            let table = arrow::compute::take_record_batch(table, &rows)?;
-            let column = |field: &Arc<Field>| match field.name().as_str() {
-                "variable" => Ok(constant(variable)),
-                "dataset" => Ok(Arc::new(StringViewArray::from_iter_values(&names)) as ArrayRef),
-                "dtype" => Ok(constant(&dtype.to_string())),
-                "file" => Ok(constant(file)),
-                name => match table.column_by_name(name) {
-                    Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-                    Some(column) if dtype == DType::Binary => {
-                        let shown = column
-                            .as_binary_view()
-                            .iter()
-                            .map(|value| value.map(|bytes| atlas::Value::Binary(bytes.to_vec()).to_string()));
-                        Ok(Arc::new(shown.collect::<StringViewArray>()) as ArrayRef)
-                    }
-                    Some(column) => cast(column, field.data_type()),
-                    None => Ok(new_null_array(field.data_type(), rows.len())),
-                },
+            let taken = |column: &dyn Array| take(column, &UInt32Array::from(rows.clone()), None);
+            let values = |column: Option<&ArrayRef>| match column {
+                Some(column) => as_text(&taken(column)?),
+                None => Ok(new_null_array(&DataType::Utf8View, rows.len())),
             };
-            parts.push(schema.fields().iter().map(column).collect::<Result<_, _>>()?);
+            parts.push(vec![
+                constant(variable),
+                Arc::new(StringViewArray::from_iter_values(&names)),
+                constant(&chunks.dtype().to_string()),
+                constant(chunks.file()),
+                taken(chunks.coordinates())?,
+                taken(chunks.blocks())?,
+                taken(chunks.offsets())?,
+                taken(chunks.row_counts())?,
+                taken(chunks.null_counts())?,
+                taken(chunks.nan_counts())?,
+                values(Some(chunks.min()))?,
+                values(Some(chunks.max()))?,
+                values(chunks.sum())?,
+                match chunks.m2() {
+                    Some(m2) => taken(m2)?,
+                    None => new_null_array(&DataType::Float64, rows.len()),
+                },
+            ]);
         }
     }
     schema

@@ -22,7 +22,7 @@ use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicate
 use crate::columns::{Grids, Table, project};
 use crate::layout::{Origin, Tile};
 use crate::select::Selected;
-use crate::statistics::SegmentStatistics;
+use crate::statistics::{SegmentStatistics, Statistic};
 use crate::widen::shown_scalar;
 
 /// A predicate that may rule boxes of rows out.
@@ -175,16 +175,16 @@ impl Bounds {
             });
         }
         let nothing = new_null_array(&data_type, 1);
-        let bounds = |name: &str| {
+        let bounds = |statistic| {
             let columns: Option<Vec<&dyn Array>> =
-                known.iter().map(|known| known.column(name).map(|column| column.as_ref())).collect();
+                known.iter().map(|known| known.column(statistic).map(|column| column.as_ref())).collect();
             let columns = columns.map(|mut columns| {
                 columns.push(&nothing);
                 interleave(&columns, &places)
             });
             columns.transpose()
         };
-        let (min, max) = (bounds("min")?, bounds("max")?);
+        let (min, max) = (bounds(Statistic::Min)?, bounds(Statistic::Max)?);
         Ok(Some(Self { min, max, null_count: nulls.into_iter().collect() }))
     }
 
@@ -226,7 +226,7 @@ impl Known {
         match table.origin(tile.dataset, column) {
             Origin::Missing => Self { null_count: Some(rows), ..Self::default() },
             Origin::Index(_) => Self { null_count: Some(0), ..Self::default() },
-            Origin::Name | Origin::Attribute(_) => {
+            Origin::Name | Origin::Attribute => {
                 let value = table.constant(column, tile.dataset, 1);
                 let value = value.and_then(|array| ScalarValue::try_from_array(&array, 0)).ok();
                 let null_count = value.as_ref().map(|value| if value.is_null() { rows } else { 0 });
@@ -235,9 +235,12 @@ impl Known {
             Origin::Array(array, dims) => {
                 let Some(index) = index else { return Self::default() };
                 let Some((dataset, _)) = table.dataset(tile.dataset) else { return Self::default() };
-                let grid = table.snapshot.chunk_grid(dataset, array);
-                let statistics = index.statistics_of(tile.dataset, &grid, &project(&tile.region, dims));
-                Self::of_statistics(&statistics, array.dtype, rows, table.nan_as_null)
+                let grid = table.catalog.chunk_grid(dataset, array);
+                match index.statistics_of(tile.dataset, &grid, &project(&tile.region, dims)) {
+                    Ok(statistics) => Self::of_statistics(&statistics, array.dtype, rows, table.nan_as_null),
+                    // Nothing is ruled out by an index that contradicts itself.
+                    Err(_) => Self::default(),
+                }
             }
         }
     }

@@ -42,7 +42,7 @@ pub const ATLAS_CHUNKS: &str = "atlas_chunks";
 /// The tables show the generation that `atlas` has now. Registering again under the same name replaces them.
 ///
 /// # Errors
-/// Where the session's default catalog takes no schemas.
+/// Where the session's default catalog takes no schemas, and where the store's datasets cannot be read.
 pub fn register_store(ctx: &SessionContext, name: &str, atlas: &Atlas) -> Result<()> {
     register_store_with(ctx, name, atlas, TableOptions::default())
 }
@@ -68,7 +68,7 @@ pub fn register_store_with(
     if default.schema(name).is_some() && *name == catalog.default_schema {
         return plan_err!("`{name}` is the session's default schema: register the store under another name");
     }
-    default.register_schema(name, Arc::new(StoreSchema::new(name, snapshot, options)))?;
+    default.register_schema(name, Arc::new(StoreSchema::new(name, snapshot, options)?))?;
     ctx.deregister_table(TableReference::bare(name))?;
     ctx.register_table(TableReference::bare(name), Arc::new(table))?;
     Ok(())
@@ -141,16 +141,17 @@ enum Shown {
 }
 
 impl StoreSchema {
-    fn new(name: &str, snapshot: Arc<Snapshot>, options: TableOptions) -> Self {
-        let catalog = snapshot.catalog();
+    fn new(name: &str, snapshot: Arc<Snapshot>, options: TableOptions) -> Result<Self> {
+        let catalog = snapshot.catalog().map_err(from_store)?;
+        let arrays = catalog.array_schemas().iter();
         let mut shown: BTreeMap<String, Shown> =
-            catalog.arrays.iter().map(|array| (array.name.clone(), Shown::Variable)).collect();
+            arrays.map(|array| (array.name.clone(), Shown::Variable)).collect();
         // All grids but the primary one.
-        let further: Vec<_> = grids(catalog).into_iter().skip(1).collect();
+        let further: Vec<_> = grids(&catalog).into_iter().skip(1).collect();
         let names = grid_table_names(&further);
         shown.extend(names.into_iter().zip(further.into_iter().map(|grid| Shown::Grid(grid.dims))));
         shown.extend(Metadata::ALL.map(|kind| (kind.name().to_owned(), Shown::Metadata(kind))));
-        Self { name: name.to_owned(), snapshot, options, shown, tables: Mutex::default() }
+        Ok(Self { name: name.to_owned(), snapshot, options, shown, tables: Mutex::default() })
     }
 
     fn make_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -158,13 +159,13 @@ impl StoreSchema {
         let full_name = format!("{}.{name}", self.name);
         Ok(Some(match self.shown.get(name) {
             None => return Ok(None),
-            Some(Shown::Metadata(kind)) => Arc::new(MetadataTable::new(*kind, snapshot, &self.options)),
+            Some(Shown::Metadata(kind)) => Arc::new(MetadataTable::new(*kind, snapshot, &self.options)?),
             Some(Shown::Grid(dims)) => {
                 let options = TableOptions { dimensions: Some(dims.clone()), ..self.options.clone() };
                 Arc::new(AtlasTable::wide(&full_name, snapshot, &options)?)
             }
             Some(Shown::Variable) => {
-                Arc::new(AtlasTable::variable(&full_name, snapshot, name, &self.options))
+                Arc::new(AtlasTable::variable(&full_name, snapshot, name, &self.options)?)
             }
         }))
     }
@@ -229,8 +230,9 @@ impl TableProviderFactory for StoreFactory {
                 }
             }
         }
-        let atlas = Atlas::open_url(location).await.map_err(from_store)?;
-        Ok(Arc::new(AtlasTable::wide(cmd.name.table(), atlas.snapshot(), &options)?))
+        let snapshot = Atlas::open_url(location).await.map_err(from_store)?.snapshot();
+        snapshot.load().await.map_err(from_store)?;
+        Ok(Arc::new(AtlasTable::wide(cmd.name.table(), snapshot, &options)?))
     }
 }
 
@@ -267,8 +269,7 @@ impl TableFunctionImpl for ReadAtlas {
                 );
             }
         };
-        let atlas = open_blocking(location)?;
-        Ok(Arc::new(AtlasTable::wide(READ_ATLAS, atlas.snapshot(), &options)?))
+        Ok(Arc::new(AtlasTable::wide(READ_ATLAS, open_blocking(location)?, &options)?))
     }
 }
 
@@ -281,8 +282,8 @@ impl TableFunctionImpl for AtlasDatasets {
         let Some(Ok([location])) = texts(&args).map(<[String; 1]>::try_from) else {
             return plan_err!("{ATLAS_DATASETS} takes the location of a store: {ATLAS_DATASETS}('path')");
         };
-        let snapshot = open_blocking(location)?.snapshot();
-        Ok(Arc::new(MetadataTable::new(Metadata::Datasets, snapshot, &TableOptions::default())))
+        let snapshot = open_blocking(location)?;
+        Ok(Arc::new(MetadataTable::new(Metadata::Datasets, snapshot, &TableOptions::default())?))
     }
 }
 
@@ -298,11 +299,11 @@ impl TableFunctionImpl for AtlasChunks {
                 "{ATLAS_CHUNKS} takes the location of a store and a variable: {ATLAS_CHUNKS}('path', 'temperature')"
             );
         };
-        let snapshot = open_blocking(location.clone())?.snapshot();
-        if !snapshot.catalog().arrays.iter().any(|array| array.name == *variable) {
+        let snapshot = open_blocking(location.clone())?;
+        if !snapshot.root().array_schemas().iter().any(|array| array.name == *variable) {
             return plan_err!("the store {location} has no variable `{variable}`");
         }
-        Ok(Arc::new(MetadataTable::of_variable(variable, snapshot)))
+        Ok(Arc::new(MetadataTable::of_variable(variable, snapshot)?))
     }
 }
 
@@ -319,10 +320,10 @@ fn texts(args: &TableFunctionArgs) -> Option<Vec<String>> {
 
 /// Opens a store where one cannot wait asynchronously: on a thread with a runtime of its own, since the
 /// caller's may have no other thread.
-fn open_blocking(location: String) -> Result<Atlas> {
+fn open_blocking(location: String) -> Result<Arc<Snapshot>> {
     let opened = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(Atlas::open_url(&location)).map_err(from_store)
+        runtime.block_on(Atlas::open_url(&location)).map(|atlas| atlas.snapshot()).map_err(from_store)
     });
     opened.join().unwrap_or_else(|_| Err(DataFusionError::Internal("opening a store failed".to_owned())))
 }

@@ -410,9 +410,8 @@ pub fn select_datasets(
 /// too.
 fn named(table: &Table, predicates: &[Predicate]) -> Option<Vec<(usize, u32)>> {
     let names = predicates.iter().find_map(Predicate::names)?;
-    let catalog = table.snapshot.catalog();
     let place = |name: &String| {
-        let ordinal = catalog.ordinal(name)?;
+        let ordinal = table.catalog.ordinal(name)?;
         Some((table.layout.place_of(ordinal)?, ordinal))
     };
     Some(names.iter().filter_map(place).collect())

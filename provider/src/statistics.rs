@@ -1,9 +1,9 @@
 //! What the index of a variable says, as columns; and of a column of a table as a whole.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::{SortOptions, sort_to_indices, sum, take};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type, UInt64Type};
-use atlas::{DType, VariableIndex};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use atlas::{ChunkColumns, VariableIndex};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue};
 
@@ -13,13 +13,18 @@ use crate::widen::{is_decimal, shown_scalar};
 
 /// What is known of the chunks of one segment.
 pub struct SegmentStatistics<'a> {
-    chunks: &'a RecordBatch,
-    row_count: Option<&'a UInt32Array>,
-    null_count: Option<&'a UInt32Array>,
-    nan_count: Option<&'a UInt32Array>,
+    chunks: ChunkColumns<'a>,
     /// The type of the values as they are stored.
     pub stored: DataType,
     nan_as_null: bool,
+}
+
+/// What may be known of the values of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    Min,
+    Max,
+    Sum,
 }
 
 /// Cells of a chunk.
@@ -43,29 +48,15 @@ impl Counts {
 impl<'a> SegmentStatistics<'a> {
     /// What the segments of a variable know, in their order.
     pub fn of(index: &'a VariableIndex, nan_as_null: bool) -> Vec<Self> {
-        let known = index.tables().map(|(_, dtype, chunks)| Self::new(chunks, dtype, nan_as_null));
-        known.collect()
-    }
-
-    fn new(chunks: &'a RecordBatch, dtype: DType, nan_as_null: bool) -> Self {
-        let column =
-            |name: &str| chunks.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
-        Self {
-            chunks,
-            row_count: column("row_count"),
-            null_count: column("null_count"),
-            nan_count: column("nan_count"),
-            stored: dtype.arrow(),
-            nan_as_null,
-        }
+        let known = |chunks: ChunkColumns<'a>| Self { chunks, stored: chunks.dtype().arrow(), nan_as_null };
+        index.columns().map(known).collect()
     }
 
     /// The cells of the chunk in a row of the table.
     pub fn counts(&self, row: usize) -> Counts {
-        let count = |column: Option<&UInt32Array>| {
-            column.and_then(|column| column.values().get(row)).map_or(0, |&count| u64::from(count))
-        };
-        let (rows, nulls, nans) = (count(self.row_count), count(self.null_count), count(self.nan_count));
+        let count = |counts: &UInt32Array| counts.values().get(row).map_or(0, |&count| u64::from(count));
+        let (rows, nulls) = (count(self.chunks.row_counts()), count(self.chunks.null_counts()));
+        let nans = count(self.chunks.nan_counts());
         if self.nan_as_null {
             Counts { rows, nulls: nulls + nans, nans: 0 }
         } else {
@@ -73,14 +64,18 @@ impl<'a> SegmentStatistics<'a> {
         }
     }
 
-    /// `min`, `max` or `sum` of all chunks.
-    pub fn column(&self, name: &str) -> Option<&'a ArrayRef> {
-        self.chunks.column_by_name(name)
+    /// A statistic of all chunks; `None` where the type of the values has none.
+    pub fn column(&self, statistic: Statistic) -> Option<&'a ArrayRef> {
+        match statistic {
+            Statistic::Min => Some(self.chunks.min()),
+            Statistic::Max => Some(self.chunks.max()),
+            Statistic::Sum => self.chunks.sum(),
+        }
     }
 
-    /// True where a chunk's `min`, `max` or `sum` is known.
-    pub fn has(&self, name: &str, row: usize) -> bool {
-        self.column(name).is_some_and(|column| row < column.len() && column.is_valid(row))
+    /// True where a statistic of a chunk is known.
+    pub fn has(&self, statistic: Statistic, row: usize) -> bool {
+        self.column(statistic).is_some_and(|column| row < column.len() && column.is_valid(row))
     }
 
     /// True where bounds of the values as they are stored, [shown](crate::widen::shown) in a
@@ -137,32 +132,34 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
             }
             let shown = table.data_type(column);
             values = values.saturating_add(counts.values().saturating_mul(repeated));
+            let has = |statistic| own.has(statistic, row);
             bounded &=
-                counts.nans == 0 && own.bounds_hold_for(&shown) && own.has("min", row) && own.has("max", row);
-            summed &= counts.nans == 0 && own.sums_hold_for(&shown) && repeated == 1 && own.has("sum", row);
+                counts.nans == 0 && own.bounds_hold_for(&shown) && has(Statistic::Min) && has(Statistic::Max);
+            summed &= counts.nans == 0 && own.sums_hold_for(&shown) && repeated == 1 && has(Statistic::Sum);
             chosen.get_mut(segment)?.push(u32::try_from(row).ok()?);
         }
     }
     statistics.null_count = Precision::Exact(usize::try_from(rows.saturating_sub(values)).ok()?);
     let data_type = table.data_type(column);
-    let parts = |name: &str| {
+    let parts = |statistic| {
         let parts = known.iter().zip(&chosen).filter(|(_, rows)| !rows.is_empty());
-        let parts =
-            parts.map(|(known, rows)| take(known.column(name)?, &UInt32Array::from(rows.clone()), None).ok());
+        let parts = parts
+            .map(|(known, rows)| take(known.column(statistic)?, &UInt32Array::from(rows.clone()), None).ok());
         parts.collect::<Option<Vec<ArrayRef>>>()
     };
     let exact = |value: Option<ScalarValue>| value.map_or(Precision::Absent, Precision::Exact);
     if bounded && values > 0 {
-        let bound = |name: &str, greatest| {
-            parts(name).and_then(|parts| first(&parts, greatest, &data_type)).filter(is_moderate)
+        let bound = |statistic| {
+            let greatest = statistic == Statistic::Max;
+            parts(statistic).and_then(|parts| first(&parts, greatest, &data_type)).filter(is_moderate)
         };
-        if let (Some(least), Some(greatest)) = (bound("min", false), bound("max", true)) {
+        if let (Some(least), Some(greatest)) = (bound(Statistic::Min), bound(Statistic::Max)) {
             statistics.min_value = Precision::Exact(least);
             statistics.max_value = Precision::Exact(greatest);
         }
     }
     if summed && values > 0 {
-        statistics.sum_value = exact(parts("sum").and_then(|parts| total(&parts)));
+        statistics.sum_value = exact(parts(Statistic::Sum).and_then(|parts| total(&parts)));
     }
     Some(statistics)
 }

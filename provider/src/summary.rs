@@ -100,7 +100,7 @@ async fn of_store(table: &AtlasTable) -> Result<RecordBatch> {
             continue;
         };
         // It stays in memory for as long as it is needed here. (A dimension may have no coordinate variable.)
-        let known = inner.snapshot.catalog().arrays.iter().any(|array| array.name == *variable);
+        let known = inner.catalog.array_schemas().iter().any(|array| array.name == *variable);
         let _index = if known { Some(inner.index(variable, &ReadMetrics::default()).await?) } else { None };
         let Some(statistics) = of_column(inner, position, rows) else {
             summary.push(field, [ScalarValue::Null, ScalarValue::Null], None, rows, None)?;
@@ -211,11 +211,11 @@ mod tests {
         let atlas = Atlas::create_url("memory:///summary", StoreConfig::default()).await.unwrap();
         for (name, size, level) in [("a", 0, -1i64), ("b", 2, 5), ("z", 0, 9)] {
             let dataset = atlas.create_dataset(name).await.unwrap();
-            dataset.define_array::<f64>("v", &["x"], &[size], None, None).await.unwrap();
-            dataset.set_attribute("level", level).await.unwrap();
+            dataset.define_array::<f64>("v", &["x"], &[size], None, None).unwrap();
+            dataset.set_attribute("level", level).unwrap();
             if size > 0 {
                 dataset.write_array("v", &[0], array![1.0, 2.0].into_dyn().view()).await.unwrap();
-                dataset.set_attribute("score", f64::NAN).await.unwrap();
+                dataset.set_attribute("score", f64::NAN).unwrap();
             }
         }
         atlas.flush().await.unwrap();

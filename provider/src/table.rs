@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use atlas::{Catalog, Snapshot};
+use atlas::{Catalog, Root, Snapshot};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics};
@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::columns::Table;
+use crate::error::from_store;
 use crate::grids::grids;
 use crate::layout::Layout;
 use crate::options::{AtlasOptions, TableOptions};
@@ -42,28 +43,43 @@ impl AtlasTable {
     /// The wide table: over the store's primary grid, or over the dimensions that `options` chooses.
     ///
     /// # Errors
-    /// Where `options` has a dimension that no dataset has.
+    /// Where `options` has a dimension that no dataset has, and where the store's datasets cannot be read.
     pub fn wide(name: &str, snapshot: Arc<Snapshot>, options: &TableOptions) -> Result<Self> {
-        let catalog = snapshot.catalog();
+        let catalog = snapshot.catalog().map_err(from_store)?;
         let dims = match &options.dimensions {
             Some(dims) => {
-                check_dimensions(catalog, dims)?;
+                check_dimensions(&catalog, dims)?;
                 dims.clone()
             }
-            None => grids(catalog).into_iter().next().map_or_else(Vec::new, |grid| grid.dims),
+            None => grids(&catalog).into_iter().next().map_or_else(Vec::new, |grid| grid.dims),
         };
-        let layout = Layout::wide(catalog, &dims, options);
-        Ok(Self::new(name, snapshot, layout, options))
+        let layout = Layout::wide(&catalog, &dims, options);
+        Ok(Self::new(name, snapshot, catalog, layout, options))
     }
 
     /// The table of one variable: its own cells only. `name` is the table's, for plans.
-    pub fn variable(name: &str, snapshot: Arc<Snapshot>, variable: &str, options: &TableOptions) -> Self {
-        let layout = Layout::variable(snapshot.catalog(), variable);
-        Self::new(name, snapshot, layout, options)
+    ///
+    /// # Errors
+    /// Where the store's datasets cannot be read.
+    pub fn variable(
+        name: &str,
+        snapshot: Arc<Snapshot>,
+        variable: &str,
+        options: &TableOptions,
+    ) -> Result<Self> {
+        let catalog = snapshot.catalog().map_err(from_store)?;
+        let layout = Layout::variable(&catalog, variable);
+        Ok(Self::new(name, snapshot, catalog, layout, options))
     }
 
-    fn new(name: &str, snapshot: Arc<Snapshot>, layout: Layout, options: &TableOptions) -> Self {
-        let table = Table::new(name, snapshot, Arc::new(layout), options.nan_as_null);
+    fn new(
+        name: &str,
+        snapshot: Arc<Snapshot>,
+        catalog: Arc<Catalog>,
+        layout: Layout,
+        options: &TableOptions,
+    ) -> Self {
+        let table = Table::new(name, snapshot, catalog, Arc::new(layout), options.nan_as_null);
         Self { table, rows: OnceLock::new(), columns: Mutex::default() }
     }
 
@@ -172,12 +188,13 @@ impl AtlasTable {
     }
 }
 
-fn check_dimensions(catalog: &Catalog, dims: &[String]) -> Result<()> {
-    let known = |dim: &String| catalog.schemas.iter().any(|schema| schema.dims.contains(dim));
+fn check_dimensions(root: &Root, dims: &[String]) -> Result<()> {
+    let known = |dim: &String| root.dataset_schemas().iter().any(|schema| schema.dims.contains(dim));
     match dims.iter().enumerate().find(|(i, dim)| !known(dim) || dims.iter().take(*i).any(|d| d == *dim)) {
         None => Ok(()),
         Some((_, dim)) => {
-            let mut all: Vec<_> = catalog.schemas.iter().flat_map(|schema| &schema.dims).cloned().collect();
+            let mut all: Vec<_> =
+                root.dataset_schemas().iter().flat_map(|schema| &schema.dims).cloned().collect();
             all.sort();
             all.dedup();
             let all = all.join(", ");

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use atlas::ChunkGrid;
 
-use crate::columns::Table;
+use crate::columns::{Table, are_alike};
 use crate::layout::Tile;
 
 /// The tiles of datasets, in order.
@@ -33,7 +33,7 @@ impl Iterator for Tiles {
             let table = &self.table;
             let Some((dataset, layout)) = table.dataset(ordinal) else { continue };
             let known = self.grid.as_ref().and_then(|(like, _)| table.dataset(*like));
-            if known.is_none_or(|(like, _)| like.schema != dataset.schema || like.sizes != dataset.sizes) {
+            if known.is_none_or(|(like, _)| !are_alike(like, dataset)) {
                 self.grid = Some((ordinal, layout.tiles(&layout.shape(dataset))));
             }
             let Some((_, grid)) = self.grid.as_ref().filter(|_| !left.is_empty()) else { continue };

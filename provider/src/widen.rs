@@ -1,6 +1,7 @@
 //! What datasets declare with different types, as columns: one for each kind of value, in a type
 //! that holds all values of the kind.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -229,16 +230,13 @@ pub fn attribute_text(value: &AttributeValue) -> String {
 /// The type of an attribute's column: of single values, or of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttributeType {
-    dtype: DType,
-    list: bool,
+    /// Of the values, or of those in lists.
+    pub dtype: DType,
+    /// True for lists.
+    pub list: bool,
 }
 
 impl AttributeType {
-    /// The type of one attribute.
-    pub fn of(value: &AttributeValue) -> Self {
-        Self { dtype: value.dtype(), list: matches!(value, AttributeValue::List(..)) }
-    }
-
     /// The type that holds both: lists and single values have only text in common.
     pub fn merge(self, other: Self) -> Self {
         if self.list == other.list {
@@ -259,19 +257,19 @@ impl AttributeType {
 
     /// Values of attributes as an array, NULL where a dataset has none and, with `nan_as_null`, for
     /// NaN.
-    pub fn array<'a>(
+    pub fn array<V: Borrow<AttributeValue>>(
         self,
-        values: impl IntoIterator<Item = Option<&'a AttributeValue>>,
+        values: impl IntoIterator<Item = Option<V>>,
         nan_as_null: bool,
     ) -> Result<ArrayRef> {
         let shown = |value: &Value| (!(nan_as_null && value.is_nan())).then(|| widen(value, self.dtype));
         if !self.list {
-            return Ok(self.dtype.array(values.into_iter().map(|value| match value? {
+            return Ok(self.dtype.array(values.into_iter().map(|value| match value?.borrow() {
                 AttributeValue::One(value) => shown(value),
                 list => Some(Value::String(attribute_text(list))),
             })));
         }
-        let lists = values.into_iter().map(|value| match value {
+        let lists = values.into_iter().map(|value| match value.as_ref().map(Borrow::borrow) {
             Some(AttributeValue::List(_, values)) => {
                 let items = self.dtype.array(values.iter().map(shown));
                 ScalarValue::List(Arc::new(
@@ -289,7 +287,7 @@ impl AttributeType {
     }
 
     /// One attribute as a scalar.
-    pub fn scalar(self, value: Option<&AttributeValue>, nan_as_null: bool) -> Result<ScalarValue> {
+    pub fn scalar(self, value: Option<AttributeValue>, nan_as_null: bool) -> Result<ScalarValue> {
         ScalarValue::try_from_array(&self.array([value], nan_as_null)?, 0)
     }
 }
@@ -299,6 +297,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn type_of(value: &AttributeValue) -> AttributeType {
+        AttributeType { dtype: value.dtype(), list: matches!(value, AttributeValue::List(..)) }
+    }
 
     #[test]
     fn numbers_are_promoted_as_numpy_does_and_other_kinds_are_apart() {
@@ -392,7 +394,7 @@ mod tests {
         let (integer, float, text) = (1i64.into(), 0.5f64.into(), AttributeValue::from("x"));
         let list: AttributeValue = vec![1i64, 2].into();
         let column = |values: &[Option<&AttributeValue>]| {
-            let types = values.iter().flatten().map(|value| AttributeType::of(value));
+            let types = values.iter().flatten().map(|value| type_of(value));
             let merged = types.reduce(AttributeType::merge).unwrap();
             let array = merged.array(values.iter().copied(), true).unwrap();
             assert_eq!(array.data_type(), &merged.arrow());
@@ -414,7 +416,7 @@ mod tests {
         assert_eq!(column(&[Some(&nan), Some(&text)]), ["", "x"]);
         let floats: AttributeValue = vec![5.0f64, f64::NAN].into();
         assert_eq!(column(&[Some(&floats)]), ["[5.0, ]"]);
-        let kept = AttributeType::of(&nan).array([Some(&nan)], false).unwrap();
+        let kept = type_of(&nan).array([Some(nan)], false).unwrap();
         assert_eq!(kept.null_count(), 0);
     }
 }

@@ -211,15 +211,19 @@ async fn variables(context: &SessionContext, store: &str) -> Result<Vec<(String,
 }
 
 async fn stores(session: &Session) -> Result<()> {
-    let number = |of: &dyn Fn(&atlas::Atlas) -> usize| -> ArrayRef {
-        let numbers = session.stores.iter().map(|store| of(&store.atlas) as u64);
-        Arc::new(UInt64Array::from_iter_values(numbers))
+    let numbers = |numbers: &[usize]| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(numbers.iter().map(|&number| number as u64)))
     };
+    let (mut datasets, mut variables) = (Vec::new(), Vec::new());
+    for store in &session.stores {
+        datasets.push(store.atlas.snapshot().root().dataset_count());
+        variables.push(store.atlas.list_arrays()?.len());
+    }
     let columns = vec![
         ("store", texts(session.stores.iter().map(|store| &store.name))),
         ("location", texts(session.stores.iter().map(|store| &store.location))),
-        ("datasets", number(&|atlas| atlas.snapshot().catalog().datasets().count())),
-        ("variables", number(&|atlas| atlas.list_arrays().len())),
+        ("datasets", numbers(&datasets)),
+        ("variables", numbers(&variables)),
     ];
     show(session, columns).await
 }

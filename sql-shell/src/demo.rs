@@ -57,7 +57,7 @@ pub(crate) async fn run(directory: &Path) -> Result<()> {
     let atlas = match Atlas::create_path(directory, StoreConfig::default()).await {
         Ok(atlas) => {
             write_store(&atlas).await?;
-            let datasets = atlas.list_datasets().await.len();
+            let datasets = atlas.snapshot().root().dataset_count();
             let seconds = started.elapsed().as_secs_f64();
             writeln!(out, "Wrote {datasets} datasets to {} in {seconds:.1} s.", directory.display())?;
             atlas
@@ -100,14 +100,14 @@ async fn write_station(atlas: &Atlas, number: u32) -> atlas::Result<()> {
     let latitude = centre + 4.0 * noise(number, 0, 1);
     let elevation = (600.0 * (noise(number, 0, 2) + 1.0)).round();
     let station = atlas.create_dataset(&format!("station-{number:03}")).await?;
-    station.set_attribute("title", format!("Synthetic station {number}")).await?;
-    station.set_attribute("country", country).await?;
-    station.set_attribute("latitude", round(latitude, 3)).await?;
-    station.set_attribute("longitude", round(60.0 * noise(number, 0, 3), 3)).await?;
-    station.set_attribute("elevation", elevation).await?;
+    station.set_attribute("title", format!("Synthetic station {number}"))?;
+    station.set_attribute("country", country)?;
+    station.set_attribute("latitude", round(latitude, 3))?;
+    station.set_attribute("longitude", round(60.0 * noise(number, 0, 3), 3))?;
+    station.set_attribute("elevation", elevation)?;
 
     let times = Array1::from_iter((0..DAYS).map(|day| Timestamp(nanoseconds_to(2024) + day as i64 * DAY)));
-    station.define_array::<Timestamp>("time", &["time"], &[DAYS], None, None).await?;
+    station.define_array::<Timestamp>("time", &["time"], &[DAYS], None, None)?;
     station.write_array("time", &[0], times.view().into_dyn()).await?;
 
     let climate = climate(latitude) - 0.0065 * elevation;
@@ -117,34 +117,34 @@ async fn write_station(atlas: &Atlas, number: u32) -> atlas::Result<()> {
         let season = season(latitude, day as f64 / 366.0);
         if gap { MISSING } else { round(climate + season + 2.5 * noise(number, day, 5), 1) as f32 }
     }));
-    station.define_array("temperature", &["time"], &[DAYS], None, Some(MISSING)).await?;
-    station.set_array_attribute("temperature", "units", "degC").await?;
-    station.set_array_attribute("temperature", "standard_name", "air_temperature").await?;
+    station.define_array("temperature", ["time"], [DAYS], None, Some(MISSING))?;
+    station.set_array_attribute("temperature", "units", "degC")?;
+    station.set_array_attribute("temperature", "standard_name", "air_temperature")?;
     station.write_array("temperature", &[0], temperature.view().into_dyn()).await?;
 
     let wind = Array1::from_iter((0..DAYS).map(|day| {
         let gust = noise(number, day, 6) + noise(number, day, 7);
         round(6.0 + 3.0 * (TAU * day as f64 / 366.0).cos() + 4.0 * gust, 1).max(0.0) as f32
     }));
-    station.define_array("wind_speed", &["time"], &[DAYS], None, Some(MISSING)).await?;
-    station.set_array_attribute("wind_speed", "units", "m s-1").await?;
+    station.define_array("wind_speed", ["time"], [DAYS], None, Some(MISSING))?;
+    station.set_array_attribute("wind_speed", "units", "m s-1")?;
     station.write_array("wind_speed", &[0], wind.view().into_dyn()).await
 }
 
 /// A year of monthly temperatures on a grid.
 async fn write_year(atlas: &Atlas, year: u32) -> atlas::Result<()> {
     let grid = atlas.create_dataset(&format!("grid-{year}")).await?;
-    grid.set_attribute("title", format!("Synthetic monthly means of {year}")).await?;
-    grid.set_attribute("year", i64::from(year)).await?;
+    grid.set_attribute("title", format!("Synthetic monthly means of {year}"))?;
+    grid.set_attribute("year", i64::from(year))?;
     let months = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let times = Array1::from_iter(months.iter().map(|day| Timestamp(nanoseconds_to(year) + day * DAY)));
-    grid.define_array::<Timestamp>("time", &["time"], &[12], None, None).await?;
+    grid.define_array::<Timestamp>("time", &["time"], &[12], None, None)?;
     grid.write_array("time", &[0], times.view().into_dyn()).await?;
     let lat = Array1::from_iter((0..LATITUDES).map(|i| -87.5 + 5.0 * i as f32));
     let lon = Array1::from_iter((0..LONGITUDES).map(|i| -177.5 + 5.0 * i as f32));
     for (name, values, units) in [("lat", &lat, "degrees_north"), ("lon", &lon, "degrees_east")] {
-        grid.define_array::<f32>(name, &[name], &[values.len()], None, None).await?;
-        grid.set_array_attribute(name, "units", units).await?;
+        grid.define_array::<f32>(name, &[name], &[values.len()], None, None)?;
+        grid.set_array_attribute(name, "units", units)?;
         grid.write_array(name, &[0], values.view().into_dyn()).await?;
     }
     let warming = 0.02 * f64::from(year - YEARS.start);
@@ -155,9 +155,9 @@ async fn write_year(atlas: &Atlas, year: u32) -> atlas::Result<()> {
         round(climate(latitude) + season + warming + weather, 2) as f32
     });
     let shape = [12, LATITUDES, LONGITUDES];
-    grid.define_array("temperature", &["time", "lat", "lon"], &shape, None, Some(MISSING)).await?;
-    grid.set_array_attribute("temperature", "units", "degC").await?;
-    grid.set_array_attribute("temperature", "standard_name", "air_temperature").await?;
+    grid.define_array("temperature", ["time", "lat", "lon"], shape, None, Some(MISSING))?;
+    grid.set_array_attribute("temperature", "units", "degC")?;
+    grid.set_array_attribute("temperature", "standard_name", "air_temperature")?;
     grid.write_array("temperature", &[0, 0, 0], temperature.view().into_dyn()).await
 }
 

@@ -121,7 +121,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
 async fn open_or_create(location: &str, codec: Option<Codec>) -> Result<Atlas> {
     match Atlas::open_url(location).await {
         Ok(atlas) => {
-            let found = atlas.snapshot().catalog().codec;
+            let found = atlas.snapshot().root().codec();
             match codec.filter(|codec| *codec != found) {
                 None => Ok(atlas),
                 Some(_) => {

@@ -21,7 +21,7 @@ const VARIABLES: &str = "
 /// What imports into the store did not take literally.
 pub(crate) async fn import_report(location: &str) -> Result<()> {
     let atlas = Atlas::open_url(location).await?;
-    let notices = NoticeSummary::of_store(atlas.snapshot().catalog())?;
+    let notices = NoticeSummary::of_store(atlas.snapshot().root())?;
     let mut out = io::stdout();
     if notices.is_empty() {
         writeln!(out, "every import took everything literally")?;
@@ -33,21 +33,22 @@ pub(crate) async fn import_report(location: &str) -> Result<()> {
 pub(crate) async fn run(location: &str) -> Result<()> {
     let atlas = Atlas::open_url(location).await?;
     let snapshot = atlas.snapshot();
-    let catalog = snapshot.catalog();
-    let stored: u64 = catalog.variables.values().flatten().map(|segment| segment.size).sum();
+    let catalog = snapshot.load().await?;
+    let stored: u64 =
+        catalog.variables().flat_map(|(_, segments)| segments).map(|segment| segment.size).sum();
     let mut out = Printable::new(io::stdout());
     writeln!(
         out,
         "{}: {}, {}, {} in segments, generation {}, codec {}",
         atlas.storage(),
-        count(catalog.datasets().count(), "dataset"),
-        count(atlas.list_arrays().len(), "variable"),
+        count(catalog.dataset_count(), "dataset"),
+        count(atlas.list_arrays()?.len(), "variable"),
         Bytes(stored),
-        catalog.generation,
-        catalog.codec
+        catalog.generation(),
+        catalog.codec()
     )?;
     writeln!(out, "\nGrids, the primary one first:")?;
-    for grid in grids(catalog) {
+    for grid in grids(&catalog) {
         writeln!(out, "  ({}) with {} cells", grid.dims.join(", "), grid.cells)?;
     }
     writeln!(out, "\nVariables (ratio: bytes of raw values to bytes stored):")?;

@@ -80,12 +80,25 @@ enum Command {
         /// The store: a directory or a URL.
         store: String,
     },
+    /// Make a store's atlas.json anew where it is lost, damaged or old, from the newest commit that can be read.
+    Repair {
+        /// The store: a directory or a URL.
+        store: String,
+    },
     /// Rewrite variables that many commits have left in many segments, without what was replaced or deleted.
     Compact {
         /// The store: a directory or a URL.
         store: String,
         /// The variables; all of them, by default.
         variables: Vec<String>,
+    },
+    /// Add the datasets of other stores to a store, in one commit. Their segments are copied as they are.
+    Merge {
+        /// The store: a directory or a URL.
+        store: String,
+        /// The other stores, which stay as they are. No two may have a dataset of one name.
+        #[arg(required = true)]
+        from: Vec<String>,
     },
     /// Remove earlier generations, and files that no generation left needs.
     Vacuum {
@@ -148,6 +161,8 @@ fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
         Command::Info { store, import: false } => runtime.block_on(info::run(&store)),
         Command::Log { store } => runtime.block_on(maintain::log(&store)),
         Command::Verify { store } => runtime.block_on(maintain::verify(&store)),
+        Command::Repair { store } => runtime.block_on(maintain::repair(&store)),
+        Command::Merge { store, from } => runtime.block_on(maintain::merge(&store, &from)),
         Command::Compact { store, variables } => runtime.block_on(maintain::compact(&store, &variables)),
         Command::Completions { shell } => {
             // Whole, so that whoever stops reading is no failure of the generator's.

@@ -1,10 +1,10 @@
-//! `atlas log`, `atlas verify`, `atlas compact` and `atlas vacuum`.
+//! `atlas log`, `atlas verify`, `atlas repair`, `atlas compact`, `atlas merge` and `atlas vacuum`.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use arrow::temporal_conversions::timestamp_ms_to_datetime;
-use atlas::Atlas;
+use atlas::{Atlas, Storage};
 
 use crate::error::{Failure, Result};
 use crate::output::{Bytes, count};
@@ -64,6 +64,16 @@ pub(crate) async fn verify(location: &str) -> Result<()> {
     Err(Failure::new(format!("{} found", count(verified.problems.len(), "problem"))))
 }
 
+/// Makes `atlas.json` anew.
+pub(crate) async fn repair(location: &str) -> Result<()> {
+    let atlas = Atlas::repair(Storage::at(location)?).await?;
+    let snapshot = atlas.snapshot();
+    let (generation, datasets) = (snapshot.root().generation(), snapshot.root().dataset_count());
+    let mut out = Printable::new(io::stdout());
+    writeln!(out, "atlas.json shows generation {generation}, with {}.", count(datasets, "dataset"))?;
+    Ok(())
+}
+
 /// Text that a terminal shows as it is: names may have control characters in them.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -96,6 +106,25 @@ pub(crate) async fn compact(location: &str, variables: &[String]) -> Result<()> 
         Bytes(compacted.bytes.1),
     )?;
     writeln!(out, "Earlier generations keep the old files until `atlas vacuum`.")?;
+    Ok(())
+}
+
+/// Adds the datasets of other stores.
+pub(crate) async fn merge(location: &str, from: &[String]) -> Result<()> {
+    let atlas = Atlas::open_url(location).await?;
+    let mut others = Vec::with_capacity(from.len());
+    for location in from {
+        others.push(Atlas::open_url(location).await?);
+    }
+    let merged = atlas.merge(&others.iter().collect::<Vec<_>>()).await?;
+    let mut out = Printable::new(io::stdout());
+    writeln!(
+        out,
+        "{} added, {} ({}) copied",
+        count(merged.datasets, "dataset"),
+        count(merged.segments, "segment"),
+        Bytes(merged.bytes)
+    )?;
     Ok(())
 }
 

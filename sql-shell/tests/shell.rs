@@ -275,6 +275,28 @@ fn a_store_is_looked_after() {
 }
 
 #[test]
+fn stores_are_merged_and_repaired() {
+    let directory = directory_with_store();
+    let directory = directory.path();
+    netcdf(&directory.join("other.nc"), &[7.0]);
+    assert!(atlas(directory, &["import", "other", "other.nc"], "").ends_with("exit code 0\n"));
+    let told = atlas(directory, &["merge", "store", "other"], "");
+    assert!(told.contains("1 dataset added, 1 segment (") && told.contains(" B) copied\n"), "{told}");
+    let sql = "SELECT count(DISTINCT dataset) AS n, max(v) AS most FROM atlas";
+    let told = atlas(directory, &["sql", "store", "--format", "csv", "-c", sql], "");
+    assert!(told.contains("n,most\n3,20.0\n"), "{told}");
+    let told = atlas(directory, &["merge", "store", "other"], "");
+    assert!(told.contains("error: dataset `other` exists already"), "{told}");
+    std::fs::write(directory.join("store/atlas.json"), "lost").unwrap();
+    assert!(atlas(directory, &["info", "store"], "").ends_with("exit code 1\n"));
+    let told = atlas(directory, &["repair", "store"], "");
+    assert!(told.contains("atlas.json shows generation 2, with 3 datasets.\n"), "{told}");
+    assert!(atlas(directory, &["verify", "store"], "").contains("The store is whole."));
+    let told = atlas(directory, &["repair", "nowhere"], "");
+    assert!(told.contains("error: no Atlas store at ") && told.ends_with("exit code 1\n"), "{told}");
+}
+
+#[test]
 fn a_reader_that_stops_early_is_no_error() {
     let directory = directory_with_store();
     let sql = "SELECT a.v FROM atlas a, atlas b, atlas c, atlas d, atlas e, atlas f, atlas g, atlas h";

@@ -1,5 +1,7 @@
 //! What can go wrong, said so that the reader knows which object, what was expected and what was found.
 
+use std::io::{self, ErrorKind};
+
 use crate::model::dtype::DType;
 
 /// The result of every fallible operation of this crate.
@@ -43,7 +45,7 @@ pub enum Error {
     },
     /// No credentials were given for a place that may need them.
     #[error(
-        "no credentials for {location}: give them in the environment, or switch signing off for public data \
+        "no credentials for {location}: give them as storage options or in the environment, or switch signing off for public data \
          (AWS_SKIP_SIGNATURE=true, GOOGLE_SKIP_SIGNATURE=true, AZURE_SKIP_SIGNATURE=true); this machine has none: {source}"
     )]
     NoCredentials {
@@ -126,22 +128,6 @@ pub enum Error {
         /// The type given.
         found: String,
     },
-    /// Two arrays of a dataset disagree on a dimension they share.
-    #[error(
-        "dimension `{dimension}` of dataset `{dataset}` has size {expected}, but array `{array}` gives it {found}"
-    )]
-    DimensionSize {
-        /// The dataset.
-        dataset: String,
-        /// The array being defined.
-        array: String,
-        /// The shared dimension.
-        dimension: String,
-        /// Its size in the dataset.
-        expected: usize,
-        /// Its size in the array being defined.
-        found: usize,
-    },
     /// A definition or a region that does not fit its array.
     #[error("array `{array}` of dataset `{dataset}`: {reason}")]
     Shape {
@@ -196,21 +182,33 @@ pub enum Error {
         /// Why it cannot be had.
         reason: &'static str,
     },
-    /// What was asked for is still only in memory.
-    #[error("dataset `{dataset}` has not been flushed: call `flush` before reading it")]
-    NotFlushed {
-        /// The dataset.
-        dataset: String,
-    },
-    /// Somebody else committed first. Nothing of this writer's was committed.
+    /// What is pending cannot be committed any more, as somebody else has changed the same. It stays
+    /// pending.
     #[error(
-        "conflict: generation {generation} of {location} was committed by another writer; refresh, and repeat the changes"
+        "conflict at {location}: {}{reason} (committed by another writer by generation {generation}); what is pending stays: refresh, or discard it, and repeat the changes",
+        place(.dataset.as_deref(), .array.as_deref())
     )]
     Conflict {
         /// The store.
         location: String,
-        /// The generation that both writers wanted to commit.
+        /// The newest generation, of those that others have committed.
         generation: u64,
+        /// The dataset that both have changed, where it is one.
+        dataset: Option<String>,
+        /// Its array that both have changed, where it is one.
+        array: Option<String>,
+        /// What collided.
+        reason: String,
+    },
+    /// The commit is made, but `atlas.json` does not show it yet.
+    #[error(
+        "generation {generation} is committed, but atlas.json could not be replaced: {source}; readers find it all the same, and the next commit or `atlas repair` replaces it"
+    )]
+    NotShown {
+        /// The generation.
+        generation: u64,
+        /// Why.
+        source: Box<Error>,
     },
     /// Changes that together exceed what a store can hold.
     #[error("the changes cannot be committed to {location}: {reason}")]
@@ -228,17 +226,139 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+    /// Another task is committing what is pending in this handle.
+    #[error("this handle is being flushed: await that before changing more")]
+    Flushing,
+    /// More was asked for than memory, or a limit of the store, allows. Less at a time may work.
+    #[error("{of}: {reason}")]
+    TooLarge {
+        /// What it was asked of, with its name: an array, say.
+        of: String,
+        /// What exceeds which limit, and what to do instead.
+        reason: String,
+    },
+    /// Others committed again and again before this writer could, though nothing of theirs stood in its
+    /// way. Its changes are still pending: committing them later may work.
+    #[error(
+        "others commit to {location} faster than this writer can, which has tried {attempts} times: try later"
+    )]
+    Busy {
+        /// The store.
+        location: String,
+        /// How often it has tried.
+        attempts: usize,
+    },
+    /// A fault of this program, rather than of the store, the storage or the request.
+    #[error("{of}: a fault in Atlas, please report it: {reason}")]
+    Internal {
+        /// What was at work: a file, an array.
+        of: String,
+        /// What should not have happened.
+        reason: String,
+    },
+    /// An option that does not apply to what was asked for.
+    #[error("the option `{option}` {reason}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What it applies to instead.
+        reason: &'static str,
+    },
+    /// Something is pending in a handle that is to have nothing pending.
+    #[error("something is pending in a handle of {location}: flush it, or discard it, first")]
+    Pending {
+        /// The store.
+        location: String,
+    },
     /// An earlier write of this handle failed half-way, so its pending changes are no longer whole.
-    #[error("an earlier write failed, so the pending changes cannot be committed: open the store again")]
+    #[error(
+        "an earlier write failed, so the pending changes cannot be committed: discard them, or open the store again"
+    )]
     Poisoned,
 }
 
+/// "array `t` of dataset `d`: ", as far as these are known.
+fn place(dataset: Option<&str>, array: Option<&str>) -> String {
+    match (dataset, array) {
+        (Some(dataset), Some(array)) => format!("array `{array}` of dataset `{dataset}`: "),
+        (Some(dataset), None) => format!("dataset `{dataset}`: "),
+        _ => String::new(),
+    }
+}
+
 impl Error {
+    /// True where the storage does not let this reader look.
+    pub(crate) fn is_denied(&self) -> bool {
+        use object_store::Error as E;
+        matches!(self, Self::Storage { source: E::PermissionDenied { .. } | E::Unauthenticated { .. }, .. })
+    }
+
+    /// True where the storage has no room left: the disk is full, or a quota is used up.
+    pub fn is_storage_full(&self) -> bool {
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                // What an error was made from hides behind it, and its source is that one's source.
+                let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+                let kinds = [Some(error.kind()), inner.map(io::Error::kind)];
+                let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+                if kinds.iter().flatten().any(|kind| full.contains(kind)) {
+                    return true;
+                }
+            }
+            cause = error.source();
+        }
+        false
+    }
+
+    pub(crate) fn internal(of: impl ToString, reason: impl Into<String>) -> Self {
+        Self::Internal { of: of.to_string(), reason: reason.into() }
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Storage { source: object_store::Error::NotFound { .. }, .. })
     }
 
     pub(crate) fn corrupt(file: impl ToString, reason: impl Into<String>) -> Self {
         Self::Corrupt { file: file.to_string(), reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_known_by_its_cause() {
+        let storage = |source: io::Error| Error::Storage {
+            file: "t/data.0.f32.af".to_owned(),
+            source: object_store::Error::Generic { store: "disk", source: source.into() },
+        };
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert!(storage(kind.into()).is_storage_full());
+            assert!(storage(io::Error::other(io::Error::from(kind))).is_storage_full());
+        }
+        assert!(!storage(ErrorKind::PermissionDenied.into()).is_storage_full());
+        assert!(!Error::Poisoned.is_storage_full());
+        #[cfg(target_os = "linux")]
+        {
+            use std::io::Write;
+            let mut full = std::fs::File::create("/dev/full").unwrap();
+            let error = storage(full.write_all(b"x").unwrap_err());
+            assert!(error.is_storage_full() && error.to_string().contains("No space left"), "{error}");
+        }
+    }
+
+    #[test]
+    fn errors_tell_their_cause() {
+        let location = || "memory:///a".to_owned();
+        assert_eq!(
+            Error::Busy { location: location(), attempts: 3 }.to_string(),
+            "others commit to memory:///a faster than this writer can, which has tried 3 times: try later"
+        );
+        assert_eq!(
+            Error::internal("t", "no such block").to_string(),
+            "t: a fault in Atlas, please report it: no such block"
+        );
     }
 }

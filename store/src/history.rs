@@ -1,21 +1,18 @@
 //! Earlier generations of a store, and the files that none of them needs.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use object_store::path::Path;
-
-use crate::error::Result;
-use crate::format::catalog::Catalog;
-use crate::storage::files::{Storage, StoredFile};
+use crate::error::{Error, Result};
+use crate::format::catalog::Root;
+use crate::storage::files::StoredFile;
 use crate::storage::names;
 use crate::store::Atlas;
 use crate::write::commit;
 
 /// A commit of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Commit {
     /// Counts the commits, from 1.
     pub generation: u64,
@@ -35,6 +32,7 @@ pub struct Commit {
 
 /// What [`Atlas::vacuum`] removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Vacuumed {
     /// The files, as paths in the store, with their lengths in bytes.
     pub files: Vec<(String, u64)>,
@@ -55,25 +53,26 @@ impl Atlas {
         generations.sort_unstable();
         let mut commits = Vec::with_capacity(generations.len());
         for generation in generations.into_iter().rev() {
-            commits.push(Commit::of(&commit::read_generation(self.storage(), generation).await?));
+            commits.push(Commit::of(&commit::read_generation(self.storage(), generation).await?.0));
         }
         Ok(commits)
     }
 
-    /// This store as it was at a generation, to read from: a commit to it is a conflict.
+    /// This store as it was at a generation. What is written through it is committed to the newest
+    /// generation, as a writer's is that has opened the store then.
     ///
     /// # Errors
     /// [`Error::NoGeneration`](crate::error::Error::NoGeneration) where there is no such generation, or its catalog was
     /// vacuumed.
     pub async fn open_at(&self, generation: u64) -> Result<Self> {
-        let catalog = commit::read_generation(self.storage(), generation).await?;
-        Ok(self.at(catalog))
+        let (root, _) = commit::read_generation(self.storage(), generation).await?;
+        Ok(Self::of(self.snapshot().at(root, [])))
     }
 
     /// Removes the catalogs of earlier generations that are older than `older_than`, and then the files of that age
     /// that no catalog left needs: segments that were compacted or rewritten, and what writers left that died.
     ///
-    /// What this handle reads stays. Nobody else may be reading such a generation still, and no writer may be at work
+    /// Ages are told by the clock of the storage, which dates the files. What this handle reads stays. Nobody else may be reading such a generation still, and no writer may be at work
     /// whose first segment is older than that: a day is sensible where imports take hours.
     ///
     /// # Errors
@@ -81,18 +80,26 @@ impl Atlas {
     pub async fn vacuum(&self, older_than: Duration) -> Result<Vacuumed> {
         let storage = self.storage();
         let mut vacuumed = Vacuumed::default();
-        let Some(current) = commit::newest(storage).await? else { return Ok(vacuumed) };
+        let current = match commit::mend(storage).await {
+            Ok(root) => root,
+            Err(Error::NoStore { .. }) => return Ok(vacuumed),
+            // On a full disk nothing can be written, and this is what makes room.
+            Err(Error::Storage { .. }) => commit::newest(storage).await?,
+            Err(error) => return Err(error),
+        };
+        let now = storage.now().await?;
         let files = storage.list().await?;
-        let now = DateTime::<Utc>::from(SystemTime::now());
         let age = chrono::Duration::from_std(older_than).unwrap_or(chrono::Duration::MAX);
         let old = |file: &StoredFile| now.signed_duration_since(file.modified) >= age;
 
         // What is pending in this handle may still be put together with what it reads.
         let own = self.snapshot();
-        let mut needed: HashSet<Path> =
-            segments(storage, &current).chain(segments(storage, own.catalog())).collect();
+        let pending = self.pending().segments().to_vec();
+        let pending = pending.iter().map(|segment| segment.entry.file.clone());
+        let mut needed: HashSet<String> =
+            files_of(&current).chain(files_of(own.root())).chain(pending).collect();
         for (generation, file) in records(&files).filter(|(_, file)| file.size > 0) {
-            if generation >= current.generation || generation == own.catalog().generation {
+            if generation >= current.generation || generation == own.root().generation {
                 continue;
             }
             if old(file) {
@@ -101,13 +108,13 @@ impl Atlas {
                 storage.replace(&file.path, bytes::Bytes::new()).await?;
                 vacuumed.generations.push(generation);
             } else {
-                let kept = commit::read_generation(storage, generation).await?;
-                needed.extend(segments(storage, &kept));
+                let (kept, _) = commit::read_generation(storage, generation).await?;
+                needed.extend(files_of(&kept));
             }
         }
         vacuumed.generations.sort_unstable();
         for file in files.iter().chain(&storage.staged().await?) {
-            if old(file) && names::is_ours(&file.path) && !needed.contains(&file.location) {
+            if old(file) && names::is_ours(&file.path) && !needed.contains(names::last(&file.path)) {
                 storage.remove(file).await?;
                 vacuumed.files.push((file.path.clone(), file.size));
             }
@@ -118,13 +125,13 @@ impl Atlas {
 }
 
 impl Commit {
-    fn of(catalog: &Catalog) -> Self {
+    fn of(catalog: &Root) -> Self {
         let segments = catalog.variables.values().flatten();
         Self {
             generation: catalog.generation,
             committed: catalog.committed,
             operation: catalog.operation.clone(),
-            datasets: catalog.datasets().count(),
+            datasets: catalog.dataset_count(),
             variables: catalog.variables.len(),
             segments: segments.clone().count(),
             bytes: segments.map(|segment| segment.size).sum(),
@@ -132,10 +139,11 @@ impl Commit {
     }
 }
 
-/// The paths of a catalog's segments in the object store.
-pub(crate) fn segments(storage: &Storage, catalog: &Catalog) -> impl Iterator<Item = Path> {
-    let variables = catalog.variables.iter();
-    variables.flat_map(|(name, entries)| entries.iter().map(|entry| storage.path(&entry.path(name))))
+/// The names of the files of a generation. No two files of a store have one name, in whatever
+/// directory they are; of the directories of variables some file systems take several for one.
+pub(crate) fn files_of(root: &Root) -> impl Iterator<Item = String> {
+    let segments = root.variables.values().flatten().map(|entry| entry.file.clone());
+    segments.chain(root.manifests.iter().map(|entry| entry.file.clone()))
 }
 
 /// The records of commits among files, vacuumed ones too.
@@ -143,9 +151,92 @@ pub(crate) fn records(files: &[StoredFile]) -> impl Iterator<Item = (u64, &Store
     files.iter().filter_map(|file| Some((names::generation_of(&file.path)?, file)))
 }
 
-impl Atlas {
-    /// A handle of the same store at another generation, with the same caches.
-    fn at(&self, catalog: Catalog) -> Self {
-        Self::with(self.storage().clone(), Arc::clone(self.snapshot().caches()), catalog)
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use async_trait::async_trait;
+    use futures::stream::BoxStream;
+    use futures::{StreamExt, TryStreamExt};
+    use object_store::memory::InMemory;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+        PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    };
+
+    use std::sync::Arc;
+
+    use object_store::path::Path;
+
+    use super::*;
+    use crate::store::StoreConfig;
+
+    /// An object store whose clock is two days late.
+    #[derive(Debug)]
+    struct Late(InMemory);
+
+    impl fmt::Display for Late {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Late")
+        }
+    }
+
+    fn late(mut meta: ObjectMeta) -> ObjectMeta {
+        meta.last_modified -= chrono::Duration::days(2);
+        meta
+    }
+
+    #[async_trait]
+    impl ObjectStore for Late {
+        async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+            self.0.put_opts(path, payload, options).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            path: &Path,
+            options: PutMultipartOptions,
+        ) -> Result<Box<dyn MultipartUpload>> {
+            self.0.put_multipart_opts(path, options).await
+        }
+
+        async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+            let mut result = self.0.get_opts(path, options).await?;
+            result.meta = late(result.meta);
+            Ok(result)
+        }
+
+        fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+            self.0.delete_stream(paths)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+            self.0.list(prefix).map_ok(late).boxed()
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+            self.0.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+            self.0.copy_opts(from, to, options).await
+        }
+    }
+
+    #[tokio::test]
+    async fn ages_are_told_by_the_clock_of_the_storage() {
+        let objects = Arc::new(Late(InMemory::new()));
+        let atlas = Atlas::create(objects, Path::from("late"), StoreConfig::default()).await.unwrap();
+        for name in ["a", "b"] {
+            atlas.create_dataset(name).await.unwrap();
+            atlas.flush().await.unwrap();
+        }
+        // What another writer has under way.
+        let segment = "t/data.0123456789abcdef.f32.af";
+        atlas.storage().replace(segment, bytes::Bytes::from_static(b"x")).await.unwrap();
+        let vacuumed = atlas.vacuum(Duration::from_secs(24 * 60 * 60)).await.unwrap();
+        assert_eq!(vacuumed, Vacuumed::default());
+        let vacuumed = atlas.vacuum(Duration::ZERO).await.unwrap();
+        assert_eq!(vacuumed, Vacuumed { files: vec![(segment.to_owned(), 1)], generations: vec![1] });
     }
 }

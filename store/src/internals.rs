@@ -1,14 +1,19 @@
 //! What benches and fuzzers take hold of, and nobody else: none of it keeps its shape.
 
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 use arrow::buffer::Buffer;
 use bytes::Bytes;
 
 use crate::encoding::codec::Codec;
 use crate::encoding::{self, Encoding};
+use crate::error::Error;
 use crate::format::block;
-use crate::format::catalog::Catalog;
+use crate::format::catalog::{Catalog, Root};
 use crate::format::index::Index;
+use crate::format::manifest;
+use crate::format::record::{Recorded, Written};
 use crate::format::trailer::{self, Trailer};
 use crate::model::dtype::DType;
 
@@ -48,7 +53,7 @@ pub fn decode_values(code: u8, dtype: DType, bytes: &[u8], count: usize) -> Opti
 
 /// The number of rows of an index.
 pub fn decode_index(dtype: DType, bytes: &[u8], offset: u64) -> Result<usize, String> {
-    let index = Index::decode(dtype, &Buffer::from(bytes), offset)?;
+    let index = Index::decode(dtype, &Buffer::from(bytes), offset, 0)?;
     for row in 0..index.len() {
         let _ = (index.statistics(row), index.find(index.rows(index.dataset(row)), index.coordinate(row)));
     }
@@ -61,8 +66,9 @@ pub fn decode_trailer(bytes: &[u8]) -> bool {
 }
 
 /// The number of datasets of a catalog whose checksum is made right.
-pub fn decode_catalog(bytes: &[u8]) -> Result<usize, crate::error::Error> {
-    let catalog = Catalog::decode("fuzz", &Catalog::sealed(bytes))?;
+pub fn decode_catalog(bytes: &[u8]) -> Result<usize, Error> {
+    let (root, _) = Root::decode("fuzz", &Root::sealed(bytes))?;
+    let catalog = Catalog::of(Arc::new(root), Vec::new()).map_err(|reason| Error::corrupt("fuzz", reason))?;
     for (_, dataset) in catalog.datasets() {
         for array in catalog.arrays(catalog.schema(dataset)) {
             let _ = catalog.shape(dataset, array);
@@ -78,14 +84,14 @@ pub async fn parts(
 ) -> crate::error::Result<Vec<(DType, Vec<(Vec<u8>, u32)>, Vec<u8>)>> {
     let snapshot = atlas.snapshot();
     let mut parts = Vec::new();
-    for entry in snapshot.catalog().variables.get(variable).into_iter().flatten() {
+    for entry in snapshot.root().segments(variable) {
         let file = atlas.storage().get(&entry.path(variable)).await?;
         let segment = crate::read::segment::Segment::open(
             atlas.storage(),
             0,
             variable,
             entry,
-            &crate::storage::files::ReadMetrics::default(),
+            &crate::storage::requests::ReadMetrics::default(),
         )
         .await?;
         let block = |block: &crate::format::index::BlockEntry| {
@@ -105,5 +111,40 @@ pub async fn parts(
 
 /// The bytes of a store's catalog.
 pub fn catalog(atlas: &crate::store::Atlas) -> Result<Vec<u8>, serde_json::Error> {
-    atlas.snapshot().catalog().encode()
+    atlas.snapshot().root().encode(None)
+}
+
+/// The rows of a store's root as a manifest, before compression.
+pub fn manifest(atlas: &crate::store::Atlas) -> Result<Vec<u8>, String> {
+    manifest::write(&atlas.snapshot().root().rows)
+}
+
+/// The number of rows of a manifest, before compression.
+pub fn decode_manifest(bytes: &[u8]) -> Result<usize, String> {
+    let rows = manifest::parse(&Buffer::from(bytes))?;
+    for row in 0..rows.len() {
+        let _ = (rows.find(rows.ordinal(row)), rows.name(row), rows.schema(row), rows.sizes(row));
+        for key in rows.keys() {
+            let _ = (rows.has(row, key), rows.attribute(row, key));
+        }
+    }
+    Ok(rows.len())
+}
+
+/// The bytes of the record of a commit that wrote chunks.
+pub fn record(atlas: &crate::store::Atlas) -> Result<Vec<u8>, serde_json::Error> {
+    let mut written = Written::default();
+    written.add(0, vec![1, 2]);
+    written.add_all(1);
+    let written = [("t".to_owned(), written)].into();
+    let recorded =
+        Recorded { added: (2, 3), changed: vec![0], deleted: vec![1], written, ..Recorded::default() };
+    atlas.snapshot().root().encode(Some(&recorded))
+}
+
+/// The number of variables of which a record, whose checksum is made right, says that chunks were
+/// written.
+pub fn decode_record(bytes: &[u8]) -> Result<usize, Error> {
+    let (_, recorded) = Root::decode("fuzz", &Root::sealed(bytes))?;
+    Ok(recorded.map_or(0, |recorded| recorded.written.len()))
 }

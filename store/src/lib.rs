@@ -11,15 +11,14 @@
 //!
 //! let atlas = Atlas::create_path(&directory, StoreConfig::default()).await?;
 //! let station = atlas.create_dataset("station-1").await?;
-//! station.set_attribute("title", "Harbour").await?;
-//! station.define_array::<f32>("temperature", &["time", "depth"], &[2, 3], None, Some(-999.0)).await?;
+//! station.set_attribute("title", "Harbour")?;
+//! station.define_array::<f32>("temperature", &["time", "depth"], &[2, 3], None, Some(-999.0))?;
 //! let values = array![[7.5f32, 7.25, 7.0], [8.5, 8.25, -999.0]];
 //! station.write_array("temperature", &[0, 0], values.view().into_dyn()).await?;
-//! atlas.flush().await?;
-//!
-//! let warm = station.read_array::<f32>("temperature", &[1, 0], &[1, 2]).await?;
+//! let warm = station.read_array::<f32>("temperature", [1, 0], [1, 2]).await?.unwrap();
 //! assert_eq!(warm, array![[8.5, 8.25]].into_dyn());
 //! assert_eq!(station.array_stats("temperature").await?.null_count, 1);
+//! atlas.flush().await?;
 //! # std::fs::remove_dir_all(&directory).ok();
 //! # Ok(())
 //! # }
@@ -37,8 +36,9 @@
 //!
 //! - [`Atlas`] creates and opens stores, on any [`object_store`]; [`DatasetView`] defines, writes and reads
 //!   the arrays of one dataset.
-//! - Nothing that is written can be read before [`Atlas::flush`], which commits all of it at once. Of two
-//!   writers who commit at the same time one gets [`Error::Conflict`].
+//! - What is written is read through the same handle at once, and by others after [`Atlas::flush`], which
+//!   commits all of it at once. Two writers who commit at the same time both succeed, unless they have
+//!   changed the same: then one gets [`Error::Conflict`].
 //! - A [`Snapshot`] is one generation of a store. It stays readable and the same while others are committed.
 //! - [`Catalog`] is what is known without reading any value; [`VariableIndex`] has [`Statistics`] of every
 //!   chunk. Engines plan with the two and then [`read`](Snapshot::read) regions of many datasets at once.
@@ -47,8 +47,7 @@
 //!   [vacuumed](Atlas::vacuum); [`Atlas::compact`] puts in order what many commits have left, and
 //!   [`Atlas::verify`] reads everything to see whether it is whole.
 //!
-//! It is not a file system and not a database: there are no transactions over several stores, and of two writers one
-//! must begin again.
+//! It is not a file system and not a database: there are no transactions over several stores.
 
 mod dataset;
 mod encoding;
@@ -58,26 +57,33 @@ mod history;
 #[doc(hidden)]
 pub mod internals;
 mod model;
+mod options;
+mod pending_reads;
 mod read;
 mod storage;
 mod store;
 mod verify;
 mod write;
 
-pub use dataset::DatasetView;
+pub use dataset::{ArrayMeta, DatasetMeta, DatasetView, Names};
 pub use encoding::codec::Codec;
 pub use error::{Error, Result};
-pub use format::catalog::{Catalog, Dataset, DatasetSchema, SegmentEntry};
+pub use format::catalog::{Catalog, Dataset, Root, SegmentEntry};
+pub use format::index::ChunkColumns;
 pub use history::{Commit, Vacuumed};
 pub use model::dtype::{DType, Element, Timestamp};
 pub use model::grid::{ChunkGrid, Region, Run};
-pub use model::schema::{ArraySchema, Attributes, default_chunk};
+pub use model::schema::{ArraySchema, Attributes, DatasetSchema, default_chunk};
 pub use model::statistics::Statistics;
 pub use model::value::{AttributeValue, Value};
+pub use options::Options;
 pub use read::cache::CacheBudget;
 pub use read::snapshot::{ArrayRead, ChunkRef, Snapshot, VariableIndex};
 pub use storage::durability::Durability;
-pub use storage::files::{ReadMetrics, Storage};
+pub use storage::files::Storage;
+pub use storage::location::Location;
+pub use storage::requests::ReadMetrics;
 pub use store::{Atlas, StoreConfig};
 pub use verify::Verified;
 pub use write::compact::Compacted;
+pub use write::merge::Merged;

@@ -1,16 +1,15 @@
 //! Verification: whether a store is what it says it is.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::catalog::{Catalog, SegmentEntry};
-use crate::history::{records, segments};
+use crate::history::{files_of, records};
 use crate::model::statistics::Statistics;
 use crate::read::segment::Segment;
 use crate::read::snapshot::Snapshot;
-use crate::storage::files::ReadMetrics;
 use crate::storage::names::{self, CATALOG_FILE};
+use crate::storage::requests::ReadMetrics;
 use crate::store::Atlas;
 use crate::write::commit;
 
@@ -19,6 +18,7 @@ const BLOCKS: usize = 16;
 
 /// What [`Atlas::verify`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verified {
     /// Generations whose catalogs were checked.
     pub generations: usize,
@@ -72,13 +72,13 @@ impl Atlas {
         let mut catalogs = Vec::new();
         for generation in generations {
             match commit::read_generation(storage, generation).await {
-                Ok(catalog) => catalogs.push(catalog),
+                Ok((root, _)) => catalogs.push(root),
                 Err(error) => verified.problems.push(error.to_string()),
             }
         }
         if let Ok(current) = current {
             let same = catalogs.iter().find(|catalog| catalog.generation == current.generation);
-            if same.is_some_and(|same| same.encode().ok() != current.encode().ok()) {
+            if same.is_some_and(|same| same.encode(None).ok() != current.encode(None).ok()) {
                 let record = names::record(current.generation);
                 verified.problems.push(format!("{CATALOG_FILE}: it is not what {record} is"));
             }
@@ -87,16 +87,14 @@ impl Atlas {
         }
         for catalog in catalogs.into_iter().rev() {
             verified.generations += 1;
-            needed.extend(segments(storage, &catalog));
-            let catalog = Arc::new(catalog);
-            let caches = Arc::clone(self.snapshot().caches());
-            let snapshot = Snapshot::new(storage.clone(), caches, catalog);
+            needed.extend(files_of(&catalog));
+            let snapshot = self.snapshot().at(catalog, []);
             verify_catalog(&snapshot, &mut checked, &mut verified).await;
         }
         for file in &files {
             let known = file.path == CATALOG_FILE
                 || names::generation_of(&file.path).is_some()
-                || needed.contains(&file.location);
+                || needed.contains(names::last(&file.path));
             if !known {
                 let list =
                     if names::is_ours(&file.path) { &mut verified.unused } else { &mut verified.foreign };
@@ -109,11 +107,14 @@ impl Atlas {
 }
 
 /// Checks the segments of a generation that were not checked yet, and the chunks of its arrays.
-async fn verify_catalog(snapshot: &Snapshot, checked: &mut BTreeSet<String>, verified: &mut Verified) {
-    let catalog = snapshot.catalog();
+async fn verify_catalog(snapshot: &Snapshot, checked: &mut BTreeSet<(String, u32)>, verified: &mut Verified) {
+    let catalog = match snapshot.load().await {
+        Ok(catalog) => catalog,
+        Err(error) => return verified.problems.push(error.to_string()),
+    };
     for (variable, entries) in &catalog.variables {
         for entry in entries {
-            if checked.insert(entry.path(variable))
+            if checked.insert((entry.path(variable), entry.first))
                 && let Err(error) = verify_segment(snapshot, variable, entry, verified).await
             {
                 verified.problems.push(error.to_string());
@@ -122,11 +123,11 @@ async fn verify_catalog(snapshot: &Snapshot, checked: &mut BTreeSet<String>, ver
         match snapshot.index(variable, &ReadMetrics::default()).await {
             Ok(index) => {
                 for (chunk, dataset, coordinate) in index.chunks() {
-                    if let Some(problem) =
-                        misplaced(snapshot, catalog, variable, dataset, coordinate, index.cells(chunk))
-                    {
-                        verified.problems.push(format!("{variable}: {problem}"));
-                    }
+                    let misplaced = match index.cells(chunk) {
+                        Ok(cells) => misplaced(&catalog, variable, dataset, coordinate, cells),
+                        Err(error) => Some(error.to_string()),
+                    };
+                    verified.problems.extend(misplaced.map(|problem| format!("{variable}: {problem}")));
                 }
             }
             // Said of its segment already.
@@ -137,7 +138,6 @@ async fn verify_catalog(snapshot: &Snapshot, checked: &mut BTreeSet<String>, ver
 
 /// What is wrong with the place of a chunk of `cells` cells.
 fn misplaced(
-    snapshot: &Snapshot,
     catalog: &Catalog,
     variable: &str,
     dataset: u32,
@@ -147,8 +147,8 @@ fn misplaced(
     // Chunks of datasets and arrays that were deleted mean nothing.
     let dataset = catalog.dataset(dataset)?;
     let array = catalog.array(dataset, variable)?;
-    let grid = snapshot.chunk_grid(dataset, array);
-    let name = &dataset.name;
+    let grid = catalog.chunk_grid(dataset, array);
+    let name = dataset.name();
     if !grid.contains(coordinate) {
         return Some(format!("dataset `{name}` has no chunk at {coordinate:?}, but a segment has it"));
     }

@@ -1,9 +1,9 @@
 """Reads golden stores by `store/docs/format.md` alone, and compares them with what they are to hold.
 
     pip install pyarrow zstandard lz4
-    python tests/golden/read.py tests/golden/v1
+    python tests/golden/read.py tests/golden/v2
 
-pyarrow is used for the tables of an index only, zstandard and lz4 for their codecs.
+pyarrow is used for the tables of an index and of a manifest only, zstandard and lz4 for their codecs.
 """
 
 import json
@@ -174,7 +174,7 @@ def read_segment(path, entry):
     assert len(data) == entry["size"]
     trailer = data[-44:]
     offset, length, raw, checksum, version, dtype, codec, own = struct.unpack("<QQQIHBBI", trailer[:36])
-    assert trailer[36:] == b"ATLAS.AF" and crc32c(trailer[:32]) == own and version == 1
+    assert trailer[36:] == b"ATLAS.AF" and crc32c(trailer[:32]) == own and version == 2
     assert DTYPES[dtype] == entry["dtype"] and offset == entry["index"]
     index = data[offset : offset + length]
     assert crc32c(index) == checksum and offset + length + 44 == len(data)
@@ -186,17 +186,56 @@ def read_segment(path, entry):
         decode_block(data[b["offset"] : b["offset"] + b["length"]], entry["dtype"], b["cells"]) for b in blocks
     ]
     for row in chunks:
+        row["dataset"] += entry.get("first", 0)
         if row["chunk"] is not None:
             row["cells"] = cells[row["block"]][row["offset"] : row["offset"] + row["row_count"]]
             assert len(row["cells"]) == row["row_count"]
             assert sum(cell is None for cell in row["cells"]) == row["null_count"]
+            if row.get("m2") is not None:
+                numbers = [cell for cell in row["cells"] if cell is not None and cell == cell]
+                mean = math.fsum(numbers) / len(numbers)
+                length = math.sqrt(math.fsum((number - mean) ** 2 for number in numbers))
+                assert math.isclose(math.sqrt(row["m2"]), length, rel_tol=1e-6, abs_tol=1e-9 * abs(mean))
     return chunks
+
+
+def read_manifest(path, entry):
+    """The rows of a manifest, as those of the root are, by ordinal."""
+    data = (path / "_datasets" / entry["file"]).read_bytes()
+    assert len(data) == entry["size"] and crc32c(data) == entry["crc32c"]
+    raw = decompress(["none", "zstd", "lz4"].index(entry["codec"]), data, entry["raw"])
+    (length,) = struct.unpack("<Q", raw[:8])
+    attributes = json.loads(raw[8 : 8 + length])
+    table = pa.ipc.open_stream(raw[8 + length + -length % 8 :]).read_all()
+    columns = [column.to_pylist() for column in table.columns]
+    assert len(columns) == 4 + len(attributes) and table.num_rows == entry["rows"]
+    names = [name.encode() for name in columns[1] if name is not None]
+    assert [min(names).decode(), max(names).decode()] == entry["names"]
+    for ordinal, name, schema, sizes, *values in zip(*columns):
+        given = {a[0]: value for a, value in zip(attributes, values) if value is not None}
+        row = None if name is None else (name, entry["schemas"][schema], sizes, given)
+        yield entry["first"] + ordinal, row
+
+
+def read_rows(path, catalog):
+    """Every dataset's name, schema, sizes and attributes, by ordinal."""
+    rows = {}
+    for entry in catalog.get("manifests", []):
+        rows.update(read_manifest(path, entry))
+    for ordinal, *row in catalog["datasets"]:
+        if row:
+            keys = catalog["schemas"][row[1]]["attributes"]
+            row = (*row[:3], dict(zip(keys, row[3])))
+        rows[ordinal] = row or None
+    rows = {ordinal: row for ordinal, row in rows.items() if row is not None}
+    assert len(rows) == catalog["count"] and all(ordinal < catalog["next"] for ordinal in rows)
+    return rows
 
 
 def read_store(path):
     document = (path / "atlas.json").read_bytes()
     catalog = json.loads(document)
-    assert document.startswith(b'{"format":"atlas","version":1,"crc32c":"')
+    assert document.startswith(b'{"format":"atlas","version":2,"crc32c":"')
     sealed = document.replace(catalog["crc32c"].encode(), b"00000000", 1)
     assert f"{crc32c(sealed):08x}" == catalog["crc32c"]
     chunks = {}
@@ -211,13 +250,14 @@ def read_store(path):
                 else:
                     chunks[variable, row["dataset"], tuple(row["chunk"])] = row["cells"]
     datasets = {}
-    for ordinal, dataset in enumerate(catalog["datasets"]):
-        if dataset is None:
-            continue
-        name, schema, sizes, _ = dataset
+    cells_of_all = 0
+    for ordinal, (name, schema, sizes, attributes) in read_rows(path, catalog).items():
         schema = catalog["schemas"][schema]
         sizes = dict(zip(schema["dims"], sizes))
-        arrays = datasets.setdefault(name, {})
+        arrays = datasets.setdefault(name, {"attributes": {}, "arrays": {}})
+        assert list(attributes) == schema["attributes"]
+        arrays["attributes"] = attributes
+        arrays = arrays["arrays"]
         for number in schema["arrays"]:
             array = catalog["arrays"][number]
             shape = [sizes[dim] for dim in array.get("dims", [])]
@@ -227,6 +267,8 @@ def read_store(path):
                 if (variable, owner) == (array["name"], ordinal):
                     place(values, shape, chunk, coordinate, cells)
             arrays[array["name"]] = {"dtype": array["dtype"], "shape": shape, "values": values}
+            cells_of_all += len(values)
+    assert cells_of_all == catalog["cells"]
     return datasets
 
 
@@ -253,14 +295,17 @@ def main(golden):
     for codec in ("zstd", "lz4", "none"):
         store = read_store(golden / codec)
         assert store.keys() == expected.keys(), codec
-        for name, arrays in store.items():
+        for name, dataset in store.items():
+            arrays = dataset["arrays"]
+            assert dataset["attributes"]["title"] == 'a "golden" store'
             assert arrays.keys() == expected[name].keys(), (codec, name)
             for array, found in arrays.items():
                 wanted = expected[name][array]
                 assert (found["dtype"], found["shape"]) == (wanted["dtype"], wanted["shape"]), (name, array)
                 for i, (a, b) in enumerate(zip(found["values"], wanted["values"], strict=True)):
                     assert same(a, b), (codec, name, array, i, a, b)
-        print(f"{golden / codec}: {sum(map(len, store.values()))} arrays of {len(store)} datasets are as expected")
+        count = sum(len(dataset["arrays"]) for dataset in store.values())
+        print(f"{golden / codec}: {count} arrays of {len(store)} datasets are as expected")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 pub mod crash;
 pub mod generate;
+pub mod model;
 pub mod objects;
 pub mod random;
 pub mod stores;

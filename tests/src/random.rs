@@ -65,11 +65,11 @@ impl Model {
             for (name, dataset) in datasets {
                 let view = atlas.create_dataset(name).await?;
                 for (key, value) in &dataset.attributes {
-                    view.set_attribute(key, value.clone()).await?;
+                    view.set_attribute(key, value.clone())?;
                 }
                 for array in &dataset.arrays {
                     let shape = dataset.shape(&array.schema);
-                    view.define(array.schema.clone(), &shape).await?;
+                    view.define(array.schema.clone(), &shape)?;
                     let cells = array.schema.dtype.array(array.values.iter().cloned());
                     view.write_arrow(&array.schema.name, &vec![0; shape.len()], &shape, cells).await?;
                 }

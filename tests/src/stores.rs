@@ -14,7 +14,7 @@ pub async fn put<T: Element>(
     values: ArrayD<T>,
     fill: Option<T>,
 ) -> Result<()> {
-    dataset.define_array(name, dims, values.shape(), None, fill).await?;
+    dataset.define_array(name, dims, values.shape(), None, fill)?;
     dataset.write_array(name, &vec![0; dims.len()], values.view()).await
 }
 
@@ -41,12 +41,12 @@ pub async fn names(atlas: &Atlas) -> Result<()> {
     let bare = atlas.create_dataset("bare").await?;
     put(&bare, "mask", &["lat", "lon"], array![[10i32, 11]].into_dyn(), None).await?;
 
-    map.set_attribute("mask", "an attribute").await?;
-    map.set_attribute("attr.mask", "its fallback").await?;
-    map.set_attribute("dataset", "another").await?;
-    map.set_attribute("Mask", "in another case").await?;
-    map.set_attribute("name", "not the dataset's").await?;
-    map.set_attribute("lat", "of neither").await?;
+    map.set_attribute("mask", "an attribute")?;
+    map.set_attribute("attr.mask", "its fallback")?;
+    map.set_attribute("dataset", "another")?;
+    map.set_attribute("Mask", "in another case")?;
+    map.set_attribute("name", "not the dataset's")?;
+    map.set_attribute("lat", "of neither")?;
 
     let called = atlas.create_dataset("called").await?;
     put(&called, "dataset", &["dataset"], array![0.5f64, 1.5].into_dyn(), None).await?;
@@ -76,33 +76,33 @@ pub async fn mixed(atlas: &Atlas) -> Result<()> {
     put(&standard, "time", &["time"], array![day(10_957), day(10_958)].into_dyn(), None).await?;
     put(&standard, "v", &["time"], array![0.1f32, 47.3].into_dyn(), None).await?;
     put(&standard, "when", &["time"], array![day(0), day(1)].into_dyn(), None).await?;
-    standard.set_array_attribute("v", "units", "K").await?;
-    standard.set_array_attribute("v", "long_name", "warmth").await?;
-    standard.set_attribute("score", f64::NAN).await?;
-    standard.set_attribute("buoy", 5.0f64).await?;
-    standard.set_attribute("limits", vec![0.0f64, 40.5]).await?;
+    standard.set_array_attribute("v", "units", "K")?;
+    standard.set_array_attribute("v", "long_name", "warmth")?;
+    standard.set_attribute("score", f64::NAN)?;
+    standard.set_attribute("buoy", 5.0f64)?;
+    standard.set_attribute("limits", vec![0.0f64, 40.5])?;
 
     // Its calendar has no timestamps.
     let noleap = atlas.create_dataset("noleap").await?;
     put(&noleap, "time", &["time"], array![9.0f64, 10.0, 100.0].into_dyn(), None).await?;
     put(&noleap, "v", &["time"], array![0.1f64, 47.3, f64::NAN].into_dyn(), None).await?;
     put(&noleap, "when", &["time"], array![9i32, 10, 100].into_dyn(), None).await?;
-    noleap.set_array_attribute("v", "units", "degC").await?;
-    noleap.set_array_attribute("v", "long_name", "warmth").await?;
-    noleap.set_attribute("score", 2.5f64).await?;
-    noleap.set_attribute("buoy", "B-7").await?;
-    noleap.set_attribute("limits", "none").await?;
+    noleap.set_array_attribute("v", "units", "degC")?;
+    noleap.set_array_attribute("v", "long_name", "warmth")?;
+    noleap.set_attribute("score", 2.5f64)?;
+    noleap.set_attribute("buoy", "B-7")?;
+    noleap.set_attribute("limits", "none")?;
 
     // Without a coordinate, and with text for numbers.
     let bare = atlas.create_dataset("bare").await?;
     put(&bare, "v", &["time"], array!["low", "high"].mapv(String::from).into_dyn(), None).await?;
     put(&bare, "when", &["time"], array![true, false].into_dyn(), None).await?;
-    bare.set_attribute("buoy", 7i64).await?;
-    bare.set_attribute("since", day(0)).await?;
+    bare.set_attribute("buoy", 7i64)?;
+    bare.set_attribute("since", day(0))?;
 
     // A dataset of no rows.
     let empty = atlas.create_dataset("zero").await?;
-    empty.define_array::<f64>("v", &["time"], &[0], None, None).await?;
-    empty.set_attribute("score", 99.0f64).await?;
+    empty.define_array::<f64>("v", &["time"], &[0], None, None)?;
+    empty.set_attribute("score", 99.0f64)?;
     atlas.flush().await
 }

@@ -44,7 +44,7 @@ async fn argo_has_the_expected_answers() {
     let Some(data) = real_data() else { return };
     let expected = table(&data.join("argo-expected.csv"));
     let (_directory, atlas) = imported(data.join("argo")).await;
-    assert_eq!(grids(atlas.snapshot().catalog())[0].dims, ["N_PROF", "N_LEVELS"]);
+    assert_eq!(grids(&atlas.snapshot().catalog().unwrap())[0].dims, ["N_PROF", "N_LEVELS"]);
     let ctx = session(&atlas, TableOptions::default()).unwrap();
     for variable in ["TEMP", "PSAL", "PRES"] {
         let sql = format!(

@@ -25,16 +25,16 @@ async fn check(model: &Model, picks: &[u32], generations: usize, codec: Codec, n
     read_back(model, &atlas, picks).await;
     let options = TableOptions { nan_as_null, ..TableOptions::default() };
     let ctx = session(&atlas, options).unwrap();
-    let grids = grids(atlas.snapshot().catalog());
+    let grids = grids(&atlas.snapshot().catalog().unwrap());
     let mut tables =
         vec![("atlas".to_owned(), grids.first().map_or_else(Vec::new, |g| g.dims.clone()), None)];
     let further = grids.get(1..).unwrap_or_default();
     for (grid, name) in further.iter().zip(grid_table_names(further)) {
         tables.push((format!("atlas.\"{name}\""), grid.dims.clone(), None));
     }
-    for name in atlas.list_arrays() {
+    for name in atlas.list_arrays().unwrap() {
         let mut dims: Vec<String> = Vec::new();
-        for array in atlas.snapshot().catalog().arrays.iter().filter(|array| array.name == name) {
+        for array in atlas.snapshot().root().array_schemas().iter().filter(|array| array.name == name) {
             dims.extend(array.dims.iter().filter(|dim| !dims.contains(dim)).cloned().collect::<Vec<_>>());
         }
         tables.push((format!("atlas.\"{name}\""), dims, Some(name)));

@@ -201,12 +201,12 @@ async fn check(model: &Model, picks: &[u32], generations: usize, nan_as_null: bo
     let options = TableOptions { nan_as_null, ..TableOptions::default() };
     let sessions = sessions(&atlas, &options).await;
     let (_, ctx) = &sessions[0];
-    let grids = grids(atlas.snapshot().catalog());
+    let grids = grids(&atlas.snapshot().catalog().unwrap());
     let mut tables =
         vec![("atlas".to_owned(), grids.first().map_or_else(Vec::new, |g| g.dims.clone()), None)];
-    if let Some(name) = atlas.list_arrays().get(picks[0] as usize % 5).cloned() {
+    if let Some(name) = atlas.list_arrays().unwrap().get(picks[0] as usize % 5).cloned() {
         let mut dims: Vec<String> = Vec::new();
-        for array in atlas.snapshot().catalog().arrays.iter().filter(|array| array.name == name) {
+        for array in atlas.snapshot().root().array_schemas().iter().filter(|array| array.name == name) {
             dims.extend(array.dims.iter().filter(|dim| !dims.contains(dim)).cloned().collect::<Vec<_>>());
         }
         tables.push((format!("atlas.\"{name}\""), dims, Some(name)));
@@ -238,7 +238,7 @@ async fn argo() -> Option<Atlas> {
 async fn optimisations_change_no_answer_on_argo() {
     let Some(atlas) = argo().await else { return };
     let sessions = sessions(&atlas, &TableOptions::default()).await;
-    let dims = grids(atlas.snapshot().catalog())[0].dims.clone();
+    let dims = grids(&atlas.snapshot().catalog().unwrap())[0].dims.clone();
     for picks in [[3, 14, 15, 92, 65, 35], [89, 79, 32, 38, 46, 26]] {
         check_table(&sessions, "atlas", &dims, None, &picks, true).await;
     }
@@ -263,8 +263,7 @@ async fn two_datasets() -> Atlas {
     for (name, base) in [("cold", 0.0f32), ("warm", 100.0)] {
         let dataset = atlas.create_dataset(name).await.unwrap();
         dataset
-            .define_array::<f32>("temperature", &["time", "x"], &[4, 10], Some(&[1, 10]), None)
-            .await
+            .define_array::<f32>("temperature", &["time", "x"], &[4, 10], Some(vec![1, 10]), None)
             .unwrap();
         let cells = ndarray::Array::from_shape_fn((4, 10), |(time, x)| base + (time * 10 + x) as f32);
         dataset.write_array("temperature", &[0, 0], cells.view().into_dyn()).await.unwrap();
@@ -358,7 +357,7 @@ async fn an_optimisation_that_is_off_does_nothing() {
 async fn missing_cells_do_not_matter_to_the_values_of_their_column() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
     let dataset = atlas.create_dataset("gaps").await.unwrap();
-    dataset.define_array::<f32>("v", &["x"], &[40], Some(&[10]), Some(-1.0)).await.unwrap();
+    dataset.define_array::<f32>("v", &["x"], &[40], Some(vec![10]), Some(-1.0)).unwrap();
     let cells = ndarray::Array1::from_shape_fn(40, |x| if x % 3 == 0 || x >= 30 { -1.0 } else { x as f32 });
     dataset.write_array("v", &[0], cells.view().into_dyn()).await.unwrap();
     atlas.flush().await.unwrap();
@@ -399,7 +398,7 @@ async fn later_datasets() -> Atlas {
             if number < 3 { f32::NAN } else { 100.0 - step * 10.0 + (x % 5) as f32 }
         });
         for (name, values) in [("v", v), ("w", w)] {
-            dataset.define_array::<f32>(name, &["x"], &[64], Some(&[16]), None).await.unwrap();
+            dataset.define_array::<f32>(name, &["x"], &[64], Some(vec![16]), None).unwrap();
             dataset.write_array(name, &[0], values.view().into_dyn()).await.unwrap();
         }
     }
@@ -457,7 +456,7 @@ async fn orders_over_expressions_of_columns_are_those_of_the_columns() {
             let values = ndarray::Array1::from_shape_fn(50, |x| {
                 scale * f64::from((u32::from(number) * 37 + x as u32 * 11) % 101)
             });
-            dataset.define_array::<f64>(name, &["x"], &[50], None, None).await.unwrap();
+            dataset.define_array::<f64>(name, &["x"], &[50], None, None).unwrap();
             dataset.write_array(name, &[0], values.view().into_dyn()).await.unwrap();
         }
     }
@@ -498,14 +497,14 @@ async fn columns_are_compared_whatever_their_bounds() {
         let dataset = atlas.create_dataset("d").await.unwrap();
         let other = extremes[(i + 3) % extremes.len()];
         let put = async |name: &str, values: [f64; 3]| {
-            dataset.define_array::<f64>(name, &["x"], &[3], None, None).await.unwrap();
+            dataset.define_array::<f64>(name, &["x"], &[3], None, None).unwrap();
             dataset.write_array(name, &[0], ndarray::arr1(&values).view().into_dyn()).await.unwrap();
         };
         put("a", [low, 1.0, other]).await;
         put("b", [other, low, 0.5]).await;
         #[expect(clippy::cast_possible_truncation)]
         for (name, values) in [("c", [low as i64, 1, other as i64]), ("e", [other as i64, low as i64, 7])] {
-            dataset.define_array::<i64>(name, &["x"], &[3], None, None).await.unwrap();
+            dataset.define_array::<i64>(name, &["x"], &[3], None, None).unwrap();
             dataset.write_array(name, &[0], ndarray::arr1(&values).view().into_dyn()).await.unwrap();
         }
         atlas.flush().await.unwrap();

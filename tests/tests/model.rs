@@ -12,6 +12,7 @@ use std::time::Duration;
 use atlas::{
     ArraySchema, Atlas, AttributeValue, CacheBudget, DType, Error, ReadMetrics, Result, StoreConfig, Value,
 };
+use atlas_tests::model::{cases, fill, places, run, value};
 use atlas_tests::objects::Watched;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -86,39 +87,6 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Vacuum),
         1 => Just(Verify),
     ]
-}
-
-/// The cell that writing `seed` puts at place `i`; some are missing.
-fn value(dtype: DType, seed: i64, i: usize) -> Option<Value> {
-    let number = (seed * 31 + i as i64 * 7) % 50 - 10;
-    if number % 9 == 0 {
-        return None;
-    }
-    Some(match dtype {
-        DType::I16 => Value::I64(number),
-        DType::F32 => Value::F64(if number == 11 { f64::NAN } else { number as f64 / 4.0 }),
-        DType::Timestamp => Value::Timestamp(number * 3_600_000_000_000),
-        _ => Value::String("word ".repeat(number.unsigned_abs() as usize % 5)),
-    })
-}
-
-fn fill(dtype: DType) -> Value {
-    match dtype {
-        DType::I16 => Value::I64(-10),
-        DType::F32 => Value::F64(-2.5),
-        DType::Timestamp => Value::Timestamp(0),
-        _ => Value::String(String::new()),
-    }
-}
-
-/// The places of a region's cells in an array of `shape`, in row-major order.
-fn places(shape: &[usize], start: &[usize], size: &[usize]) -> Vec<usize> {
-    let mut places = vec![0];
-    for ((&extent, &start), &size) in shape.iter().zip(start).zip(size) {
-        places =
-            places.into_iter().flat_map(|p| (start..start + size).map(move |i| p * extent + i)).collect();
-    }
-    places
 }
 
 /// What a model becomes by an operation on datasets; `None` where the store must refuse it.
@@ -255,7 +223,7 @@ async fn perform(atlas: &Atlas, model: &Model, operation: &Operation) -> Result<
             let refused = ArraySchema::new(ARRAYS[*array], DType::I8, &[]);
             let (schema, shape) =
                 after.map_or((refused, Vec::new()), |array| (array.schema.clone(), array.shape.clone()));
-            view.define(schema, &shape).await
+            view.define(schema, &shape)
         }
         Write { dataset, array, .. } | WriteAll { dataset, array, .. } => {
             let view = open(dataset).await?;
@@ -289,12 +257,12 @@ async fn perform(atlas: &Atlas, model: &Model, operation: &Operation) -> Result<
         DeleteDataset(dataset) => atlas.delete_dataset(NAMES[*dataset]).await,
         Rename { dataset, to } => atlas.rename_dataset(NAMES[*dataset], NAMES[*to]).await,
         SetAttribute { dataset, array, key, value } => match array {
-            Some(array) => open(dataset).await?.set_array_attribute(ARRAYS[*array], KEYS[*key], *value).await,
-            None => open(dataset).await?.set_attribute(KEYS[*key], *value).await,
+            Some(array) => open(dataset).await?.set_array_attribute(ARRAYS[*array], KEYS[*key], *value),
+            None => open(dataset).await?.set_attribute(KEYS[*key], *value),
         },
         RemoveAttribute { dataset, array, key } => match array {
-            Some(array) => open(dataset).await?.remove_array_attribute(ARRAYS[*array], KEYS[*key]).await,
-            None => open(dataset).await?.remove_attribute(KEYS[*key]).await,
+            Some(array) => open(dataset).await?.remove_array_attribute(ARRAYS[*array], KEYS[*key]),
+            None => open(dataset).await?.remove_attribute(KEYS[*key]),
         },
         Flush => atlas.flush().await,
         Compact => atlas.compact(None).await.map(drop),
@@ -313,13 +281,14 @@ async fn read(atlas: &Atlas) -> Result<Model> {
     let mut model = Model::new();
     // What is pending hides what is committed: another handle shows it.
     let snapshot = atlas.snapshot();
-    let atlas = &atlas.open_at(snapshot.catalog().generation).await?;
-    let names: Vec<_> = snapshot.catalog().datasets().map(|(_, dataset)| dataset.name.clone()).collect();
+    let atlas = &atlas.open_at(snapshot.root().generation()).await?;
+    let names: Vec<_> =
+        snapshot.catalog()?.datasets().map(|(_, dataset)| dataset.name().to_owned()).collect();
     for name in names {
         let view = atlas.open_dataset(&name).await?;
-        let mut dataset = Dataset { attributes: view.attributes().await?, ..Dataset::default() };
-        for mut schema in view.arrays().await? {
-            let shape = view.shape(&schema.name).await?;
+        let mut dataset = Dataset { attributes: view.attributes()?, ..Dataset::default() };
+        for mut schema in view.arrays()? {
+            let shape = view.shape(&schema.name)?;
             let cells = view.read_arrow(&schema.name, &vec![0; shape.len()], &shape).await?;
             let statistics = view.array_stats(&schema.name).await?;
             let values: Vec<_> = (0..cells.len()).map(|i| schema.dtype.value(&cells, i)).collect();
@@ -403,21 +372,6 @@ async fn open(objects: Arc<dyn object_store::ObjectStore>) -> Result<Atlas> {
     Atlas::open(objects, Path::from("s")).await
 }
 
-fn cases(fixed: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let mut config = ProptestConfig::with_cases(cases.unwrap_or(fixed));
-    if cases.is_none() {
-        // The same cases every time; others are run by hand.
-        config.rng_seed = proptest::test_runner::RngSeed::Fixed(7);
-    }
-    config.failure_persistence = None;
-    config
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
-}
-
 /// `created` is whether a first commit, with nothing in it, comes before the operations.
 async fn follow(operations: &[Operation], created: bool) -> Result<(), TestCaseError> {
     let objects: Arc<InMemory> = Arc::default();
@@ -430,7 +384,7 @@ async fn follow(operations: &[Operation], created: bool) -> Result<(), TestCaseE
     let (mut pending, mut committed) = (Model::new(), Model::new());
     for operation in operations {
         use Operation::{Compact, Reopen, Vacuum, Verify};
-        let is_there = atlas.snapshot().catalog().generation > 0;
+        let is_there = atlas.snapshot().root().generation() > 0;
         if !is_there && matches!(operation, Reopen | Compact | Vacuum | Verify) {
             continue;
         }
@@ -451,13 +405,13 @@ async fn follow(operations: &[Operation], created: bool) -> Result<(), TestCaseE
                 }
             },
         }
-        let mut names = atlas.list_datasets().await;
+        let mut names = atlas.list_datasets().unwrap();
         names.sort();
         prop_assert_eq!(names, pending.keys().cloned().collect::<Vec<_>>());
         if matches!(operation, Operation::Flush) {
             committed = pending.clone();
         }
-        if atlas.snapshot().catalog().generation == 0 {
+        if atlas.snapshot().root().generation() == 0 {
             continue;
         }
         prop_assert_eq!(read(&atlas).await.unwrap(), plain(&committed), "after {:?}", operation);
@@ -502,7 +456,7 @@ async fn follow_with_faults(operations: &[Operation], faults: &[i64]) -> Result<
                 }
             }
             (None, Err(_)) if !matches!(operation, Operation::Flush) => {}
-            (_, Err(Error::Storage { .. } | Error::Poisoned)) => {
+            (_, Err(Error::Storage { .. } | Error::NotShown { .. } | Error::Poisoned)) => {
                 // Whoever comes next finds the old state, or the new one where it was being committed.
                 let next_up = open(objects.clone()).await.unwrap();
                 next_up.refresh().await.unwrap();

@@ -173,7 +173,7 @@ async fn datasets_are_named_as_chosen_and_two_of_one_name_are_an_error() {
         let options = ImportOptions { name_from, ..ImportOptions::default() };
         let atlas = new_store().await;
         import(&atlas, &[root.to_owned()], &options, &|_| {}).await.map(|_| ())?;
-        Ok::<_, Error>(atlas.list_datasets().await)
+        Ok::<_, Error>(atlas.list_datasets().unwrap())
     };
     let error = names(NameFrom::Stem).await.unwrap_err();
     assert!(matches!(&error, Error::NameTwice { name, .. } if name == "one"), "{error}");
@@ -192,7 +192,7 @@ async fn importing_again_adds_and_refuses_what_is_there() {
     let options = ImportOptions::default();
     import(&atlas, std::slice::from_ref(&one), &options, &|_| {}).await.unwrap();
     import(&atlas, &[two], &options, &|_| {}).await.unwrap();
-    assert_eq!(atlas.snapshot().catalog().generation, 2);
+    assert_eq!(atlas.snapshot().root().generation(), 2);
     let error = import(&atlas, &[root.to_owned()], &options, &|_| {}).await.unwrap_err();
     assert!(matches!(error, Error::NameExists { .. }), "{error}");
     let ctx = session(&atlas, TableOptions::default()).unwrap();
@@ -237,7 +237,7 @@ async fn one_broken_file_among_many_stops_the_import_or_is_skipped() {
         .map(|(path, _)| path.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     assert_eq!(skipped, ["f10", "f20", "f30", "f31"]);
-    assert_eq!((report.imported, atlas.list_datasets().await.len()), (46, 46));
+    assert_eq!((report.imported, atlas.list_datasets().unwrap().len()), (46, 46));
     let last = last.into_inner().unwrap().unwrap();
     assert_eq!((last.files, last.total), (50, 50));
     let ctx = session(&atlas, TableOptions::default()).unwrap();
@@ -265,8 +265,8 @@ async fn a_large_variable_is_read_in_parts_and_chunked_as_asked() {
         let stats = dataset.array_stats("v").await.unwrap();
         assert_eq!((stats.row_count, stats.null_count), (10_000_000, 0));
         assert_eq!(stats.max, Some(atlas::Value::F64(9_999_999.0)));
-        assert_eq!(atlas.snapshot().catalog().variables["v"][0].chunks, chunks);
-        let corner = dataset.read_array::<f64>("v", &[31, 249_998], &[2, 2]).await.unwrap();
+        assert_eq!(atlas.snapshot().root().segments("v")[0].chunks, chunks);
+        let corner = dataset.read_array::<f64>("v", &[31, 249_998], &[2, 2]).await.unwrap().unwrap();
         let first = (31 * cells + 249_998) as f64;
         assert_eq!(corner.as_slice().unwrap(), [first, first + 1.0, first + 250_000.0, first + 250_001.0]);
     }

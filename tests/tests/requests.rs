@@ -21,12 +21,12 @@ async fn store() -> (Arc<Watched>, Atlas) {
     let atlas = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
     for number in 0..DATASETS {
         let dataset = atlas.create_dataset(&format!("d{number:02}")).await.unwrap();
-        dataset.set_attribute("group", if number < 10 { "north" } else { "south" }).await.unwrap();
+        dataset.set_attribute("group", if number < 10 { "north" } else { "south" }).unwrap();
         let times = Array1::from_iter((0..TIMES).map(|i| Timestamp(i as i64 * 3_600_000_000_000)));
-        dataset.define_array::<Timestamp>("time", &["time"], &[TIMES], None, None).await.unwrap();
+        dataset.define_array::<Timestamp>("time", &["time"], &[TIMES], None, None).unwrap();
         dataset.write_array("time", &[0], times.view().into_dyn()).await.unwrap();
         let depths = Array1::from_iter((0..DEPTHS).map(|i| i as f32));
-        dataset.define_array::<f32>("depth", &["depth"], &[DEPTHS], None, None).await.unwrap();
+        dataset.define_array::<f32>("depth", &["depth"], &[DEPTHS], None, None).unwrap();
         dataset.write_array("depth", &[0], depths.view().into_dyn()).await.unwrap();
         for (name, offset) in [("temperature", 0.0), ("salinity", 30.0)] {
             // Values that hardly compress, so that bytes tell blocks apart; larger in later datasets.
@@ -35,7 +35,7 @@ async fn store() -> (Arc<Watched>, Atlas) {
                 offset + number as f64 + f64::from(chance.wrapping_mul(2_654_435_761)) / f64::from(u32::MAX)
             });
             let (dims, shape) = (["time", "depth"], [TIMES, DEPTHS]);
-            dataset.define_array::<f64>(name, &dims, &shape, Some(&[100, DEPTHS]), None).await.unwrap();
+            dataset.define_array::<f64>(name, &dims, &shape, Some(vec![100, DEPTHS]), None).unwrap();
             dataset.write_array(name, &[0, 0], values.view().into_dyn()).await.unwrap();
         }
     }
@@ -65,9 +65,9 @@ fn bytes(requests: &[Request]) -> u64 {
 /// The requests for bytes before the index: for blocks.
 async fn block_requests(atlas: &Atlas, requests: &[Request]) -> Vec<Request> {
     let snapshot = atlas.snapshot();
-    let variables = &snapshot.catalog().variables;
+    let root = snapshot.root();
     let is_block = |request: &&Request| {
-        let segment = variables.iter().find_map(|(variable, segments)| {
+        let segment = root.variables().find_map(|(variable, segments)| {
             segments.iter().find(|segment| request.path == format!("s/{variable}/{}", segment.file))
         });
         request.range.as_ref().is_some_and(|range| segment.is_some_and(|segment| range.start < segment.index))
@@ -84,7 +84,9 @@ async fn ask(ctx: &SessionContext, watched: &Watched, sql: &str) -> (Vec<String>
 #[tokio::test]
 async fn a_question_reads_what_it_needs() {
     let (watched, atlas) = store().await;
-    assert_eq!(watched.take_requests(), [Request { path: "s/atlas.json".into(), range: None }], "opening");
+    // The catalog, and whether there is a newer one.
+    let opening = ["s/_commits/00000000000000000002.json", "s/atlas.json"];
+    assert_eq!(watched.take_paths(), opening, "opening");
     let ctx = session(&atlas, TableOptions::default()).unwrap();
     assert_eq!(watched.take_requests(), [], "registering");
 
@@ -163,12 +165,12 @@ async fn a_coordinate_range_reads_the_chunks_that_it_crosses() {
     let dataset = atlas.create_dataset("grid").await.unwrap();
     let (rows_, columns) = (4096, 512);
     let lat = Array1::from_iter((0..rows_).map(|i| i as f64));
-    dataset.define_array::<f64>("lat", &["lat"], &[rows_], None, None).await.unwrap();
+    dataset.define_array::<f64>("lat", &["lat"], &[rows_], None, None).unwrap();
     dataset.write_array("lat", &[0], lat.view().into_dyn()).await.unwrap();
     let noise = |(i, j): (usize, usize)| f64::from(((i * columns + j) as u32).wrapping_mul(2_654_435_761));
     let values = Array2::from_shape_fn((rows_, columns), noise);
     let chunk = [256, columns];
-    dataset.define_array::<f64>("t", &["lat", "lon"], &[rows_, columns], Some(&chunk), None).await.unwrap();
+    dataset.define_array::<f64>("t", &["lat", "lon"], &[rows_, columns], Some(chunk.to_vec()), None).unwrap();
     dataset.write_array("t", &[0, 0], values.view().into_dyn()).await.unwrap();
     atlas.close().await.unwrap();
 
@@ -183,7 +185,7 @@ async fn a_coordinate_range_reads_the_chunks_that_it_crosses() {
     // Once for each of the three partitions, at the most.
     assert!(blocks.iter().filter(|request| request.path.contains("/lat/")).count() <= 3, "{blocks:?}");
     let of_t: Vec<_> = blocks.into_iter().filter(|request| request.path.contains("/t/")).collect();
-    let segment = atlas.snapshot().catalog().variables["t"][0].clone();
+    let segment = atlas.snapshot().root().segments("t")[0].clone();
     let block = segment.index / 16;
     let (read, start) = (bytes(&of_t), of_t.iter().filter_map(|r| r.range.clone()).map(|r| r.start).min());
     assert!(read > 2 * block && read < 4 * block, "{read} bytes of blocks of {block}");
@@ -239,7 +241,7 @@ async fn a_grouped_mean_of_a_thousand_distant_datasets_takes_few_round_trips() {
         let value = |(i, j): (usize, usize)| ((number + i * 31 + j * 17) % 20_000) as f32 / 1000.0;
         let values = Array2::from_shape_fn((50, 168), value);
         let dims = ["depth", "time"];
-        dataset.define_array::<f32>("temperature", &dims, &[50, 168], None, None).await.unwrap();
+        dataset.define_array::<f32>("temperature", &dims, &[50, 168], None, None).unwrap();
         dataset.write_array("temperature", &[0, 0], values.view().into_dyn()).await.unwrap();
     }
     atlas.close().await.unwrap();

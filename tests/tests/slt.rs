@@ -55,24 +55,24 @@ fn cell(text: &str) -> String {
 async fn store(atlas: &Atlas) -> atlas::Result<()> {
     let day = |day: i64| Timestamp(day * 86_400_000_000_000);
     let a = atlas.create_dataset("a").await?;
-    a.set_attribute("country", "NO").await?;
-    a.set_attribute("buoy", 11i64).await?;
-    a.set_attribute("temperature", "by thermistor").await?;
+    a.set_attribute("country", "NO")?;
+    a.set_attribute("buoy", 11i64)?;
+    a.set_attribute("temperature", "by thermistor")?;
     put(&a, "time", &["time"], array![day(0), day(1), day(2)].into_dyn(), None).await?;
     put(&a, "depth", &["depth"], array![5.0f32, 10.0].into_dyn(), None).await?;
     let temperature = array![[1.0f32, 2.0], [-9.0, f32::NAN], [5.0, 6.0]];
     put(&a, "temperature", &["time", "depth"], temperature.into_dyn(), Some(-9.0)).await?;
-    a.set_array_attribute("temperature", "units", "degC").await?;
+    a.set_array_attribute("temperature", "units", "degC")?;
     let quality = array![["g", "g", "b"], ["g", "b", "b"]].mapv(String::from);
     put(&a, "quality", &["depth", "time"], quality.into_dyn(), None).await?;
     put(&a, "latitude", &[], ndarray::arr0(60.5f64).into_dyn(), None).await?;
 
     let b = atlas.create_dataset("b").await?;
-    b.set_attribute("country", "DE").await?;
-    b.set_attribute("buoy", "B-7").await?;
+    b.set_attribute("country", "DE")?;
+    b.set_attribute("buoy", "B-7")?;
     put(&b, "time", &["time"], array![day(1), day(3)].into_dyn(), None).await?;
     put(&b, "temperature", &["time", "depth"], array![[7i64, 8], [9, 10]].into_dyn(), None).await?;
-    b.define_array::<i32>("unwritten", &["time"], &[2], None, None).await?;
+    b.define_array::<i32>("unwritten", &["time"], &[2], None, None)?;
 
     let grid = atlas.create_dataset("grid").await?;
     put(&grid, "lat", &["lat"], array![-45.0f64, 45.0].into_dyn(), None).await?;

@@ -18,10 +18,10 @@ async fn context() -> SessionContext {
     let atlas = Atlas::create(memory(), "s".into(), StoreConfig::default()).await.unwrap();
     for (name, size) in [("a", 10), ("b", 20), ("c", 30)] {
         let dataset = atlas.create_dataset(name).await.unwrap();
-        dataset.set_attribute("size", size as i64).await.unwrap();
+        dataset.set_attribute("size", size as i64).unwrap();
         for array in ["x", "v"] {
             let values = Array1::from_iter((0..size).map(|i| i as f64));
-            dataset.define_array::<f64>(array, &["x"], &[size], None, None).await.unwrap();
+            dataset.define_array::<f64>(array, &["x"], &[size], None, None).unwrap();
             dataset.write_array(array, &[0], values.view().into_dyn()).await.unwrap();
         }
     }

@@ -71,11 +71,11 @@ async fn put(atlas: &Atlas, number: usize) -> atlas::Result<()> {
     let dataset = atlas.create_dataset(&format!("station-{number:07}")).await?;
     let first = (chance(number) % 1000) as i64 * 24;
     let hours = Array1::from_iter((0..HOURS).map(|i| Timestamp((first + i as i64) * 3_600_000_000_000)));
-    dataset.define_array::<Timestamp>("time", &["time"], &[HOURS], None, None).await?;
+    dataset.define_array::<Timestamp>("time", &["time"], &[HOURS], None, None)?;
     dataset.write_array("time", &[0], hours.view().into_dyn()).await?;
     let value = |i: usize| (chance(number * HOURS + i) % 30_000) as f32 / 1000.0;
     let values = Array1::from_iter((0..HOURS).map(value));
-    dataset.define_array::<f32>("temperature", &["time"], &[HOURS], None, None).await?;
+    dataset.define_array::<f32>("temperature", &["time"], &[HOURS], None, None)?;
     dataset.write_array("temperature", &[0], values.view().into_dyn()).await
 }
 
@@ -89,7 +89,7 @@ async fn write(store: &Path, count: usize) -> Result<()> {
     told("all datasets", started);
     let size = |path: PathBuf| std::fs::metadata(path).map(|file| file.len());
     println!("catalog|{:.3} MB", size(store.join("atlas.json"))? as f64 / 1e6);
-    for (variable, segments) in &atlas.snapshot().catalog().variables {
+    for (variable, segments) in atlas.snapshot().root().variables() {
         let blocks: u64 = segments.iter().map(|segment| segment.index).sum();
         let indexes: u64 = segments.iter().map(|segment| segment.size - segment.index).sum();
         println!("{variable}: blocks, index|{:.3} MB, {:.3} MB", blocks as f64 / 1e6, indexes as f64 / 1e6);
@@ -104,19 +104,20 @@ async fn open(store: &Path, count: usize) -> Result<()> {
     let name = format!("station-{:07}", count / 2);
     let started = Instant::now();
     let dataset = atlas.open_dataset(&name).await?;
-    dataset.read_array::<f32>("temperature", &[0], &[HOURS]).await?;
+    dataset.read_array::<f32>("temperature", &[0], &[HOURS]).await?.unwrap();
     told("one dataset's values, the first", started);
     let started = Instant::now();
-    dataset.read_array::<f32>("temperature", &[0], &[HOURS]).await?;
+    dataset.read_array::<f32>("temperature", &[0], &[HOURS]).await?.unwrap();
     told("one dataset's values, again", started);
     let (snapshot, metrics) = (atlas.snapshot(), ReadMetrics::default());
     snapshot.index("temperature", &metrics).await?;
     println!("index, again|{} requests", metrics.requests());
     let started = Instant::now();
     let index = snapshot.index("temperature", &metrics).await?;
+    let catalog = snapshot.load().await?;
     let (mut sums, mut cells) = (0.0, 0);
-    for (chunk, ..) in snapshot.chunks_of("temperature", &index) {
-        let known = index.statistics(chunk);
+    for (chunk, ..) in index.live(&catalog, "temperature") {
+        let known = index.statistics(chunk)?;
         sums += known.sum.as_ref().and_then(f64::from_value).unwrap_or_default();
         cells += known.row_count - known.null_count;
     }
@@ -153,7 +154,7 @@ async fn add(store: &Path, count: usize) -> Result<()> {
     atlas.flush().await?;
     told("one dataset more", started);
     let snapshot = atlas.snapshot();
-    let last = snapshot.catalog().variables.values().filter_map(|segments| segments.last());
+    let last = snapshot.root().variables().filter_map(|(_, segments)| segments.last());
     println!("new segments|{} bytes", last.map(|segment| segment.size).sum::<u64>());
     Ok(())
 }

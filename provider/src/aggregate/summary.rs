@@ -17,7 +17,7 @@ use super::states::States;
 use super::{Aggregate, Aggregation, Measure, Summary};
 use crate::columns::{Grids, Table, project};
 use crate::select::Selected;
-use crate::statistics::SegmentStatistics;
+use crate::statistics::{SegmentStatistics, Statistic};
 use crate::widen::shown;
 
 /// Answers an aggregate for those boxes for which the index says enough, and tells which these are.
@@ -130,9 +130,8 @@ impl<'a> Answers<'a> {
             Measure::Sum | Measure::Mean => self.known.sums_hold_for(&self.shown),
             Measure::Count | Measure::Min | Measure::Max => self.known.bounds_hold_for(&self.shown),
         };
-        measure == Measure::Count
-            || counts.values() == 0
-            || counts.nans == 0 && holds() && self.known.has(measure.column(), row)
+        let has = |statistic| counts.nans == 0 && holds() && self.known.has(statistic, row);
+        counts.values() == 0 || measure.statistic().is_none_or(has)
     }
 
     fn add(&mut self, row: usize, group: usize, repeated: u64) {
@@ -152,11 +151,9 @@ impl<'a> Answers<'a> {
             |place: usize| fields.get(place).map_or(DataType::Null, |field| field.data_type().clone());
         let counts =
             || self.counts.iter().zip(&self.repeated).map(|(&count, &times)| count.wrapping_mul(times));
-        let taken = |name: &str, state: DataType| -> Result<ArrayRef> {
-            let values = self
-                .known
-                .column(name)
-                .map(|column| take(column, &UInt32Array::from(self.rows.clone()), None));
+        let taken = |state: DataType| -> Result<ArrayRef> {
+            let column = measure.statistic().and_then(|statistic| self.known.column(statistic));
+            let values = column.map(|column| take(column, &UInt32Array::from(self.rows.clone()), None));
             let values = values.transpose()?;
             Ok(match values {
                 Some(values) if *values.data_type() == state => values,
@@ -169,13 +166,12 @@ impl<'a> Answers<'a> {
                 let counts = counts().map(|count| i64::try_from(count).unwrap_or(i64::MAX));
                 vec![Arc::new(counts.collect::<Int64Array>())]
             }
-            Measure::Sum => vec![self.times(taken(measure.column(), state(0))?)],
-            Measure::Mean => vec![
-                Arc::new(UInt64Array::from_iter_values(counts())),
-                self.times(taken(measure.column(), state(1))?),
-            ],
+            Measure::Sum => vec![self.times(taken(state(0))?)],
+            Measure::Mean => {
+                vec![Arc::new(UInt64Array::from_iter_values(counts())), self.times(taken(state(1))?)]
+            }
             Measure::Min | Measure::Max => {
-                let bounds = shown(&taken(measure.column(), self.known.stored.clone())?, &self.shown)?;
+                let bounds = shown(&taken(self.known.stored.clone())?, &self.shown)?;
                 vec![if bounds.data_type() == &state(0) { bounds } else { cast(&bounds, &state(0))? }]
             }
         })
@@ -260,13 +256,13 @@ fn count(count: usize) -> ScalarValue {
 }
 
 impl Measure {
-    /// The column of an index that knows of it.
-    fn column(self) -> &'static str {
+    /// The statistic that it follows from, with the counts; `None` where these are enough.
+    fn statistic(self) -> Option<Statistic> {
         match self {
-            Self::Count => "row_count",
-            Self::Sum | Self::Mean => "sum",
-            Self::Min => "min",
-            Self::Max => "max",
+            Self::Count => None,
+            Self::Sum | Self::Mean => Some(Statistic::Sum),
+            Self::Min => Some(Statistic::Min),
+            Self::Max => Some(Statistic::Max),
         }
     }
 }

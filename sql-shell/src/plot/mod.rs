@@ -117,7 +117,7 @@ impl Names {
     fn of(session: &Session) -> Self {
         let mut variables = HashMap::new();
         for store in &session.stores {
-            for array in &store.atlas.snapshot().catalog().arrays {
+            for array in store.atlas.snapshot().root().array_schemas() {
                 variables.entry(array.name.clone()).or_insert_with(|| texts(&array.attributes));
             }
         }

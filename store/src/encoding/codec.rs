@@ -25,6 +25,10 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// Another name of [`None`](Self::None).
+    #[allow(non_upper_case_globals)]
+    pub const Uncompressed: Self = Self::None;
+
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
@@ -140,7 +144,8 @@ mod tests {
     #[test]
     fn what_is_compressed_comes_back() {
         let repetitive = b"temperature".repeat(100);
-        let random: Vec<u8> = (0..999u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let random: Vec<u8> =
+            (0..999u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
         for codec in [Codec::None, Codec::Zstd, Codec::Lz4] {
             for raw in [&repetitive, &random, &vec![]] {
                 let (used, bytes) = codec.compress(raw);

@@ -4,10 +4,12 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, ListArray, RecordBatch, UInt32Array, UInt64Array,
+};
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{concat, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
 use arrow::error::ArrowError;
 
 use super::{block, table};
@@ -26,7 +28,7 @@ pub(crate) struct BlockEntry {
 /// A chunk, as it goes into an index.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ChunkEntry {
-    /// The ordinal of its dataset in the catalog.
+    /// The ordinal of its dataset, as the index has it: less the segment's `first`.
     pub dataset: u32,
     /// Its coordinate; `None` deletes every chunk that earlier segments have of the dataset.
     pub chunk: Option<Vec<u32>>,
@@ -44,7 +46,9 @@ pub(crate) struct Index {
     pub blocks: Vec<BlockEntry>,
     /// The length of the tables, in which the columns lie.
     length: usize,
-    /// The table of chunks as the format has it, in order of dataset and then of coordinate.
+    /// What is added to the ordinals of datasets in the table.
+    first: u32,
+    /// The table of chunks as the format has it, in order of dataset and then of coordinate. Its columns:
     chunks: RecordBatch,
     dataset: UInt32Array,
     chunk: ListArray,
@@ -53,7 +57,99 @@ pub(crate) struct Index {
     row_count: UInt32Array,
     null_count: UInt32Array,
     nan_count: UInt32Array,
+    min: ArrayRef,
+    max: ArrayRef,
+    /// The sums and their type; `None` where the dtype has none.
+    sum: Option<(DType, ArrayRef)>,
+    m2: Option<Float64Array>,
     has_nan: bool,
+}
+
+/// The chunks of one segment as columns, a row for each: in order of dataset and then of coordinate. They
+/// have rows too that later segments replace, whose dataset is gone, or that delete chunks of earlier
+/// segments and have no coordinate.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkColumns<'a> {
+    file: &'a str,
+    index: &'a Index,
+}
+
+impl<'a> ChunkColumns<'a> {
+    pub(crate) fn new(file: &'a str, index: &'a Index) -> Self {
+        Self { file, index }
+    }
+
+    /// The path of the segment in the store.
+    pub fn file(&self) -> &'a str {
+        self.file
+    }
+
+    /// The type of the values.
+    pub fn dtype(&self) -> DType {
+        self.index.dtype
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The ordinals of the datasets in the catalog.
+    pub fn datasets(&self) -> UInt32Array {
+        let Index { first, dataset, .. } = self.index;
+        // `decode` saw to it that they do not overflow.
+        if *first == 0 { dataset.clone() } else { dataset.unary(|ordinal| ordinal.wrapping_add(*first)) }
+    }
+
+    /// The coordinates in the grids of chunks; null in rows that delete.
+    pub fn coordinates(&self) -> &'a ListArray {
+        &self.index.chunk
+    }
+
+    /// The numbers of the blocks in the segment.
+    pub fn blocks(&self) -> &'a UInt32Array {
+        &self.index.block
+    }
+
+    /// The first cell of each chunk among those of its block.
+    pub fn offsets(&self) -> &'a UInt32Array {
+        &self.index.offset
+    }
+
+    /// [`Statistics::row_count`] of each chunk.
+    pub fn row_counts(&self) -> &'a UInt32Array {
+        &self.index.row_count
+    }
+
+    /// [`Statistics::null_count`] of each chunk.
+    pub fn null_counts(&self) -> &'a UInt32Array {
+        &self.index.null_count
+    }
+
+    /// [`Statistics::nan_count`] of each chunk.
+    pub fn nan_counts(&self) -> &'a UInt32Array {
+        &self.index.nan_count
+    }
+
+    /// [`Statistics::min`] of each chunk, as an array of the dtype.
+    pub fn min(&self) -> &'a ArrayRef {
+        &self.index.min
+    }
+
+    /// [`Statistics::max`] of each chunk, as an array of the dtype.
+    pub fn max(&self) -> &'a ArrayRef {
+        &self.index.max
+    }
+
+    /// [`Statistics::sum`] of each chunk, in the type of [`DType::sum`]; `None` where the dtype has none.
+    pub fn sum(&self) -> Option<&'a ArrayRef> {
+        self.index.sum.as_ref().map(|(_, sums)| sums)
+    }
+
+    /// [`Statistics::m2`] of each chunk; `None` where the dtype has none.
+    pub fn m2(&self) -> Option<&'a Float64Array> {
+        self.index.m2.as_ref()
+    }
 }
 
 /// Bytes of an index before compression, at the most.
@@ -82,7 +178,9 @@ pub(crate) fn chunk_schema(dtype: DType) -> SchemaRef {
         Field::new("min", dtype.arrow(), true),
         Field::new("max", dtype.arrow(), true),
     ];
-    fields.extend(dtype.sum().map(|sum| Field::new("sum", sum, true)));
+    if let Some(sum) = dtype.sum() {
+        fields.extend([Field::new("sum", sum, true), Field::new("m2", DataType::Float64, true)]);
+    }
     Arc::new(Schema::new(fields))
 }
 
@@ -95,13 +193,13 @@ pub(crate) struct ChunkTable {
     dataset: Vec<u32>,
     coordinates: Vec<u32>,
     /// For each row the end of its coordinate in `coordinates`, and whether it has one.
-    ends: Vec<u32>,
+    ends: Vec<i32>,
     located: Vec<bool>,
     /// `block`, `offset`, `row_count`, `null_count`, `nan_count`.
     numbers: [Vec<u32>; 5],
-    /// `min`, `max`, `sum`: what is gathered, and what became columns.
-    gathered: [Vec<Option<Value>>; 3],
-    values: [Vec<ArrayRef>; 3],
+    /// `min`, `max`, `sum`, `m2`: what is gathered, and what became columns.
+    gathered: [Vec<Option<Value>>; 4],
+    values: [Vec<ArrayRef>; 4],
     /// The rows of these datasets before these ones mean nothing.
     forgotten: HashMap<u32, usize>,
     /// True while rows come in the order that the format wants.
@@ -125,29 +223,36 @@ impl ChunkTable {
     }
 
     /// Adds a row. It takes the place of an earlier one with the same dataset and coordinate.
-    pub(crate) fn push(&mut self, entry: ChunkEntry) {
+    ///
+    /// # Errors
+    /// Where the table has too many rows, or the chunk too many cells.
+    pub(crate) fn push(&mut self, entry: ChunkEntry) -> Result<(), String> {
         let ChunkEntry { dataset, chunk, block, offset, statistics } = entry;
         let row = self.dataset.len();
+        let coordinate = chunk.as_deref().unwrap_or_default();
+        // Arrow's offsets are i32.
+        let end = i32::try_from(self.coordinates.len() + coordinate.len());
+        let end = end.map_err(|_| "it has too many chunks for one segment".to_owned())?;
+        let narrow = |count: u64| {
+            u32::try_from(count).map_err(|_| format!("a chunk has {count} cells, more than a block can have"))
+        };
+        let Statistics { row_count, null_count, nan_count, min, max, sum, m2 } = statistics;
+        let numbers = [block, offset, narrow(row_count)?, narrow(null_count)?, narrow(nan_count)?];
         self.dataset.push(dataset);
         self.located.push(chunk.is_some());
-        self.coordinates.extend(chunk.unwrap_or_default());
-        // Of u32::MAX numbers the coordinates would take 16 GiB.
-        self.ends.push(u32::try_from(self.coordinates.len()).unwrap_or(u32::MAX));
-        // Counts of cells of a block, which has at most u32::MAX of them.
-        let narrow = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        let counts = [statistics.row_count, statistics.null_count, statistics.nan_count].map(narrow);
-        let [rows, nulls, nans] = counts;
-        for (column, number) in self.numbers.iter_mut().zip([block, offset, rows, nulls, nans]) {
+        self.coordinates.extend(coordinate);
+        self.ends.push(end);
+        for (column, number) in self.numbers.iter_mut().zip(numbers) {
             column.push(number);
         }
-        for (column, value) in self.gathered.iter_mut().zip([statistics.min, statistics.max, statistics.sum])
-        {
+        for (column, value) in self.gathered.iter_mut().zip([min, max, sum, m2.map(Value::F64)]) {
             column.push(value);
         }
         if self.gathered.iter().any(|column| column.len() >= GATHERED) {
             self.gather();
         }
         self.sorted = self.sorted && (row == 0 || self.order(row - 1, row).is_lt());
+        Ok(())
     }
 
     /// Drops the rows that a dataset has so far.
@@ -156,7 +261,7 @@ impl ChunkTable {
     }
 
     fn gather(&mut self) {
-        let types = [Some(self.dtype), Some(self.dtype), sum_type(self.dtype)];
+        let types = value_types(self.dtype);
         for ((gathered, values), dtype) in self.gathered.iter_mut().zip(&mut self.values).zip(types) {
             let gathered = std::mem::take(gathered);
             values.extend(dtype.map(|dtype| dtype.array(gathered)));
@@ -164,7 +269,8 @@ impl ChunkTable {
     }
 
     fn key(&self, row: usize) -> (u32, bool, &[u32]) {
-        let end = |row: usize| self.ends.get(row).map_or(0, |&end| end as usize);
+        // Of rows that are there: `push` has numbered them.
+        let end = |row: usize| self.ends.get(row).and_then(|&end| usize::try_from(end).ok()).unwrap_or(0);
         let start = row.checked_sub(1).map_or(0, end);
         let coordinate = self.coordinates.get(start..end(row)).unwrap_or_default();
         let at = |row: usize| self.dataset.get(row).copied().unwrap_or_default();
@@ -200,12 +306,7 @@ impl ChunkTable {
     pub(crate) fn finish(mut self) -> Result<RecordBatch, ArrowError> {
         self.gather();
         let rows = self.rows();
-        let mut offsets = vec![0i32];
-        for &end in &self.ends {
-            offsets.push(i32::try_from(end).map_err(|_| {
-                ArrowError::InvalidArgumentError("too many chunks for one segment".to_owned())
-            })?);
-        }
+        let offsets: Vec<i32> = std::iter::once(0).chain(std::mem::take(&mut self.ends)).collect();
         let chunk = ListArray::try_new(
             Arc::new(Field::new("item", DataType::UInt32, false)),
             OffsetBuffer::new(offsets.into()),
@@ -214,8 +315,7 @@ impl ChunkTable {
         )?;
         let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(self.dataset)), Arc::new(chunk)];
         columns.extend(self.numbers.map(|numbers| Arc::new(UInt32Array::from(numbers)) as ArrayRef));
-        let types = [Some(self.dtype), Some(self.dtype), sum_type(self.dtype)];
-        for (values, dtype) in self.values.into_iter().zip(types) {
+        for (values, dtype) in self.values.into_iter().zip(value_types(self.dtype)) {
             let Some(dtype) = dtype else { continue };
             let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
             columns.push(if values.is_empty() { dtype.array([]) } else { concat(&values)? });
@@ -233,17 +333,36 @@ fn sum_type(dtype: DType) -> Option<DType> {
     dtype.sum().as_ref().and_then(DType::from_arrow)
 }
 
+/// The types of the columns `min`, `max`, `sum` and `m2`; `None` for one that is not there.
+fn value_types(dtype: DType) -> [Option<DType>; 4] {
+    let sum = sum_type(dtype);
+    [Some(dtype), Some(dtype), sum, sum.map(|_| DType::F64)]
+}
+
+/// A column of a table.
+fn column<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, String> {
+    table.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))
+}
+
+/// A column of counts or numbers of a table.
+fn numbers<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a UInt32Array, String> {
+    let numbers = column(table, name)?.as_primitive_opt::<UInt32Type>();
+    numbers.ok_or_else(|| format!("its column `{name}` has no numbers"))
+}
+
+/// The column of coordinates of a table.
+fn coordinates(table: &RecordBatch) -> Result<&ListArray, String> {
+    column(table, "chunk")?.as_list_opt().ok_or_else(|| "its column `chunk` has no coordinates".to_owned())
+}
+
 /// Chunks, cells and missing cells of a table of chunks. Rows that delete count for nothing.
-pub(crate) fn totals(table: &RecordBatch) -> (u64, u64, u64) {
-    let column = |name: &str| table.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
-    let chunk = table.column_by_name("chunk");
-    let counts = |row: &usize| chunk.is_none_or(|chunk| chunk.is_valid(*row));
-    let sum = |name: &str| -> u64 {
-        let values = column(name).into_iter().flat_map(|column| column.values().iter().enumerate());
-        values.filter(|(row, _)| counts(row)).map(|(_, &number)| u64::from(number)).sum()
+pub(crate) fn totals(table: &RecordBatch) -> Result<(u64, u64, u64), String> {
+    let chunk = coordinates(table)?;
+    let sum = |name: &str| -> Result<u64, String> {
+        let counts = numbers(table, name)?.values().iter().enumerate();
+        Ok(counts.filter(|(row, _)| chunk.is_valid(*row)).map(|(_, &count)| u64::from(count)).sum())
     };
-    let deletions = chunk.map_or(0, |chunk| chunk.null_count());
-    ((table.num_rows() - deletions) as u64, sum("row_count"), sum("null_count"))
+    Ok(((table.num_rows() - chunk.null_count()) as u64, sum("row_count")?, sum("null_count")?))
 }
 
 /// `blocks` and the table of `chunks` as the bytes of an index.
@@ -269,46 +388,60 @@ pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Vec<
 }
 
 impl Index {
-    /// The inverse of [`encode`], for a segment whose index starts at `index_offset`.
-    pub(crate) fn decode(dtype: DType, bytes: &Buffer, index_offset: u64) -> Result<Self, String> {
+    /// The inverse of [`encode`], for a segment whose index starts at `index_offset`, with what is to be
+    /// added to the ordinals of datasets in it.
+    pub(crate) fn decode(
+        dtype: DType,
+        bytes: &Buffer,
+        index_offset: u64,
+        first: u32,
+    ) -> Result<Self, String> {
         // Arrow wants numbers where their width asks for them.
         let aligned = bytes.as_ptr().align_offset(8) == 0;
         let bytes = &if aligned { bytes.clone() } else { Buffer::from(bytes.as_slice()) };
         let (length, tables) = bytes.split_first_chunk::<8>().ok_or("it is too short")?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-        if length > tables.len() {
-            return Err("it is too short".to_owned());
-        }
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok();
+        let length = length.filter(|&length| length <= tables.len()).ok_or("it is too short")?;
         let blocks = table::read(&bytes.slice_with_length(8, length), &block_schema())?;
         let blocks = decode_blocks(&blocks, dtype, index_offset)?;
         let chunks = table::read(&bytes.slice(8 + length), &chunk_schema(dtype))?;
-        let column = |name: &str| -> Result<UInt32Array, String> {
-            let column = chunks.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
-            column.cloned().ok_or_else(|| format!("it has no column {name}"))
+        let numbers = |name| numbers(&chunks, name).cloned();
+        let nan_count = numbers("nan_count")?;
+        let sum = match sum_type(dtype) {
+            Some(sum) => Some((sum, Arc::clone(column(&chunks, "sum")?))),
+            None => None,
+        };
+        let m2 = match &sum {
+            Some(_) => {
+                let m2 = column(&chunks, "m2")?.as_primitive_opt::<Float64Type>().cloned();
+                Some(m2.ok_or("its column `m2` has no numbers")?)
+            }
+            None => None,
         };
         let index = Self {
             dtype,
             blocks,
             length: bytes.len(),
-            dataset: column("dataset")?,
-            chunk: chunks
-                .column_by_name("chunk")
-                .and_then(|c| c.as_list_opt())
-                .cloned()
-                .ok_or("it has no chunks")?,
-            block: column("block")?,
-            offset: column("offset")?,
-            row_count: column("row_count")?,
-            null_count: column("null_count")?,
-            nan_count: column("nan_count")?,
-            has_nan: column("nan_count")?.values().iter().any(|&count| count > 0),
+            first,
+            dataset: numbers("dataset")?,
+            chunk: coordinates(&chunks)?.clone(),
+            block: numbers("block")?,
+            offset: numbers("offset")?,
+            row_count: numbers("row_count")?,
+            null_count: numbers("null_count")?,
+            has_nan: nan_count.values().iter().any(|&count| count > 0),
+            nan_count,
+            min: Arc::clone(column(&chunks, "min")?),
+            max: Arc::clone(column(&chunks, "max")?),
+            sum,
+            m2,
             chunks,
         };
         index.check()?;
         Ok(index)
     }
 
-    /// Every row lies in its block, and rows are sorted, each once.
+    /// Every row lies in its block, rows are sorted, each once, and datasets have ordinals.
     fn check(&self) -> Result<(), String> {
         for row in 0..self.len() {
             let cells = u64::from(self.offset.value(row)) + u64::from(self.row_count.value(row));
@@ -336,7 +469,14 @@ impl Index {
                 }
             }
         }
-        Ok(())
+        // The last is the greatest. `u32::MAX` is no ordinal.
+        let Some(last) = self.dataset.values().last() else { return Ok(()) };
+        match last.checked_add(self.first) {
+            None | Some(u32::MAX) => {
+                Err(format!("dataset {last} after the first, {}, is more than a store can have", self.first))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     /// The number of rows of the table of chunks.
@@ -351,6 +491,7 @@ impl Index {
 
     /// The rows of a dataset.
     pub(crate) fn rows(&self, dataset: u32) -> std::ops::Range<usize> {
+        let Some(dataset) = dataset.checked_sub(self.first) else { return 0..0 };
         let datasets = self.dataset.values();
         let start = datasets.partition_point(|&d| d < dataset);
         let length = datasets.get(start..).map_or(0, |rest| rest.partition_point(|&d| d == dataset));
@@ -394,11 +535,13 @@ impl Index {
 
     /// The dataset of a row.
     pub(crate) fn dataset(&self, row: usize) -> u32 {
-        self.dataset.value(row)
+        // `check` saw to it that this does not overflow.
+        self.dataset.value(row).wrapping_add(self.first)
     }
 
     /// The coordinate of a row; empty for one that deletes.
     pub(crate) fn coordinate(&self, row: usize) -> &[u32] {
+        // Arrow has checked that the offsets ascend and lie in the values.
         let offsets = self.chunk.value_offsets();
         let bound = |row: usize| offsets.get(row).and_then(|&o| usize::try_from(o).ok()).unwrap_or(0);
         let values = self.chunk.values().as_primitive::<UInt32Type>().values();
@@ -418,17 +561,14 @@ impl Index {
 
     /// What is known of a row's chunk.
     pub(crate) fn statistics(&self, row: usize) -> Statistics {
-        let bound = |name| self.chunks.column_by_name(name).and_then(|column| self.dtype.value(column, row));
-        let sum = self.chunks.column_by_name("sum").and_then(|column| {
-            DType::from_arrow(column.data_type()).and_then(|dtype| dtype.value(column, row))
-        });
         Statistics {
             row_count: u64::from(self.row_count.value(row)),
             null_count: u64::from(self.null_count.value(row)),
             nan_count: u64::from(self.nan_count.value(row)),
-            min: bound("min"),
-            max: bound("max"),
-            sum,
+            min: self.dtype.value(&self.min, row),
+            max: self.dtype.value(&self.max, row),
+            sum: self.sum.as_ref().and_then(|(dtype, sums)| dtype.value(sums, row)),
+            m2: self.m2.as_ref().and_then(|m2| m2.is_valid(row).then(|| m2.value(row))),
         }
     }
 }
@@ -473,13 +613,14 @@ mod tests {
             min: Some(Value::F64(-1.0)),
             max: Some(Value::F64(f64::from(dataset))),
             sum: Some(Value::F64(0.25)),
+            m2: Some(1.5),
         };
         ChunkEntry { dataset, chunk, block: 0, offset, statistics }
     }
 
     fn encode_all(dtype: DType, blocks: &[BlockEntry], chunks: &[ChunkEntry]) -> Buffer {
         let mut table = ChunkTable::new(dtype);
-        chunks.iter().cloned().for_each(|chunk| table.push(chunk));
+        chunks.iter().cloned().for_each(|chunk| table.push(chunk).unwrap());
         // As they come, to tell what is refused.
         table.sorted = true;
         Buffer::from_vec(encode(blocks, &table.finish().unwrap()).unwrap())
@@ -499,7 +640,7 @@ mod tests {
             entry(7, Some(vec![]), 0),
         ];
         let bytes = encode_all(DType::F64, &BLOCKS, &chunks);
-        let index = Index::decode(DType::F64, &bytes, 100).unwrap();
+        let index = Index::decode(DType::F64, &bytes, 100, 0).unwrap();
         assert_eq!(index.len(), chunks.len());
         assert_eq!(index.blocks, BLOCKS);
         assert_eq!(index.rows(3), 1..5);
@@ -518,6 +659,28 @@ mod tests {
     }
 
     #[test]
+    fn an_index_starts_at_the_ordinal_that_it_is_told() {
+        let chunks = [entry(0, Some(vec![0]), 0), entry(2, Some(vec![0]), 10), entry(2, Some(vec![1]), 20)];
+        let bytes = encode_all(DType::F64, &BLOCKS, &chunks);
+        let index = Index::decode(DType::F64, &bytes, 100, 5).unwrap();
+        assert_eq!((0..3).map(|row| index.dataset(row)).collect::<Vec<_>>(), [5, 7, 7]);
+        assert_eq!((index.rows(0), index.rows(2), index.rows(4)), (0..0, 0..0, 0..0));
+        assert_eq!((index.rows(5), index.rows(6), index.rows(7)), (0..1, 1..1, 1..3));
+        assert_eq!(index.find(index.rows(7), &[1]), Some(2));
+        let columns = ChunkColumns::new("x", &index);
+        assert_eq!(columns.datasets().values(), &[5, 7, 7]);
+        assert_eq!(columns.m2().unwrap().value(1), 1.5);
+        // The table stays as it is stored.
+        assert_eq!(numbers(index.table(), "dataset").unwrap().values(), &[0, 2, 2]);
+        let last = u32::MAX - 1;
+        assert!(Index::decode(DType::F64, &bytes, 100, last - 2).is_ok());
+        for first in [last - 1, last, u32::MAX] {
+            let reason = Index::decode(DType::F64, &bytes, 100, first).unwrap_err();
+            assert!(reason.contains("more than a store can have"), "{reason}");
+        }
+    }
+
+    #[test]
     fn rows_that_come_in_any_order_are_sorted_and_later_ones_stay() {
         let mut table = ChunkTable::new(DType::F64);
         let rows = [
@@ -527,18 +690,18 @@ mod tests {
             entry(3, Some(vec![0, 7]), 4),
             entry(3, Some(vec![1, 0]), 5),
         ];
-        rows.into_iter().for_each(|row| table.push(row));
+        rows.into_iter().for_each(|row| table.push(row).unwrap());
         table.forget(5);
-        table.push(entry(5, Some(vec![0, 1]), 6));
-        table.push(entry(5, None, 7));
+        table.push(entry(5, Some(vec![0, 1]), 6)).unwrap();
+        table.push(entry(5, None, 7)).unwrap();
         let table = table.finish().unwrap();
         // The row that deletes counts for nothing.
-        assert_eq!(totals(&table), (4, 40, 8));
+        assert_eq!(totals(&table), Ok((4, 40, 8)));
         let offset = table.column_by_name("offset").unwrap().as_primitive::<UInt32Type>();
         assert_eq!(offset.values(), &[2, 4, 5, 7, 6]);
         let many = GATHERED as u32 * 2 + 1;
         let mut table = ChunkTable::new(DType::F64);
-        (0..many).for_each(|dataset| table.push(entry(dataset, Some(vec![]), 0)));
+        (0..many).for_each(|dataset| table.push(entry(dataset, Some(vec![]), 0)).unwrap());
         let table = table.finish().unwrap();
         assert_eq!(table.num_rows(), many as usize);
         assert_eq!(DType::F64.value(table.column_by_name("max").unwrap(), 8000), Some(Value::F64(8000.0)));
@@ -548,7 +711,7 @@ mod tests {
     fn an_index_that_contradicts_itself_is_refused() {
         let refused = |blocks: &[BlockEntry], chunks: &[ChunkEntry]| {
             let bytes = encode_all(DType::F64, blocks, chunks);
-            Index::decode(DType::F64, &bytes, 100).unwrap_err()
+            Index::decode(DType::F64, &bytes, 100, 0).unwrap_err()
         };
         assert!(refused(&BLOCKS, &[entry(0, Some(vec![0]), 31)]).contains("outside its block"));
         let (a, b) = (entry(0, Some(vec![0]), 0), entry(0, Some(vec![1]), 0));
@@ -581,7 +744,7 @@ mod tests {
                     let mut damaged = bytes.to_vec();
                     damaged[byte] = value;
                     // Any answer but a panic: the checksum was for telling this.
-                    let _ = Index::decode(dtype, &Buffer::from_vec(damaged), 100);
+                    let _ = Index::decode(dtype, &Buffer::from_vec(damaged), 100, 0);
                 }
             }
         }
@@ -592,8 +755,8 @@ mod tests {
         let bytes = encode_all(DType::F64, &BLOCKS, &[entry(0, Some(vec![0]), 0)]);
         for end in 0..bytes.len() {
             let short = bytes.slice_with_length(0, end);
-            assert!(Index::decode(DType::F64, &short, 100).is_err(), "{end}");
+            assert!(Index::decode(DType::F64, &short, 100, 0).is_err(), "{end}");
         }
-        assert!(Index::decode(DType::F32, &bytes, 100).is_err());
+        assert!(Index::decode(DType::F32, &bytes, 100, 0).is_err());
     }
 }

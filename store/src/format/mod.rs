@@ -4,11 +4,14 @@
 pub(crate) mod block;
 pub(crate) mod catalog;
 pub(crate) mod index;
+pub(crate) mod manifest;
+pub(crate) mod record;
+pub(crate) mod rows;
 mod table;
 pub(crate) mod trailer;
 
 /// The version of the format that this build writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -158,6 +158,18 @@ impl fmt::Display for DType {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
+impl From<i64> for Timestamp {
+    fn from(nanoseconds: i64) -> Self {
+        Self(nanoseconds)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.0
+    }
+}
+
 /// A Rust type that is the element of an array.
 pub trait Element: Clone + Default + Send + Sync + 'static + sealed::Sealed {
     /// The type of an array of these.

@@ -95,6 +95,18 @@ pub fn default_chunk(shape: &[usize]) -> Vec<usize> {
     chunk
 }
 
+/// What datasets of one shape have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSchema {
+    /// The names of the dimensions.
+    pub dims: Vec<String>,
+    /// The arrays, as numbers into [`Root::array_schemas`](crate::Root::array_schemas).
+    pub arrays: Vec<usize>,
+    /// The names of the attributes.
+    pub attributes: Vec<String>,
+}
+
 /// Checks a name against the rules of the store: see [`Error::Name`].
 pub(crate) fn check_name(kind: &'static str, name: &str) -> Result<()> {
     let reason = if name.is_empty() {

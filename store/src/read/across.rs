@@ -10,41 +10,55 @@ use crate::error::{Error, Result};
 use crate::model::dtype::Element;
 use crate::model::grid::Region;
 use crate::read::snapshot::{ArrayRead, Snapshot, check_region};
-use crate::storage::files::ReadMetrics;
+use crate::storage::requests::ReadMetrics;
 use crate::store::Atlas;
+use crate::write::pending::PendingRead;
 
-/// The place of a dataset in the answer, what to read of it, and what stands for its missing cells.
-type Wanted<T> = (usize, ArrayRead, T);
+/// What to read of one dataset.
+struct Wanted<T> {
+    /// The dataset's place in the answer.
+    place: usize,
+    dataset: String,
+    region: Region,
+    /// What stands for its missing cells.
+    missing: T,
+    /// Its ordinal, where nothing of the array is pending.
+    committed: Option<u32>,
+}
 
 impl Atlas {
-    /// The region of `shape` that starts at `start` of one array in each of several datasets, in the order of `names`.
-    /// A missing cell is the array's fill value there, or zero or empty where it has none. The datasets are shared
-    /// out over the processor's cores, where the runtime has several threads.
+    /// The region of `shape` that starts at `start` of one array in each of several datasets, in the order of
+    /// `names`; the whole of each where both are empty; `None` for datasets without that array. A missing cell is
+    /// the array's fill value there, or zero or empty where it has none. All are read as they were at one
+    /// generation, with what is pending; they are shared out over the processor's cores, where the runtime has
+    /// several threads.
     ///
     /// # Errors
-    /// Those of [`read_array`](crate::dataset::DatasetView::read_array), for the first dataset that cannot be read.
+    /// Those of [`read_array`](crate::DatasetView::read_array), but for [`Error::NoArray`], for the first dataset
+    /// that cannot be read.
     pub async fn read_array_across<T: Element>(
         &self,
         array: &str,
         names: &[impl AsRef<str>],
         start: &[usize],
         shape: &[usize],
-    ) -> Result<Vec<ArrayD<T>>> {
-        let wanted = self.wanted(array, names, &Region::new(start, shape)).await?;
+    ) -> Result<Vec<Option<ArrayD<T>>>> {
         let mut read: Vec<Option<ArrayD<T>>> = vec![None; names.len()];
-        self.read_shares(array, wanted, |place, cells| {
-            let cells = ArrayD::from_shape_vec(shape, cells).map_err(|e| e.to_string())?;
+        let shapes = self.read_all(array, names, start, shape, true, |place, region, cells| {
+            let cells = ArrayD::from_shape_vec(region.shape.clone(), cells).map_err(|e| e.to_string())?;
             read.get_mut(place).into_iter().zip([cells]).for_each(|(place, cells)| *place = Some(cells));
             Ok(())
-        })
-        .await?;
-        Ok(read.into_iter().flatten().collect())
+        });
+        shapes.await?;
+        Ok(read)
     }
 
-    /// The same as one array, whose first dimension is the datasets in the order of `names`.
+    /// The same as one array, whose first dimension is the datasets in the order of `names`. All must have the
+    /// array.
     ///
     /// # Errors
-    /// Those of [`read_array_across`](Self::read_array_across).
+    /// Those of [`read_array_across`](Self::read_array_across), [`Error::NoArray`], and [`Error::Shape`] where
+    /// whole arrays differ in shape.
     pub async fn read_array_stacked<T: Element>(
         &self,
         array: &str,
@@ -52,79 +66,149 @@ impl Atlas {
         start: &[usize],
         shape: &[usize],
     ) -> Result<ArrayD<T>> {
-        let region = Region::new(start, shape);
-        let wanted = self.wanted(array, names, &region).await?;
-        let cells = if names.is_empty() { 0 } else { region.cells() };
-        let mut stacked = vec![T::default(); names.len().saturating_mul(cells)];
-        self.read_shares(array, wanted, |place, read| {
-            let to = stacked.get_mut(place * cells..(place + 1) * cells);
-            let to = to.filter(|to| to.len() == read.len()).ok_or("other cells than were asked for")?;
-            to.iter_mut().zip(read).for_each(|(to, cell)| *to = cell);
+        let mut parts: Vec<(Vec<usize>, Vec<T>)> = Vec::new();
+        parts.resize_with(names.len(), Default::default);
+        let taken = self.read_all(array, names, start, shape, false, |place, region, cells| {
+            let part = parts.get_mut(place).ok_or("more datasets than were asked for")?;
+            *part = (region.shape.clone(), cells);
             Ok(())
-        })
-        .await?;
-        let shape = [&[names.len()], shape].concat();
+        });
+        taken.await?;
+        let each = parts.first().map_or_else(|| shape.to_vec(), |(shape, _)| shape.clone());
+        if let Some(place) = parts.iter().position(|(shape, _)| *shape != each) {
+            let dataset = names.get(place).map(|name| name.as_ref().to_owned()).unwrap_or_default();
+            let found = parts.get(place).map(|(shape, _)| shape.clone()).unwrap_or_default();
+            let reason = format!("its shape {found:?} is not {each:?}, that of the first dataset");
+            return Err(Error::Shape { dataset, array: array.to_owned(), reason });
+        }
+        let stacked = parts.into_iter().flat_map(|(_, cells)| cells).collect();
+        let shape = [&[names.len()], each.as_slice()].concat();
         ArrayD::from_shape_vec(shape, stacked).map_err(|e| Error::corrupt(array, e.to_string()))
     }
 
-    /// What to read of each dataset: all of them have it.
-    async fn wanted<T: Element>(
+    /// [`read_array_stacked`](Self::read_array_stacked) by another name.
+    ///
+    /// # Errors
+    /// Those of `read_array_stacked`.
+    pub async fn read_array_across_stacked<T: Element>(
         &self,
         array: &str,
         names: &[impl AsRef<str>],
-        region: &Region,
-    ) -> Result<Vec<Wanted<T>>> {
-        let snapshot = self.snapshot();
-        let catalog = snapshot.catalog();
-        let mut wanted = Vec::with_capacity(names.len());
-        for (place, name) in names.iter().enumerate() {
-            let (ordinal, dataset) = self.committed(catalog, name.as_ref()).await?;
-            let schema = catalog
-                .array(&dataset, array)
-                .ok_or_else(|| Error::NoArray { dataset: dataset.name.clone(), array: array.to_owned() })?;
-            schema.check_type::<T>(&dataset.name)?;
-            check_region(&dataset.name, array, region, &catalog.shape(&dataset, schema))?;
-            let missing = schema.fill.as_ref().and_then(T::from_value).unwrap_or_default();
-            wanted.push((place, ArrayRead { dataset: ordinal, region: region.clone() }, missing));
-        }
-        // Neighbours in the store share blocks.
-        wanted.sort_by_key(|(_, read, _)| read.dataset);
-        Ok(wanted)
+        start: &[usize],
+        shape: &[usize],
+    ) -> Result<ArrayD<T>> {
+        self.read_array_stacked(array, names, start, shape).await
     }
 
-    async fn read_shares<T: Element>(
+    async fn read_all<T: Element>(
         &self,
         array: &str,
-        mut wanted: Vec<Wanted<T>>,
-        mut take: impl FnMut(usize, Vec<T>) -> Result<(), String>,
+        names: &[impl AsRef<str>],
+        start: &[usize],
+        shape: &[usize],
+        optional: bool,
+        mut take: impl FnMut(usize, &Region, Vec<T>) -> Result<(), String>,
     ) -> Result<()> {
-        let snapshot = self.snapshot();
-        let share = wanted.len().div_ceil(available_parallelism().map_or(1, usize::from)).max(1);
-        let mut shares = Vec::new();
-        while !wanted.is_empty() {
-            let rest = wanted.split_off(share.min(wanted.len()));
-            let now = std::mem::replace(&mut wanted, rest);
-            shares.push(tokio::spawn(read_share(Arc::clone(&snapshot), array.to_owned(), now)));
-        }
-        for share in shares {
-            let read = share.await.map_err(|e| Error::corrupt(array, e.to_string()))??;
-            for (place, cells, missing) in read {
-                take(place, T::from_arrow(&cells, &missing))
-                    .map_err(|reason| Error::corrupt(array, reason))?;
+        let mut wrong = |place, region: &Region, cells| {
+            take(place, region, cells).map_err(|reason| Error::corrupt(array, reason))
+        };
+        loop {
+            let base = self.snapshot();
+            base.load().await?;
+            let Some(wanted) = self.wanted::<T>(&base, array, names, start, shape, optional)? else {
+                continue;
+            };
+            let (committed, pending): (Vec<_>, Vec<_>) =
+                wanted.into_iter().partition(|wanted| wanted.committed.is_some());
+            let mut read = Vec::with_capacity(pending.len());
+            for wanted in &pending {
+                read.push(self.cells(&wanted.dataset, array, wanted.region.clone()).await?);
             }
+            // Another task has committed what was pending: it is in another generation now.
+            if !pending.is_empty() && !Arc::ptr_eq(&base, &self.snapshot()) {
+                continue;
+            }
+            for (wanted, cells) in pending.iter().zip(read) {
+                wrong(wanted.place, &wanted.region, T::from_arrow(&cells, &wanted.missing))?;
+            }
+            return read_shares(&base, array, committed, wrong).await;
         }
-        Ok(())
     }
+
+    /// What to read of each dataset, where this handle is still at `base`.
+    fn wanted<T: Element>(
+        &self,
+        base: &Arc<Snapshot>,
+        array: &str,
+        names: &[impl AsRef<str>],
+        start: &[usize],
+        shape: &[usize],
+        optional: bool,
+    ) -> Result<Option<Vec<Wanted<T>>>> {
+        let pending = self.pending();
+        if !Arc::ptr_eq(base, pending.base()) {
+            return Ok(None);
+        }
+        let mut wanted = Vec::with_capacity(names.len());
+        for (place, name) in names.iter().enumerate() {
+            let dataset = name.as_ref().to_owned();
+            let (schema, whole) = match pending.array(&dataset, array) {
+                Err(Error::NoArray { .. }) if optional => continue,
+                found => found?,
+            };
+            schema.check_type::<T>(&dataset)?;
+            let region = if start.is_empty() && shape.is_empty() {
+                Region::all(&whole)
+            } else {
+                Region::new(start, shape)
+            };
+            check_region(&dataset, array, &region, &whole)?;
+            let missing = schema.fill.as_ref().and_then(T::from_value).unwrap_or_default();
+            let committed = match pending.reading(&dataset, array, Some(&region))? {
+                PendingRead::Committed(ordinal) => Some(ordinal),
+                PendingRead::Chunks(_) => None,
+            };
+            wanted.push(Wanted { place, dataset, region, missing, committed });
+        }
+        // Neighbours in the store share blocks.
+        wanted.sort_by_key(|wanted| wanted.committed);
+        Ok(Some(wanted))
+    }
+}
+
+async fn read_shares<T: Element>(
+    snapshot: &Arc<Snapshot>,
+    array: &str,
+    mut wanted: Vec<Wanted<T>>,
+    mut take: impl FnMut(usize, &Region, Vec<T>) -> Result<()>,
+) -> Result<()> {
+    let share = wanted.len().div_ceil(available_parallelism().map_or(1, usize::from)).max(1);
+    let mut shares = Vec::new();
+    while !wanted.is_empty() {
+        let rest = wanted.split_off(share.min(wanted.len()));
+        let now = std::mem::replace(&mut wanted, rest);
+        shares.push(tokio::spawn(read_share(Arc::clone(snapshot), array.to_owned(), now)));
+    }
+    for share in shares {
+        let read = share.await.map_err(|e| Error::corrupt(array, e.to_string()))??;
+        for (wanted, cells) in read {
+            take(wanted.place, &wanted.region, T::from_arrow(&cells, &wanted.missing))?;
+        }
+    }
+    Ok(())
 }
 
 async fn read_share<T: Element>(
     snapshot: Arc<Snapshot>,
     array: String,
     wanted: Vec<Wanted<T>>,
-) -> Result<Vec<(usize, ArrayRef, T)>> {
-    let reads: Vec<_> = wanted.iter().map(|(_, read, _)| read.clone()).collect();
+) -> Result<Vec<(Wanted<T>, ArrayRef)>> {
+    let reads: Vec<_> = wanted
+        .iter()
+        .filter_map(|wanted| Some(ArrayRead { dataset: wanted.committed?, region: wanted.region.clone() }))
+        .collect();
     let cells = snapshot.read(&array, &reads, &ReadMetrics::default()).await?;
-    Ok(wanted.into_iter().zip(cells).map(|((place, _, missing), cells)| (place, cells, missing)).collect())
+    Ok(wanted.into_iter().zip(cells).collect())
 }
 
 #[cfg(test)]
@@ -142,7 +226,7 @@ mod tests {
             let dataset = atlas.create_dataset(name).await.unwrap();
             // Those with odd numbers are larger, and have a fill value.
             let (size, fill) = if number % 2 == 1 { (5, Some(-1)) } else { (4, None) };
-            dataset.define_array::<i32>("t", &["x", "y"], &[size, 3], Some(&[2, 3]), fill).await.unwrap();
+            dataset.define_array::<i32>("t", &["x", "y"], &[size, 3], Some(vec![2, 3]), fill).unwrap();
             let values = Array2::from_shape_fn((2, 3), |(i, j)| number * 100 + (i * 10 + j) as i32);
             dataset.write_array("t", &[1, 0], values.view().into_dyn()).await.unwrap();
         }
@@ -152,13 +236,17 @@ mod tests {
         let stacked = atlas.read_array_stacked::<i32>("t", &names, &start, &shape).await.unwrap();
         let each = atlas.read_array_across::<i32>("t", &names, &start, &shape).await.unwrap();
         assert_eq!(stacked.shape(), [25, 2, 2]);
-        for ((name, slice), array) in names.iter().zip(stacked.axis_iter(Axis(0))).zip(&each) {
+        for ((name, slice), array) in names.iter().zip(stacked.axis_iter(Axis(0))).zip(each.iter().flatten())
+        {
             let dataset = atlas.open_dataset(name).await.unwrap();
-            let expected = dataset.read_array::<i32>("t", &start, &shape).await.unwrap();
+            let expected = dataset.read_array::<i32>("t", &start, &shape).await.unwrap().unwrap();
             assert_eq!((slice, array), (expected.view(), &expected));
         }
-        assert_eq!(each[0].first(), Some(&2411));
-        assert_eq!((each[0].last(), each[1].last()), (Some(&0), Some(&-1)));
+        assert_eq!(each[0].as_ref().unwrap().first(), Some(&2411));
+        assert_eq!(
+            (each[0].as_ref().unwrap().last(), each[1].as_ref().unwrap().last()),
+            (Some(&0), Some(&-1))
+        );
 
         let none: [&str; 0] = [];
         assert_eq!(

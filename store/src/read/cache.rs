@@ -61,8 +61,8 @@ impl Cells {
 /// The caches of a store. Its generations share them: a segment never changes.
 #[derive(Debug)]
 pub(crate) struct Caches {
-    /// Segments by path.
-    pub(crate) segments: Cache<String, Arc<Segment>, Weight>,
+    /// Segments by path and by what is added to their ordinals of datasets.
+    pub(crate) segments: Cache<(String, u32), Arc<Segment>, Weight>,
     /// Decoded blocks, by the number of their segment and their own.
     blocks: Cache<(u64, usize), Cells, Weight>,
     keeps_blocks: bool,
@@ -73,8 +73,8 @@ pub(crate) struct Caches {
 #[derive(Clone, Debug)]
 pub(crate) struct Weight;
 
-impl Weighter<String, Arc<Segment>> for Weight {
-    fn weight(&self, path: &String, segment: &Arc<Segment>) -> u64 {
+impl Weighter<(String, u32), Arc<Segment>> for Weight {
+    fn weight(&self, (path, _): &(String, u32), segment: &Arc<Segment>) -> u64 {
         (path.len() + segment.memory()) as u64
     }
 }

@@ -12,7 +12,8 @@ use crate::format::block;
 use crate::format::catalog::SegmentEntry;
 use crate::format::index::{self, BlockEntry, Index};
 use crate::format::trailer::{self, Trailer};
-use crate::storage::files::{ReadMetrics, Storage};
+use crate::storage::files::Storage;
+use crate::storage::requests::ReadMetrics;
 
 /// A segment of a catalog, opened.
 #[derive(Debug)]
@@ -60,9 +61,10 @@ impl Segment {
         }
         let index =
             block::decompress(trailer.index_codec, tail.slice(..stored.len()), trailer.index_raw_length)
-                .and_then(|index| Index::decode(entry.dtype, &index, entry.index))
+                .and_then(|index| Index::decode(entry.dtype, &index, entry.index, entry.first))
                 .map_err(|reason| corrupt(format!("in its index, {reason}")))?;
-        let (expected, found) = ((entry.chunks, entry.cells, entry.missing), index::totals(index.table()));
+        let expected = (entry.chunks, entry.cells, entry.missing);
+        let found = index::totals(index.table()).map_err(corrupt)?;
         if expected != found {
             let counts =
                 |(chunks, cells, missing)| format!("{chunks} chunks, {cells} cells, {missing} missing");
@@ -80,6 +82,12 @@ impl Segment {
         self.index.memory() + size_of::<Self>()
     }
 
+    /// Where a block lies.
+    pub(crate) fn block(&self, number: usize) -> Result<&BlockEntry> {
+        let block = self.index.blocks.get(number);
+        block.ok_or_else(|| Error::corrupt(&self.file, format!("it has no block {number}")))
+    }
+
     /// Reads blocks, given by number, each once, and decodes the wanted cells of each. What is to be kept for long
     /// (`keep`) does not hold on to what was read beside it.
     pub(crate) async fn blocks(
@@ -89,8 +97,8 @@ impl Segment {
         keep: bool,
         metrics: &ReadMetrics,
     ) -> Result<Vec<ArrayRef>> {
-        let entries: Vec<_> =
-            wanted.iter().filter_map(|(number, _)| self.index.blocks.get(*number)).collect();
+        let entries = wanted.iter().map(|(number, _)| self.block(*number));
+        let entries: Vec<_> = entries.collect::<Result<_>>()?;
         let ranges: Vec<_> =
             entries.iter().map(|entry| entry.offset..entry.offset + u64::from(entry.length)).collect();
         let bytes = storage.get_ranges(&self.file, self.entry.size, &ranges, metrics).await?;

@@ -1,23 +1,29 @@
 //! One generation of a store, to read from.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayData, ArrayRef, MutableArrayData, RecordBatch, make_array, new_null_array};
+use arrow::array::{Array, ArrayData, ArrayRef, MutableArrayData, make_array, new_null_array};
 use arrow::buffer::MutableBuffer;
 use arrow::error::ArrowError;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::error::{Error, Result};
-use crate::format::catalog::{Catalog, Dataset, SegmentEntry};
+use crate::format::catalog::{Catalog, Part, Root, SegmentEntry};
+use crate::format::index::{ChunkColumns, Index};
+use crate::format::manifest::{self, ManifestEntry};
+use crate::format::rows::Rows;
 use crate::model::dtype::DType;
 use crate::model::grid::{ChunkGrid, Region, Run};
-use crate::model::schema::ArraySchema;
 use crate::model::statistics::Statistics;
 use crate::read::cache::{Caches, Cells};
 use crate::read::segment::Segment;
-use crate::storage::files::{ReadMetrics, Storage};
+use crate::storage::blocking;
+use crate::storage::files::Storage;
+use crate::storage::names::{self, CATALOG_FILE};
+use crate::storage::requests::ReadMetrics;
 
 /// Requests to the storage that are under way at one time.
 const CONCURRENCY: usize = 8;
@@ -27,7 +33,11 @@ const CONCURRENCY: usize = 8;
 pub struct Snapshot {
     storage: Storage,
     caches: Arc<Caches>,
-    catalog: Arc<Catalog>,
+    root: Arc<Root>,
+    /// Loaded when it is asked for.
+    catalog: Arc<OnceLock<Arc<Catalog>>>,
+    /// Manifests that are in memory already.
+    known: Arc<HashMap<String, Arc<Rows>>>,
 }
 
 /// The chunks of one variable, in all datasets.
@@ -37,11 +47,11 @@ pub struct VariableIndex {
     segments: Vec<Arc<Segment>>,
 }
 
-/// A chunk of a [`VariableIndex`].
+/// A chunk of a [`VariableIndex`], and of no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkRef {
-    segment: u32,
-    row: u32,
+    segment: usize,
+    row: usize,
 }
 
 /// A region of a variable in one dataset, to be read.
@@ -54,26 +64,90 @@ pub struct ArrayRead {
 }
 
 /// How to read one region: the chunks that it crosses, and its cells as runs in them.
-struct Plan {
-    dtype: DType,
-    cells: usize,
-    /// `None` for chunks without values. With the number of cells that the grid gives the chunk.
-    chunks: Vec<(Option<ChunkRef>, usize)>,
-    runs: Vec<Run>,
+pub(crate) struct Plan<K> {
+    pub(crate) dtype: DType,
+    pub(crate) cells: usize,
+    /// What the cells of the chunks are known by; `None` for chunks without values. With the number of
+    /// cells that the grid gives the chunk.
+    pub(crate) chunks: Vec<(Option<K>, usize)>,
+    pub(crate) runs: Vec<Run>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(storage: Storage, caches: Arc<Caches>, catalog: Arc<Catalog>) -> Self {
-        Self { storage, caches, catalog }
+    pub(crate) fn new(storage: Storage, caches: Arc<Caches>, root: Arc<Root>) -> Self {
+        Self { storage, caches, root, catalog: Arc::default(), known: Arc::default() }
     }
 
-    pub(crate) fn caches(&self) -> &Arc<Caches> {
-        &self.caches
+    /// Another generation of the same store, whose manifests may be those of this one.
+    pub(crate) fn at(&self, root: Root, rows: impl IntoIterator<Item = (String, Arc<Rows>)>) -> Self {
+        let mut known: HashMap<String, Arc<Rows>> = rows.into_iter().collect();
+        if let Some(catalog) = self.catalog.get() {
+            let parts = catalog.manifests.iter().zip(catalog.manifest_parts());
+            known.extend(parts.map(|(entry, part)| (entry.file.clone(), Arc::clone(part.rows()))));
+        }
+        known.retain(|file, _| root.manifests.iter().any(|entry| entry.file == *file));
+        let (storage, caches) = (self.storage.clone(), Arc::clone(&self.caches));
+        Self { storage, caches, root: Arc::new(root), catalog: Arc::default(), known: Arc::new(known) }
     }
 
-    /// The catalog.
-    pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+    /// What `atlas.json` says: all of the catalog but the datasets.
+    pub fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    /// The catalog, with all datasets. The first call reads the manifests, if the store has some, and
+    /// waits for them; who can wait otherwise calls [`load`](Self::load) first.
+    ///
+    /// # Errors
+    /// Where a manifest cannot be read, or is damaged.
+    pub fn catalog(&self) -> Result<Arc<Catalog>> {
+        if let Some(catalog) = self.loaded() {
+            return catalog;
+        }
+        blocking::wait(self.load())
+    }
+
+    /// The catalog, with all datasets, as soon as it is read.
+    ///
+    /// # Errors
+    /// Those of [`catalog`](Self::catalog).
+    pub async fn load(&self) -> Result<Arc<Catalog>> {
+        if let Some(catalog) = self.loaded() {
+            return catalog;
+        }
+        let entries: Vec<_> = self.root.manifests.iter().map(|entry| self.manifest(entry)).collect();
+        let parts = stream::iter(entries).buffered(CONCURRENCY).try_collect().await?;
+        self.keep(parts)
+    }
+
+    /// The catalog where no file has to be read for it.
+    fn loaded(&self) -> Option<Result<Arc<Catalog>>> {
+        if let Some(catalog) = self.catalog.get() {
+            return Some(Ok(Arc::clone(catalog)));
+        }
+        let parts = self.root.manifests.iter().map(|entry| Some(part(entry, self.known.get(&entry.file)?)));
+        let parts = parts.collect::<Option<Vec<_>>>()?;
+        Some(self.keep(parts))
+    }
+
+    fn keep(&self, parts: Vec<Part>) -> Result<Arc<Catalog>> {
+        let catalog = Catalog::of(Arc::clone(&self.root), parts);
+        let catalog = catalog.map_err(|reason| Error::corrupt(CATALOG_FILE, reason))?;
+        Ok(Arc::clone(self.catalog.get_or_init(|| Arc::new(catalog))))
+    }
+
+    async fn manifest(&self, entry: &ManifestEntry) -> Result<Part> {
+        if let Some(rows) = self.known.get(&entry.file) {
+            return Ok(part(entry, rows));
+        }
+        let file = names::manifest_path(&entry.file);
+        let bytes = self.storage.get(&file).await?;
+        if bytes.len() as u64 != entry.size {
+            let reason = format!("it is {} bytes long where the catalog says {}", bytes.len(), entry.size);
+            return Err(Error::corrupt(file, reason));
+        }
+        let rows = manifest::decode(entry, bytes).map_err(|reason| Error::corrupt(file, reason))?;
+        Ok(part(entry, &Arc::new(rows)))
     }
 
     /// Where the store lies.
@@ -86,14 +160,13 @@ impl Snapshot {
     /// # Errors
     /// Where a segment cannot be read, or is damaged.
     pub async fn index(&self, variable: &str, metrics: &ReadMetrics) -> Result<Arc<VariableIndex>> {
-        let entries = self.catalog.variables.get(variable).into_iter().flatten();
-        self.index_of(variable, entries, metrics).await.map(Arc::new)
+        self.index_of(variable, self.root.segments(variable).iter(), metrics).await.map(Arc::new)
     }
 
     /// The index of a variable, where all of it is in the cache.
     pub fn resident_index(&self, variable: &str) -> Option<VariableIndex> {
-        let entries = self.catalog.variables.get(variable)?.iter();
-        let segments = entries.map(|entry| self.caches.segments.peek(&entry.path(variable)));
+        let entries = self.root.variables.get(variable)?.iter();
+        let segments = entries.map(|entry| self.caches.segments.peek(&(entry.path(variable), entry.first)));
         Some(VariableIndex { segments: segments.collect::<Option<_>>()? })
     }
 
@@ -119,29 +192,7 @@ impl Snapshot {
             let number = self.caches.number();
             Segment::open(&self.storage, number, variable, entry, metrics).await.map(Arc::new)
         };
-        self.caches.segments.get_or_insert_async(&entry.path(variable), open).await
-    }
-
-    /// The chunks of an array of a dataset.
-    pub fn chunk_grid(&self, dataset: &Dataset, array: &ArraySchema) -> ChunkGrid {
-        let shape = self.catalog.shape(dataset, array);
-        ChunkGrid::new(&shape, &array.chunk_shape(&shape))
-    }
-
-    /// The chunks of a variable that datasets have, in order of their tables: with the dataset and the coordinate.
-    pub fn chunks_of<'a>(
-        &'a self,
-        variable: &'a str,
-        index: &'a VariableIndex,
-    ) -> impl Iterator<Item = (ChunkRef, u32, &'a [u32])> {
-        index.chunks().filter(move |(_, dataset, coordinate)| {
-            // Of datasets and arrays that were deleted the index may still tell.
-            let found = self
-                .catalog
-                .dataset(*dataset)
-                .and_then(|dataset| Some((dataset, self.catalog.array(dataset, variable)?)));
-            found.is_some_and(|(dataset, array)| self.chunk_grid(dataset, array).contains(coordinate))
-        })
+        self.caches.segments.get_or_insert_async(&(entry.path(variable), entry.first), open).await
     }
 
     /// Chunks of a variable, their cells, and those of these that are missing.
@@ -149,14 +200,17 @@ impl Snapshot {
     /// # Errors
     /// Those of [`index`](Self::index), which is read where the catalog alone does not tell.
     pub async fn counts(&self, variable: &str, metrics: &ReadMetrics) -> Result<[u64; 3]> {
-        if let Some(counts) = self.catalog.counts(variable) {
+        if let Some(counts) = self.root.counts(variable) {
             return Ok(counts);
         }
-        let index = self.index(variable, metrics).await?;
-        Ok(self.chunks_of(variable, &index).fold([0; 3], |[chunks, cells, missing], (chunk, ..)| {
-            let known = index.statistics(chunk);
-            [chunks + 1, cells + known.row_count, missing + known.null_count]
-        }))
+        let (index, catalog) = (self.index(variable, metrics).await?, self.load().await?);
+        let mut counts = [0; 3];
+        for (chunk, ..) in index.live(&catalog, variable) {
+            let known = index.statistics(chunk)?;
+            let [chunks, cells, missing] = counts;
+            counts = [chunks + 1, cells + known.row_count, missing + known.null_count];
+        }
+        Ok(counts)
     }
 
     /// The cells of regions of a variable, each in row-major order with missing cells null: one array for
@@ -185,8 +239,9 @@ impl Snapshot {
         reads: &[ArrayRead],
         metrics: &ReadMetrics,
     ) -> Result<Vec<ArrayRef>> {
+        let catalog = self.load().await?;
         let plans: Vec<_> =
-            reads.iter().map(|read| self.plan(index, variable, read)).collect::<Result<_>>()?;
+            reads.iter().map(|read| plan(&catalog, index, variable, read)).collect::<Result<_>>()?;
         let mut chunks: Vec<_> =
             plans.iter().flat_map(|plan| &plan.chunks).filter_map(|(chunk, _)| *chunk).collect();
         chunks.sort_unstable();
@@ -197,53 +252,6 @@ impl Snapshot {
             .iter()
             .map(|plan| plan.assemble(&cells).map_err(|reason| Error::corrupt(variable, reason)))
             .collect()
-    }
-
-    fn plan(&self, index: &VariableIndex, variable: &str, read: &ArrayRead) -> Result<Plan> {
-        let Some(dataset) = self.catalog.dataset(read.dataset) else {
-            return Err(Error::NoDataset { dataset: format!("#{}", read.dataset) });
-        };
-        let Some(array) = self.catalog.array(dataset, variable) else {
-            return Err(Error::NoArray { dataset: dataset.name.clone(), array: variable.to_owned() });
-        };
-        let shape = self.catalog.shape(dataset, array);
-        check_region(&dataset.name, variable, &read.region, &shape)?;
-        let grid = self.chunk_grid(dataset, array);
-        let (dtype, cells) = (array.dtype, read.region.cells());
-        let shape = || (dataset.name.clone(), variable.to_owned());
-        check_room(dtype, cells).map_err(|reason| {
-            let (dataset, array) = shape();
-            Error::Shape { dataset, array, reason }
-        })?;
-        // What an index says of a chunk must fit its array before memory is taken for it.
-        let find = |coordinate: &[u32], cells: usize| {
-            let found = index.find(read.dataset, coordinate);
-            match found.map(|chunk| index.cells(chunk)) {
-                Some(other) if other != cells => {
-                    let name = &dataset.name;
-                    let reason = format!(
-                        "its index has {other} cells for the chunk at {coordinate:?} of dataset `{name}`, which has {cells}"
-                    );
-                    Err(Error::corrupt(variable, reason))
-                }
-                _ => Ok((found.filter(|chunk| !index.all_missing(*chunk)), cells)),
-            }
-        };
-        if let Some(coordinate) = grid.chunk_of(&read.region) {
-            let runs = vec![Run { chunk: 0, offset: 0, length: cells }];
-            return Ok(Plan { dtype, cells, chunks: vec![find(&coordinate, cells)?], runs });
-        }
-        if index.is_unwritten(read.dataset) {
-            // However many chunks it has.
-            let runs = vec![Run { chunk: 0, offset: 0, length: cells }];
-            return Ok(Plan { dtype, cells, chunks: vec![(None, cells)], runs });
-        }
-        let chunks = grid
-            .crossing(&read.region)
-            .iter()
-            .map(|coordinate| find(coordinate, grid.region(coordinate).cells()))
-            .collect::<Result<_>>()?;
-        Ok(Plan { dtype, cells, chunks, runs: grid.runs(&read.region) })
     }
 
     /// The cells of chunks, each block read and decoded once.
@@ -257,12 +265,11 @@ impl Snapshot {
         let mut needed: BTreeMap<usize, BTreeMap<usize, Range<usize>>> = BTreeMap::new();
         let mut places = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            let segment = index.segment(*chunk)?;
-            let (block, cells) = segment.index.cells(chunk.row as usize);
-            let blocks = needed.entry(chunk.segment as usize).or_default();
+            let (block, cells) = index.index_of(*chunk)?.cells(chunk.row);
+            let blocks = needed.entry(chunk.segment).or_default();
             let all = blocks.entry(block).or_insert_with(|| cells.clone());
             *all = all.start.min(cells.start)..all.end.max(cells.end);
-            places.push((chunk.segment as usize, block, cells));
+            places.push((chunk.segment, block, cells));
         }
         let reading: Vec<_> = needed
             .into_iter()
@@ -287,10 +294,10 @@ impl Snapshot {
         metrics: &ReadMetrics,
     ) -> Result<(usize, HashMap<usize, Cells>)> {
         let mut blocks = HashMap::with_capacity(wanted.len());
-        let Some(opened) = index.segments.get(segment) else { return Ok((segment, blocks)) };
+        let opened = index.segment(segment)?;
         let mut missing = Vec::new();
         for (number, cells) in wanted {
-            let all = 0..opened.index.blocks.get(number).map_or(0, |block| block.cells as usize);
+            let all = 0..opened.block(number)?.cells as usize;
             match self.caches.block(opened.number, number) {
                 Some(kept) if kept.have(&cells) => drop(blocks.insert(number, kept)),
                 // Now this part and then that one: both had better be there the next time.
@@ -311,8 +318,64 @@ impl Snapshot {
     }
 }
 
-impl Plan {
-    fn assemble(&self, cells: &HashMap<ChunkRef, ArrayRef>) -> Result<ArrayRef, String> {
+fn part(entry: &ManifestEntry, rows: &Arc<Rows>) -> Part {
+    Part::of_manifest(entry.first, entry.schemas.clone(), Arc::clone(rows))
+}
+
+fn plan(
+    catalog: &Catalog,
+    index: &VariableIndex,
+    variable: &str,
+    read: &ArrayRead,
+) -> Result<Plan<ChunkRef>> {
+    let Some(dataset) = catalog.dataset(read.dataset) else {
+        return Err(Error::NoDataset { dataset: format!("#{}", read.dataset) });
+    };
+    let Some(array) = catalog.array(dataset, variable) else {
+        return Err(Error::NoArray { dataset: dataset.name().to_owned(), array: variable.to_owned() });
+    };
+    let shape = catalog.shape(dataset, array);
+    check_region(dataset.name(), variable, &read.region, &shape)?;
+    let grid = catalog.chunk_grid(dataset, array);
+    let (dtype, cells) = (array.dtype, read.region.cells());
+    let shape = || (dataset.name().to_owned(), variable.to_owned());
+    check_room(dtype, cells).map_err(|reason| {
+        let (dataset, array) = shape();
+        Error::Shape { dataset, array, reason }
+    })?;
+    // What an index says of a chunk must fit its array before memory is taken for it.
+    let find = |coordinate: &[u32], cells: usize| {
+        let found = index.find(read.dataset, coordinate);
+        match found.map(|chunk| index.cells(chunk)).transpose()? {
+            Some(other) if other != cells => {
+                let name = dataset.name();
+                let reason = format!(
+                    "its index has {other} cells for the chunk at {coordinate:?} of dataset `{name}`, which has {cells}"
+                );
+                Err(Error::corrupt(variable, reason))
+            }
+            _ => Ok((found.filter(|chunk| !index.all_missing(*chunk)), cells)),
+        }
+    };
+    if let Some(coordinate) = grid.chunk_of(&read.region) {
+        let runs = vec![Run { chunk: 0, offset: 0, length: cells }];
+        return Ok(Plan { dtype, cells, chunks: vec![find(&coordinate, cells)?], runs });
+    }
+    if index.is_unwritten(read.dataset) {
+        // However many chunks it has.
+        let runs = vec![Run { chunk: 0, offset: 0, length: cells }];
+        return Ok(Plan { dtype, cells, chunks: vec![(None, cells)], runs });
+    }
+    let chunks = grid
+        .crossing(&read.region)
+        .iter()
+        .map(|coordinate| find(coordinate, grid.region(coordinate).cells()))
+        .collect::<Result<_>>()?;
+    Ok(Plan { dtype, cells, chunks, runs: grid.runs(&read.region) })
+}
+
+impl<K: Eq + Hash> Plan<K> {
+    pub(crate) fn assemble(&self, cells: &HashMap<K, ArrayRef>) -> Result<ArrayRef, String> {
         let arrow = self.dtype.arrow();
         let chunk = |number: usize| -> Result<Option<&ArrayRef>, String> {
             let Some((chunk, expected)) = self.chunks.get(number) else {
@@ -391,10 +454,7 @@ impl VariableIndex {
             let rows = segment.index.rows(dataset);
             let deletes = segment.index.deletes(&rows);
             if let Some(row) = segment.index.find(rows, coordinate) {
-                return Some(ChunkRef {
-                    segment: u32::try_from(number).ok()?,
-                    row: u32::try_from(row).ok()?,
-                });
+                return Some(ChunkRef { segment: number, row });
             }
             if deletes {
                 return None;
@@ -404,13 +464,18 @@ impl VariableIndex {
     }
 
     /// What is known of a chunk.
-    pub fn statistics(&self, chunk: ChunkRef) -> Statistics {
-        let segment = self.segments.get(chunk.segment as usize);
-        segment.map(|segment| segment.index.statistics(chunk.row as usize)).unwrap_or_default()
+    ///
+    /// # Errors
+    /// Where it is not a chunk of this index.
+    pub fn statistics(&self, chunk: ChunkRef) -> Result<Statistics> {
+        Ok(self.index_of(chunk)?.statistics(chunk.row))
     }
 
     /// What is known of the chunks that a region of a dataset's array crosses; `grid` has the array's chunks.
-    pub fn statistics_of(&self, dataset: u32, grid: &ChunkGrid, region: &Region) -> Statistics {
+    ///
+    /// # Errors
+    /// None, unless the index contradicts itself.
+    pub fn statistics_of(&self, dataset: u32, grid: &ChunkGrid, region: &Region) -> Result<Statistics> {
         let mut all = Statistics::default();
         let unwritten =
             |cells: u64| Statistics { row_count: cells, null_count: cells, ..Statistics::default() };
@@ -421,37 +486,31 @@ impl VariableIndex {
             for (chunk, coordinate) in self.chunks_of(dataset).filter(|(_, c)| grid.contains(c)) {
                 let own = grid.region(coordinate);
                 if own.intersect(&covered) == own {
-                    all.merge(&self.statistics(chunk));
+                    all.merge(&self.statistics(chunk)?);
                 }
             }
             all.merge(&unwritten((covered.cells() as u64).saturating_sub(all.row_count)));
-            return all;
+            return Ok(all);
         }
         for coordinate in grid.crossing(region) {
             all.merge(&match self.find(dataset, &coordinate) {
-                Some(chunk) => self.statistics(chunk),
+                Some(chunk) => self.statistics(chunk)?,
                 // Nobody wrote it.
                 None => unwritten(grid.region(&coordinate).cells() as u64),
             });
         }
-        all
+        Ok(all)
     }
 
     /// The number of cells of a chunk.
-    pub(crate) fn cells(&self, chunk: ChunkRef) -> usize {
-        self.segments.get(chunk.segment as usize).map_or(0, |s| s.index.cells(chunk.row as usize).1.len())
+    pub(crate) fn cells(&self, chunk: ChunkRef) -> Result<usize> {
+        Ok(self.index_of(chunk)?.cells(chunk.row).1.len())
     }
 
-    /// The coordinate of a chunk.
-    pub(crate) fn coordinate(&self, chunk: ChunkRef) -> &[u32] {
-        let segment = self.segments.get(chunk.segment as usize);
-        segment.map(|segment| segment.index.coordinate(chunk.row as usize)).unwrap_or_default()
-    }
-
-    /// True where every cell of a chunk is missing, so that there is nothing to read.
+    /// True where every cell of a chunk of this index is missing, so that there is nothing to read.
     pub fn all_missing(&self, chunk: ChunkRef) -> bool {
-        let segment = self.segments.get(chunk.segment as usize);
-        segment.is_some_and(|segment| segment.index.all_missing(chunk.row as usize))
+        // What is no chunk of it is to be read, which tells.
+        self.index_of(chunk).is_ok_and(|index| index.all_missing(chunk.row))
     }
 
     /// True where some chunk has a cell that is NaN.
@@ -459,22 +518,36 @@ impl VariableIndex {
         self.segments.iter().any(|segment| segment.index.has_nan())
     }
 
-    /// The tables of chunks as they are stored: the file, its type, and the table of section "Index" of the
-    /// format. They have chunks too that later ones replace or whose dataset is gone.
-    pub fn tables(&self) -> impl Iterator<Item = (&str, DType, &RecordBatch)> {
-        self.segments
-            .iter()
-            .map(|segment| (segment.file.as_str(), segment.entry.dtype, segment.index.table()))
+    /// The chunks of each segment as columns, oldest segment first. Rows are counted by
+    /// [`place`](Self::place).
+    pub fn columns(&self) -> impl Iterator<Item = ChunkColumns<'_>> {
+        self.segments.iter().map(|segment| ChunkColumns::new(&segment.file, &segment.index))
     }
 
     /// The chunks that no later one replaces, in order of their tables: with the dataset and the coordinate.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (ChunkRef, u32, &[u32])> {
         self.segments.iter().enumerate().flat_map(move |(number, segment)| {
             (0..segment.index.len()).filter(|&row| !segment.index.is_deletion(row)).filter_map(move |row| {
-                let chunk = ChunkRef { segment: u32::try_from(number).ok()?, row: u32::try_from(row).ok()? };
+                let chunk = ChunkRef { segment: number, row };
                 let (dataset, coordinate) = (segment.index.dataset(row), segment.index.coordinate(row));
                 (self.find(dataset, coordinate) == Some(chunk)).then_some((chunk, dataset, coordinate))
             })
+        })
+    }
+
+    /// The chunks of a variable that datasets have, in order of their tables: with the dataset and the
+    /// coordinate.
+    pub fn live<'a>(
+        &'a self,
+        catalog: &'a Catalog,
+        variable: &'a str,
+    ) -> impl Iterator<Item = (ChunkRef, u32, &'a [u32])> {
+        self.chunks().filter(move |(_, dataset, coordinate)| {
+            // Of datasets and arrays that were deleted the index may still tell.
+            let found = catalog
+                .dataset(*dataset)
+                .and_then(|dataset| Some((dataset, catalog.array(dataset, variable)?)));
+            found.is_some_and(|(dataset, array)| catalog.chunk_grid(dataset, array).contains(coordinate))
         })
     }
 
@@ -483,7 +556,7 @@ impl VariableIndex {
         self.segments.iter().enumerate().flat_map(move |(number, segment)| {
             let rows = segment.index.rows(dataset).filter(|&row| !segment.index.is_deletion(row));
             rows.filter_map(move |row| {
-                let chunk = ChunkRef { segment: u32::try_from(number).ok()?, row: u32::try_from(row).ok()? };
+                let chunk = ChunkRef { segment: number, row };
                 let coordinate = segment.index.coordinate(row);
                 (self.find(dataset, coordinate) == Some(chunk)).then_some((chunk, coordinate))
             })
@@ -500,14 +573,23 @@ impl VariableIndex {
         self.rows(dataset) == 0
     }
 
-    /// A chunk's place: the number of its table, and of its row there.
+    /// A chunk's place: the number of its segment among [`columns`](Self::columns), and of its row there.
     pub fn place(&self, chunk: ChunkRef) -> (usize, usize) {
-        (chunk.segment as usize, chunk.row as usize)
+        (chunk.segment, chunk.row)
     }
 
-    fn segment(&self, chunk: ChunkRef) -> Result<&Segment> {
-        let segment = self.segments.get(chunk.segment as usize).map(AsRef::as_ref);
-        segment.ok_or_else(|| Error::corrupt("an index", "it has no such segment"))
+    fn segment(&self, number: usize) -> Result<&Segment> {
+        let segment = self.segments.get(number).map(AsRef::as_ref);
+        segment.ok_or_else(|| Error::internal("an index", format!("it has no segment {number}")))
+    }
+
+    /// The index that has a chunk.
+    fn index_of(&self, chunk: ChunkRef) -> Result<&Index> {
+        let segment = self.segment(chunk.segment)?;
+        if chunk.row < segment.index.len() {
+            return Ok(&segment.index);
+        }
+        Err(Error::internal(&segment.file, format!("it has no chunk {}", chunk.row)))
     }
 }
 
@@ -538,4 +620,73 @@ pub(crate) fn check_region(dataset: &str, array: &str, region: &Region, shape: &
         array: array.to_owned(),
         reason: format!("the region of shape {size:?} at {start:?} does not lie in its shape {shape:?}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int32Array;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::encoding::codec::Codec;
+    use crate::read::cache::CacheBudget;
+    use crate::write::segment::{SegmentFile, SegmentWriter};
+
+    /// A segment of datasets 5 and 7, of one chunk each.
+    async fn segment(storage: &Storage) -> SegmentEntry {
+        let file = SegmentFile { directory: None, name: names::segment(DType::I32) };
+        let mut writer = SegmentWriter::new(storage, "t", file, DType::I32, Codec::Zstd, 5);
+        for dataset in [7, 5] {
+            let cells = Arc::new(Int32Array::from_iter_values(0..dataset));
+            writer.append(dataset.cast_unsigned(), vec![0], cells).await.unwrap();
+        }
+        let error = writer.append(4, vec![0], Arc::new(Int32Array::from_iter_values(0..4))).await;
+        assert!(error.unwrap_err().to_string().contains("lies before its first"));
+        writer.finish().await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_segment_is_moved_to_other_datasets_by_its_entry_alone() {
+        let storage = Storage::new(Arc::new(InMemory::new()), "s".into());
+        let entry = segment(&storage).await;
+        assert_eq!(entry.first, 5);
+        let caches = Arc::new(Caches::new(CacheBudget::default()));
+        let snapshot = Snapshot::new(storage, caches, Arc::new(Root::empty(Codec::None)));
+        let metrics = ReadMetrics::default();
+        // The caches tell one from the other.
+        for first in [5, 0, 1000, 5] {
+            let entry = SegmentEntry { first, ..entry.clone() };
+            let index = snapshot.index_of("t", std::iter::once(&entry), &metrics).await.unwrap();
+            let datasets: Vec<_> = index.chunks().map(|(_, dataset, _)| dataset).collect();
+            assert_eq!(datasets, [first, first + 2]);
+            let columns = index.columns().next().unwrap();
+            assert_eq!((columns.file(), columns.dtype()), (entry.path("t").as_str(), DType::I32));
+            assert_eq!(*columns.datasets().values(), datasets);
+            let chunk = index.find(first + 2, &[0]).unwrap();
+            let statistics = index.statistics(chunk).unwrap();
+            assert_eq!((statistics.row_count, statistics.m2), (7, Some(28.0)));
+            let cells = snapshot.chunks(&index, &[chunk], &metrics).await.unwrap();
+            assert_eq!(*cells, [Arc::new(Int32Array::from_iter_values(0..7)) as ArrayRef]);
+            assert!(index.find(first + 1, &[0]).is_none());
+        }
+        assert_eq!(metrics.requests(), 3 + 3, "three indexes, and the block of each");
+        let entry = SegmentEntry { first: u32::MAX - 2, ..entry };
+        let error = snapshot.index_of("t", std::iter::once(&entry), &metrics).await.unwrap_err();
+        assert!(error.to_string().contains("more than a store can have"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_chunk_of_another_index_is_refused() {
+        let storage = Storage::new(Arc::new(InMemory::new()), "s".into());
+        let entry = segment(&storage).await;
+        let caches = Arc::new(Caches::new(CacheBudget::default()));
+        let snapshot = Snapshot::new(storage, caches, Arc::new(Root::empty(Codec::None)));
+        let metrics = ReadMetrics::default();
+        let index = snapshot.index_of("t", std::iter::once(&entry), &metrics).await.unwrap();
+        for chunk in [ChunkRef { segment: 1, row: 0 }, ChunkRef { segment: 0, row: 2 }] {
+            assert!(matches!(index.statistics(chunk), Err(Error::Internal { .. })));
+            assert!(matches!(index.cells(chunk), Err(Error::Internal { .. })));
+            assert!(snapshot.chunks(&index, &[chunk], &metrics).await.is_err());
+        }
+    }
 }

@@ -7,12 +7,13 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{Error, Result};
+use object_store::{Error, ObjectStore, ObjectStoreExt, Result};
 
-use crate::storage::files::StoredFile;
+use crate::storage::exclusive::{self, WAYS, Way};
 
 /// Files that are synced at one time. A file system makes what comes together durable together.
 const SYNCS: usize = 32;
@@ -24,6 +25,14 @@ pub trait Durability: Send + Sync + 'static {
     /// Makes objects under `prefix`, and their names, durable.
     async fn sync(&self, prefix: &Path, objects: Vec<Path>) -> Result<()>;
 
+    /// Gives the complete object `from` the name `to`, which must not be taken: of two that do so
+    /// for one name at one time, one fails with [`Error::AlreadyExists`]. `from` may be gone
+    /// afterwards.
+    #[doc(hidden)]
+    async fn publish(&self, objects: &dyn ObjectStore, from: &Path, to: &Path) -> Result<()> {
+        objects.copy_if_not_exists(from, to).await
+    }
+
     /// What an object is, with its article, where it is there and is no file.
     #[doc(hidden)]
     fn kind(&self, _object: &Path) -> Option<&'static str> {
@@ -32,7 +41,7 @@ pub trait Durability: Send + Sync + 'static {
 
     /// Objects that were begun and never completed, which no listing shows.
     #[doc(hidden)]
-    async fn staged(&self, _prefix: &Path) -> Result<Vec<StoredFile>> {
+    async fn staged(&self, _prefix: &Path) -> Result<Vec<Staged>> {
         Ok(Vec::new())
     }
 
@@ -43,14 +52,33 @@ pub trait Durability: Send + Sync + 'static {
     }
 }
 
+/// An object that was begun and never completed.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// Its path under the prefix.
+    pub path: String,
+    /// The bytes that it has so far.
+    pub size: u64,
+    /// When it was written last.
+    pub modified: DateTime<Utc>,
+}
+
 /// The local file system, as [`object_store::local::LocalFileSystem`] uses it.
 pub(crate) struct Disk {
     objects: Arc<LocalFileSystem>,
+    ways: &'static [Way],
 }
 
 impl Disk {
     pub(crate) fn new(objects: Arc<LocalFileSystem>) -> Self {
-        Self { objects }
+        Self { objects, ways: WAYS }
+    }
+
+    /// One that creates files exclusively in other ways than file systems do.
+    #[cfg(test)]
+    pub(super) fn with_ways(objects: Arc<LocalFileSystem>, ways: &'static [Way]) -> Self {
+        Self { objects, ways }
     }
 
     /// The directory that a prefix is.
@@ -85,12 +113,18 @@ impl Durability for Disk {
         stream::iter(directories).buffer_unordered(SYNCS).try_collect().await
     }
 
+    async fn publish(&self, _: &dyn ObjectStore, from: &Path, to: &Path) -> Result<()> {
+        let (from, to) = (self.objects.path_to_filesystem(from)?, self.objects.path_to_filesystem(to)?);
+        let ways = self.ways;
+        blocking(move || exclusive::publish(ways, &from, &to)).await
+    }
+
     fn kind(&self, object: &Path) -> Option<&'static str> {
         let file = self.objects.path_to_filesystem(object).ok()?;
         kind(&file.metadata().ok()?, true)
     }
 
-    async fn staged(&self, prefix: &Path) -> Result<Vec<StoredFile>> {
+    async fn staged(&self, prefix: &Path) -> Result<Vec<Staged>> {
         let prefix = self.directory(prefix)?;
         blocking(move || {
             let mut staged = Vec::new();
@@ -107,7 +141,7 @@ impl Durability for Disk {
 }
 
 /// Files whose names end in `#` and digits, in a store's directory and in those of its variables.
-fn collect_staged(root: &FilePath, directory: &FilePath, staged: &mut Vec<StoredFile>) -> io::Result<()> {
+fn collect_staged(root: &FilePath, directory: &FilePath, staged: &mut Vec<Staged>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let path = entry.path();
@@ -123,12 +157,7 @@ fn collect_staged(root: &FilePath, directory: &FilePath, staged: &mut Vec<Stored
             continue;
         }
         let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-        staged.push(StoredFile {
-            location: Path::default(),
-            path: relative,
-            size: metadata.len(),
-            modified: metadata.modified()?.into(),
-        });
+        staged.push(Staged { path: relative, size: metadata.len(), modified: metadata.modified()?.into() });
     }
     Ok(())
 }
@@ -221,14 +250,19 @@ fn sync_directory(_: &FilePath, _: Option<Access>) -> io::Result<()> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Generic { store: "disk", source };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-            Err(Error::NotFound { path: "the store's directory".to_owned(), source: error.into() })
-        }
-        Ok(Err(error)) => Err(failed(error.into())),
-        Err(error) => Err(failed(error.into())),
+        Ok(Err(error)) => Err(match error.kind() {
+            io::ErrorKind::NotFound => {
+                Error::NotFound { path: "the store's directory".to_owned(), source: error.into() }
+            }
+            io::ErrorKind::AlreadyExists => {
+                Error::AlreadyExists { path: "a file".to_owned(), source: error.into() }
+            }
+            io::ErrorKind::Unsupported => Error::NotSupported { source: error.into() },
+            _ => Error::Generic { store: "disk", source: error.into() },
+        }),
+        Err(source) => Err(Error::JoinError { source }),
     }
 }
 
@@ -243,7 +277,7 @@ mod tests {
     async fn write(atlas: &Atlas, dataset: &str, arrays: &[&str]) {
         let dataset = atlas.create_dataset(dataset).await.unwrap();
         for array in arrays {
-            dataset.define_array::<i32>(array, &["x"], &[2], None, None).await.unwrap();
+            dataset.define_array::<i32>(array, &["x"], &[2], None, None).unwrap();
             let values = ndarray::arr1(&[1, 2]).into_dyn();
             dataset.write_array(array, &[0], values.view()).await.unwrap();
         }
@@ -295,7 +329,7 @@ mod tests {
         pipe(&segment);
         let dataset = Atlas::open_path(&path).await.unwrap().open_dataset("a").await.unwrap();
         let error = dataset.read_array::<i32>("t", &[0], &[2]).await.unwrap_err().to_string();
-        assert!(error.contains("t/data.1-") && error.contains("it is a pipe, not a file"), "{error}");
+        assert!(error.contains("t/data.") && error.contains("it is a pipe, not a file"), "{error}");
         pipe(&path.join("_commits/00000000000000000002.json"));
         assert!(atlas.refresh().await.unwrap_err().to_string().contains("pipe"));
         assert!(atlas.verify().await.unwrap().problems.iter().any(|problem| problem.contains("pipe")));

@@ -1,74 +1,34 @@
-//! Objects under a prefix of an object store, and the address by which people know them.
+//! The files of a store: objects under a prefix of an object store, read and written whole.
 
-use std::ffi::OsString;
-use std::fmt;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Range;
-use std::path::{Component, Path as FilePath, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
+use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::{
-    GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    PutPayload,
-};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::io::AsyncWriteExt;
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::storage::durability::{Disk, Durability, kind};
-use crate::storage::names::{RECORDS, token};
-use crate::storage::remote::{self, PATIENCE, Patience};
+use crate::storage::durability::{Durability, Staged};
+use crate::storage::names::{self, RECORDS, new_file};
+use crate::storage::remote;
 
-/// Ranges of one file that lie closer than this are read as one.
-const COALESCE: u64 = 1024 * 1024;
-
-/// What reading took.
-#[derive(Debug, Default)]
-pub struct ReadMetrics {
-    requests: AtomicU64,
-    bytes: AtomicU64,
-    chunks: AtomicU64,
-}
-
-impl ReadMetrics {
-    /// The number of requests to the object storage.
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// The number of bytes that they brought.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// The number of chunks decoded.
-    pub fn chunks(&self) -> u64 {
-        self.chunks.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn count_request(&self, bytes: usize) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_chunks(&self, chunks: usize) {
-        self.chunks.fetch_add(chunks as u64, Ordering::Relaxed);
-    }
-}
+/// Bytes held back before a file's writing goes on in parts; S3's least size of a part.
+const PART_BYTES: usize = 5 * 1024 * 1024;
 
 /// Where a store lies: an object store, a prefix in it, and the URL of the object store.
 #[derive(Clone)]
 pub struct Storage {
-    objects: Arc<dyn ObjectStore>,
-    prefix: Path,
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) prefix: Path,
     root: Url,
-    durability: Option<Arc<dyn Durability>>,
+    pub(super) durability: Option<Arc<dyn Durability>>,
+    /// Set once the storage has shown that it creates files exclusively.
+    pub(super) exclusive: Arc<AtomicBool>,
 }
 
 /// A file under a store's prefix.
@@ -85,89 +45,14 @@ pub struct StoredFile {
 }
 
 impl Storage {
-    /// The objects under `prefix` of `objects`. The store is told from others by the object store's own
-    /// address: two of them at the same address are taken to be the same.
-    pub fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
-        static OTHERS: AtomicU64 = AtomicU64::new(0);
-        let number = OTHERS.fetch_add(1, Ordering::Relaxed);
-        let root = unnamed_root(number);
-        Self { objects, prefix, root, durability: None }
+    /// The objects under `prefix` of `objects`, whose URL is `root`.
+    pub(super) fn of(objects: Arc<dyn ObjectStore>, prefix: Path, root: Url) -> Self {
+        Self { objects, prefix, root, durability: None, exclusive: Arc::default() }
     }
 
     /// The same, with files that are durable only once `durability` has made them so.
     pub fn with_durability(self, durability: Arc<dyn Durability>) -> Self {
-        Self { durability: Some(durability), ..self }
-    }
-
-    /// A directory, which need not exist.
-    pub fn local(path: impl AsRef<FilePath>) -> Result<Self> {
-        let path = path.as_ref();
-        let failed = |reason: String| Error::Location { location: path.display().to_string(), reason };
-        let absolute = std::path::absolute(path).map_err(|e| failed(e.to_string()))?;
-        let there = absolute.ancestors().find_map(|path| Some((path, path.metadata().ok()?)));
-        if let Some((there, kind)) = there.and_then(|(path, known)| Some((path, kind(&known, false)?))) {
-            return Err(failed(if there == absolute {
-                format!("it is {kind}, not a directory")
-            } else {
-                format!("{} is {kind}, not a directory", there.display())
-            }));
-        }
-        let absolute = resolve(&absolute);
-        let prefix = Path::from_absolute_path(&absolute).map_err(|e| failed(e.to_string()))?;
-        let root = Url::parse("file:///").map_err(|e| failed(e.to_string()))?;
-        let objects = Arc::new(LocalFileSystem::new());
-        let durability: Arc<dyn Durability> = Arc::new(Disk::new(Arc::clone(&objects)));
-        Ok(Self { objects, prefix, root, durability: Some(durability) })
-    }
-
-    /// The place that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and their like); or a
-    /// local path, where it is not a URL.
-    ///
-    /// Credentials and settings come from the variables of the environment that [`object_store`]
-    /// documents for the provider: those that start with `AWS_` for `s3`, with `GOOGLE_` (and
-    /// `SERVICE_ACCOUNT`) for `gs`, with `AZURE_` (and `IDENTITY_ENDPOINT`) for `az`, and none for
-    /// `http`. Others are not read. Who has other settings makes an object store of them, and calls
-    /// [`new`](Self::new).
-    ///
-    /// A connection may take 5 seconds, a request without a body 10 until it is answered, and any
-    /// request 30 until all of its answer is there (`AWS_CONNECT_TIMEOUT` and `AWS_TIMEOUT` change
-    /// the first and the last). Requests that fail in a way that may pass are repeated up to ten
-    /// times, as long as the first was begun less than 15 seconds ago.
-    ///
-    /// # Errors
-    /// [`Error::Location`] where the URL, the path or a variable cannot be used.
-    pub fn at(location: &str) -> Result<Self> {
-        let url = match Url::parse(location) {
-            // One letter is a drive of Windows rather than a scheme.
-            Ok(url) if url.scheme().len() > 1 => url,
-            _ => return Self::local(location),
-        };
-        // What talks to the storage would show them in its errors.
-        if url.password().is_some() {
-            return Err(unusable(&url, "it has a password in it: give credentials in the environment"));
-        }
-        if url.scheme() == "file" {
-            let path = url.to_file_path().map_err(|()| unusable(&url, "it is not an absolute path"))?;
-            return Self::local(path);
-        }
-        if url.scheme() == "memory" {
-            static MEMORY: OnceLock<Arc<InMemory>> = OnceLock::new();
-            let prefix = Path::from_url_path(url.path()).map_err(|e| unusable(&url, &e.to_string()))?;
-            let objects = Arc::clone(MEMORY.get_or_init(Arc::default));
-            return Ok(Self { objects, prefix, root: root_of(&url), durability: None });
-        }
-        Self::remote(&url, std::env::vars_os(), PATIENCE)
-    }
-
-    /// A place on the network, with the settings that `environment` has for its provider.
-    pub(crate) fn remote(
-        url: &Url,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-        patience: Patience,
-    ) -> Result<Self> {
-        let (objects, prefix) =
-            remote::open(url, environment, patience).map_err(|reason| unusable(url, &reason))?;
-        Ok(Self { objects, prefix, root: root_of(url), durability: None })
+        Self { durability: Some(durability), exclusive: Arc::default(), ..self }
     }
 
     /// The object store.
@@ -192,7 +77,7 @@ impl Storage {
     }
 
     /// Refuses what would be read for ever, such as a pipe in the place of a file.
-    fn check_kind(&self, file: &str) -> Result<()> {
+    pub(super) fn check_kind(&self, file: &str) -> Result<()> {
         let kind = self.durability.as_ref().and_then(|durability| durability.kind(&self.path(file)));
         kind.map_or(Ok(()), |kind| Err(Error::corrupt(file, format!("it is {kind}, not a file"))))
     }
@@ -210,46 +95,6 @@ impl Storage {
         }
     }
 
-    /// The bytes of `range` of a file that must be `size` bytes long.
-    pub(crate) async fn get_range(
-        &self,
-        file: &str,
-        size: u64,
-        range: Range<u64>,
-        metrics: &ReadMetrics,
-    ) -> Result<Bytes> {
-        self.check_kind(file)?;
-        let length = range.end - range.start;
-        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-        let result = self.objects.get_opts(&self.path(file), options).await;
-        let result: GetResult = match result {
-            Ok(result) => result,
-            Err(e) => return Err(self.unreadable(file, size, e).await),
-        };
-        if result.meta.size != size {
-            return Err(wrong_size(file, size, result.meta.size));
-        }
-        let bytes = bytes_of(result).await.map_err(|e| self.failed(file, e))?;
-        metrics.count_request(bytes.len());
-        if bytes.len() as u64 == length {
-            Ok(bytes)
-        } else {
-            Err(Error::corrupt(file, format!("{} bytes came where {length} were asked for", bytes.len())))
-        }
-    }
-
-    /// The bytes of `ranges` of a file that must be `size` bytes long, in as few requests as is sensible.
-    pub(crate) async fn get_ranges(
-        &self,
-        file: &str,
-        size: u64,
-        ranges: &[Range<u64>],
-        metrics: &ReadMetrics,
-    ) -> Result<Vec<Bytes>> {
-        object_store::coalesce_ranges(ranges, |range| self.get_range(file, size, range, metrics), COALESCE)
-            .await
-    }
-
     /// Writes a file, in the place of one that may be there, at once.
     pub(crate) async fn replace(&self, file: &str, bytes: Bytes) -> Result<()> {
         let path = self.path(file);
@@ -263,37 +108,9 @@ impl Storage {
         durability.sync(&self.prefix, vec![path]).await.map_err(|e| self.failed(file, e))
     }
 
-    /// Writes a file that must not exist. False where it does.
-    pub(crate) async fn create(&self, file: &str, bytes: Bytes) -> Result<bool> {
-        let path = self.path(file);
-        let Some(durability) = &self.durability else {
-            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            let put = self.objects.put_opts(&path, PutPayload::from(bytes), options).await;
-            return self.is_created(file, put.map(drop));
-        };
-        let new = self.write_new(durability.as_ref(), bytes).await?;
-        let copied = self.objects.copy_if_not_exists(&new, &path).await;
-        if copied.is_ok() {
-            durability.sync(&self.prefix, vec![path]).await.map_err(|e| self.failed(file, e))?;
-        }
-        // What cannot be removed does no harm.
-        let _ = self.objects.delete(&new).await;
-        self.is_created(file, copied)
-    }
-
-    fn is_created(&self, file: &str, created: object_store::Result<()>) -> Result<bool> {
-        match created {
-            Ok(()) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                Ok(false)
-            }
-            Err(e) => Err(self.failed(file, e)),
-        }
-    }
-
     /// Writes durable bytes under a name that nobody reads.
-    async fn write_new(&self, durability: &dyn Durability, bytes: Bytes) -> Result<Path> {
-        let file = format!("{RECORDS}/{:016x}.new", token());
+    pub(super) async fn write_new(&self, durability: &dyn Durability, bytes: Bytes) -> Result<Path> {
+        let file = new_file();
         let path = self.path(&file);
         let written = async {
             self.objects.put(&path, PutPayload::from(bytes)).await?;
@@ -303,11 +120,57 @@ impl Storage {
         Ok(path)
     }
 
+    /// The time by the clock that dates the files of this storage, which need not be this machine's:
+    /// that of a file which is written for it.
+    pub(crate) async fn now(&self) -> Result<DateTime<Utc>> {
+        let file = new_file();
+        let path = self.path(&file);
+        let failed = |e| self.failed(&file, e);
+        self.objects.put(&path, PutPayload::from_static(b"now")).await.map_err(failed)?;
+        let modified = self.modified(&path).await;
+        // What cannot be removed does no harm.
+        let _ = self.objects.delete(&path).await;
+        modified.map_err(failed)
+    }
+
+    /// When an object was written, as lists tell it: servers answer who asks for one object with
+    /// whole seconds, which may lie before what they list.
+    async fn modified(&self, path: &Path) -> object_store::Result<DateTime<Utc>> {
+        let before = Path::from(path.as_ref().trim_end_matches(".new"));
+        let mut listed = self.objects.list_with_offset(Some(&self.path(RECORDS)), &before);
+        while let Some(meta) = listed.next().await {
+            if let Some(meta) = meta.ok().filter(|meta| meta.location == *path) {
+                return Ok(meta.last_modified);
+            }
+        }
+        Ok(self.objects.head(path).await?.last_modified)
+    }
+
     /// Makes files durable, where that takes more than to write them.
     pub(crate) async fn sync(&self, files: &[String]) -> Result<()> {
         let Some(durability) = &self.durability else { return Ok(()) };
         let paths = files.iter().map(|file| self.path(file)).collect();
         durability.sync(&self.prefix, paths).await.map_err(|e| self.failed("its segments", e))
+    }
+
+    /// Writes a file with the bytes of one of another storage, which is `size` bytes long.
+    pub(crate) async fn copy_from(&self, other: &Self, file: &str, size: u64, new: &str) -> Result<()> {
+        let result = other.objects.get(&other.path(file)).await.map_err(|e| other.failed(file, e))?;
+        if result.meta.size != size {
+            return Err(super::requests::wrong_size(file, size, result.meta.size));
+        }
+        let mut sink = BufWriter::with_capacity(Arc::clone(&self.objects), self.path(new), PART_BYTES);
+        let mut bytes = result.into_stream();
+        while let Some(part) = bytes.next().await {
+            let part = part.map_err(|e| other.failed(file, e))?;
+            sink.put(part).await.map_err(|e| self.failed(new, e))?;
+        }
+        sink.shutdown().await.map_err(|e| {
+            let source = e
+                .downcast()
+                .unwrap_or_else(|e| object_store::Error::Generic { store: "atlas", source: e.into() });
+            self.failed(new, source)
+        })
     }
 
     /// Every file of the store, and what else lies under its prefix.
@@ -338,12 +201,35 @@ impl Storage {
         Ok(files)
     }
 
+    /// The generations of which there are records.
+    pub(crate) async fn generations(&self) -> Result<Vec<u64>> {
+        let mut listed = self.objects.list(Some(&self.path(RECORDS)));
+        let mut generations = Vec::new();
+        while let Some(meta) = listed.next().await {
+            let meta = match meta {
+                Ok(meta) => meta,
+                Err(object_store::Error::NotFound { .. }) => continue,
+                Err(e) => return Err(self.failed(RECORDS, e)),
+            };
+            let name = meta.location.filename().map(|name| format!("{RECORDS}/{name}"));
+            generations.extend(name.and_then(|name| names::generation_of(&name)));
+        }
+        Ok(generations)
+    }
+
     /// Files that the object store began to write and has not shown yet: a process that was killed leaves them.
     pub(crate) async fn staged(&self) -> Result<Vec<StoredFile>> {
         match &self.durability {
             Some(durability) => {
                 let staged = durability.staged(&self.prefix).await;
-                staged.map_err(|e| self.failed("the list of its files", e))
+                let staged = staged.map_err(|e| self.failed("the list of its files", e))?;
+                let file = |Staged { path, size, modified }| StoredFile {
+                    location: Path::default(),
+                    path,
+                    size,
+                    modified,
+                };
+                Ok(staged.into_iter().map(file).collect())
             }
             None => Ok(Vec::new()),
         }
@@ -369,6 +255,9 @@ impl Storage {
 
     pub(crate) fn failed(&self, file: &str, source: object_store::Error) -> Error {
         let file = file.to_owned();
+        if let object_store::Error::JoinError { source } = source {
+            return Error::internal(file, source.to_string());
+        }
         if matches!(source, object_store::Error::NotFound { .. }) && remote::lacks_bucket(&source) {
             return Error::NoBucket { location: self.to_string(), bucket: self.root.authority().to_owned() };
         }
@@ -377,129 +266,24 @@ impl Storage {
         }
         Error::Storage { file, source }
     }
-
-    /// Why a range could not be read: because the file is shorter than it was, or as the storage says.
-    async fn unreadable(&self, file: &str, size: u64, source: object_store::Error) -> Error {
-        match self.objects.head(&self.path(file)).await {
-            Ok(meta) if meta.size != size => wrong_size(file, size, meta.size),
-            _ => self.failed(file, source),
-        }
-    }
-}
-
-/// An absolute path without links and `..`, which have no meaning in an object's path. What does not exist yet is taken
-/// by its words.
-fn resolve(path: &FilePath) -> PathBuf {
-    let existing = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
-    let Some((ancestor, mut resolved)) = existing else { return path.to_owned() };
-    for part in path.strip_prefix(ancestor).unwrap_or(path).components() {
-        match part {
-            Component::ParentDir => {
-                resolved.pop();
-            }
-            Component::Normal(name) => resolved.push(name),
-            _ => {}
-        }
-    }
-    resolved
-}
-
-/// The bytes of an object. Those of a local file are read without writing zeros first where they are to be, as
-/// [`GetResult::bytes`] does: a twentieth of what it takes to read them.
-async fn bytes_of(result: GetResult) -> object_store::Result<Bytes> {
-    let GetResultPayload::File(file, _) = result.payload else { return result.bytes().await };
-    let read = move || {
-        let (mut file, range) = (file, result.range);
-        let length = range.end - range.start;
-        let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
-        file.seek(SeekFrom::Start(range.start))?;
-        file.take(length).read_to_end(&mut bytes)?;
-        Ok(Bytes::from(bytes))
-    };
-    let read: io::Result<_> = tokio::task::spawn_blocking(read).await?;
-    read.map_err(|e| object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(e) })
-}
-
-fn wrong_size(file: &str, expected: u64, found: u64) -> Error {
-    Error::corrupt(file, format!("it is {found} bytes long where the catalog says {expected}"))
-}
-
-#[allow(clippy::expect_used)]
-fn unnamed_root(number: u64) -> Url {
-    Url::parse(&format!("atlas-{number}://store")).expect("the address is well formed")
-}
-
-/// The URL of the object store of a URL.
-fn root_of(url: &Url) -> Url {
-    let mut root = url.clone();
-    root.set_path("");
-    root.set_query(None);
-    root.set_fragment(None);
-    let _ = root.set_username("");
-    let _ = root.set_password(None);
-    root
-}
-
-/// Errors of libraries repeat the address, which may have credentials in it.
-fn unusable(url: &Url, reason: &str) -> Error {
-    let location = without_credentials(url);
-    Error::Location { reason: reason.replace(url.as_str(), &location), location }
-}
-
-fn without_credentials(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.to_string()
-}
-
-impl fmt::Display for Storage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.root.scheme() == "file" {
-            write!(f, "/{}", self.prefix)
-        } else {
-            write!(f, "{}://{}/{}", self.root.scheme(), self.root.authority(), self.prefix)
-        }
-    }
-}
-
-impl fmt::Debug for Storage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Storage({self})")
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_address_shows_no_credentials() {
-        let storage = Storage::at("memory://user@host/a/b?key=secret").unwrap();
-        assert_eq!(storage.to_string(), "memory://host/a/b");
-        for scheme in ["memory", "https", "gopher"] {
-            let error = Storage::at(&format!("{scheme}://user:secret@host/a")).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
-        }
-    }
-
-    #[test]
-    fn a_path_may_lead_up_and_need_not_exist() {
+    #[tokio::test]
+    async fn the_time_is_the_storages() {
         let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        std::fs::create_dir(root.join("a")).unwrap();
-        let at = |path: &str| Storage::local(root.join(path)).unwrap().to_string();
-        assert_eq!(at("a/../new store/é"), root.join("new store/é").to_string_lossy());
-        assert_eq!(at("b/../c/./d"), root.join("c/d").to_string_lossy());
-        assert_eq!(at("a"), root.join("a").to_string_lossy());
-        std::fs::write(root.join("file"), "").unwrap();
-        assert!(Storage::local(root.join("file")).is_err());
-    }
-
-    #[test]
-    fn a_path_is_local() {
-        assert_eq!(Storage::at("/tmp/no such store").unwrap().to_string(), "/tmp/no such store");
-        assert_eq!(Storage::at("file:///tmp/x").unwrap().to_string(), "/tmp/x");
+        for storage in [Storage::local(directory.path()), Storage::at("memory:///time")] {
+            let storage = storage.unwrap();
+            storage.replace("a", Bytes::from_static(b"a")).await.unwrap();
+            let now = storage.now().await.unwrap();
+            storage.replace("b", Bytes::from_static(b"b")).await.unwrap();
+            let files = storage.list().await.unwrap();
+            let times: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.modified)).collect();
+            let [("a", before), ("b", after)] = times[..] else { panic!("{times:?}") };
+            assert!(before <= now && now <= after, "{before} {now} {after}");
+        }
     }
 }

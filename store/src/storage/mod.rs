@@ -1,6 +1,12 @@
 //! Where a store lies: its address, its files and their names, and what makes them durable.
 
+pub(crate) mod blocking;
+mod create;
 pub(crate) mod durability;
+mod exclusive;
 pub(crate) mod files;
+pub(crate) mod location;
 pub(crate) mod names;
 mod remote;
+pub(crate) mod requests;
+mod settings;

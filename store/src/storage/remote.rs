@@ -1,11 +1,6 @@
-//! Object stores on the network: their settings from the environment, and how long they may take to
-//! answer.
-//!
-//! Only variables that [`object_store`] documents for the provider of a URL are read: what a
-//! provider is told, it sends to its servers.
+//! Object stores on the network, and how long they may take to answer.
 
 use std::ffi::OsString;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +8,8 @@ use async_trait::async_trait;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-    ReqwestConnector,
+    ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpService, ReqwestConnector,
 };
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
@@ -22,9 +17,11 @@ use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::{Position, Url};
 
+use crate::storage::settings::{self, Setting, configure, settings};
+
 /// How long servers may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(super) struct Patience {
     /// Until a request without a body is answered. Its answer may take longer to arrive.
     pub answer: Duration,
     /// From the first attempt of a request until no other is begun.
@@ -32,19 +29,18 @@ pub(crate) struct Patience {
 }
 
 /// A silent server is reported after 20 seconds at the most, one that refuses connections after 15.
-pub(crate) const PATIENCE: Patience =
+pub(super) const PATIENCE: Patience =
     Patience { answer: Duration::from_secs(10), retries: Duration::from_secs(15) };
 
 /// Attempts of a request after the first, at the most.
 const RETRIES: usize = 10;
 
-/// A variable of the environment: its name and its value.
-type Variable = (String, String);
-
-/// The object store of a URL and the path in it. `environment` has the variables to choose from.
-pub(crate) fn open(
+/// The object store of a URL and the path in it, with `options`, and with what `environment` has
+/// for its provider.
+pub(super) fn open(
     url: &Url,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
+    options: &[(String, String)],
     patience: Patience,
 ) -> Result<(Arc<dyn ObjectStore>, Path), String> {
     let (scheme, path) = ObjectStoreScheme::parse(url).map_err(|e| e.to_string())?;
@@ -55,38 +51,44 @@ pub(crate) fn open(
     let connector = || Connector { answer: patience.answer };
     // The builders of the providers have no trait in common.
     macro_rules! configured {
-        ($builder:ident, $key:ty, $documented:expr) => {{
-            let documented = |name: &str| $documented(name) && is_key::<$key>(name);
-            let build = |variables: &[&Variable]| {
+        ($builder:ident, $key:ty, $provider:expr) => {{
+            let settings = settings::<$key>($provider, environment, options)?;
+            let build = |settings: &[&Setting<$key>]| {
                 let builder = $builder::new().with_url(url.as_str()).with_retry(retry());
-                settings(variables)
-                    .fold(builder, |builder, (key, value)| builder.with_config(key, value))
+                settings
+                    .iter()
+                    .fold(builder, |builder, setting| {
+                        builder.with_config(setting.key.clone(), setting.value.as_str())
+                    })
                     .with_http_connector(connector())
                     .build()
             };
-            Arc::new(configure(variables(environment, documented)?, build)?)
+            Arc::new(configure(&settings, build)?)
         }};
     }
     let objects: Arc<dyn ObjectStore> = match scheme {
-        ObjectStoreScheme::AmazonS3 => {
-            configured!(AmazonS3Builder, AmazonS3ConfigKey, |name: &str| name.starts_with("AWS_"))
-        }
+        ObjectStoreScheme::AmazonS3 => configured!(AmazonS3Builder, AmazonS3ConfigKey, &settings::AMAZON),
         ObjectStoreScheme::GoogleCloudStorage => {
-            let documented = |name: &str| name.starts_with("GOOGLE_") || name == "SERVICE_ACCOUNT";
-            configured!(GoogleCloudStorageBuilder, GoogleConfigKey, documented)
+            configured!(GoogleCloudStorageBuilder, GoogleConfigKey, &settings::GOOGLE)
         }
         ObjectStoreScheme::MicrosoftAzure => {
-            let documented = |name: &str| name.starts_with("AZURE_") || name == "IDENTITY_ENDPOINT";
-            configured!(MicrosoftAzureBuilder, AzureConfigKey, documented)
+            configured!(MicrosoftAzureBuilder, AzureConfigKey, &settings::AZURE)
         }
         ObjectStoreScheme::Http => {
-            let options = ClientOptions::new().with_allow_http(url.scheme() == "http");
-            let builder = HttpBuilder::new()
-                .with_url(&url[..Position::BeforePath])
-                .with_client_options(options)
-                .with_retry(retry())
-                .with_http_connector(connector());
-            Arc::new(builder.build().map_err(|e| e.to_string())?)
+            let settings = settings::<ClientConfigKey>(&settings::HTTP, environment, options)?;
+            let build = |settings: &[&Setting<ClientConfigKey>]| {
+                let client = ClientOptions::new().with_allow_http(url.scheme() == "http");
+                let client = settings
+                    .iter()
+                    .fold(client, |client, setting| client.with_config(setting.key, setting.value.as_str()));
+                HttpBuilder::new()
+                    .with_url(&url[..Position::BeforePath])
+                    .with_client_options(client)
+                    .with_retry(retry())
+                    .with_http_connector(connector())
+                    .build()
+            };
+            Arc::new(configure(&settings, build)?)
         }
         _ => return Err(format!("`{}` is not the scheme of an object store on the network", url.scheme())),
     };
@@ -94,69 +96,16 @@ pub(crate) fn open(
 }
 
 /// True where an object is not found because its bucket or container is not there.
-pub(crate) fn lacks_bucket(error: &object_store::Error) -> bool {
+pub(super) fn lacks_bucket(error: &object_store::Error) -> bool {
     let text = error.to_string();
     ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text.contains(code))
 }
 
 /// True where a client was given no credentials, and has asked in vain for those of the machine
 /// that it is on.
-pub(crate) fn lacks_credentials(error: &object_store::Error) -> bool {
+pub(super) fn lacks_credentials(error: &object_store::Error) -> bool {
     let text = error.to_string();
     ["//169.254.169.254/", "//metadata.google.internal/"].iter().any(|server| text.contains(server))
-}
-
-fn is_key<Key: FromStr>(name: &str) -> bool {
-    name.to_ascii_lowercase().parse::<Key>().is_ok()
-}
-
-/// The variables that `documented` chooses by their names.
-fn variables(
-    environment: impl Iterator<Item = (OsString, OsString)>,
-    documented: impl Fn(&str) -> bool,
-) -> Result<Vec<Variable>, String> {
-    let mut variables = Vec::new();
-    for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| documented(name)) else { continue };
-        // A client panics over what cannot stand in the header of a request.
-        let value = value.into_string().ok().filter(|value| !value.contains(char::is_control));
-        let value = value.ok_or_else(|| {
-            format!("the environment variable {name} has control characters in it or is not Unicode")
-        })?;
-        variables.push((name.to_owned(), value));
-    }
-    variables.sort();
-    Ok(variables)
-}
-
-/// Variables as settings of a provider.
-fn settings<'a, Key: FromStr>(variables: &'a [&Variable]) -> impl Iterator<Item = (Key, &'a str)> {
-    variables
-        .iter()
-        .filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.as_str())))
-}
-
-/// What `build` makes with all variables. Its errors do not name the variable that they are about:
-/// it is one without which there is no error, or one with which alone there is the same.
-fn configure<T>(
-    variables: Vec<Variable>,
-    build: impl Fn(&[&Variable]) -> object_store::Result<T>,
-) -> Result<T, String> {
-    let all: Vec<&Variable> = variables.iter().collect();
-    let error = match build(&all) {
-        Ok(built) => return Ok(built),
-        Err(error) => error.to_string(),
-    };
-    let without = |one: &Variable| all.iter().copied().filter(|other| *other != one).collect::<Vec<_>>();
-    let empty = build(&[]).err().map(|e| e.to_string());
-    let culprit = all.iter().find(|one| build(&without(one)).is_ok()).or_else(|| {
-        let same = |one: &&&Variable| build(&[**one]).err().map(|e| e.to_string()).as_ref() == Some(&error);
-        all.iter().find(same).filter(|_| empty.as_ref() != Some(&error))
-    });
-    Err(match culprit {
-        Some((name, _)) => format!("the environment variable {name}: {error}"),
-        None => error,
-    })
 }
 
 /// Connects with a limit on the time until a server answers. [`ClientOptions`] limits only the time
@@ -239,15 +188,11 @@ mod tests {
         Patience { answer: Duration::from_millis(200), retries: Duration::from_millis(300) };
 
     fn storage(url: &str, variables: &[(&str, &str)]) -> Storage {
-        Storage::remote(&Url::parse(url).unwrap(), pairs(variables), BRIEF).unwrap()
+        Storage::remote(&Url::parse(url).unwrap(), pairs(variables), &[], BRIEF).unwrap()
     }
 
     async fn opened(url: &str, variables: &[(&str, &str)]) -> Error {
         Atlas::open_in(storage(url, variables)).await.err().unwrap()
-    }
-
-    fn refused(url: &str, variables: &[(&str, &str)]) -> String {
-        open(&Url::parse(url).unwrap(), pairs(variables), PATIENCE).err().unwrap()
     }
 
     #[tokio::test]
@@ -281,14 +226,20 @@ mod tests {
         }
         let variables = [&variables[..4], &[("AWS_SESSION_TOKEN", "a-token")]].concat();
         opened("s3://bucket/store", &variables).await;
-        assert!(requests.recv().unwrap().contains("x-amz-security-token: a-token"));
+        // The first has looked for records too.
+        assert!(requests.try_iter().any(|request| request.contains("x-amz-security-token: a-token")));
+    }
+
+    fn refused(url: &str, variables: &[(&str, &str)]) -> String {
+        open(&Url::parse(url).unwrap(), pairs(variables), &[], PATIENCE).err().unwrap()
     }
 
     #[test]
     fn every_provider_has_its_own_variables() {
         let told = |url: &str, name: &str| {
             let value = OsString::from("control\u{1}");
-            open(&Url::parse(url).unwrap(), [(name.into(), value)], PATIENCE).is_err_and(|e| e.contains(name))
+            open(&Url::parse(url).unwrap(), [(name.into(), value)], &[], PATIENCE)
+                .is_err_and(|e| e.contains(name))
         };
         let names = [
             "AWS_REGION",
@@ -317,9 +268,9 @@ mod tests {
             let odd = || OsString::from_vec(vec![b'A', 0xff]);
             let url = Url::parse("s3://bucket/store").unwrap();
             for variable in [(odd(), odd()), ("HOME".into(), odd()), ("AWS_PROFILE".into(), odd())] {
-                assert!(open(&url, [variable], PATIENCE).is_ok());
+                assert!(open(&url, [variable], &[], PATIENCE).is_ok());
             }
-            let error = open(&url, [("AWS_REGION".into(), odd())], PATIENCE).err().unwrap();
+            let error = open(&url, [("AWS_REGION".into(), odd())], &[], PATIENCE).err().unwrap();
             assert!(error.contains("AWS_REGION"), "{error}");
         }
     }
@@ -343,6 +294,50 @@ mod tests {
         }
         // No variable is at fault here.
         assert!(!refused("az://c/x", &[("AZURE_CLIENT_ID", "id")]).contains("AZURE_CLIENT_ID"));
+    }
+
+    #[test]
+    fn errors_name_the_option_and_show_no_secret() {
+        for (url, options, name) in [
+            ("s3://b/x", &[("allow_http", "perhaps"), ("region", "r")][..], "allow_http"),
+            ("s3://b/x", &[("access_key_id", "a-secret")], "access_key_id"),
+            ("az://c/x", &[("account_name", "a"), ("access_key", "a-secret!")], "access_key"),
+            ("az://c/x", &[("account_name", "a"), ("sas_key", "a-secret")], "sas_key"),
+            (
+                "gs://b/x",
+                &[("service_account_key", "{\"private_key\": [\"a-secret\"]}")],
+                "service_account_key",
+            ),
+            ("gs://b/x", &[("google_service_account", "/nowhere")], "google_service_account"),
+            ("https://host/x", &[("timeout", "soon")], "timeout"),
+        ] {
+            let options: Vec<_> =
+                options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let error = open(&Url::parse(url).unwrap(), [], &options, PATIENCE).err().unwrap();
+            assert!(error.starts_with(&format!("the storage option `{name}`: ")), "{url}: {error}");
+            assert!(!error.contains("a-secret"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_is_told_what_options_say() {
+        let (address, requests) =
+            server(Some("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
+        let variables = [&S3[..], &[("AWS_REGION", "there"), ("AWS_SESSION_TOKEN", "a-token")]].concat();
+        let options = [
+            ("endpoint", address.as_str()),
+            ("region", "here"),
+            ("access_key_id", "mine"),
+            ("secret_access_key", "secret"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let url = Url::parse("s3://bucket/store").unwrap();
+        let storage = Storage::remote(&url, pairs(&variables), &options, BRIEF).unwrap();
+        assert_eq!(format!("{storage:?}"), "Storage(s3://bucket/store)");
+        assert!(matches!(Atlas::open_in(storage).await.err().unwrap(), Error::NoStore { .. }));
+        let request = requests.recv().unwrap();
+        assert!(request.contains("Credential=mine/") && request.contains("/here/"), "{request}");
+        assert!(!request.contains("a-token"), "{request}");
     }
 
     const S3: [(&str, &str); 3] =

@@ -1,36 +1,92 @@
-//! Commits: how a catalog becomes the store's, and how one is found.
+//! Commits: how a root becomes the store's, and how the newest one is found.
+
+use std::collections::HashSet;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::error::{Error, Result};
-use crate::format::catalog::Catalog;
+use crate::format::catalog::Root;
+use crate::format::record::Recorded;
 use crate::storage::files::Storage;
-use crate::storage::names::{CATALOG_FILE, record};
+use crate::storage::names::{self, CATALOG_FILE, record};
+use crate::write::changes::Next;
+use crate::write::rebase::Theirs;
 
-/// The catalog that `atlas.json` has.
-pub(crate) async fn read(storage: &Storage) -> Result<Catalog> {
+/// Commits of others that a writer gives way to before it gives up.
+pub(crate) const ATTEMPTS: u32 = 100;
+
+/// The longest time that a writer waits before it tries again.
+const MAX_PAUSE: Duration = Duration::from_millis(1000);
+
+/// Requests that are under way at one time.
+const CONCURRENCY: usize = 32;
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// It is the store's.
+    Committed,
+    /// Another writer has committed that generation.
+    Lost,
+}
+
+/// The root that `atlas.json` has.
+pub(crate) async fn read(storage: &Storage) -> Result<Root> {
     match storage.get(CATALOG_FILE).await {
-        Ok(bytes) => Catalog::decode(CATALOG_FILE, &bytes),
+        Ok(bytes) => Ok(Root::decode(CATALOG_FILE, &bytes)?.0),
         Err(error) if error.is_not_found() => Err(Error::NoStore { location: storage.to_string() }),
         Err(error) => Err(error),
     }
 }
 
-/// The newest catalog, which is made the store's where an interrupted commit has left it otherwise. `None` where
-/// nothing was committed.
-pub(crate) async fn newest(storage: &Storage) -> Result<Option<Catalog>> {
-    let catalog = match read(storage).await {
-        Ok(catalog) => catalog,
-        // A first commit may have been interrupted between its two files.
-        Err(Error::NoStore { .. }) => Catalog::default(),
-        Err(error) => return Err(error),
-    };
-    let catalog = roll_forward(storage, catalog).await?;
-    Ok((catalog.generation > 0).then_some(catalog))
+/// The newest root: that of `atlas.json`, or of a commit after it whose writer did not get to
+/// replace that file, or that another has replaced with an older one.
+///
+/// # Errors
+/// [`Error::NoStore`] where nothing was committed.
+pub(crate) async fn newest(storage: &Storage) -> Result<Root> {
+    match read(storage).await {
+        Ok(root) => Ok(roll_forward(storage, root).await?.0),
+        // Where the storage has no lists, or shows them to nobody, there is no store either.
+        Err(error @ Error::NoStore { .. }) => newest_record(storage).await.ok().flatten().ok_or(error),
+        Err(error) => Err(error),
+    }
 }
 
-/// The catalog of a generation.
-pub(crate) async fn read_generation(storage: &Storage, generation: u64) -> Result<Catalog> {
+/// The newest root, which is made the store's where `atlas.json` has another.
+pub(crate) async fn mend(storage: &Storage) -> Result<Root> {
+    let found = read(storage).await;
+    let shown = found.as_ref().ok().map(|root| root.generation);
+    let root = match found {
+        Ok(root) => roll_forward(storage, root).await?.0,
+        Err(error) => newest_record(storage).await?.ok_or(error)?,
+    };
+    if shown != Some(root.generation) {
+        show(storage, &root).await?;
+    }
+    Ok(root)
+}
+
+/// The root of the newest record that can be read.
+async fn newest_record(storage: &Storage) -> Result<Option<Root>> {
+    let mut generations = storage.generations().await?;
+    generations.sort_unstable();
+    let mut failure = None;
+    for generation in generations.into_iter().rev() {
+        match read_generation(storage, generation).await {
+            Ok((root, _)) => return Ok(Some(root)),
+            // A record that was being written when its writer died commits nothing.
+            Err(error @ (Error::NoGeneration { .. } | Error::Corrupt { .. })) => failure = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    failure.map_or(Ok(None), Err)
+}
+
+/// The root of a generation, and the changes that led to it.
+pub(crate) async fn read_generation(storage: &Storage, generation: u64) -> Result<(Root, Recorded)> {
     let gone = |reason| Error::NoGeneration { location: storage.to_string(), generation, reason };
     match storage.get(&record(generation)).await {
         Ok(bytes) if bytes.is_empty() => Err(gone("it was vacuumed")),
@@ -40,50 +96,102 @@ pub(crate) async fn read_generation(storage: &Storage, generation: u64) -> Resul
     }
 }
 
-/// The catalog of a generation, whose record has `bytes`.
-fn decode_record(generation: u64, bytes: &[u8]) -> Result<Catalog> {
+fn decode_record(generation: u64, bytes: &[u8]) -> Result<(Root, Recorded)> {
     let file = record(generation);
-    let catalog = Catalog::decode(&file, bytes)?;
-    if catalog.generation == generation {
-        return Ok(catalog);
+    let (root, recorded) = Root::decode(&file, bytes)?;
+    if root.generation != generation {
+        return Err(Error::corrupt(file, format!("it is the record of generation {}", root.generation)));
     }
-    Err(Error::corrupt(file, format!("it is the record of generation {}", catalog.generation)))
+    let recorded = recorded.ok_or_else(|| Error::corrupt(file, "it does not say what was changed"))?;
+    Ok((root, recorded))
 }
 
-/// Makes `catalog` the store's, after its segments, which are files of the store.
+/// The newest commit after `root`, and the changes of all of them. `None` in place of the changes
+/// where a record was vacuumed.
+pub(crate) async fn roll_forward(storage: &Storage, mut root: Root) -> Result<(Root, Option<Theirs>)> {
+    let mut theirs = Some(Theirs::default());
+    let mut generation = root.generation;
+    loop {
+        generation += 1;
+        match storage.get(&record(generation)).await {
+            // It was vacuumed, and so another was committed after it.
+            Ok(bytes) if bytes.is_empty() => theirs = None,
+            Ok(bytes) => {
+                let (next, recorded) = decode_record(generation, &bytes)?;
+                root = next;
+                theirs.iter_mut().for_each(|theirs| theirs.add(&recorded));
+            }
+            Err(error) if error.is_not_found() || error.is_denied() => return Ok((root, theirs)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes `next` the store's, after its segments, which are `files` of the store. `written` has the
+/// manifests that an earlier attempt has written.
 ///
 /// # Errors
-/// [`Error::Conflict`] where somebody else has committed that generation.
-pub(crate) async fn commit(storage: &Storage, catalog: &Catalog, segments: &[String]) -> Result<()> {
-    catalog.check().map_err(|reason| Error::Limit { location: storage.to_string(), reason })?;
-    let bytes = catalog.encode().map_err(|e| Error::corrupt(CATALOG_FILE, e.to_string()))?;
-    let bytes = Bytes::from(bytes);
-    let file = record(catalog.generation);
-    storage.sync(segments).await?;
+/// [`Error::NotShown`] where it is committed, and `atlas.json` could not be replaced.
+pub(crate) async fn publish(
+    storage: &Storage,
+    next: &Next,
+    recorded: &Recorded,
+    files: &[String],
+    written: &mut HashSet<String>,
+) -> Result<Published> {
+    let root = &next.root;
+    root.check().map_err(|reason| Error::Limit { location: storage.to_string(), reason })?;
+    let encoded = root.encode(Some(recorded));
+    let bytes = Bytes::from(encoded.map_err(|e| Error::internal(CATALOG_FILE, e.to_string()))?);
+    for (file, bytes) in &next.manifests {
+        if !written.contains(file) {
+            storage.replace(file, bytes.clone()).await?;
+            written.insert(file.clone());
+        }
+    }
+    storage.sync(files).await?;
+    // A vacuum may have taken a long import's first segments for what somebody left behind.
+    let checking: Vec<_> = files.iter().map(|file| check_there(storage, file)).collect();
+    stream::iter(checking).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+    let file = record(root.generation);
     // A request that was repeated because its answer was lost finds what it made itself.
-    let committed = storage.create(&file, bytes.clone()).await? || storage.get(&file).await? == bytes;
-    if !committed {
-        let location = storage.to_string();
-        return Err(Error::Conflict { location, generation: catalog.generation });
+    let is_ours = async || storage.get(&file).await.is_ok_and(|found| found == bytes);
+    match storage.create(&file, bytes.clone()).await {
+        Ok(true) => {}
+        Ok(false) if is_ours().await => {}
+        Ok(false) => return Ok(Published::Lost),
+        Err(_) if is_ours().await => {}
+        Err(error) => return Err(error),
     }
-    storage.replace(CATALOG_FILE, bytes).await?;
-    // A slower writer must not leave its older catalog over a newer one.
-    if storage.exists(&record(catalog.generation + 1)).await? {
-        roll_forward(storage, catalog.clone()).await?;
-    }
-    Ok(())
+    let shown = async {
+        show(storage, root).await?;
+        // A slower writer must not leave its older root over a newer one.
+        let (newest, _) = roll_forward(storage, root.clone()).await?;
+        if newest.generation == root.generation { Ok(()) } else { show(storage, &newest).await }
+    };
+    shown
+        .await
+        .map_err(|source: Error| Error::NotShown { generation: root.generation, source: Box::new(source) })?;
+    Ok(Published::Committed)
 }
 
-/// Makes the newest commit after `catalog` the store's catalog, and returns it.
-async fn roll_forward(storage: &Storage, mut catalog: Catalog) -> Result<Catalog> {
-    loop {
-        let file = record(catalog.generation + 1);
-        let bytes = match storage.get(&file).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => return Ok(catalog),
-            Err(error) => return Err(error),
-        };
-        catalog = decode_record(catalog.generation + 1, &bytes)?;
-        storage.replace(CATALOG_FILE, bytes).await?;
+async fn check_there(storage: &Storage, file: &str) -> Result<()> {
+    if storage.exists(file).await? {
+        return Ok(());
     }
+    let reason = "it was written for this commit, and removed before it: was the store vacuumed meanwhile?";
+    Err(Error::corrupt(file, reason))
+}
+
+/// Puts a root into `atlas.json`.
+async fn show(storage: &Storage, root: &Root) -> Result<()> {
+    let bytes = root.encode(None).map_err(|e| Error::internal(CATALOG_FILE, e.to_string()))?;
+    storage.replace(CATALOG_FILE, Bytes::from(bytes)).await
+}
+
+/// Waits a while, longer the more often it was tried, and other than other writers do.
+pub(crate) async fn pause(attempt: u32) {
+    let most = Duration::from_millis(5).saturating_mul(1 << attempt.min(8)).min(MAX_PAUSE);
+    let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
+    tokio::time::sleep(Duration::from_micros(names::random() % most)).await;
 }

@@ -1,27 +1,27 @@
-//! Compaction: the chunks that count of each variable, in order of dataset, in as few segments as can be.
+//! Compaction: the chunks that count of each variable, in order of dataset, in as few segments as can be; and the
+//! datasets in one manifest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::catalog::{Catalog, SegmentEntry};
+use crate::format::catalog::{Root, SegmentEntry};
+use crate::format::record::Recorded;
 use crate::model::dtype::DType;
 use crate::read::snapshot::{ChunkRef, Snapshot, VariableIndex};
-use crate::storage::files::ReadMetrics;
-use crate::storage::names::{file_name, token};
+use crate::storage::names;
+use crate::storage::requests::ReadMetrics;
 use crate::store::Atlas;
-use crate::write::commit;
-use crate::write::pending::Changes;
-use crate::write::segment::SegmentWriter;
+use crate::write::changes::Next;
+use crate::write::commit::{self, ATTEMPTS, Published};
+use crate::write::segment::{SegmentFile, SegmentWriter};
 
 /// Cells of the chunks that are in memory at one time.
 const CELLS: usize = 4 * 1024 * 1024;
 
-/// Commits of others that a compaction gives way to before it gives up.
-const ATTEMPTS: usize = 20;
-
 /// What [`Atlas::compact`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Compacted {
     /// The variables that were rewritten; the others were compact.
     pub variables: Vec<String>,
@@ -50,17 +50,14 @@ impl Atlas {
     /// store is as they left it. Those of the storage.
     pub async fn compact(&self, variables: Option<&[&str]>) -> Result<Compacted> {
         let storage = self.storage();
-        let Some(catalog) = commit::newest(storage).await? else {
-            return Err(Error::NoStore { location: storage.to_string() });
-        };
-        let snapshot =
-            Snapshot::new(storage.clone(), Arc::clone(self.snapshot().caches()), Arc::new(catalog));
-        let catalog = snapshot.catalog();
+        let snapshot = self.snapshot().at(commit::newest(storage).await?, []);
+        let catalog = snapshot.load().await?;
         for name in variables.into_iter().flatten() {
             if !catalog.variables.contains_key(*name) {
                 return Err(Error::NoVariable { variable: (*name).to_owned() });
             }
         }
+        storage.check_exclusive_create().await?;
         let chosen = |name: &str| variables.is_none_or(|variables| variables.contains(&name));
         let mut rewritten = Vec::new();
         for name in catalog.variables.keys().filter(|name| chosen(name)) {
@@ -72,10 +69,10 @@ impl Atlas {
                 }
             }
         }
-        if rewritten.is_empty() {
+        if rewritten.is_empty() && (variables.is_some() || !is_scattered(&catalog)) {
             return Ok(Compacted::default());
         }
-        if let Err(error) = self.commit_rewritten(catalog, &rewritten).await {
+        if let Err(error) = self.commit_rewritten(&snapshot, &rewritten, variables.is_none()).await {
             // After any other failure it may have been committed.
             if matches!(error, Error::Conflict { .. }) {
                 discard(&snapshot, &rewritten).await;
@@ -94,59 +91,78 @@ impl Atlas {
         Ok(compacted)
     }
 
-    /// Commits new segments in the place of those that they were made of, after whatever others have committed.
-    async fn commit_rewritten(&self, base: &Catalog, rewritten: &[Rewritten]) -> Result<()> {
+    /// Commits new segments in the place of those that they were made of, after whatever others have
+    /// committed; with `datasets`, their rows in one manifest too.
+    async fn commit_rewritten(&self, base: &Snapshot, rewritten: &[Rewritten], datasets: bool) -> Result<()> {
         let storage = self.storage();
-        let paths: Vec<_> = rewritten
+        let files: Vec<_> = rewritten
             .iter()
             .flat_map(|done| done.new.iter().map(|entry| entry.path(&done.variable)))
             .collect();
-        let mut catalog = base.clone();
-        let mut attempts = 0..ATTEMPTS;
-        loop {
-            let conflict =
-                || Error::Conflict { location: storage.to_string(), generation: catalog.generation + 1 };
-            let next = replaced(&catalog, rewritten).ok_or_else(conflict)?;
-            match commit::commit(storage, &next, &paths).await {
-                Ok(()) => {
-                    self.show_unless_pending(next).await;
+        let compacted = rewritten.iter().map(|done| done.variable.clone()).collect();
+        let recorded = Recorded { writer: names::token(), compacted, ..Recorded::default() };
+        let (mut newest, mut manifests) = (base.clone(), HashSet::new());
+        for attempt in 0..ATTEMPTS {
+            let mut next = replaced(newest.root(), rewritten).ok_or_else(|| Error::Conflict {
+                location: storage.to_string(),
+                generation: newest.root().generation,
+                dataset: None,
+                array: None,
+                reason: "others have compacted the same variables".to_owned(),
+            })?;
+            if datasets {
+                let catalog = newest.load().await?;
+                if is_scattered(&catalog) {
+                    let rows = Arc::clone(&next.root.rows);
+                    let folded = next.fold(Some(&catalog), &rows, usize::MAX);
+                    folded.map_err(|reason| Error::Limit { location: storage.to_string(), reason })?;
+                }
+            }
+            match commit::publish(storage, &next, &recorded, &files, &mut manifests).await {
+                Ok(Published::Committed) => {
+                    self.show_unless_pending(newest.at(next.root, next.rows)).await;
                     return Ok(());
                 }
-                Err(Error::Conflict { .. }) if attempts.next().is_some() => {
-                    catalog = commit::newest(storage).await?.ok_or_else(conflict)?;
-                }
+                Ok(Published::Lost) => {}
                 Err(error) => return Err(error),
             }
+            commit::pause(attempt).await;
+            newest = newest.at(commit::newest(storage).await?, []);
         }
+        Err(Error::Busy { location: storage.to_string(), attempts: ATTEMPTS as usize })
     }
 }
 
-/// The catalog after `catalog` in which new segments are in the place of old ones. `None` where the old ones are no
+/// True where the rows of datasets would better lie in one manifest.
+fn is_scattered(root: &Root) -> bool {
+    root.manifests.len() > 1 || !root.manifests.is_empty() && !root.rows.is_empty()
+}
+
+/// The generation after `root` in which new segments are in the place of old ones. `None` where the old ones are no
 /// longer those that come first.
-fn replaced(catalog: &Catalog, rewritten: &[Rewritten]) -> Option<Catalog> {
-    let mut next = catalog.next("compact");
+fn replaced(root: &Root, rewritten: &[Rewritten]) -> Option<Next> {
+    let mut root = root.following("compact");
     for Rewritten { variable, old, new } in rewritten {
         // A variable that is gone meanwhile needs no segments.
-        let Some(entries) = next.variables.get_mut(variable) else { continue };
+        let Some(entries) = root.variables.get_mut(variable) else { continue };
         let later = entries.strip_prefix(old.as_slice())?.to_vec();
         *entries = new.iter().cloned().chain(later).collect();
     }
-    Some(next)
+    Some(Next { root, manifests: Vec::new(), rows: Vec::new() })
 }
 
 /// Writes the chunks that count of a variable anew; `None` where nothing would be gained.
 async fn rewrite(snapshot: &Snapshot, variable: &str) -> Result<Option<Rewritten>> {
-    let catalog = snapshot.catalog();
+    let catalog = snapshot.load().await?;
     let index = snapshot.index(variable, &ReadMetrics::default()).await?;
-    let mut chunks: Vec<_> =
-        snapshot.chunks_of(variable, &index).map(|(chunk, dataset, _)| (chunk, dataset)).collect();
-    let rows: usize = index.tables().map(|(_, _, table)| table.num_rows()).sum();
-    let types = index.tables().map(|(_, dtype, _)| dtype).collect::<BTreeSet<_>>().len();
+    let mut chunks: Vec<_> = index.live(&catalog, variable).collect();
+    let rows: usize = index.columns().map(|columns| columns.rows()).sum();
+    let types = index.columns().map(|columns| columns.dtype()).collect::<BTreeSet<_>>().len();
     let old = catalog.variables.get(variable).cloned().unwrap_or_default();
     if old.len() <= types && rows == chunks.len() {
         return Ok(None);
     }
-    chunks.sort_unstable_by(|a, b| (a.1, index.coordinate(a.0)).cmp(&(b.1, index.coordinate(b.0))));
+    chunks.sort_unstable_by_key(|(_, dataset, coordinate)| (*dataset, *coordinate));
     let mut writers: BTreeMap<DType, SegmentWriter> = BTreeMap::new();
     let mut new = Vec::new();
     let written = write(snapshot, variable, &index, &chunks, &mut writers, &mut new).await;
@@ -164,31 +180,35 @@ async fn write(
     snapshot: &Snapshot,
     variable: &str,
     index: &VariableIndex,
-    chunks: &[(ChunkRef, u32)],
+    chunks: &[(ChunkRef, u32, &[u32])],
     writers: &mut BTreeMap<DType, SegmentWriter>,
     new: &mut Vec<SegmentEntry>,
 ) -> Result<()> {
-    let catalog = snapshot.catalog();
-    let token = token();
     let mut rest = chunks;
     while !rest.is_empty() {
         let mut cells = 0;
-        let now = rest.iter().take_while(|(chunk, _)| {
-            let first = cells == 0;
-            cells += index.cells(*chunk);
-            first || cells <= CELLS
-        });
-        let (now, later) = rest.split_at(now.count());
+        let mut refs = Vec::new();
+        for (chunk, ..) in rest {
+            cells += index.cells(*chunk)?;
+            if !refs.is_empty() && cells > CELLS {
+                break;
+            }
+            refs.push(*chunk);
+        }
+        let (now, later) = rest.split_at(refs.len());
         rest = later;
-        let refs: Vec<_> = now.iter().map(|(chunk, _)| *chunk).collect();
         let arrays = snapshot.chunks(index, &refs, &ReadMetrics::default()).await?;
-        for ((chunk, dataset), array) in now.iter().zip(arrays) {
-            let dtype = DType::from_arrow(array.data_type()).unwrap_or(DType::Binary);
+        for ((_, dataset, coordinate), array) in now.iter().zip(arrays) {
+            let dtype = DType::from_arrow(array.data_type())
+                .ok_or_else(|| Error::corrupt(variable, "a chunk of it has values of no type"))?;
             let writer = writers.entry(dtype).or_insert_with(|| {
-                let file = file_name(catalog.generation + 1, token, dtype);
-                SegmentWriter::new(snapshot.storage(), variable, file, dtype, catalog.codec)
+                let directory =
+                    snapshot.root().segments(variable).first().and_then(|old| old.directory.clone());
+                let (file, codec) =
+                    (SegmentFile { directory, name: names::segment(dtype) }, snapshot.root().codec);
+                SegmentWriter::new(snapshot.storage(), variable, file, dtype, codec, 0)
             });
-            writer.append(*dataset, index.coordinate(*chunk).to_vec(), array).await?;
+            writer.append(*dataset, coordinate.to_vec(), array).await?;
         }
     }
     for writer in writers.values_mut() {
@@ -199,9 +219,9 @@ async fn write(
 
 /// Removes new segments that no catalog names. What cannot be removed is left to `vacuum`.
 async fn discard(snapshot: &Snapshot, rewritten: &[Rewritten]) {
-    let segments = rewritten
-        .iter()
-        .flat_map(|done| done.new.iter().map(|entry| (done.variable.clone(), entry.clone())))
-        .collect();
-    Changes { segments, ..Changes::default() }.discard(snapshot.storage()).await;
+    for done in rewritten {
+        for entry in &done.new {
+            let _ = snapshot.storage().delete(&entry.path(&done.variable)).await;
+        }
+    }
 }

@@ -20,7 +20,6 @@ use crate::format::trailer::{self, Trailer};
 use crate::model::dtype::DType;
 use crate::model::statistics::Statistics;
 use crate::storage::files::Storage;
-use crate::storage::names;
 
 /// Bytes of values, before encoding, that a block is filled to.
 const BLOCK_BYTES: usize = 1024 * 1024;
@@ -34,18 +33,27 @@ const ENCODERS: usize = 4;
 /// A block that is being encoded on another thread.
 type Encoded = JoinHandle<Result<Vec<u8>, String>>;
 
+/// The name of a segment's file, and its directory where that does not have the variable's name.
+pub(crate) struct SegmentFile {
+    pub(crate) directory: Option<String>,
+    pub(crate) name: String,
+}
+
 /// Writes one segment: chunks in, blocks out as they fill.
 pub(crate) struct SegmentWriter {
     storage: Storage,
     file: String,
     directory: Option<String>,
     path: String,
+    /// What ordinals of datasets are written without.
+    first: u32,
     dtype: DType,
     codec: Codec,
     /// `None` once it was asked to complete the file, after which it takes no more orders.
     sink: Option<BufWriter>,
-    /// Chunks of the block being filled.
-    filling: Vec<ArrayRef>,
+    /// Chunks of the block being filled, with the ordinals of their datasets in the index and their
+    /// coordinates.
+    filling: Vec<(u32, Vec<u32>, ArrayRef)>,
     filling_cells: usize,
     filling_bytes: usize,
     /// Blocks being encoded, in their order in the file, with their numbers of cells.
@@ -58,8 +66,17 @@ pub(crate) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    pub(crate) fn new(storage: &Storage, variable: &str, file: String, dtype: DType, codec: Codec) -> Self {
-        let directory = names::directory_of(variable);
+    /// A segment of a variable. It takes chunks of datasets whose ordinals are at least `first`, and has
+    /// `first` in its entry and the rest of each ordinal in its index.
+    pub(crate) fn new(
+        storage: &Storage,
+        variable: &str,
+        file: SegmentFile,
+        dtype: DType,
+        codec: Codec,
+        first: u32,
+    ) -> Self {
+        let SegmentFile { directory, name: file } = file;
         let path = format!("{}/{file}", directory.as_deref().unwrap_or(variable));
         let sink = BufWriter::with_capacity(Arc::clone(storage.objects()), storage.path(&path), PART_BYTES)
             .with_max_concurrency(2);
@@ -68,6 +85,7 @@ impl SegmentWriter {
             file,
             directory,
             path,
+            first,
             dtype,
             codec,
             sink: Some(sink),
@@ -84,31 +102,45 @@ impl SegmentWriter {
 
     /// Adds a chunk: its cells in row-major order, missing ones null.
     pub(crate) async fn append(&mut self, dataset: u32, coordinate: Vec<u32>, cells: ArrayRef) -> Result<()> {
+        let dataset = self.relative(dataset)?;
         let bytes = value_bytes(&cells, self.dtype);
         if self.filling_bytes > 0 && self.filling_bytes + bytes > BLOCK_BYTES {
             self.seal().await?;
         }
-        self.chunks.push(ChunkEntry {
-            dataset,
-            chunk: Some(coordinate),
-            block: self.started,
-            offset: u32::try_from(self.filling_cells).unwrap_or(u32::MAX),
-            statistics: Statistics::of(&cells, self.dtype),
+        let offset = cell_number(self.filling_cells);
+        let entry = offset.and_then(|offset| {
+            let statistics = Statistics::of(&cells, self.dtype);
+            self.chunks.push(ChunkEntry {
+                dataset,
+                chunk: Some(coordinate.clone()),
+                block: self.started,
+                offset,
+                statistics,
+            })
         });
+        entry.map_err(|reason| self.failed(reason))?;
         self.filling_cells += cells.len();
         self.filling_bytes += bytes;
-        self.filling.push(cells);
+        self.filling.push((dataset, coordinate, cells));
         if self.filling_bytes >= BLOCK_BYTES { self.seal().await } else { Ok(()) }
+    }
+
+    /// The cells of a chunk, where they are in memory still.
+    pub(crate) fn peek(&self, dataset: u32, coordinate: &[u32]) -> Option<ArrayRef> {
+        let dataset = dataset.checked_sub(self.first)?;
+        let found = self.filling.iter().rev().find(|(of, at, _)| *of == dataset && at == coordinate);
+        found.map(|(.., cells)| Arc::clone(cells))
     }
 
     /// Ends the block being filled, and writes those that are encoded by now.
     async fn seal(&mut self) -> Result<()> {
+        let count = cell_number(self.filling_cells).map_err(|reason| self.failed(reason))?;
         let cells = std::mem::take(&mut self.filling);
-        let count = u32::try_from(std::mem::take(&mut self.filling_cells)).unwrap_or(u32::MAX);
+        self.filling_cells = 0;
         self.filling_bytes = 0;
         let (dtype, codec) = (self.dtype, self.codec);
         let task = tokio::task::spawn_blocking(move || {
-            let cells: Vec<&dyn Array> = cells.iter().map(AsRef::as_ref).collect();
+            let cells: Vec<&dyn Array> = cells.iter().map(|(.., cells)| cells.as_ref()).collect();
             let cells = arrow::compute::concat(&cells).map_err(|e| e.to_string())?;
             block::encode(&cells, dtype, codec)
         });
@@ -122,12 +154,12 @@ impl SegmentWriter {
 
     async fn write_next(&mut self) -> Result<()> {
         let Some((cells, task)) = self.encoding.pop_front() else { return Ok(()) };
-        let failed = |reason: String| Error::Storage {
-            file: self.path.clone(),
-            source: object_store::Error::Generic { store: "atlas", source: reason.into() },
-        };
-        let block = task.await.map_err(|e| failed(e.to_string()))?.map_err(failed)?;
-        let length = u32::try_from(block.len()).map_err(|e| failed(e.to_string()))?;
+        // Nothing of this is borrowed while it is awaited: a sink cannot be shared between threads.
+        let encoded = task.await;
+        let block = encoded.map_err(|e| self.failed(e.to_string()))?;
+        let too_large = |reason| Error::TooLarge { of: format!("a chunk of {}", self.path), reason };
+        let block = block.map_err(too_large)?;
+        let length = u32::try_from(block.len()).map_err(|e| too_large(e.to_string()))?;
         self.blocks.push(BlockEntry { offset: self.offset, length, cells });
         self.write(block).await
     }
@@ -139,14 +171,29 @@ impl SegmentWriter {
     }
 
     /// Adds the row that deletes what earlier segments have of a dataset.
-    pub(crate) fn delete(&mut self, dataset: u32) {
-        let statistics = Statistics::default();
-        self.chunks.push(ChunkEntry { dataset, chunk: None, block: 0, offset: 0, statistics });
+    pub(crate) fn delete(&mut self, dataset: u32) -> Result<()> {
+        let (dataset, statistics) = (self.relative(dataset)?, Statistics::default());
+        let entry = ChunkEntry { dataset, chunk: None, block: 0, offset: 0, statistics };
+        self.chunks.push(entry).map_err(|reason| self.failed(reason))
     }
 
     /// Leaves out the chunks that were added of a dataset so far.
     pub(crate) fn forget(&mut self, dataset: u32) {
-        self.chunks.forget(dataset);
+        // Of a dataset before the first none was added.
+        if let Some(dataset) = dataset.checked_sub(self.first) {
+            self.chunks.forget(dataset);
+        }
+    }
+
+    /// The ordinal of a dataset as the index has it.
+    fn relative(&self, dataset: u32) -> Result<u32> {
+        dataset
+            .checked_sub(self.first)
+            .ok_or_else(|| self.failed(format!("dataset {dataset} lies before its first, {}", self.first)))
+    }
+
+    fn failed(&self, reason: String) -> Error {
+        Error::internal(&self.path, reason)
     }
 
     /// Writes what is left: the file is there when this returns. `None` where there is nothing to keep, and so no file.
@@ -166,7 +213,7 @@ impl SegmentWriter {
         }
         let raw = index::encode(&self.blocks, &chunks).map_err(corrupt)?;
         let (index_codec, index) = Codec::Zstd.compress(&raw);
-        let (count, cells, missing) = index::totals(&chunks);
+        let (count, cells, missing) = index::totals(&chunks).map_err(corrupt)?;
         let entry = SegmentEntry {
             file: self.file.clone(),
             directory: self.directory.clone(),
@@ -176,6 +223,7 @@ impl SegmentWriter {
             chunks: count,
             cells,
             missing,
+            first: self.first,
         };
         let trailer = Trailer {
             index_offset: self.offset,
@@ -183,7 +231,7 @@ impl SegmentWriter {
             index_raw_length: raw.len() as u64,
             index_codec,
             index_checksum: crc32c(&[&index]),
-            version: u16::try_from(VERSION).unwrap_or(u16::MAX),
+            version: u16::try_from(VERSION).map_err(|e| corrupt(e.to_string()))?,
             dtype: self.dtype,
         };
         self.write(index.into_owned()).await?;
@@ -212,6 +260,11 @@ fn value_bytes(cells: &ArrayRef, dtype: DType) -> usize {
     match dtype {
         DType::String => cells.as_string_view().lengths().map(|length| length as usize + 4).sum(),
         DType::Binary => cells.as_binary_view().lengths().map(|length| length as usize + 4).sum(),
-        _ => cells.len() * dtype.width().unwrap_or(1),
+        fixed => cells.len() * fixed.memory_width(),
     }
+}
+
+/// The number of a cell of a block.
+fn cell_number(cells: usize) -> Result<u32, String> {
+    u32::try_from(cells).map_err(|_| format!("a block would have {cells} cells, which is too many"))
 }

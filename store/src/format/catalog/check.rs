@@ -3,20 +3,23 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Catalog, DatasetSchema, SegmentEntry};
+use super::{Catalog, Root, SegmentEntry};
 use crate::format::trailer;
-use crate::model::schema::{check_attribute, check_attributes, check_name};
+use crate::model::schema::{DatasetSchema, check_attribute, check_attributes, check_name};
 use crate::model::value::AttributeValue;
 
 /// Cells, bytes and chunks of a whole store, at the most: so many that counts of them can be added
 /// up without care.
 const MAX_TOTAL: u64 = 1 << 62;
 
+/// What leads to a generation.
+const OPERATIONS: [&str; 3] = ["write", "merge", "compact"];
+
 /// The highest generation: the next one is a number too.
 const MAX_GENERATION: u64 = 1 << 62;
 
-impl Catalog {
-    /// Checks a catalog of a generation that is committed, or is to be.
+impl Root {
+    /// Checks the root of a generation that is committed, or is to be.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -27,15 +30,16 @@ impl Catalog {
                 self.generation
             ));
         }
-        if !["write", "compact"].contains(&self.operation.as_str()) {
-            return Err(format!("its operation is {:?}, neither `write` nor `compact`", self.operation));
+        if !OPERATIONS.contains(&self.operation.as_str()) {
+            return Err(format!("its operation is {:?}, none of {OPERATIONS:?}", self.operation));
         }
         check_attributes(&self.attributes)?;
         for array in &self.arrays {
             array.check().map_err(|reason| format!("array `{}`: {reason}", array.name))?;
         }
-        let schemas: Vec<_> =
-            self.schemas.iter().map(|schema| self.places(schema)).collect::<Result<_, _>>()?;
+        for schema in &self.schemas {
+            self.places(schema)?;
+        }
         let mut segments = Total("bytes and chunks of segments", 0);
         for (name, entries) in &self.variables {
             check_name("a variable", name).map_err(|e| e.to_string())?;
@@ -51,40 +55,27 @@ impl Catalog {
                 }
             }
         }
-        self.check_datasets(&schemas)
-    }
-
-    fn check_datasets(&self, schemas: &[Vec<Placed>]) -> Result<(), String> {
-        // `u32::MAX` is no ordinal.
-        if u32::try_from(self.datasets.len()).is_err() {
-            return Err(format!("it has {} datasets, more than a store can have", self.datasets.len()));
-        }
-        let mut names = HashSet::with_capacity(self.datasets.len());
-        let mut cells = Total("cells", 0);
-        for (_, dataset) in self.datasets() {
-            let name = &dataset.name;
-            check_name("a dataset", name).map_err(|e| e.to_string())?;
-            if !names.insert(name.as_str()) {
-                return Err(format!("it has dataset `{name}` twice"));
-            }
-            let fits = self.schemas.get(dataset.schema).zip(schemas.get(dataset.schema));
-            let fits = fits.filter(|(schema, _)| {
-                schema.dims.len() == dataset.sizes.len()
-                    && schema.attributes.len() == dataset.attributes.len()
-            });
-            let Some((schema, arrays)) = fits else {
-                return Err(format!("dataset `{name}` does not fit its schema"));
-            };
-            for (key, value) in schema.attributes.iter().zip(&dataset.attributes) {
-                value.check().map_err(|reason| format!("dataset `{name}`: attribute `{key}`: {reason}"))?;
-            }
-            for (array, dims) in
-                arrays.iter().filter_map(|(array, dims)| Some((self.arrays.get(*array)?, dims)))
+        Total("cells", 0).add(self.cells)?;
+        let mut files = HashSet::with_capacity(self.manifests.len());
+        let rows = self.rows.ordinals().last().map_or(0, |last| u64::from(*last) + 1);
+        let mut end = rows;
+        for entry in &self.manifests {
+            entry.check()?;
+            end = end.max(u64::from(entry.first) + u64::from(entry.end));
+            if let Some(schema) = entry.schemas.iter().flatten().find(|&&s| s as usize >= self.schemas.len())
             {
-                let sizes = dims.iter().filter_map(|&dim| dataset.sizes.get(dim).copied());
-                let of = |reason| format!("array `{}` of dataset `{name}`: {reason}", array.name);
-                cells.add(array.check_sizes(sizes).map_err(of)?)?;
+                return Err(format!("manifest `{}` has a schema {schema}, which is not there", entry.file));
             }
+            if !files.insert(entry.file.as_str()) {
+                return Err(format!("it has the manifest `{}` twice", entry.file));
+            }
+        }
+        // `u32::MAX` is no ordinal.
+        if end > u64::from(self.next) || self.next == u32::MAX || self.count > self.next {
+            return Err(format!(
+                "it has {} datasets of {} ordinals, of which rows have {end}",
+                self.count, self.next
+            ));
         }
         Ok(())
     }
@@ -120,6 +111,44 @@ impl Catalog {
             Ok((number, array.dims.iter().map(place).collect::<Result<_, _>>()?))
         };
         schema.arrays.iter().map(placed).collect()
+    }
+}
+
+impl Catalog {
+    /// Checks the datasets against their schemas.
+    pub(super) fn check_rows(&self) -> Result<(), String> {
+        let schemas: Vec<_> =
+            self.schemas.iter().map(|schema| self.places(schema)).collect::<Result<_, _>>()?;
+        let (mut cells, mut count) = (Total("cells", 0), 0);
+        for (_, dataset) in self.datasets() {
+            let name = dataset.name();
+            check_name("a dataset", name).map_err(|e| e.to_string())?;
+            count += 1;
+            let fits = self.schemas.get(dataset.schema()).zip(schemas.get(dataset.schema()));
+            let fits = fits.filter(|(schema, _)| schema.dims.len() == dataset.sizes().len());
+            let Some((schema, arrays)) = fits else {
+                return Err(format!("dataset `{name}` does not fit its schema"));
+            };
+            for key in &schema.attributes {
+                if !dataset.has(key) {
+                    return Err(format!("dataset `{name}` has no value of its attribute `{key}`"));
+                }
+            }
+            for (array, dims) in
+                arrays.iter().filter_map(|(array, dims)| Some((self.arrays.get(*array)?, dims)))
+            {
+                let sizes = dims.iter().filter_map(|&dim| dataset.size_at(dim));
+                let of = |reason| format!("array `{}` of dataset `{name}`: {reason}", array.name);
+                cells.add(array.check_sizes(sizes).map_err(of)?)?;
+            }
+        }
+        if cells.1 != self.cells {
+            return Err(format!("its arrays have {} cells where it says {}", cells.1, self.cells));
+        }
+        if count != self.count {
+            return Err(format!("it has {count} datasets where it says {}", self.count));
+        }
+        Ok(())
     }
 }
 

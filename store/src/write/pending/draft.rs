@@ -1,6 +1,6 @@
 //! A dataset as it is to be: a new one, or a committed one with changes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -13,6 +13,7 @@ use crate::format::catalog::{Catalog, Dataset};
 use crate::model::grid::{ChunkGrid, Region};
 use crate::model::schema::{ArraySchema, Attributes};
 use crate::model::schema::{DEFAULT_CHUNK_CELLS, default_chunk};
+use crate::write::changes::Changed;
 
 /// A dataset with its changes.
 pub(super) struct Draft {
@@ -21,6 +22,9 @@ pub(super) struct Draft {
     pub(super) arrays: Arrays,
     pub(super) attributes: Attributes,
     pub(super) deleted: bool,
+    /// Arrays that were deleted and of which complete segments have chunks: they must not come back in
+    /// arrays of others.
+    pub(super) stale: BTreeSet<String>,
 }
 
 /// The arrays of a dataset, which may have thousands, in the order in which they were defined.
@@ -64,6 +68,10 @@ impl Arrays {
         Some(array)
     }
 
+    pub(super) fn get(&self, name: &str) -> Option<&DraftArray> {
+        self.list.get(*self.places.get(name)?)?.as_ref()
+    }
+
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut DraftArray> {
         self.list.get_mut(*self.places.get(name)?)?.as_mut()
     }
@@ -101,50 +109,83 @@ pub(super) struct DraftArray {
     pub(super) shape: Vec<usize>,
     /// The chunks that are committed, where the array is.
     pub(super) committed: Option<Box<ChunkGrid>>,
-    /// True where an array of that name, which this one is not, may have committed chunks.
-    pub(super) replaces: bool,
+    /// Whether chunks of another array of that name have to be deleted.
+    pub(super) replaces: Replaces,
     /// Chunks of which some cells were written.
     pub(super) open: BTreeMap<Vec<u32>, OpenChunk>,
     /// Chunks that were complete and went to their segment.
     pub(super) sealed: Sealed,
 }
 
+/// Whether segments may have chunks of an array of the same name that was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replaces {
+    No,
+    /// They may, and these are to be deleted before the first chunk is written.
+    Due,
+    /// They are deleted.
+    Done,
+}
+
 /// A complete chunk: its coordinate and its cells.
-pub(super) type Complete = (Vec<u32>, ArrayRef);
+pub(crate) type Complete = (Vec<u32>, ArrayRef);
 
 impl Draft {
+    /// A new dataset.
+    pub(super) fn new(ordinal: u32, name: &str) -> Self {
+        let (arrays, attributes) = (Arrays::default(), Attributes::new());
+        Self { ordinal, name: name.to_owned(), arrays, attributes, deleted: false, stale: BTreeSet::new() }
+    }
+
     /// A committed dataset, without changes.
-    pub(super) fn of(catalog: &Catalog, ordinal: u32, dataset: &Dataset) -> Self {
+    pub(super) fn of(catalog: &Catalog, dataset: Dataset<'_>) -> Self {
+        let mut draft =
+            Self::again(dataset.ordinal(), Changed::of(catalog, dataset), |_, _| Sealed::default());
+        for array in draft.arrays.iter_mut() {
+            array.committed = Some(Box::new(array.grid()));
+        }
+        draft
+    }
+
+    /// A dataset of which some chunks were written.
+    pub(super) fn again(
+        ordinal: u32,
+        dataset: Changed,
+        sealed: impl Fn(&ArraySchema, &[usize]) -> Sealed,
+    ) -> Self {
         let mut arrays = Arrays::default();
-        for schema in catalog.arrays(catalog.schema(dataset)) {
-            let shape = catalog.shape(dataset, schema);
-            let grid = ChunkGrid::new(&shape, &schema.chunk_shape(&shape));
-            arrays.push(DraftArray {
-                schema: Arc::clone(schema),
-                shape,
-                committed: Some(Box::new(grid)),
-                replaces: false,
-                open: BTreeMap::new(),
-                sealed: Sealed::default(),
-            });
+        for (schema, shape) in dataset.arrays {
+            let sealed = sealed(&schema, &shape);
+            let (committed, replaces, open) = (None, Replaces::No, BTreeMap::new());
+            arrays.push(DraftArray { schema, shape, committed, replaces, open, sealed });
         }
         Self {
             ordinal,
-            name: dataset.name.clone(),
+            name: dataset.name,
             arrays,
-            attributes: catalog
-                .attributes(dataset)
-                .map(|(key, value)| (key.to_owned(), value.clone()))
-                .collect(),
+            attributes: dataset.attributes,
             deleted: false,
+            stale: BTreeSet::new(),
         }
     }
 
-    /// The dimensions, in the order in which arrays name them, with their sizes.
-    pub(super) fn dims(&self) -> Vec<(&str, usize)> {
-        let mut seen = HashSet::new();
-        let dims = self.arrays.iter().flat_map(|array| array.schema.dims.iter().zip(&array.shape));
-        dims.filter(|(dim, _)| seen.insert(dim.as_str())).map(|(dim, &size)| (dim.as_str(), size)).collect()
+    /// The dataset as it is to be.
+    pub(super) fn changed(&self) -> Changed {
+        let arrays = self.arrays.iter().map(|array| (Arc::clone(&array.schema), array.shape.clone()));
+        let attributes = self.attributes.clone();
+        Changed { name: self.name.clone(), arrays: arrays.collect(), attributes }
+    }
+
+    /// True where some cell was written, or is to be deleted.
+    pub(super) fn is_written(&self) -> bool {
+        self.arrays
+            .iter()
+            .any(|array| !array.open.is_empty() || !array.sealed.is_empty() || array.replaces != Replaces::No)
+    }
+
+    /// True where something of it is in memory only that rows of datasets do not have.
+    pub(super) fn is_open(&self) -> bool {
+        self.arrays.iter().any(|array| !array.open.is_empty() || array.replaces == Replaces::Due)
     }
 
     pub(super) fn array(&mut self, name: &str) -> Result<&mut DraftArray> {

@@ -1,170 +1,323 @@
 //! What has been changed and not yet committed.
 
-mod changes;
 mod draft;
 mod open_chunk;
+mod reading;
 mod sealed;
+mod settled;
 mod writers;
+mod writing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::error::ArrowError;
-
-pub(crate) use self::changes::{Changed, Changes};
-use self::draft::{Arrays, Draft, DraftArray, extended};
-use self::open_chunk::{OpenChunk, Under};
-use self::sealed::Sealed;
-use self::writers::Writers;
 use crate::error::{Error, Result};
-use crate::format::catalog::SegmentEntry;
+use crate::format::catalog::Catalog;
 use crate::model::dtype::DType;
-use crate::model::grid::Region;
-use crate::model::schema::{ArraySchema, Attributes};
-use crate::model::schema::{check_attribute, check_name, check_shape};
+use crate::model::schema::{ArraySchema, Attributes, check_attribute, check_name, check_shape};
 use crate::model::value::AttributeValue;
-use crate::read::snapshot::{Snapshot, VariableIndex, check_region};
-use crate::storage::files::ReadMetrics;
-use crate::storage::names::token;
+use crate::read::snapshot::Snapshot;
+use crate::storage::names;
+use crate::write::changes::{Changed, NewSegment, StoreAttribute, set};
 
-/// Chunks that are read and written again at one time.
-const MERGED: usize = 32;
+use self::draft::{Draft, DraftArray, extended};
+pub(crate) use self::reading::{PendingChunks, PendingRead, Source};
+use self::sealed::Sealed;
+use self::settled::Settled;
+pub(crate) use self::writers::Writers;
 
-/// The changes to one generation of a store.
+/// The changes to one generation of a store, but for the chunks that are on their way to segments.
 pub(crate) struct Pending {
     /// The generation that is being changed.
     base: Arc<Snapshot>,
-    /// The token in the names of this writer's segments, which tells them from those of others.
-    token: u64,
-    /// Attributes of the store that are new or changed.
-    attributes: Attributes,
-    /// The datasets that are new or changed.
-    drafts: Vec<Draft>,
-    /// Where committed datasets that are changed are in `drafts`.
-    changed: HashMap<u32, usize>,
-    /// Names that mean another dataset than in the base: a draft, or none.
-    names: HashMap<String, Option<usize>>,
-    /// Datasets that were created.
-    created: usize,
+    /// Attributes of the store that are new or changed, in that order.
+    attributes: Vec<(String, StoreAttribute)>,
+    /// The datasets that are new or changed, by ordinal.
+    drafts: HashMap<u32, Draft>,
+    /// New datasets that are no drafts any more.
+    settled: Settled,
+    /// Names that mean another dataset than in the base: one by its ordinal, or none.
+    names: HashMap<String, Option<u32>>,
     /// Every different array that a draft has.
     schemas: HashSet<Arc<ArraySchema>>,
-    writers: Writers,
+    /// Segments that are complete; their first ordinal is that of the base.
+    segments: Vec<NewSegment>,
+    /// True while all is being committed, when nothing can be changed.
+    flushing: bool,
     /// True once a write failed half-way.
     poisoned: bool,
+    /// The token of a commit that may have been made of just what is pending, for all that is known.
+    attempt: Option<String>,
+    /// True once such a commit was tried and not refused: files may be those of a generation.
+    attempted: bool,
 }
-
-/// A chunk to merge with what is under it: its dataset's ordinal, its coordinate, its cells.
-type Merge = (u32, Vec<u32>, OpenChunk);
-
-/// Chunks to merge, by variable and type.
-type Merges = BTreeMap<(String, DType), Vec<Merge>>;
 
 impl Pending {
     pub(crate) fn new(base: Arc<Snapshot>) -> Self {
         Self {
             base,
-            token: token(),
-            attributes: Attributes::new(),
-            drafts: Vec::new(),
-            changed: HashMap::new(),
+            attributes: Vec::new(),
+            drafts: HashMap::new(),
+            settled: Settled::default(),
             names: HashMap::new(),
-            created: 0,
             schemas: HashSet::new(),
-            writers: Writers::default(),
+            segments: Vec::new(),
+            flushing: false,
             poisoned: false,
+            attempt: None,
+            attempted: false,
         }
     }
 
-    /// Forgets all that is pending.
-    pub(crate) fn forget(&mut self) {
-        *self = Self::new(Arc::clone(&self.base));
+    /// Begins to commit what is pending, under a token: that of the last time, where nothing was changed
+    /// since.
+    pub(crate) fn attempt(&mut self) -> String {
+        self.attempted = true;
+        self.attempt.get_or_insert_with(names::token).clone()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.drafts.is_empty() && self.attributes.is_empty()
+    /// What is pending was certainly not committed.
+    pub(crate) fn refused(&mut self) {
+        self.attempted = false;
+    }
+
+    /// True where what is pending may be committed all the same.
+    pub(crate) fn may_be_committed(&self) -> bool {
+        self.attempted
+    }
+
+    /// The generation that is being changed.
+    pub(crate) fn base(&self) -> &Arc<Snapshot> {
+        &self.base
+    }
+
+    fn catalog(&self) -> Result<Arc<Catalog>> {
+        self.base.catalog()
+    }
+
+    /// The ordinal of the first dataset that is not in the base.
+    fn first_new(&self) -> u32 {
+        self.base.root().next
+    }
+
+    /// Segments that are complete and that no catalog names.
+    pub(crate) fn segments(&self) -> &[NewSegment] {
+        &self.segments
+    }
+
+    /// Adds segments that are complete.
+    pub(crate) fn add_segments(&mut self, segments: impl IntoIterator<Item = NewSegment>) {
+        self.segments.extend(segments);
+    }
+
+    /// True where nothing is pending.
+    pub(crate) fn is_empty(&self) -> Result<bool> {
+        if !self.attributes.is_empty() || !self.segments.is_empty() || self.settled.created() > 0 {
+            return Ok(false);
+        }
+        for draft in self.drafts.values() {
+            if draft.deleted || draft.is_written() || self.is_changed(draft)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// True where a draft of a committed dataset says other things than that.
+    fn is_changed(&self, draft: &Draft) -> Result<bool> {
+        let catalog = self.catalog()?;
+        let was = catalog.dataset(draft.ordinal).map(|dataset| Changed::of(&catalog, dataset));
+        Ok(was.as_ref() != Some(&draft.changed()))
+    }
+
+    /// Nothing can be changed from here on until [`resume`](Self::resume).
+    pub(crate) fn pause(&mut self) -> Result<()> {
+        let attempt = self.attempt.take();
+        self.check_open()?;
+        (self.attempt, self.flushing) = (attempt, true);
+        Ok(())
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.flushing = false;
+    }
+
+    /// Nothing can be committed from here on unless [`mend`](Self::mend) follows: what is done now
+    /// cannot be done again.
+    pub(crate) fn poison(&mut self) {
+        self.poisoned = true;
+    }
+
+    pub(crate) fn mend(&mut self) {
+        self.poisoned = false;
+    }
+
+    fn check_open(&mut self) -> Result<()> {
+        if self.flushing {
+            return Err(Error::Flushing);
+        }
+        if self.poisoned {
+            return Err(Error::Poisoned);
+        }
+        // What is committed from here on is something else.
+        self.attempt = None;
+        Ok(())
     }
 
     /// Sets an attribute of the store.
     pub(crate) fn set_store_attribute(&mut self, key: &str, value: AttributeValue) -> Result<()> {
         check_value(key, &value)?;
-        set(&mut self.attributes, key, value);
+        self.check_open()?;
+        self.attributes.retain(|(name, _)| name != key);
+        self.attributes.push((key.to_owned(), StoreAttribute::Set(value)));
         Ok(())
+    }
+
+    /// Changes an attribute of the store, when it is committed, from what it is then.
+    pub(crate) fn update_store_attribute(&mut self, key: &str, update: StoreAttribute) -> Result<()> {
+        check_attribute(key)?;
+        self.check_open()?;
+        self.attributes.push((key.to_owned(), update));
+        Ok(())
+    }
+
+    /// The attributes of the store.
+    pub(crate) fn store_attributes(&self) -> Attributes {
+        let mut attributes = self.base.root().attributes.clone();
+        for (key, value) in &self.attributes {
+            let value = value.over(&attributes, key);
+            set(&mut attributes, key, value);
+        }
+        attributes
     }
 
     /// The names of the datasets: those of the base that are still there, and then the new ones.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let base = self.base.catalog().datasets().filter_map(|(ordinal, dataset)| {
-            match self.changed.get(&ordinal).and_then(|&position| self.drafts.get(position)) {
-                Some(draft) => (!draft.deleted).then_some(draft.name.as_str()),
-                None => Some(dataset.name.as_str()),
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let catalog = self.catalog()?;
+        let new = self.first_new()..self.first_new() + self.settled.created();
+        let mut names = Vec::with_capacity(catalog.dataset_count() + new.len());
+        for (ordinal, dataset) in catalog.datasets() {
+            match self.drafts.get(&ordinal) {
+                Some(draft) if draft.deleted => {}
+                Some(draft) => names.push(draft.name.clone()),
+                None => names.push(dataset.name().to_owned()),
             }
-        });
+        }
+        names.extend(new.filter_map(|ordinal| match self.drafts.get(&ordinal) {
+            Some(draft) => (!draft.deleted).then(|| draft.name.clone()),
+            None => self.settled.name(ordinal - self.first_new()).map(str::to_owned),
+        }));
+        Ok(names)
+    }
+
+    /// The arrays that datasets have with what is pending, by name and type, in the order of names.
+    pub(crate) fn variables(&self) -> Result<BTreeMap<String, HashSet<DType>>> {
+        let mut found: BTreeMap<String, HashSet<_>> = BTreeMap::new();
+        let mut add = |array: &ArraySchema| {
+            found.entry(array.name.clone()).or_default().insert(array.dtype);
+        };
         let first = self.first_new();
-        let new = self.drafts.iter().filter(move |draft| draft.ordinal >= first && !draft.deleted);
-        base.chain(new.map(|draft| draft.name.as_str()))
+        if self.drafts.keys().all(|&ordinal| ordinal >= first) {
+            self.base.root().arrays.iter().for_each(|array| add(array));
+        } else {
+            let catalog = self.catalog()?;
+            let unchanged = catalog.datasets().filter(|(ordinal, _)| !self.drafts.contains_key(ordinal));
+            let schemas: HashSet<usize> = unchanged.map(|(_, dataset)| dataset.schema()).collect();
+            let schemas = schemas.into_iter().filter_map(|schema| catalog.dataset_schemas().get(schema));
+            schemas.for_each(|schema| catalog.arrays(schema).for_each(|array| add(array)));
+        }
+        self.settled.arrays().for_each(|array| add(array));
+        for draft in self.drafts.values().filter(|draft| !draft.deleted) {
+            draft.arrays.iter().for_each(|array| add(&array.schema));
+        }
+        Ok(found)
     }
 
     /// True where a dataset has that name, committed or pending.
-    pub(crate) fn exists(&self, name: &str) -> bool {
-        match self.names.get(name) {
-            Some(position) => position.is_some(),
-            None => self.base.catalog().ordinal(name).is_some(),
+    pub(crate) fn exists(&self, name: &str) -> Result<bool> {
+        self.ordinal(name).map(|ordinal| ordinal.is_some())
+    }
+
+    /// The ordinal of the dataset that has a name now.
+    fn ordinal(&self, name: &str) -> Result<Option<u32>> {
+        if let Some(ordinal) = self.names.get(name) {
+            return Ok(*ordinal);
         }
+        if !self.base.root().may_have(name) {
+            return Ok(None);
+        }
+        Ok(self.catalog()?.ordinal(name))
+    }
+
+    fn check_free(&self, name: &str) -> Result<()> {
+        check_name("a dataset", name)?;
+        if self.exists(name)? { Err(Error::DatasetExists { dataset: name.to_owned() }) } else { Ok(()) }
     }
 
     pub(crate) fn create_dataset(&mut self, name: &str) -> Result<()> {
+        self.check_open()?;
         self.check_free(name)?;
-        let ordinal = u32::try_from(self.base.catalog().datasets.len() + self.created);
-        let ordinal = ordinal.ok().filter(|&ordinal| ordinal < u32::MAX).ok_or_else(|| Error::Location {
+        let ordinal = self.first_new().checked_add(self.settled.created());
+        let ordinal = ordinal.filter(|&ordinal| ordinal < u32::MAX - 1).ok_or_else(|| Error::Limit {
             location: self.base.storage().to_string(),
             reason: "it has as many datasets as a store can have".to_owned(),
         })?;
-        self.created += 1;
-        self.names.insert(name.to_owned(), Some(self.drafts.len()));
-        self.drafts.push(Draft {
-            ordinal,
-            name: name.to_owned(),
-            arrays: Arrays::default(),
-            attributes: Vec::new(),
-            deleted: false,
-        });
+        self.settle()?;
+        self.settled.create();
+        self.names.insert(name.to_owned(), Some(ordinal));
+        self.drafts.insert(ordinal, Draft::new(ordinal, name));
         Ok(())
     }
 
-    pub(crate) fn delete_dataset(&mut self, name: &str) -> Result<()> {
-        let position = self.position(name)?;
-        let Some(draft) = self.drafts.get_mut(position) else { return Ok(()) };
-        draft.deleted = true;
-        for array in std::mem::take(&mut draft.arrays).into_iter() {
-            self.writers.forget(&array.schema, draft.ordinal);
+    /// A dataset, to be changed.
+    fn draft(&mut self, name: &str) -> Result<&mut Draft> {
+        self.check_open()?;
+        let missing = || Error::NoDataset { dataset: name.to_owned() };
+        let ordinal = self.ordinal(name)?.ok_or_else(missing)?;
+        if !self.drafts.contains_key(&ordinal) {
+            let draft = match ordinal.checked_sub(self.first_new()) {
+                Some(number) => self.settled.draft(number, ordinal),
+                None => {
+                    let catalog = self.catalog()?;
+                    catalog.dataset(ordinal).map(|dataset| Draft::of(&catalog, dataset))
+                }
+            };
+            self.drafts.insert(ordinal, draft.ok_or_else(missing)?);
         }
+        self.drafts.get_mut(&ordinal).ok_or_else(missing)
+    }
+
+    /// Takes a dataset away, and gives the chunks that need not be written any more: by their arrays
+    /// and the dataset's ordinal.
+    pub(crate) fn delete_dataset(&mut self, name: &str) -> Result<(Vec<Arc<ArraySchema>>, u32)> {
+        let draft = self.draft(name)?;
+        draft.deleted = true;
+        let ordinal = draft.ordinal;
+        let arrays = std::mem::take(&mut draft.arrays).into_iter().map(|array| array.schema).collect();
         self.names.insert(name.to_owned(), None);
-        Ok(())
+        Ok((arrays, ordinal))
     }
 
     pub(crate) fn rename_dataset(&mut self, name: &str, new: &str) -> Result<()> {
-        let position = self.position(name)?;
+        let ordinal = self.draft(name)?.ordinal;
         if name == new {
             return Ok(());
         }
         self.check_free(new)?;
-        if let Some(draft) = self.drafts.get_mut(position) {
-            new.clone_into(&mut draft.name);
-        }
+        new.clone_into(&mut self.draft(name)?.name);
         self.names.insert(name.to_owned(), None);
-        self.names.insert(new.to_owned(), Some(position));
+        self.names.insert(new.to_owned(), Some(ordinal));
         Ok(())
     }
 
     pub(crate) fn set_attribute(&mut self, dataset: &str, key: &str, value: AttributeValue) -> Result<()> {
         check_value(key, &value)?;
-        set(&mut self.dataset(dataset)?.attributes, key, value);
+        set(&mut self.draft(dataset)?.attributes, key, value);
         Ok(())
     }
 
     pub(crate) fn remove_attribute(&mut self, dataset: &str, key: &str) -> Result<()> {
-        let draft = self.dataset(dataset)?;
+        let draft = self.draft(dataset)?;
         remove(&mut draft.attributes, key).ok_or_else(|| Error::NoAttribute {
             of: format!("dataset `{dataset}`"),
             attribute: key.to_owned(),
@@ -200,62 +353,67 @@ impl Pending {
         array: &str,
         change: impl FnOnce(&mut ArraySchema) -> Result<()>,
     ) -> Result<()> {
-        let mut schema = ArraySchema::clone(&self.dataset(dataset)?.array(array)?.schema);
+        let mut schema = ArraySchema::clone(&self.draft(dataset)?.array(array)?.schema);
         change(&mut schema)?;
         let schema = intern(&mut self.schemas, schema);
-        self.dataset(dataset)?.array(array)?.schema = schema;
+        self.draft(dataset)?.array(array)?.schema = schema;
         Ok(())
     }
 
-    pub(crate) fn define(&mut self, dataset: &str, schema: ArraySchema, shape: &[usize]) -> Result<()> {
+    pub(crate) fn define(&mut self, dataset: &str, mut schema: ArraySchema, shape: &[usize]) -> Result<()> {
         check_name("an array", &schema.name)?;
         for dim in &schema.dims {
             check_name("a dimension", dim)?;
         }
         let first_new = self.first_new();
-        let known = self.base.catalog().variables.contains_key(&schema.name);
-        let draft = self.dataset(dataset)?;
+        let committed = self.base.root().variables.contains_key(&schema.name);
+        let written = self.segments.iter().any(|segment| segment.variable == schema.name);
+        let draft = self.draft(dataset)?;
         if draft.arrays.contains(&schema.name) {
             return Err(Error::ArrayExists { dataset: draft.name.clone(), array: schema.name });
         }
         check_shape(&schema, shape).map_err(|reason| shape_error(&draft.name, &schema.name, reason))?;
-        for (dim, &found) in schema.dims.iter().zip(shape) {
-            if let Some(expected) = draft.arrays.size(dim).filter(|&expected| expected != found) {
-                return Err(Error::DimensionSize {
-                    dataset: dataset.to_owned(),
-                    array: schema.name.clone(),
-                    dimension: dim.clone(),
-                    expected,
-                    found,
-                });
+        for (place, &size) in shape.iter().enumerate() {
+            let fits = |dims: &[String], dim: &str| {
+                let elsewhere = dims.iter().enumerate().any(|(other, name)| other != place && name == dim);
+                !elsewhere && draft.arrays.size(dim).is_none_or(|known| known == size)
+            };
+            let Some(dim) = schema.dims.get(place).filter(|dim| !fits(&schema.dims, dim)) else { continue };
+            let free = (2..).map(|number| format!("{dim}_{number}")).find(|name| fits(&schema.dims, name));
+            if let Some((dim, free)) = schema.dims.get_mut(place).zip(free) {
+                *dim = free;
             }
         }
-        let replaces = known && draft.ordinal < first_new;
+        let replaces = committed && draft.ordinal < first_new || written;
         let schema = intern(&mut self.schemas, schema);
-        self.dataset(dataset)?.arrays.push(DraftArray {
+        self.draft(dataset)?.arrays.push(DraftArray {
             schema,
             shape: shape.to_vec(),
             committed: None,
-            replaces,
+            replaces: if replaces { draft::Replaces::Due } else { draft::Replaces::No },
             open: BTreeMap::new(),
             sealed: Sealed::default(),
         });
         Ok(())
     }
 
-    pub(crate) fn delete_array(&mut self, dataset: &str, array: &str) -> Result<()> {
-        let draft = self.dataset(dataset)?;
+    /// Takes an array away, and gives its schema and its dataset's ordinal: its chunks need not be
+    /// written any more.
+    pub(crate) fn delete_array(&mut self, dataset: &str, array: &str) -> Result<(Arc<ArraySchema>, u32)> {
+        let written = self.segments.iter().any(|segment| segment.variable == array);
+        let draft = self.draft(dataset)?;
         let Some(deleted) = draft.arrays.remove(array) else {
             return Err(Error::NoArray { dataset: draft.name.clone(), array: array.to_owned() });
         };
-        let ordinal = draft.ordinal;
-        self.writers.forget(&deleted.schema, ordinal);
-        Ok(())
+        if written {
+            draft.stale.insert(array.to_owned());
+        }
+        Ok((deleted.schema, draft.ordinal))
     }
 
     /// Makes a dimension longer, and with it every array over it.
     pub(crate) fn extend(&mut self, dataset: &str, dim: &str, size: usize) -> Result<()> {
-        let draft = self.dataset(dataset)?;
+        let draft = self.draft(dataset)?;
         let Some(before) = draft.arrays.size(dim) else {
             return Err(Error::NoDimension { dataset: dataset.to_owned(), dimension: dim.to_owned() });
         };
@@ -278,173 +436,47 @@ impl Pending {
         }
         let schemas = schemas.into_iter().map(|schema| intern(&mut self.schemas, schema));
         let schemas = schemas.map(|schema| (schema.name.clone(), schema)).collect();
-        self.dataset(dataset)?.arrays.extend(dim, size, schemas);
+        self.draft(dataset)?.arrays.extend(dim, size, schemas);
         Ok(())
     }
 
-    /// Writes the cells of a region, in row-major order; null ones and those that equal the fill value are
-    /// missing.
-    pub(crate) async fn write(
-        &mut self,
-        dataset: &str,
-        array: &str,
-        region: Region,
-        cells: ArrayRef,
-    ) -> Result<()> {
-        if self.poisoned {
-            return Err(Error::Poisoned);
-        }
-        let draft = self.dataset(dataset)?;
-        let ordinal = draft.ordinal;
-        let pending = draft.array(array)?;
-        let schema = Arc::clone(&pending.schema);
-        if DType::from_arrow(cells.data_type()) != Some(schema.dtype) {
-            return Err(Error::WrongType {
-                dataset: dataset.to_owned(),
-                array: array.to_owned(),
-                expected: schema.dtype,
-                found: DType::from_arrow(cells.data_type())
-                    .map_or_else(|| cells.data_type().to_string(), |dtype| dtype.to_string()),
-            });
-        }
-        check_region(dataset, array, &region, &pending.shape)?;
-        if region.cells() != cells.len() {
-            let (found, shape) = (cells.len(), &region.shape);
-            let reason = format!("{found} values were given for a region of shape {shape:?}");
-            return Err(shape_error(dataset, array, reason));
-        }
-        let cells = match &schema.fill {
-            Some(fill) => schema.dtype.mask(&cells, fill),
-            None => cells,
-        };
-        let complete = pending.write(&region, &cells);
-        // From here on a failure leaves the array half written.
-        self.poisoned = true;
-        let complete = complete.map_err(|e| failed(dataset, array, &e))?;
-        for (coordinate, cells) in complete {
-            let writer = self.writers.of(&self.base, self.token, array, schema.dtype);
-            writer.append(ordinal, coordinate, cells).await?;
-        }
-        self.poisoned = false;
-        Ok(())
-    }
-
-    /// Writes all that is still in memory, and gives the changes for a catalog to name.
-    pub(crate) async fn finish(&mut self) -> Result<Changes> {
-        if self.poisoned {
-            return Err(Error::Poisoned);
-        }
-        // From here on nothing can be added: what fails half-way cannot be taken up again.
-        self.poisoned = true;
-        let mut changes = Changes::default();
-        let finished = self.write_segments(&mut changes.segments).await;
-        if let Err(error) = finished {
-            let storage = self.base.storage().clone();
-            self.writers.abort().await;
-            changes.discard(&storage).await;
-            return Err(error);
-        }
-        changes.attributes = std::mem::take(&mut self.attributes);
-        changes.datasets = std::mem::take(&mut self.drafts)
-            .into_iter()
-            .map(|draft| (draft.ordinal, (!draft.deleted).then(|| Changed::from(draft))))
-            .collect();
-        Ok(changes)
-    }
-
-    async fn write_segments(&mut self, segments: &mut Vec<(String, SegmentEntry)>) -> Result<()> {
-        let (mut over_committed, mut over_written) = (Merges::new(), Merges::new());
-        for draft in &mut self.drafts {
-            for array in draft.arrays.iter_mut() {
-                let (name, dtype) = (&array.schema.name, array.schema.dtype);
-                if array.replaces {
-                    self.writers.of(&self.base, self.token, name, dtype).delete(draft.ordinal);
-                }
-                for (coordinate, chunk) in std::mem::take(&mut array.open) {
-                    let merges = match chunk.under() {
-                        Under::Written(_) => &mut over_written,
-                        Under::Committed(_) | Under::Nothing => &mut over_committed,
-                    };
-                    merges.entry((name.clone(), dtype)).or_default().push((draft.ordinal, coordinate, chunk));
-                }
-            }
-        }
-        for ((name, dtype), merges) in over_committed {
-            let index = self.base.index(&name, &ReadMetrics::default()).await?;
-            self.merge(&name, dtype, &index, merges).await?;
-        }
-        self.writers.finish(segments).await?;
-        // Parts of chunks that were complete before lie in segments that can be read only now.
-        for ((name, dtype), merges) in over_written {
-            let entries = segments.iter().filter(|(variable, _)| *variable == name).map(|(_, entry)| entry);
-            let index = self.base.index_of(&name, entries, &ReadMetrics::default()).await?;
-            self.merge(&name, dtype, &index, merges).await?;
-        }
-        self.writers.finish(segments).await
-    }
-
-    /// Writes chunks over what `index` has of them.
-    async fn merge(
-        &mut self,
-        name: &str,
-        dtype: DType,
-        index: &VariableIndex,
-        merges: Vec<Merge>,
-    ) -> Result<()> {
-        for merges in merges.chunks(MERGED) {
-            let found: Vec<_> = merges
-                .iter()
-                .map(|(ordinal, coordinate, chunk)| match chunk.under() {
-                    Under::Nothing => None,
-                    Under::Committed(_) | Under::Written(_) => index.find(*ordinal, coordinate),
-                })
-                .collect();
-            let mut sorted: Vec<_> = found.iter().flatten().copied().collect();
-            sorted.sort_unstable();
-            let cells = self.base.chunks(index, &sorted, &ReadMetrics::default()).await?;
-            let cells: HashMap<_, _> = sorted.into_iter().zip(cells).collect();
-            for ((ordinal, coordinate, chunk), found) in merges.iter().zip(found) {
-                if found.is_none() && chunk.is_untouched() {
-                    continue;
-                }
-                let under = found.and_then(|found| cells.get(&found).cloned());
-                let merged = chunk.assemble(dtype, under).map_err(|e| Error::corrupt(name, e.to_string()))?;
-                let writer = self.writers.of(&self.base, self.token, name, dtype);
-                writer.append(*ordinal, coordinate.clone(), merged).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The ordinal of the first dataset that is not in the base.
-    fn first_new(&self) -> u32 {
-        u32::try_from(self.base.catalog().datasets.len()).unwrap_or(u32::MAX)
-    }
-
-    fn check_free(&self, name: &str) -> Result<()> {
-        check_name("a dataset", name)?;
-        if self.exists(name) { Err(Error::DatasetExists { dataset: name.to_owned() }) } else { Ok(()) }
-    }
-
-    fn dataset(&mut self, name: &str) -> Result<&mut Draft> {
-        let position = self.position(name)?;
-        self.drafts.get_mut(position).ok_or_else(|| Error::NoDataset { dataset: name.to_owned() })
-    }
-
-    /// Where a dataset is in `drafts`: a committed one is put there to be changed.
-    fn position(&mut self, name: &str) -> Result<usize> {
+    /// A dataset as it is with what is pending.
+    pub(crate) fn describe(&self, name: &str) -> Result<Changed> {
         let missing = || Error::NoDataset { dataset: name.to_owned() };
-        if let Some(position) = self.names.get(name) {
-            return position.ok_or_else(missing);
+        let ordinal = self.ordinal(name)?.ok_or_else(missing)?;
+        if let Some(draft) = self.drafts.get(&ordinal) {
+            return Ok(draft.changed());
         }
-        let catalog = self.base.catalog();
-        let ordinal = catalog.ordinal(name).ok_or_else(missing)?;
-        let dataset = catalog.dataset(ordinal).ok_or_else(missing)?;
-        self.drafts.push(Draft::of(catalog, ordinal, dataset));
-        let position = self.drafts.len() - 1;
-        self.changed.insert(ordinal, position);
-        self.names.insert(name.to_owned(), Some(position));
-        Ok(position)
+        match ordinal.checked_sub(self.first_new()) {
+            Some(number) => self.settled.changed(number).ok_or_else(missing),
+            None => {
+                let catalog = self.catalog()?;
+                Ok(Changed::of(&catalog, catalog.dataset(ordinal).ok_or_else(missing)?))
+            }
+        }
+    }
+
+    /// An array of a dataset and its shape, as they are with what is pending.
+    pub(crate) fn array(&self, dataset: &str, array: &str) -> Result<(Arc<ArraySchema>, Vec<usize>)> {
+        let missing = || Error::NoDataset { dataset: dataset.to_owned() };
+        let none = || Error::NoArray { dataset: dataset.to_owned(), array: array.to_owned() };
+        let ordinal = self.ordinal(dataset)?.ok_or_else(missing)?;
+        if let Some(draft) = self.drafts.get(&ordinal) {
+            let found = draft.arrays.get(array).ok_or_else(none)?;
+            return Ok((Arc::clone(&found.schema), found.shape.clone()));
+        }
+        match ordinal.checked_sub(self.first_new()) {
+            Some(number) => {
+                let found = self.settled.changed(number).ok_or_else(missing)?;
+                found.arrays.into_iter().find(|(schema, _)| schema.name == array).ok_or_else(none)
+            }
+            None => {
+                let catalog = self.catalog()?;
+                let dataset = catalog.dataset(ordinal).ok_or_else(missing)?;
+                let found = catalog.array(dataset, array).ok_or_else(none)?;
+                Ok((Arc::clone(found), catalog.shape(dataset, found)))
+            }
+        }
     }
 }
 
@@ -458,13 +490,6 @@ fn intern(schemas: &mut HashSet<Arc<ArraySchema>>, schema: ArraySchema) -> Arc<A
     schema
 }
 
-fn set(attributes: &mut Attributes, key: &str, value: AttributeValue) {
-    match attributes.iter_mut().find(|(name, _)| name == key) {
-        Some((_, old)) => *old = value,
-        None => attributes.push((key.to_owned(), value)),
-    }
-}
-
 fn remove(attributes: &mut Attributes, key: &str) -> Option<()> {
     let position = attributes.iter().position(|(name, _)| name == key)?;
     attributes.remove(position);
@@ -473,10 +498,6 @@ fn remove(attributes: &mut Attributes, key: &str) -> Option<()> {
 
 fn shape_error(dataset: &str, array: &str, reason: String) -> Error {
     Error::Shape { dataset: dataset.to_owned(), array: array.to_owned(), reason }
-}
-
-fn failed(dataset: &str, array: &str, error: &ArrowError) -> Error {
-    shape_error(dataset, array, error.to_string())
 }
 
 fn check_value(key: &str, value: &AttributeValue) -> Result<()> {

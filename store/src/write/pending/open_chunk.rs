@@ -8,6 +8,7 @@ use crate::model::dtype::DType;
 use crate::model::grid::{ChunkGrid, Region};
 
 /// A chunk until all its cells are written: pieces of it, later ones over earlier ones, and over what is there.
+#[derive(Clone)]
 pub(crate) struct OpenChunk {
     region: Region,
     under: Under,
@@ -37,6 +38,11 @@ impl OpenChunk {
     /// What shows where nothing is written.
     pub(crate) fn under(&self) -> &Under {
         &self.under
+    }
+
+    /// True where what is under it was written since the last commit.
+    pub(crate) fn is_over_written(&self) -> bool {
+        matches!(self.under, Under::Written(_))
     }
 
     /// True where nothing was written, so that a chunk that is not there need not be made.

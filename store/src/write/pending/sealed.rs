@@ -11,6 +11,15 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
+    /// All numbers below `count`.
+    pub(super) fn all(count: u64) -> Self {
+        Self { first: 0..count, rest: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.rest.is_empty()
+    }
+
     pub(super) fn contains(&self, number: u64) -> bool {
         let after = self.rest.partition_point(|range| range.end <= number);
         self.first.contains(&number) || self.rest.get(after).is_some_and(|range| range.contains(&number))

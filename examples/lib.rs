@@ -1,0 +1,1 @@
+//! Programs that use Atlas: see the examples of this package.

@@ -1,0 +1,144 @@
+//! Manifests: files of datasets, which the catalog names and reads when it needs them.
+
+use arrow::buffer::Buffer;
+use arrow::compute::{max_string_view, min_string_view};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::checksum::crc32c;
+use crate::encoding::codec::Codec;
+use crate::format::block;
+use crate::format::rows::{AttributeKind, Rows, schema_of};
+use crate::format::table;
+use crate::model::schema::check_name;
+
+/// Bytes of a manifest before compression, at the most.
+const MAX_BYTES: u64 = 8 << 30;
+
+/// A manifest, as the catalog has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ManifestEntry {
+    /// Its name in the directory of manifests.
+    pub(crate) file: String,
+    /// What is added to the ordinals in it.
+    pub(crate) first: u32,
+    /// The number of its rows.
+    pub(crate) rows: u32,
+    /// The ordinal after its last, before `first` is added.
+    pub(crate) end: u32,
+    /// Its length in bytes.
+    pub(crate) size: u64,
+    /// Its length before compression.
+    pub(crate) raw: u64,
+    pub(crate) codec: Codec,
+    /// The checksum of the file.
+    pub(crate) crc32c: u32,
+    /// The least and the greatest of its names.
+    pub(crate) names: (String, String),
+    /// The numbers that its schemas have in the catalog; `null` for those that no dataset has any
+    /// more.
+    pub(crate) schemas: Vec<Option<u32>>,
+}
+
+impl ManifestEntry {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        check_name("a manifest", &self.file).map_err(|e| e.to_string())?;
+        if self.first.checked_add(self.end).is_none_or(|end| end == u32::MAX) || self.rows > self.end {
+            return Err(format!(
+                "manifest `{}` has {} rows of ordinals up to {} from {}",
+                self.file, self.rows, self.end, self.first
+            ));
+        }
+        if self.names.0 > self.names.1 {
+            return Err(format!("manifest `{}` has its names the wrong way round", self.file));
+        }
+        if self.raw > MAX_BYTES {
+            return Err(format!("manifest `{}` takes {} bytes", self.file, self.raw));
+        }
+        Ok(())
+    }
+}
+
+/// Rows as a file; and what a catalog says of it, with the numbers of its schemas.
+pub(crate) fn encode(
+    file: String,
+    rows: &Rows,
+    codec: Codec,
+    first: u32,
+    schemas: Vec<Option<u32>>,
+) -> Result<(ManifestEntry, Bytes), String> {
+    let raw = write(rows)?;
+    let number = |count: usize| u32::try_from(count).map_err(|e| e.to_string());
+    let (codec, bytes) = codec.compress(&raw);
+    let entry = ManifestEntry {
+        file,
+        first,
+        rows: number(rows.len())?,
+        end: rows.ordinals().last().map_or(0, |last| last + 1),
+        size: bytes.len() as u64,
+        raw: raw.len() as u64,
+        codec,
+        crc32c: crc32c(&[&bytes]),
+        names: bounds(rows),
+        schemas,
+    };
+    if entry.raw > MAX_BYTES {
+        return Err(format!("{} datasets are too many for one commit: commit more often", entry.rows));
+    }
+    let bytes = Bytes::from(bytes.into_owned());
+    Ok((entry, bytes))
+}
+
+/// Rows as a manifest is before compression.
+pub(crate) fn write(rows: &Rows) -> Result<Vec<u8>, String> {
+    let attributes = serde_json::to_vec(&rows.kinds()).map_err(|e| e.to_string())?;
+    let mut raw = (attributes.len() as u64).to_le_bytes().to_vec();
+    raw.extend(attributes);
+    raw.resize(raw.len().next_multiple_of(8), b' ');
+    raw.extend(table::write(rows.table()).map_err(|e| e.to_string())?);
+    Ok(raw)
+}
+
+/// The least and the greatest name.
+fn bounds(rows: &Rows) -> (String, String) {
+    let (least, greatest) = (min_string_view(rows.names()), max_string_view(rows.names()));
+    (least.unwrap_or_default().to_owned(), greatest.unwrap_or_default().to_owned())
+}
+
+/// The inverse of [`encode`].
+pub(crate) fn decode(entry: &ManifestEntry, bytes: Bytes) -> Result<Rows, String> {
+    let (expected, found) = (entry.crc32c, crc32c(&[&bytes]));
+    if expected != found {
+        return Err(format!("its checksum is {found:08x} where {expected:08x} was expected"));
+    }
+    let rows = parse(&block::decompress(entry.codec, bytes, entry.raw)?)?;
+    let end = rows.ordinals().last().map_or(0, |&last| u64::from(last) + 1);
+    if bounds(&rows) != entry.names {
+        return Err("its names are not those that the catalog says".to_owned());
+    }
+    if rows.len() as u64 != u64::from(entry.rows) || end != u64::from(entry.end) {
+        return Err(format!(
+            "it has {} rows of ordinals up to {end} where the catalog says {} and {}",
+            rows.len(),
+            entry.rows,
+            entry.end
+        ));
+    }
+    Ok(rows)
+}
+
+/// The inverse of [`write`].
+pub(crate) fn parse(raw: &Buffer) -> Result<Rows, String> {
+    let short = || "it is too short".to_owned();
+    // Arrow wants numbers where their width asks for them.
+    let aligned = raw.as_ptr().align_offset(8) == 0;
+    let raw = &if aligned { raw.clone() } else { Buffer::from(raw.as_slice()) };
+    let (length, rest) = raw.split_first_chunk::<8>().ok_or_else(short)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
+    let attributes = rest.get(..length).ok_or_else(short)?;
+    let start = length.checked_next_multiple_of(8).filter(|start| *start <= rest.len()).ok_or_else(short)?;
+    let attributes: Vec<AttributeKind> = serde_json::from_slice(attributes).map_err(|e| e.to_string())?;
+    let table = table::read(&raw.slice(8 + start), &schema_of(&attributes))?;
+    Rows::of(table, &attributes)
+}

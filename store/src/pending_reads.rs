@@ -1,0 +1,173 @@
+//! Reading through a handle: what was committed, with what is pending over it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+
+use crate::error::{Error, Result};
+use crate::model::grid::Region;
+use crate::model::statistics::Statistics;
+use crate::read::snapshot::{ArrayRead, Plan, Snapshot, VariableIndex};
+use crate::storage::requests::ReadMetrics;
+use crate::store::Atlas;
+use crate::write::changes::NewSegment;
+use crate::write::pending::{PendingChunks, PendingRead, Source};
+
+/// Chunks that are pending, and what is needed to read them.
+struct Found {
+    base: Arc<Snapshot>,
+    chunks: PendingChunks,
+    /// Those that are in memory still, by their place among the chunks.
+    peeked: HashMap<usize, ArrayRef>,
+    /// Segments that no catalog names.
+    segments: Vec<NewSegment>,
+}
+
+impl Atlas {
+    /// The cells of a region, in row-major order, missing ones null.
+    pub(crate) async fn cells(&self, dataset: &str, array: &str, region: Region) -> Result<ArrayRef> {
+        let base = self.snapshot();
+        base.load().await?;
+        let reading = self.pending().reading(dataset, array, Some(&region))?;
+        if let PendingRead::Committed(ordinal) = reading {
+            let reads = [ArrayRead { dataset: ordinal, region }];
+            let cells = base.read(array, &reads, &ReadMetrics::default()).await?.pop();
+            return cells
+                .ok_or_else(|| Error::NoArray { dataset: dataset.to_owned(), array: array.to_owned() });
+        }
+        let found = match self.find(dataset, array, Some(&region)).await? {
+            Ok(found) => found,
+            // Committed by another task meanwhile.
+            Err(_) => return Box::pin(self.cells(dataset, array, region)).await,
+        };
+        let (committed, written) = found.indexes().await?;
+        let PendingChunks { ordinal, target, schema, grid, chunks } = &found.chunks;
+        let (mut cells, mut places) = (HashMap::new(), Vec::with_capacity(chunks.len()));
+        for (place, (coordinate, source)) in chunks.iter().enumerate() {
+            let read = async |index: &VariableIndex| match index.find(*ordinal, coordinate) {
+                Some(chunk) => Ok(found.base.chunks(index, &[chunk], &ReadMetrics::default()).await?.pop()),
+                None => Ok::<_, Error>(None),
+            };
+            let values = match source {
+                Source::Open(chunk) => {
+                    let under = if chunk.is_over_written() {
+                        read(&written).await?
+                    } else {
+                        read(&committed).await?
+                    };
+                    let values = chunk.assemble(target.dtype, under);
+                    Some(values.map_err(|e| Error::corrupt(array, e.to_string()))?)
+                }
+                Source::Written => match found.peeked.get(&place) {
+                    Some(values) => Some(values.clone()),
+                    None => read(&written).await?,
+                },
+                Source::Committed => read(&committed).await?,
+                Source::Nothing => None,
+            };
+            let there = values.map(|values| cells.insert(place, values)).map(|_| place);
+            places.push((there, grid.region(coordinate).cells()));
+        }
+        let runs = grid.runs(&region);
+        let plan = Plan { dtype: schema.dtype, cells: region.cells(), chunks: places, runs };
+        plan.assemble(&cells).map_err(|reason| Error::corrupt(array, reason))
+    }
+
+    /// Statistics of all cells of an array.
+    pub(crate) async fn statistics(&self, dataset: &str, array: &str) -> Result<Statistics> {
+        let base = self.snapshot();
+        let catalog = base.load().await?;
+        let reading = self.pending().reading(dataset, array, None)?;
+        if let PendingRead::Committed(ordinal) = reading {
+            let none = || Error::NoArray { dataset: dataset.to_owned(), array: array.to_owned() };
+            let dataset = catalog.dataset(ordinal).ok_or_else(none)?;
+            let array = catalog.array(dataset, array).ok_or_else(none)?;
+            let index = base.index(&array.name, &ReadMetrics::default()).await?;
+            let grid = catalog.chunk_grid(dataset, array);
+            return index.statistics_of(ordinal, &grid, &Region::all(grid.shape()));
+        }
+        let found = match self.find(dataset, array, None).await? {
+            Ok(found) => found,
+            Err(_) => return Box::pin(self.statistics(dataset, array)).await,
+        };
+        let (committed, written) = found.indexes().await?;
+        let PendingChunks { ordinal, target, grid, chunks, .. } = &found.chunks;
+        let mut all = Statistics::default();
+        for (place, (coordinate, source)) in chunks.iter().enumerate() {
+            let known = |index: &VariableIndex| {
+                index.find(*ordinal, coordinate).map(|chunk| index.statistics(chunk)).transpose()
+            };
+            let statistics = match source {
+                Source::Open(chunk) => {
+                    let index = if chunk.is_over_written() { &written } else { &committed };
+                    let under = match index.find(*ordinal, coordinate) {
+                        Some(under) => {
+                            found.base.chunks(index, &[under], &ReadMetrics::default()).await?.pop()
+                        }
+                        None => None,
+                    };
+                    let values = chunk.assemble(target.dtype, under);
+                    let values = values.map_err(|e| Error::corrupt(array, e.to_string()))?;
+                    Some(Statistics::of(&values, target.dtype))
+                }
+                Source::Written => match found.peeked.get(&place) {
+                    Some(values) => Some(Statistics::of(values, target.dtype)),
+                    None => known(&written)?,
+                },
+                Source::Committed => known(&committed)?,
+                Source::Nothing => None,
+            };
+            all.merge(&statistics.unwrap_or_else(|| Statistics::missing(grid.region(coordinate).cells())));
+        }
+        Ok(all)
+    }
+
+    /// Where the chunks of an array are that is pending. The ordinal in the base, where it is not any
+    /// more.
+    async fn find(&self, dataset: &str, array: &str, region: Option<&Region>) -> Result<Result<Found, u32>> {
+        let mut writers = self.writers().await;
+        let (base, reading) = {
+            let pending = self.pending();
+            (Arc::clone(pending.base()), pending.reading(dataset, array, region)?)
+        };
+        let chunks = match reading {
+            PendingRead::Committed(ordinal) => return Ok(Err(ordinal)),
+            PendingRead::Chunks(chunks) => chunks,
+        };
+        let mut peeked = HashMap::new();
+        let mut in_files = false;
+        for (place, (coordinate, source)) in chunks.chunks.iter().enumerate() {
+            match source {
+                Source::Written => match writers.peek(&chunks.target, chunks.ordinal, coordinate) {
+                    Some(values) => drop(peeked.insert(place, values)),
+                    None => in_files = true,
+                },
+                Source::Open(chunk) => in_files |= chunk.is_over_written(),
+                Source::Committed | Source::Nothing => {}
+            }
+        }
+        // A file can be read once it is complete: later chunks go to another.
+        if in_files {
+            self.pending().poison();
+            let complete = writers.finish_one(&chunks.target).await?;
+            let mut pending = self.pending();
+            pending.mend();
+            pending.add_segments(complete);
+        }
+        let segments = self.pending().segments().to_vec();
+        Ok(Ok(Found { base, chunks, peeked, segments }))
+    }
+}
+
+impl Found {
+    /// The index of what is committed, and that of what was written since.
+    async fn indexes(&self) -> Result<(VariableIndex, VariableIndex)> {
+        let (variable, metrics) = (&self.chunks.target.variable, ReadMetrics::default());
+        let committed = self.base.root().segments(variable).iter();
+        let written = self.segments.iter().filter(|segment| segment.variable == *variable);
+        let committed = self.base.index_of(variable, committed, &metrics).await?;
+        let written = self.base.index_of(variable, written.map(|segment| &segment.entry), &metrics).await?;
+        Ok((committed, written))
+    }
+}

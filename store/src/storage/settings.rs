@@ -1,0 +1,298 @@
+//! What the client of a provider is told: storage options, and variables of the environment.
+//!
+//! Only variables that [`object_store`] documents for the provider of a URL are read: what a client
+//! is told, it sends to its servers.
+
+use std::ffi::OsString;
+use std::str::FromStr;
+
+use url::Url;
+
+/// A setting of a provider's client.
+pub(super) struct Setting<Key> {
+    /// Where it comes from, as errors name it.
+    origin: String,
+    pub(super) key: Key,
+    pub(super) value: String,
+}
+
+/// What a provider's settings mean. Keys are those that [`object_store`] writes.
+pub(super) struct Provider {
+    name: &'static str,
+    /// Whether the provider reads a variable of that name.
+    documents: fn(&str) -> bool,
+    /// Keys that the address of a store has.
+    addresses: &'static [&'static str],
+    /// Keys that say who the client is. Those of an option leave no room for others of variables: a
+    /// client may prefer these, or mix the two.
+    credentials: &'static [&'static str],
+    /// Keys of one meaning, of which the client prefers one.
+    synonyms: &'static [&'static str],
+}
+
+pub(super) const AMAZON: Provider = Provider {
+    name: "Amazon S3",
+    documents: |name| name.starts_with("AWS_"),
+    addresses: &["aws_bucket"],
+    credentials: &[
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_container_credentials_relative_uri",
+        "aws_container_credentials_full_uri",
+        "aws_container_authorization_token_file",
+        "aws_web_identity_token_file",
+        "aws_role_arn",
+        "aws_role_session_name",
+    ],
+    synonyms: &["aws_endpoint", "aws_endpoint_url_s3", "aws_region", "aws_default_region"],
+};
+
+pub(super) const GOOGLE: Provider = Provider {
+    name: "Google Cloud Storage",
+    documents: |name| name.starts_with("GOOGLE_") || name == "SERVICE_ACCOUNT",
+    addresses: &["google_bucket"],
+    credentials: &["google_service_account", "google_service_account_key", "google_application_credentials"],
+    synonyms: &[],
+};
+
+pub(super) const AZURE: Provider = Provider {
+    name: "Azure",
+    documents: |name| name.starts_with("AZURE_") || name == "IDENTITY_ENDPOINT",
+    addresses: &["azure_container_name"],
+    credentials: &[
+        "azure_storage_account_key",
+        "azure_storage_client_id",
+        "azure_storage_client_secret",
+        "azure_storage_tenant_id",
+        "azure_storage_sas_key",
+        "azure_storage_token",
+        "azure_msi_endpoint",
+        "azure_object_id",
+        "azure_msi_resource_id",
+        "azure_federated_token_file",
+        "azure_use_azure_cli",
+        "azure_fabric_token_service_url",
+        "azure_fabric_workload_host",
+        "azure_fabric_session_token",
+        "azure_fabric_cluster_identifier",
+    ],
+    synonyms: &["azure_storage_endpoint", "azure_use_fabric_endpoint", "azure_storage_use_emulator"],
+};
+
+pub(super) const HTTP: Provider =
+    Provider { name: "HTTP", documents: |_| false, addresses: &[], credentials: &[], synonyms: &[] };
+
+/// The settings that `options` give, and those variables of `environment` whose meaning no option
+/// has.
+pub(super) fn settings<Key: FromStr + AsRef<str>>(
+    provider: &Provider,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    options: &[(String, String)],
+) -> Result<Vec<Setting<Key>>, String> {
+    let explicit: Vec<Setting<Key>> =
+        options.iter().map(|(key, value)| option(provider, key, value)).collect::<Result<_, _>>()?;
+    let mut settings = variables(provider, environment)?;
+    settings.retain(|variable: &Setting<Key>| {
+        !explicit.iter().any(|option| provider.overrides(option.key.as_ref(), variable.key.as_ref()))
+    });
+    settings.extend(explicit);
+    Ok(settings)
+}
+
+impl Provider {
+    /// True where a variable for the second key must give way to an option for the first.
+    fn overrides(&self, option: &str, variable: &str) -> bool {
+        let credentials = self.credentials;
+        let unsigned = variable.ends_with("_skip_signature");
+        let synonym = |key: &str| self.synonyms.contains(&key);
+        option == variable
+            || (credentials.contains(&option) && (unsigned || credentials.contains(&variable)))
+            || (synonym(option)
+                && synonym(variable)
+                && option.contains("region") == variable.contains("region"))
+    }
+}
+
+fn option<Key: FromStr + AsRef<str>>(
+    provider: &Provider,
+    name: &str,
+    value: &str,
+) -> Result<Setting<Key>, String> {
+    let origin = format!("the storage option `{name}`");
+    let key = name.to_ascii_lowercase().parse::<Key>();
+    let key = key.map_err(|_| format!("{origin} is not one of {}", provider.name))?;
+    if provider.addresses.contains(&key.as_ref()) {
+        return Err(format!("{origin} is in the address already"));
+    }
+    if value.contains(char::is_control) && !is_file(key.as_ref()) {
+        return Err(format!("{origin} has control characters in it"));
+    }
+    let names_server = ["endpoint", "url"].iter().any(|part| key.as_ref().contains(part));
+    if names_server
+        && key.as_ref() != "proxy_url"
+        && Url::parse(value).is_ok_and(|url| url.password().is_some())
+    {
+        return Err(format!("{origin} has a password in it: give credentials as options of their own"));
+    }
+    Ok(Setting { origin, key, value: value.to_owned() })
+}
+
+/// True for values that are the text of a file, with its lines, and do not stand in requests.
+fn is_file(key: &str) -> bool {
+    ["google_service_account_key", "proxy_ca_certificate"].contains(&key)
+}
+
+/// The variables of a provider.
+fn variables<Key: FromStr>(
+    provider: &Provider,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<Setting<Key>>, String> {
+    let mut variables = Vec::new();
+    for (name, value) in environment {
+        let Some(name) = name.to_str().filter(|name| (provider.documents)(name)) else { continue };
+        let Ok(key) = name.to_ascii_lowercase().parse() else { continue };
+        let origin = format!("the environment variable {name}");
+        // A client panics over what cannot stand in the header of a request.
+        let value = value.into_string().ok().filter(|value| !value.contains(char::is_control));
+        let value =
+            value.ok_or_else(|| format!("{origin} has control characters in it or is not Unicode"))?;
+        variables.push(Setting { origin, key, value });
+    }
+    variables.sort_by(|a, b| a.origin.cmp(&b.origin));
+    Ok(variables)
+}
+
+/// What `build` makes with all settings. Its errors do not name the setting that they are about: it
+/// is one without which there is no error, or one with which alone there is the same.
+pub(super) fn configure<Key: AsRef<str>, T>(
+    settings: &[Setting<Key>],
+    build: impl Fn(&[&Setting<Key>]) -> object_store::Result<T>,
+) -> Result<T, String> {
+    let all: Vec<_> = settings.iter().collect();
+    let error = match build(&all) {
+        Ok(built) => return Ok(built),
+        Err(error) => error.to_string(),
+    };
+    let without = |one: &Setting<Key>| {
+        all.iter().copied().filter(|other| !std::ptr::eq(*other, one)).collect::<Vec<_>>()
+    };
+    let empty = build(&[]).err().map(|e| e.to_string());
+    let culprit = all.iter().find(|one| build(&without(one)).is_ok()).or_else(|| {
+        let same =
+            |one: &&&Setting<Key>| build(&[**one]).err().map(|e| e.to_string()).as_ref() == Some(&error);
+        all.iter().find(same).filter(|_| empty.as_ref() != Some(&error))
+    });
+    Err(match culprit {
+        // Parsers repeat parts of what they cannot parse.
+        Some(setting) if is_file(setting.key.as_ref()) => format!("{}: it cannot be used", setting.origin),
+        Some(setting) => format!("{}: {}", setting.origin, without_secrets(error, settings)),
+        None => without_secrets(error, settings),
+    })
+}
+
+fn without_secrets<Key: AsRef<str>>(mut error: String, settings: &[Setting<Key>]) -> String {
+    for setting in settings.iter().filter(|setting| is_secret(setting.key.as_ref())) {
+        for shown in [setting.value.clone(), setting.value.escape_debug().to_string()] {
+            if !shown.is_empty() {
+                error = error.replace(&shown, "…");
+            }
+        }
+    }
+    error
+}
+
+fn is_secret(key: &str) -> bool {
+    ["secret", "token", "key", "proxy_url"].iter().any(|part| key.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::aws::AmazonS3ConfigKey;
+    use object_store::azure::AzureConfigKey;
+    use object_store::client::ClientConfigKey;
+    use object_store::gcp::GoogleConfigKey;
+
+    use super::*;
+
+    fn told<Key: FromStr + AsRef<str>>(
+        provider: &Provider,
+        variables: &[(&str, &str)],
+        options: &[(&str, &str)],
+    ) -> Result<Vec<(String, String)>, String> {
+        let environment = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let options: Vec<_> =
+            options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let settings = settings::<Key>(provider, environment, &options)?;
+        Ok(settings.into_iter().map(|setting| (setting.key.as_ref().to_owned(), setting.value)).collect())
+    }
+
+    fn pairs(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+        settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn options_come_before_variables() {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_SESSION_TOKEN", "token"),
+            ("AWS_SKIP_SIGNATURE", "true"),
+            ("AWS_REGION", "there"),
+            ("AWS_ENDPOINT_URL_S3", "http://there"),
+            ("AWS_TIMEOUT", "5s"),
+        ];
+        let amazon = |options: &[(&str, &str)]| told::<AmazonS3ConfigKey>(&AMAZON, &variables, options);
+        assert_eq!(amazon(&[]).unwrap().len(), 7);
+        let here = amazon(&[
+            ("default_region", "here"),
+            ("endpoint", "http://here"),
+            ("access_key_id", "me"),
+            ("AWS_SECRET_ACCESS_KEY", "mine"),
+        ]);
+        let expected = [
+            ("timeout", "5s"),
+            ("aws_default_region", "here"),
+            ("aws_endpoint", "http://here"),
+            ("aws_access_key_id", "me"),
+            ("aws_secret_access_key", "mine"),
+        ];
+        assert_eq!(here.unwrap(), pairs(&expected));
+        // Who does not sign says nothing about the credentials.
+        let signed = amazon(&[("skip_signature", "false"), ("aws_region", "here")]).unwrap();
+        assert_eq!(signed.len(), 7);
+        assert!(signed.contains(&("aws_session_token".to_owned(), "token".to_owned())));
+        assert!(!signed.iter().any(|(_, value)| value == "there" || value == "true"));
+
+        let azure = told::<AzureConfigKey>(
+            &AZURE,
+            &[("AZURE_STORAGE_TOKEN", "token"), ("AZURE_STORAGE_ACCOUNT_NAME", "account")],
+            &[("account_key", "key")],
+        );
+        let expected = [("azure_storage_account_name", "account"), ("azure_storage_account_key", "key")];
+        assert_eq!(azure.unwrap(), pairs(&expected));
+        let google = told::<GoogleConfigKey>(
+            &GOOGLE,
+            &[("GOOGLE_APPLICATION_CREDENTIALS", "/there")],
+            &[("google_service_account", "/here")],
+        );
+        assert_eq!(google.unwrap(), pairs(&[("google_service_account", "/here")]));
+        let http = told::<ClientConfigKey>(&HTTP, &[("TIMEOUT", "1s")], &[("timeout", "2s")]);
+        assert_eq!(http.unwrap(), pairs(&[("timeout", "2s")]));
+    }
+
+    #[test]
+    fn options_that_do_not_apply_are_refused() {
+        for (option, value, expected) in [
+            ("reign", "a-value", "the storage option `reign` is not one of Amazon S3"),
+            ("google_bucket", "a-value", "`google_bucket` is not one"),
+            ("bucket", "a-value", "`bucket` is in the address"),
+            ("region", "a-value\n", "`region` has control characters"),
+            ("endpoint", "http://me:a-value@host", "`endpoint` has a password in it"),
+        ] {
+            let error = told::<AmazonS3ConfigKey>(&AMAZON, &[], &[(option, value)]).unwrap_err();
+            assert!(error.contains(expected) && !error.contains("a-value"), "{error}");
+        }
+        assert!(told::<ClientConfigKey>(&HTTP, &[], &[("region", "r")]).unwrap_err().contains("`region`"));
+    }
+}
