@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::Operator;
@@ -147,7 +147,7 @@ fn is_remapped_whole(filter: &DynamicFilterPhysicalExpr) -> bool {
 pub fn current(filter: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
     let filter = snapshot_physical_expr(Arc::clone(filter))?;
     let understood = split_conjunction(&filter).into_iter().filter(|expr| is_understood(expr, schema));
-    understood.map(|expr| with_ties_at_zero(Arc::clone(expr))).collect()
+    Ok(understood.map(with_ties_at_zero).collect())
 }
 
 /// Whether the columns of a predicate are those of the table, and what is compared is of one type.
@@ -185,23 +185,17 @@ fn has_nested_floats(data_type: &DataType) -> bool {
 /// The predicate, with rows at zero let through where it says less or greater than zero.
 ///
 /// Sorts put -0.0 before 0.0, and comparisons take them as equal: which of the two comes first is
-/// the sort's to say.
-fn with_ties_at_zero(predicate: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
-    let weakened = predicate.transform_up(|node| {
-        let weak = node.downcast_ref::<BinaryExpr>().and_then(|comparison| {
-            let op = match comparison.op() {
-                Operator::Lt => Operator::LtEq,
-                Operator::Gt => Operator::GtEq,
-                _ => return None,
-            };
-            let (left, right) = (comparison.left(), comparison.right());
-            (is_zero_literal(left) || is_zero_literal(right))
-                .then(|| BinaryExpr::new(Arc::clone(left), op, Arc::clone(right)))
-        });
-        Ok(match weak {
-            Some(weak) => Transformed::yes(Arc::new(weak) as Arc<dyn PhysicalExpr>),
-            None => Transformed::no(node),
-        })
-    });
-    weakened.data()
+/// the sort's to say. That is so of comparisons that the sort has written, and not of those in what
+/// it sorts by: `ORDER BY x > 0` is about another value where `x` is 0.
+fn with_ties_at_zero(predicate: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    let Some(binary) = predicate.downcast_ref::<BinaryExpr>() else { return Arc::clone(predicate) };
+    let (left, right) = (binary.left(), binary.right());
+    let is_zero = is_zero_literal(left) || is_zero_literal(right);
+    let (left, op, right) = match binary.op() {
+        op @ (Operator::And | Operator::Or) => (with_ties_at_zero(left), *op, with_ties_at_zero(right)),
+        Operator::Lt if is_zero => (Arc::clone(left), Operator::LtEq, Arc::clone(right)),
+        Operator::Gt if is_zero => (Arc::clone(left), Operator::GtEq, Arc::clone(right)),
+        _ => return Arc::clone(predicate),
+    };
+    Arc::new(BinaryExpr::new(left, op, right))
 }

@@ -488,6 +488,37 @@ async fn orders_over_expressions_of_columns_are_those_of_the_columns() {
     }
 }
 
+/// A filter lets zeros through that a sort may put either way, and not those in what it sorts by.
+#[tokio::test]
+async fn expressions_of_zeros_are_sorted_and_joined_by() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    let dataset = atlas.create_dataset("d").await.unwrap();
+    dataset.define_array::<f64>("x", ["i"], [6], Some(vec![1]), None).unwrap();
+    let values = ndarray::arr1(&[1.0, 2.0, 0.0, 3.0, -0.0, -1.0]).into_dyn();
+    dataset.write_array("x", [0], values.view()).await.unwrap();
+    atlas.flush().await.unwrap();
+    for dynamic in [true, false] {
+        let ctx = session(&atlas, TableOptions::default()).unwrap();
+        ctx.sql(&format!("SET atlas.dynamic_filters = {dynamic}")).await.unwrap();
+        for (query, expected) in [
+            ("SELECT x > 0 FROM atlas WHERE x >= 0 ORDER BY x > 0 LIMIT 1", "false"),
+            (
+                "SELECT x > 0 FROM atlas WHERE x >= 0 ORDER BY CASE WHEN x > 0 THEN 2 ELSE 1 END LIMIT 1",
+                "false",
+            ),
+            ("SELECT CASE WHEN x > 0 THEN 'p' ELSE 'n' END AS k FROM atlas ORDER BY k LIMIT 1", "n"),
+            ("SELECT x < 0 FROM atlas WHERE x <= 0 ORDER BY x < 0 LIMIT 1", "false"),
+            ("SELECT x < 0 AND i > 0 FROM atlas ORDER BY x < 0 AND i > 0 DESC LIMIT 1", "true"),
+            (
+                "SELECT count(*) FROM atlas a JOIN (VALUES (1)) b(f) ON CASE WHEN a.x > 0 THEN 2 ELSE 1 END = b.f",
+                "3",
+            ),
+        ] {
+            assert_eq!(rows(&ctx, query).await.unwrap(), [expected], "{query} with filters: {dynamic}");
+        }
+    }
+}
+
 /// Bounds that the optimizer cannot calculate with are not given to it.
 #[tokio::test]
 async fn columns_are_compared_whatever_their_bounds() {
