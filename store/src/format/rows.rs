@@ -144,6 +144,11 @@ impl Rows {
         (row < self.names.len() && self.names.is_valid(row)).then(|| self.names.value(row))
     }
 
+    /// True for a row that deletes.
+    pub(crate) fn is_deleted(&self, row: usize) -> bool {
+        self.names.is_null(row)
+    }
+
     pub(crate) fn names(&self) -> &StringViewArray {
         &self.names
     }

@@ -218,7 +218,7 @@ impl Catalog {
             Some(&(part, row)) => Dataset { part: self.parts.get(part)?, row },
             None => first,
         };
-        dataset.part.rows.name(dataset.row).map(|_| dataset)
+        (!dataset.part.rows.is_deleted(dataset.row)).then_some(dataset)
     }
 
     /// The dataset with an ordinal.
