@@ -121,9 +121,12 @@ const OF_D: [Operation; 19] = [
     SetUnitsElse,
 ];
 
+/// What a conflict names: a dataset and an array.
+type Place = (Option<&'static str>, Option<&'static str>);
+
 /// The pairs that do not commute, with the dataset and the array that the error names: of the table,
 /// line by line.
-fn conflicts() -> BTreeMap<(Operation, Operation), (Option<&'static str>, Option<&'static str>)> {
+fn conflicts() -> BTreeMap<(Operation, Operation), Place> {
     let mut found = BTreeMap::new();
     let mut add = |dataset, array, one: &[Operation], other: &[Operation]| {
         for &one in one {
