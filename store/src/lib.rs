@@ -54,6 +54,7 @@ mod encoding;
 mod error;
 pub mod format;
 mod history;
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
 mod model;
