@@ -307,6 +307,7 @@ impl Scan {
     }
 
     /// The batches of a group of boxes.
+    #[cfg_attr(feature = "tracing", tracing::instrument(name = "scan", level = "debug", skip_all, fields(boxes = boxes.len())))]
     async fn group(self: Arc<Self>, boxes: Vec<Selected>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let (metrics, counters) = (ReadMetrics::default(), Counters::apart());
         let memory = MemoryConsumer::new("Atlas scan").register(&self.memory);

@@ -77,6 +77,7 @@ impl Atlas {
     ///
     /// # Errors
     /// Those of the storage. What was removed until then is gone; the store is whole.
+    #[cfg_attr(feature = "tracing", tracing::instrument(skip(self), fields(store = %self.storage())))]
     pub async fn vacuum(&self, older_than: Duration) -> Result<Vacuumed> {
         let storage = self.storage();
         let mut vacuumed = Vacuumed::default();

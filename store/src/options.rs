@@ -92,11 +92,16 @@ impl Options {
     /// - [`Error::Location`] where the location, or a storage option for it, cannot be used.
     /// - [`Error::Option`] for [`codec`](Self::codec).
     pub async fn open(self, location: impl Into<Location>) -> Result<Atlas> {
+        self.open_at(location.into()).await
+    }
+
+    #[cfg_attr(feature = "tracing", tracing::instrument(name = "open", skip(self)))]
+    async fn open_at(self, location: Location) -> Result<Atlas> {
         if self.codec.is_some() {
             let reason = "is for a store that is created: an existing one has its codec";
             return Err(Error::Option { option: "codec", reason });
         }
-        let storage = location.into().storage(self.storage)?;
+        let storage = location.storage(self.storage)?;
         let root = match self.generation {
             None => commit::newest(&storage).await?,
             Some(generation) => match commit::read_generation(&storage, generation).await {
@@ -116,11 +121,16 @@ impl Options {
     /// - [`Error::Location`] where the location, or a storage option for it, cannot be used.
     /// - [`Error::Option`] for [`generation`](Self::generation).
     pub async fn create(self, location: impl Into<Location>) -> Result<Atlas> {
+        self.create_at(location.into()).await
+    }
+
+    #[cfg_attr(feature = "tracing", tracing::instrument(name = "create", skip(self)))]
+    async fn create_at(self, location: Location) -> Result<Atlas> {
         if self.generation.is_some() {
             let reason = "is for a store that is opened: a new one has no generation";
             return Err(Error::Option { option: "generation", reason });
         }
-        let storage = location.into().storage(self.storage)?;
+        let storage = location.storage(self.storage)?;
         // A store may have lost its `atlas.json`. Not every storage has lists.
         let records = async || storage.generations().await.is_ok_and(|records| !records.is_empty());
         if storage.exists(CATALOG_FILE).await? || records().await {

@@ -285,6 +285,7 @@ impl Atlas {
     /// - [`Error::NotShown`] where it is committed, and `atlas.json` could not be replaced.
     /// - [`Error::Storage`] where the storage fails. Reopening the store then finds it as it was before, or as
     ///   it was to be: the failure may have come after the commit.
+    #[cfg_attr(feature = "tracing", tracing::instrument(skip_all, fields(store = %self.storage())))]
     pub async fn flush(&self) -> Result<()> {
         let mut writers = self.writers().await;
         let base = self.snapshot();
@@ -345,7 +346,7 @@ impl Atlas {
             };
             let renamed = renamed(changes, base)?;
             let recorded = changes.recorded(newest.root(), renamed, writer);
-            match commit::publish(storage, &next, &recorded, &files, &mut manifests).await {
+            match commit::publish(storage, &next, &recorded, &files, &mut manifests, attempt).await {
                 Ok(Published::Committed) => return Ok((newest.at(next.root, next.rows), Ok(()))),
                 Err(error @ Error::NotShown { .. }) => {
                     return Ok((newest.at(next.root, next.rows), Err(error)));
@@ -353,7 +354,6 @@ impl Atlas {
                 Ok(Published::Lost) => {}
                 Err(error) => return Err(error),
             }
-            commit::pause(attempt).await;
             let (root, more) = commit::roll_forward(storage, Root::clone(newest.root())).await?;
             theirs = theirs.zip(more).map(|(mut theirs, more)| {
                 theirs.extend(&more);

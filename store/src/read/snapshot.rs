@@ -218,6 +218,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// Where a dataset has no such array, a region lies outside it, or a file cannot be read.
+    #[cfg_attr(feature = "tracing", tracing::instrument(skip_all, fields(generation = self.root.generation, variable, reads = reads.len())))]
     pub async fn read(
         &self,
         variable: &str,

@@ -12,6 +12,7 @@ use crate::storage::names::new_file;
 
 impl Storage {
     /// Writes a file that must not exist. False where it does.
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip_all, fields(file, bytes = bytes.len())))]
     pub(crate) async fn create(&self, file: &str, bytes: Bytes) -> Result<bool> {
         let path = self.path(file);
         let Some(durability) = &self.durability else {

@@ -70,6 +70,7 @@ impl Storage {
         file.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self)))]
     pub(crate) async fn get(&self, file: &str) -> Result<Bytes> {
         self.check_kind(file)?;
         let result = self.objects.get(&self.path(file)).await.map_err(|e| self.failed(file, e))?;
@@ -82,6 +83,7 @@ impl Storage {
         kind.map_or(Ok(()), |kind| Err(Error::corrupt(file, format!("it is {kind}, not a file"))))
     }
 
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self)))]
     pub(crate) async fn exists(&self, file: &str) -> Result<bool> {
         self.check_kind(file)?;
         // Servers do not say why there is no such object to who asks for its size only. The bytes
@@ -96,6 +98,7 @@ impl Storage {
     }
 
     /// Writes a file, in the place of one that may be there, at once.
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip_all, fields(file, bytes = bytes.len())))]
     pub(crate) async fn replace(&self, file: &str, bytes: Bytes) -> Result<()> {
         let path = self.path(file);
         let Some(durability) = &self.durability else {
@@ -154,6 +157,7 @@ impl Storage {
     }
 
     /// Writes a file with the bytes of one of another storage, which is `size` bytes long.
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self, other)))]
     pub(crate) async fn copy_from(&self, other: &Self, file: &str, size: u64, new: &str) -> Result<()> {
         let result = other.objects.get(&other.path(file)).await.map_err(|e| other.failed(file, e))?;
         if result.meta.size != size {
@@ -174,6 +178,7 @@ impl Storage {
     }
 
     /// Every file of the store, and what else lies under its prefix.
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self)))]
     pub(crate) async fn list(&self) -> Result<Vec<StoredFile>> {
         let mut listed = self.objects.list(Some(&self.prefix));
         let mut files = Vec::new();
@@ -202,6 +207,7 @@ impl Storage {
     }
 
     /// The generations of which there are records.
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self)))]
     pub(crate) async fn generations(&self) -> Result<Vec<u64>> {
         let mut listed = self.objects.list(Some(&self.path(RECORDS)));
         let mut generations = Vec::new();
@@ -236,6 +242,7 @@ impl Storage {
     }
 
     /// Removes a listed or staged file, which may be gone already.
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip_all, fields(file = file.path)))]
     pub(crate) async fn remove(&self, file: &StoredFile) -> Result<()> {
         let removed = match &self.durability {
             Some(durability) if file.path.contains('#') => {
@@ -249,6 +256,7 @@ impl Storage {
         }
     }
 
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self)))]
     pub(crate) async fn delete(&self, file: &str) -> Result<()> {
         self.objects.delete(&self.path(file)).await.map_err(|e| self.failed(file, e))
     }

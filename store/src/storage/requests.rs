@@ -49,6 +49,7 @@ impl ReadMetrics {
 
 impl Storage {
     /// The bytes of `range` of a file that must be `size` bytes long.
+    #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self, size, metrics)))]
     pub(crate) async fn get_range(
         &self,
         file: &str,

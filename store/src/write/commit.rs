@@ -28,7 +28,7 @@ const CONCURRENCY: usize = 32;
 pub(crate) enum Published {
     /// It is the store's.
     Committed,
-    /// Another writer has committed that generation.
+    /// Another writer has committed that generation, and the pause before the next attempt is over.
     Lost,
 }
 
@@ -128,16 +128,18 @@ pub(crate) async fn roll_forward(storage: &Storage, mut root: Root) -> Result<(R
 }
 
 /// Makes `next` the store's, after its segments, which are `files` of the store. `written` has the
-/// manifests that an earlier attempt has written.
+/// manifests that an earlier attempt has written; `attempt` counts these.
 ///
 /// # Errors
 /// [`Error::NotShown`] where it is committed, and `atlas.json` could not be replaced.
+#[cfg_attr(feature = "tracing", tracing::instrument(name = "commit", skip_all, fields(generation = next.root.generation, attempt)))]
 pub(crate) async fn publish(
     storage: &Storage,
     next: &Next,
     recorded: &Recorded,
     files: &[String],
     written: &mut HashSet<String>,
+    attempt: u32,
 ) -> Result<Published> {
     let root = &next.root;
     root.check().map_err(|reason| Error::Limit { location: storage.to_string(), reason })?;
@@ -159,7 +161,10 @@ pub(crate) async fn publish(
     match storage.create(&file, bytes.clone()).await {
         Ok(true) => {}
         Ok(false) if is_ours().await => {}
-        Ok(false) => return Ok(Published::Lost),
+        Ok(false) => {
+            pause(attempt).await;
+            return Ok(Published::Lost);
+        }
         Err(_) if is_ours().await => {}
         Err(error) => return Err(error),
     }
@@ -190,8 +195,11 @@ async fn show(storage: &Storage, root: &Root) -> Result<()> {
 }
 
 /// Waits a while, longer the more often it was tried, and other than other writers do.
-pub(crate) async fn pause(attempt: u32) {
+async fn pause(attempt: u32) {
     let most = Duration::from_millis(5).saturating_mul(1 << attempt.min(8)).min(MAX_PAUSE);
     let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
-    tokio::time::sleep(Duration::from_micros(names::random() % most)).await;
+    let pause = Duration::from_micros(names::random() % most);
+    #[cfg(feature = "tracing")]
+    tracing::debug!(attempt, ?pause, "another writer has committed this generation: trying again");
+    tokio::time::sleep(pause).await;
 }

@@ -48,6 +48,7 @@ impl Atlas {
     /// # Errors
     /// [`Error::Conflict`] where others have compacted the same variables or would not leave it time to commit: the
     /// store is as they left it. Those of the storage.
+    #[cfg_attr(feature = "tracing", tracing::instrument(skip(self), fields(store = %self.storage())))]
     pub async fn compact(&self, variables: Option<&[&str]>) -> Result<Compacted> {
         let storage = self.storage();
         let snapshot = self.snapshot().at(commit::newest(storage).await?, []);
@@ -118,7 +119,7 @@ impl Atlas {
                     folded.map_err(|reason| Error::Limit { location: storage.to_string(), reason })?;
                 }
             }
-            match commit::publish(storage, &next, &recorded, &files, &mut manifests).await {
+            match commit::publish(storage, &next, &recorded, &files, &mut manifests, attempt).await {
                 Ok(Published::Committed) => {
                     self.show_unless_pending(newest.at(next.root, next.rows)).await;
                     return Ok(());
@@ -126,7 +127,6 @@ impl Atlas {
                 Ok(Published::Lost) => {}
                 Err(error) => return Err(error),
             }
-            commit::pause(attempt).await;
             newest = newest.at(commit::newest(storage).await?, []);
         }
         Err(Error::Busy { location: storage.to_string(), attempts: ATTEMPTS as usize })

@@ -39,6 +39,7 @@ impl Atlas {
     /// [`Error::DatasetExists`] where two of the stores have a dataset of one name, and all that
     /// [`flush`](Self::flush) gives. Nothing is changed then. [`Error::Pending`] where something is pending in
     /// this handle or in one of the others.
+    #[cfg_attr(feature = "tracing", tracing::instrument(skip_all, fields(store = %self.storage(), stores = others.len())))]
     pub async fn merge(&self, others: &[&Self]) -> Result<Merged> {
         let base = self.snapshot();
         let own = base.load().await?;

@@ -381,6 +381,15 @@ impl Pending {
             let Some(dim) = schema.dims.get(place).filter(|dim| !fits(&schema.dims, dim)) else { continue };
             let free = (2..).map(|number| format!("{dim}_{number}")).find(|name| fits(&schema.dims, name));
             if let Some((dim, free)) = schema.dims.get_mut(place).zip(free) {
+                #[cfg(feature = "tracing")]
+                tracing::warn!(
+                    dataset,
+                    array = schema.name,
+                    dimension = dim.as_str(),
+                    size,
+                    renamed = free.as_str(),
+                    "the dimension has another size in this dataset"
+                );
                 *dim = free;
             }
         }
