@@ -1,6 +1,8 @@
 //! Where a store lies: its address, its files and their names, and what makes them durable.
 
 pub(crate) mod blocking;
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
+mod client;
 mod create;
 pub(crate) mod durability;
 mod exclusive;
@@ -9,4 +11,5 @@ pub(crate) mod location;
 pub(crate) mod names;
 mod remote;
 pub(crate) mod requests;
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 mod settings;

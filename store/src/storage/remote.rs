@@ -4,23 +4,16 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::client::{
-    ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpService, ReqwestConnector,
-};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
-use url::{Position, Url};
+use object_store::{ObjectStore, ObjectStoreScheme};
+use url::Url;
 
-use crate::storage::settings::{self, Setting, configure, settings};
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
+use crate::storage::client::Client;
 
 /// How long servers may take.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http")), allow(dead_code))]
 pub(super) struct Patience {
     /// Until a request without a body is answered. Its answer may take longer to arrive.
     pub answer: Duration,
@@ -32,11 +25,12 @@ pub(super) struct Patience {
 pub(super) const PATIENCE: Patience =
     Patience { answer: Duration::from_secs(10), retries: Duration::from_secs(15) };
 
-/// Attempts of a request after the first, at the most.
-const RETRIES: usize = 10;
-
 /// The object store of a URL and the path in it, with `options`, and with what `environment` has
 /// for its provider.
+#[cfg_attr(
+    not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http")),
+    allow(unused_variables)
+)]
 pub(super) fn open(
     url: &Url,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -45,54 +39,31 @@ pub(super) fn open(
 ) -> Result<(Arc<dyn ObjectStore>, Path), String> {
     let (scheme, path) = ObjectStoreScheme::parse(url).map_err(|e| e.to_string())?;
     let path = Path::parse(path).map_err(|e| e.to_string())?;
-    let environment = environment.into_iter();
-    let retry =
-        || RetryConfig { max_retries: RETRIES, retry_timeout: patience.retries, ..RetryConfig::default() };
-    let connector = || Connector { answer: patience.answer };
-    // The builders of the providers have no trait in common.
-    macro_rules! configured {
-        ($builder:ident, $key:ty, $provider:expr) => {{
-            let settings = settings::<$key>($provider, environment, options)?;
-            let build = |settings: &[&Setting<$key>]| {
-                let builder = $builder::new().with_url(url.as_str()).with_retry(retry());
-                settings
-                    .iter()
-                    .fold(builder, |builder, setting| {
-                        builder.with_config(setting.key.clone(), setting.value.as_str())
-                    })
-                    .with_http_connector(connector())
-                    .build()
-            };
-            Arc::new(configure(&settings, build)?)
-        }};
-    }
-    let objects: Arc<dyn ObjectStore> = match scheme {
-        ObjectStoreScheme::AmazonS3 => configured!(AmazonS3Builder, AmazonS3ConfigKey, &settings::AMAZON),
-        ObjectStoreScheme::GoogleCloudStorage => {
-            configured!(GoogleCloudStorageBuilder, GoogleConfigKey, &settings::GOOGLE)
-        }
-        ObjectStoreScheme::MicrosoftAzure => {
-            configured!(MicrosoftAzureBuilder, AzureConfigKey, &settings::AZURE)
-        }
-        ObjectStoreScheme::Http => {
-            let settings = settings::<ClientConfigKey>(&settings::HTTP, environment, options)?;
-            let build = |settings: &[&Setting<ClientConfigKey>]| {
-                let client = ClientOptions::new().with_allow_http(url.scheme() == "http");
-                let client = settings
-                    .iter()
-                    .fold(client, |client, setting| client.with_config(setting.key, setting.value.as_str()));
-                HttpBuilder::new()
-                    .with_url(&url[..Position::BeforePath])
-                    .with_client_options(client)
-                    .with_retry(retry())
-                    .with_http_connector(connector())
-                    .build()
-            };
-            Arc::new(configure(&settings, build)?)
-        }
-        _ => return Err(format!("`{}` is not the scheme of an object store on the network", url.scheme())),
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
+    let client = Client { url, environment: environment.into_iter(), options, patience };
+    // Those whose feature is off are left to the second arm of their scheme.
+    #[allow(unreachable_patterns)]
+    let objects = match scheme {
+        #[cfg(feature = "aws")]
+        ObjectStoreScheme::AmazonS3 => client.amazon(),
+        #[cfg(feature = "azure")]
+        ObjectStoreScheme::MicrosoftAzure => client.azure(),
+        #[cfg(feature = "gcp")]
+        ObjectStoreScheme::GoogleCloudStorage => client.google(),
+        #[cfg(feature = "http")]
+        ObjectStoreScheme::Http => client.http(),
+        ObjectStoreScheme::AmazonS3 => Err(unbuilt(url, "aws")),
+        ObjectStoreScheme::MicrosoftAzure => Err(unbuilt(url, "azure")),
+        ObjectStoreScheme::GoogleCloudStorage => Err(unbuilt(url, "gcp")),
+        ObjectStoreScheme::Http => Err(unbuilt(url, "http")),
+        _ => Err(format!("`{}` is not the scheme of an object store on the network", url.scheme())),
     };
-    Ok((objects, path))
+    Ok((objects?, path))
+}
+
+fn unbuilt(url: &Url, feature: &str) -> String {
+    let scheme = url.scheme();
+    format!("this program was built without the feature `{feature}` of atlas-store, which `{scheme}` takes")
 }
 
 /// True where an object is not found because its bucket or container is not there.
@@ -108,45 +79,7 @@ pub(super) fn lacks_credentials(error: &object_store::Error) -> bool {
     ["//169.254.169.254/", "//metadata.google.internal/"].iter().any(|server| text.contains(server))
 }
 
-/// Connects with a limit on the time until a server answers. [`ClientOptions`] limits only the time
-/// that all of an answer takes, which depends on its length.
-#[derive(Debug)]
-struct Connector {
-    answer: Duration,
-}
-
-impl HttpConnector for Connector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Answering { client, limit: self.answer }))
-    }
-}
-
-#[derive(Debug)]
-struct Answering {
-    client: HttpClient,
-    limit: Duration,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server has not answered within {0:?}")]
-struct NoAnswer(Duration);
-
-#[async_trait]
-impl HttpService for Answering {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        // To send a body may take long.
-        if !request.body().is_empty() {
-            return self.client.execute(request).await;
-        }
-        match tokio::time::timeout(self.limit, self.client.execute(request)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(HttpError::new(HttpErrorKind::Timeout, NoAnswer(self.limit))),
-        }
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;

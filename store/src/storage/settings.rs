@@ -30,6 +30,7 @@ pub(super) struct Provider {
     synonyms: &'static [&'static str],
 }
 
+#[cfg(feature = "aws")]
 pub(super) const AMAZON: Provider = Provider {
     name: "Amazon S3",
     documents: |name| name.starts_with("AWS_"),
@@ -48,6 +49,7 @@ pub(super) const AMAZON: Provider = Provider {
     synonyms: &["aws_endpoint", "aws_endpoint_url_s3", "aws_region", "aws_default_region"],
 };
 
+#[cfg(feature = "gcp")]
 pub(super) const GOOGLE: Provider = Provider {
     name: "Google Cloud Storage",
     documents: |name| name.starts_with("GOOGLE_") || name == "SERVICE_ACCOUNT",
@@ -56,6 +58,7 @@ pub(super) const GOOGLE: Provider = Provider {
     synonyms: &[],
 };
 
+#[cfg(feature = "azure")]
 pub(super) const AZURE: Provider = Provider {
     name: "Azure",
     documents: |name| name.starts_with("AZURE_") || name == "IDENTITY_ENDPOINT",
@@ -80,6 +83,7 @@ pub(super) const AZURE: Provider = Provider {
     synonyms: &["azure_storage_endpoint", "azure_use_fabric_endpoint", "azure_storage_use_emulator"],
 };
 
+#[cfg(feature = "http")]
 pub(super) const HTTP: Provider =
     Provider { name: "HTTP", documents: |_| false, addresses: &[], credentials: &[], synonyms: &[] };
 
@@ -206,7 +210,7 @@ fn is_secret(key: &str) -> bool {
     ["secret", "token", "key", "proxy_url"].iter().any(|part| key.contains(part))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 mod tests {
     use object_store::aws::AmazonS3ConfigKey;
     use object_store::azure::AzureConfigKey;
