@@ -78,6 +78,16 @@ pub enum Error {
         /// The version this build reads.
         supported: u32,
     },
+    /// A file that only a build with another feature can read.
+    #[error(
+        "{file} is compressed with {feature}: build this program with the feature `{feature}` of atlas-store"
+    )]
+    Feature {
+        /// The file, as a path inside the store.
+        file: String,
+        /// The feature of atlas-store, which has the name of the codec.
+        feature: String,
+    },
     /// A name that a dataset, an array, a dimension or an attribute cannot have.
     #[error("`{name}` cannot name {kind}: {reason}")]
     Name {

@@ -119,7 +119,8 @@ impl Options {
     /// # Errors
     /// - [`Error::StoreExists`] where there is a store already.
     /// - [`Error::Location`] where the location, or a storage option for it, cannot be used.
-    /// - [`Error::Option`] for [`generation`](Self::generation).
+    /// - [`Error::Option`] for [`generation`](Self::generation), and for a codec that this program was built
+    ///   without.
     pub async fn create(self, location: impl Into<Location>) -> Result<Atlas> {
         self.create_at(location.into()).await
     }
@@ -130,13 +131,18 @@ impl Options {
             let reason = "is for a store that is opened: a new one has no generation";
             return Err(Error::Option { option: "generation", reason });
         }
+        let codec = self.codec.unwrap_or_default();
+        if !codec.is_built() {
+            let reason = "is one that this program was built without: see the features of atlas-store";
+            return Err(Error::Option { option: "codec", reason });
+        }
         let storage = location.storage(self.storage)?;
         // A store may have lost its `atlas.json`. Not every storage has lists.
         let records = async || storage.generations().await.is_ok_and(|records| !records.is_empty());
         if storage.exists(CATALOG_FILE).await? || records().await {
             return Err(Error::StoreExists { location: storage.to_string() });
         }
-        let root = Root::empty(self.codec.unwrap_or_default());
+        let root = Root::empty(codec);
         Ok(Atlas::with(storage, Arc::new(Caches::new(self.cache)), root))
     }
 }

@@ -1,33 +1,59 @@
 //! General-purpose compression of encoded bytes.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use zstd::bulk::Decompressor;
+
+use crate::error::Error;
 
 /// zstd's own default: a good ratio at a rate that import does not notice.
+#[cfg(feature = "zstd")]
 const ZSTD_LEVEL: i32 = 3;
 
 /// The compression of a store's blocks, kept only where it makes a block smaller.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
     /// No compression.
     None,
-    /// Zstandard, level 3.
-    #[default]
+    /// Zstandard, level 3. It takes the feature `zstd`.
     Zstd,
-    /// LZ4 blocks: larger, faster.
+    /// LZ4 blocks: larger, faster. It takes the feature `lz4`.
     Lz4,
+}
+
+/// The first of [`Zstd`](Codec::Zstd), [`Lz4`](Codec::Lz4) and [`None`](Codec::None) that this program was
+/// built with.
+impl Default for Codec {
+    fn default() -> Self {
+        [Self::Zstd, Self::Lz4].into_iter().find(|codec| codec.is_built()).unwrap_or(Self::None)
+    }
 }
 
 impl Codec {
     /// Another name of [`None`](Self::None).
     #[allow(non_upper_case_globals)]
     pub const Uncompressed: Self = Self::None;
+
+    /// True where this program was built with the feature that the codec takes.
+    pub fn is_built(self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Zstd => cfg!(feature = "zstd"),
+            Self::Lz4 => cfg!(feature = "lz4"),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Feature`] where bytes of `file` that have this codec cannot be decompressed.
+    pub(crate) fn check_built(self, file: &str) -> Result<(), Error> {
+        if self.is_built() {
+            return Ok(());
+        }
+        Err(Error::Feature { file: file.to_owned(), feature: self.to_string() })
+    }
 
     pub(crate) fn code(self) -> u8 {
         self as u8
@@ -37,13 +63,17 @@ impl Codec {
         [Self::None, Self::Zstd, Self::Lz4].get(usize::from(code)).copied()
     }
 
-    /// `raw` compressed with this codec, or as it is where that does not pay; and the codec that was used.
+    /// `raw` compressed with this codec, or as it is where that does not pay or the codec is not built; and the codec that was used.
     pub(crate) fn compress(self, raw: &[u8]) -> (Self, Cow<'_, [u8]>) {
         let compressed = match self {
             Self::None => return (Self::None, Cow::Borrowed(raw)),
             // Compression into memory fails only for want of it; the bytes are then kept as they are.
+            #[cfg(feature = "zstd")]
             Self::Zstd => zstd::bulk::compress(raw, ZSTD_LEVEL).ok(),
+            #[cfg(feature = "lz4")]
             Self::Lz4 => Some(lz4_flex::block::compress(raw)),
+            #[cfg(not(all(feature = "zstd", feature = "lz4")))]
+            _ => None::<Vec<u8>>,
         };
         match compressed {
             Some(compressed) if self.price(compressed.len(), raw.len()) < raw.len() => {
@@ -85,15 +115,19 @@ impl Codec {
         raw.try_reserve_exact(length).map_err(|e| format!("no memory for {length} bytes: {e}"))?;
         match self {
             Self::None => raw.extend_from_slice(bytes),
+            #[cfg(feature = "zstd")]
             Self::Zstd => {
                 // Into memory that need not be cleared before.
                 decompress_zstd(bytes, raw).map_err(|e| format!("zstd: {e}"))?;
             }
+            #[cfg(feature = "lz4")]
             Self::Lz4 => {
                 raw.resize(length, 0);
                 let found = lz4_flex::block::decompress_into(bytes, raw).map_err(|e| format!("lz4: {e}"))?;
                 raw.truncate(found);
             }
+            #[cfg(not(all(feature = "zstd", feature = "lz4")))]
+            _ => return Err(format!("this program was built without the feature `{self}` of atlas-store")),
         }
         if raw.len() == length {
             return Ok(());
@@ -103,7 +137,12 @@ impl Codec {
 }
 
 /// A decompressor takes longer to make than a small block to read: each thread keeps one.
+#[cfg(feature = "zstd")]
 fn decompress_zstd(bytes: &[u8], raw: &mut Vec<u8>) -> std::io::Result<usize> {
+    use std::cell::RefCell;
+
+    use zstd::bulk::Decompressor;
+
     thread_local! {
         static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
     }

@@ -105,6 +105,13 @@ pub(crate) fn is_used_in_place(block: &[u8]) -> bool {
         if [*encoding, *codec, *validity] == [Encoding::Raw.code(), Codec::None.code(), 0])
 }
 
+/// The codecs that it takes to decode a block.
+pub(crate) fn codecs(block: &[u8]) -> impl Iterator<Item = Codec> {
+    let values = block.get(6).and_then(|&code| Codec::from_code(code));
+    let validity = block.get(7).and_then(|&code| validity_codec(code).ok().flatten());
+    values.into_iter().chain(validity)
+}
+
 /// The inverse of [`encode`], for a block that the index says has `cells` cells of `dtype`: those of them that are wanted.
 /// Values that are stored as they are lie in `block` still.
 pub(crate) fn decode(

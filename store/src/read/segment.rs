@@ -59,6 +59,7 @@ impl Segment {
         if trailer.index_raw_length > index::MAX_BYTES {
             return Err(corrupt(format!("its index takes {} bytes", trailer.index_raw_length)));
         }
+        trailer.index_codec.check_built(&file)?;
         let index =
             block::decompress(trailer.index_codec, tail.slice(..stored.len()), trailer.index_raw_length)
                 .and_then(|index| Index::decode(entry.dtype, &index, entry.index, entry.first))
@@ -105,6 +106,7 @@ impl Segment {
         let decode = |(((number, cells), entry), bytes): ((&(usize, Range<usize>), &&BlockEntry), &Bytes)| {
             let apart = keep && wanted.len() > 1 && block::is_used_in_place(bytes);
             let bytes = if apart { &Bytes::copy_from_slice(bytes) } else { bytes };
+            block::codecs(bytes).try_for_each(|codec| codec.check_built(&self.file))?;
             block::decode(bytes, self.entry.dtype, entry.cells as usize, cells.clone())
                 .map_err(|reason| Error::corrupt(&self.file, format!("block {number}: {reason}")))
         };

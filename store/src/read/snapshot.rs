@@ -146,6 +146,7 @@ impl Snapshot {
             let reason = format!("it is {} bytes long where the catalog says {}", bytes.len(), entry.size);
             return Err(Error::corrupt(file, reason));
         }
+        entry.codec.check_built(&file)?;
         let rows = manifest::decode(entry, bytes).map_err(|reason| Error::corrupt(file, reason))?;
         Ok(part(entry, &Arc::new(rows)))
     }
