@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
+#[cfg(feature = "ndarray")]
 use ndarray::{ArrayD, ArrayViewD};
 
-use crate::error::{Error, Result};
+#[cfg(feature = "ndarray")]
+use crate::error::Error;
+use crate::error::Result;
 use crate::model::dtype::Element;
 use crate::model::grid::Region;
 use crate::model::schema::{ArraySchema, Attributes, default_chunk};
@@ -152,6 +155,7 @@ impl DatasetView {
     ///
     /// # Errors
     /// [`Error::NoArray`], [`Error::WrongType`], [`Error::Shape`] where the region lies outside the array.
+    #[cfg(feature = "ndarray")]
     pub async fn write_array<T: Element>(
         &self,
         name: &str,
@@ -182,6 +186,7 @@ impl DatasetView {
     ///
     /// # Errors
     /// [`Error::WrongType`], [`Error::Shape`], and those of the storage.
+    #[cfg(feature = "ndarray")]
     pub async fn read_array<T: Element>(
         &self,
         name: &str,

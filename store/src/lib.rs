@@ -47,6 +47,18 @@
 //!   [vacuumed](Atlas::vacuum); [`Atlas::compact`] puts in order what many commits have left, and
 //!   [`Atlas::verify`] reads everything to see whether it is whole.
 //!
+//! # Features
+//!
+//! | feature | on unless switched off | what it adds |
+//! | --- | --- | --- |
+//! | `aws`, `azure`, `gcp`, `http` | yes | URLs of Amazon S3, Azure, Google Cloud Storage and HTTP servers |
+//! | `zstd`, `lz4` | yes | blocks of that [`Codec`]; a program without one cannot read them |
+//! | `ndarray` | yes | [`write_array`](DatasetView::write_array), [`read_array`](DatasetView::read_array) and [`read_array_across`](Atlas::read_array_across), beside those for Arrow |
+//! | `tracing` | no | spans and events of the crate `tracing`: `open`, `flush`, `commit`, `compact`, `read`, and each request at level trace |
+//! | `internals` | no | what the benches and fuzzers of this crate use; it may change in any version |
+//!
+//! # What it is not
+//!
 //! It is not a file system and not a database: there are no transactions over several stores.
 
 mod dataset;

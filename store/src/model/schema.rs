@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::dtype::{DType, Element};
+use crate::model::dtype::DType;
+#[cfg(feature = "ndarray")]
+use crate::model::dtype::Element;
 use crate::model::value::{AttributeValue, Value};
 
 /// Attributes in the order in which they were set.
@@ -58,6 +60,7 @@ impl ArraySchema {
     }
 
     /// Checks that the array of `dataset` that this describes holds values of a type.
+    #[cfg(feature = "ndarray")]
     pub(crate) fn check_type<T: Element>(&self, dataset: &str) -> Result<()> {
         if self.dtype == T::DTYPE {
             return Ok(());

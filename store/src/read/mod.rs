@@ -1,5 +1,6 @@
 //! A generation of a store, to read from.
 
+#[cfg(feature = "ndarray")]
 pub(crate) mod across;
 pub(crate) mod cache;
 pub(crate) mod segment;
