@@ -56,14 +56,11 @@ async fn a_file_names_the_feature_that_it_takes() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v2").join(codec.to_string());
         let atlas = Atlas::open_path(golden).await.unwrap();
         let mut refused = Vec::new();
-        for name in atlas.list_datasets().unwrap() {
-            let dataset = atlas.open_dataset(&name).await.unwrap();
-            for array in dataset.list_arrays().unwrap() {
-                match dataset.read_arrow(&array, &[], &[]).await {
-                    Ok(_) => {}
-                    Err(Error::Feature { feature, .. }) => refused.push(feature),
-                    Err(error) => panic!("{codec}: {error}"),
-                }
+        for array in atlas.snapshot().root().variables.keys() {
+            match read(&atlas, array).await {
+                Ok(()) => {}
+                Err(Error::Feature { feature, .. }) => refused.push(feature),
+                Err(error) => panic!("{codec}: {error}"),
             }
         }
         refused.sort();
@@ -76,4 +73,15 @@ async fn a_file_names_the_feature_that_it_takes() {
         };
         assert_eq!(refused, expected, "{codec}");
     }
+}
+
+/// Reads an array of all datasets.
+async fn read(atlas: &Atlas, array: &str) -> Result<(), Error> {
+    for name in atlas.list_datasets()? {
+        let dataset = atlas.open_dataset(&name).await?;
+        if dataset.list_arrays()?.iter().any(|name| name == array) {
+            dataset.read_arrow(array, &[], &[]).await?;
+        }
+    }
+    Ok(())
 }
