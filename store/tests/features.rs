@@ -56,7 +56,7 @@ async fn a_file_names_the_feature_that_it_takes() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v2").join(codec.to_string());
         let atlas = Atlas::open_path(golden).await.unwrap();
         let mut refused = Vec::new();
-        for array in atlas.snapshot().root().variables.keys() {
+        for (array, _) in atlas.snapshot().root().variables() {
             match read(&atlas, array).await {
                 Ok(()) => {}
                 Err(Error::Feature { feature, .. }) => refused.push(feature),
