@@ -79,7 +79,8 @@ pub(super) fn lacks_credentials(error: &object_store::Error) -> bool {
     ["//169.254.169.254/", "//metadata.google.internal/"].iter().any(|server| text.contains(server))
 }
 
-#[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
+#[cfg(test)]
+#[cfg(all(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;

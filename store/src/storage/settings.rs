@@ -210,7 +210,8 @@ fn is_secret(key: &str) -> bool {
     ["secret", "token", "key", "proxy_url"].iter().any(|part| key.contains(part))
 }
 
-#[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
+#[cfg(test)]
+#[cfg(all(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 mod tests {
     use object_store::aws::AmazonS3ConfigKey;
     use object_store::azure::AzureConfigKey;
