@@ -69,7 +69,7 @@ pub enum Error {
         reason: String,
     },
     /// A file written by a version of the format that this build does not know.
-    #[error("{file} has format version {found}, this build reads version {supported}: use a newer Atlas")]
+    #[error("{file} has format version {found}, this build reads version {supported}: {}", remedy(*.found, *.supported))]
     Version {
         /// The file, as a path inside the store.
         file: String,
@@ -285,6 +285,11 @@ pub enum Error {
         "an earlier write failed, so the pending changes cannot be committed: discard them, or open the store again"
     )]
     Poisoned,
+}
+
+/// What to do about a version of the format. Stores of version 1 were never released.
+fn remedy(found: u32, supported: u32) -> &'static str {
+    if found > supported { "use a newer Atlas" } else { "import the files again into a new store" }
 }
 
 /// "array `t` of dataset `d`: ", as far as these are known.

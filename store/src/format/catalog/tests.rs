@@ -104,6 +104,17 @@ fn what_no_dataset_has_is_left_out() {
     assert_eq!(root.encode(None).unwrap(), example().encode());
 }
 
+#[test]
+fn another_version_is_told_with_what_to_do() {
+    let text = String::from_utf8(example().encode()).unwrap();
+    for (version, remedy) in [(1, "import the files again"), (3, "use a newer Atlas")] {
+        let other = text.replacen(r#""version":2"#, &format!(r#""version":{version}"#), 1);
+        let error = decode(other.as_bytes()).unwrap_err();
+        assert!(matches!(error, Error::Version { found, .. } if found == version), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
+}
+
 /// Rows of later parts replace those of earlier ones, wherever the ordinals lie.
 #[test]
 fn the_last_row_of_an_ordinal_counts() {
