@@ -188,9 +188,12 @@ impl Outcome {
         for (key, change) in &touched.attributes {
             if let Change::Set(value) = change {
                 let (was, is) = (base.attributes.get(key), now.attributes.get(key));
+                if was == Some(value) {
+                    // It is what it was: nothing was changed.
+                    continue;
+                }
                 if was != is && is != Some(value) {
-                    let to = if was == Some(value) { &mut self.doubts } else { &mut self.collisions };
-                    to.insert((None, None));
+                    self.collisions.insert((None, None));
                 }
             }
             let value = change.over(self.merged.attributes.get(key));
