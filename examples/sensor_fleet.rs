@@ -1,5 +1,6 @@
-//! Many small datasets, as a fleet of sensors makes them: each a dataset, all of them few files. Questions about all
-//! sensors are answered from statistics, or read one array of all of them at once.
+//! Many small datasets, as a fleet of sensors makes them: each a dataset, all of them few files.
+//! Questions about all sensors are answered from statistics, or read one array of all of them at
+//! once.
 //!
 //! `cargo run -p atlas-examples --example sensor_fleet`
 

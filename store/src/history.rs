@@ -62,8 +62,8 @@ impl Atlas {
     /// generation, as a writer's is that has opened the store then.
     ///
     /// # Errors
-    /// [`Error::NoGeneration`](crate::error::Error::NoGeneration) where there is no such generation, or its catalog was
-    /// vacuumed.
+    /// [`Error::NoGeneration`](crate::error::Error::NoGeneration) where there is no such
+    /// generation, or its catalog was vacuumed.
     pub async fn open_at(&self, generation: u64) -> Result<Self> {
         let (root, _) = commit::read_generation(self.storage(), generation).await?;
         Ok(Self::of(self.snapshot().at(root, [])))
@@ -72,7 +72,8 @@ impl Atlas {
     /// Removes the catalogs of earlier generations that are older than `older_than`, and then the files of that age
     /// that no catalog left needs: segments that were compacted or rewritten, and what writers left that died.
     ///
-    /// Ages are told by the clock of the storage, which dates the files. What this handle reads stays. Nobody else may be reading such a generation still, and no writer may be at work
+    /// Ages are told by the clock of the storage, which dates the files. What this handle reads
+    /// stays. Nobody else may be reading such a generation still, and no writer may be at work
     /// whose first segment is older than that: a day is sensible where imports take hours.
     ///
     /// # Errors

@@ -271,11 +271,11 @@ impl Atlas {
     /// | rename | everything but names | another name of it, the same name of another |
     /// | delete | | everything, another deletion too |
     ///
-    /// Where both have made the same of something but cells, arrays and dimensions, there is no conflict. Changes of
-    /// different datasets always commute but for names, and so do attributes of the store that are
-    /// [updated](Self::update_attribute), and [`compact`](Self::compact) with all of these. A writer that has
-    /// opened the store before commits that were [vacuumed](Self::vacuum) since cannot tell what was changed:
-    /// it gets a conflict too.
+    /// Where both have made the same of something but cells, arrays and dimensions, there is no
+    /// conflict. Changes of different datasets always commute but for names, and so do attributes
+    /// of the store that are [updated](Self::update_attribute), and [`compact`](Self::compact) with
+    /// all of these. A writer that has opened the store before commits that were
+    /// [vacuumed](Self::vacuum) since cannot tell what was changed: it gets a conflict too.
     ///
     /// # Errors
     /// - [`Error::Conflict`] where others have changed the same. Nothing pending is committed, and all

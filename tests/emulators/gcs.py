@@ -1,9 +1,10 @@
-"""`gcp-storage-emulator` with a bucket, and with what it lacks of Cloud Storage's XML API: `gcs.py PORT BUCKET`.
+"""`gcp-storage-emulator` with a bucket, and with what it lacks of the XML API: `gcs.py PORT BUCKET`.
 
-`object_store` speaks that API (https://cloud.google.com/storage/docs/xml-api/overview). The emulator, as of 2026.7.19,
-speaks the JSON API: of the XML API it reads without telling `ETag` and `Last-Modified`, and writes without regard to
-`x-goog-if-generation-match`; nothing is listed or deleted, and nothing goes up in parts. Here these requests are
-answered as Google documents them, from the emulator's own objects.
+`object_store` speaks that API (https://cloud.google.com/storage/docs/xml-api/overview). The
+emulator, as of 2026.7.19, speaks the JSON API: of the XML API it reads without telling `ETag` and
+`Last-Modified`, and writes without regard to `x-goog-if-generation-match`; nothing is listed or
+deleted, and nothing goes up in parts. Here these requests are answered as Google documents them,
+from the emulator's own objects.
 """
 
 import io

@@ -63,7 +63,8 @@ impl Codec {
         [Self::None, Self::Zstd, Self::Lz4].get(usize::from(code)).copied()
     }
 
-    /// `raw` compressed with this codec, or as it is where that does not pay or the codec is not built; and the codec that was used.
+    /// `raw` compressed with this codec, or as it is where that does not pay or the codec is not
+    /// built; and the codec that was used.
     pub(crate) fn compress(self, raw: &[u8]) -> (Self, Cow<'_, [u8]>) {
         let compressed = match self {
             Self::None => return (Self::None, Cow::Borrowed(raw)),

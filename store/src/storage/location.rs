@@ -271,8 +271,8 @@ fn unconfigured(location: String, option: &str) -> Error {
     Error::Location { location, reason }
 }
 
-/// An absolute path without links and `..`, which have no meaning in an object's path. What does not exist yet is taken
-/// by its words.
+/// An absolute path without links and `..`, which have no meaning in an object's path. What does
+/// not exist yet is taken by its words.
 fn resolve(path: &FilePath) -> PathBuf {
     let existing = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
     let Some((ancestor, mut resolved)) = existing else { return path.to_owned() };

@@ -110,8 +110,8 @@ pub(crate) fn last(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// True for a file that only a writer of this store can have left: a segment, or one that was to become a segment, a
-/// record or the catalog. Others are somebody else's.
+/// True for a file that only a writer of this store can have left: a segment, or one that was to
+/// become a segment, a record or the catalog. Others are somebody else's.
 pub(crate) fn is_ours(path: &str) -> bool {
     let Some((directory, name)) = path.rsplit_once('/') else {
         return path.starts_with(&format!("{CATALOG_FILE}#"));

@@ -138,8 +138,8 @@ fn is_scattered(root: &Root) -> bool {
     root.manifests.len() > 1 || !root.manifests.is_empty() && !root.rows.is_empty()
 }
 
-/// The generation after `root` in which new segments are in the place of old ones. `None` where the old ones are no
-/// longer those that come first.
+/// The generation after `root` in which new segments are in the place of old ones. `None` where the
+/// old ones are no longer those that come first.
 fn replaced(root: &Root, rewritten: &[Rewritten]) -> Option<Next> {
     let mut root = root.following("compact");
     for Rewritten { variable, old, new } in rewritten {
