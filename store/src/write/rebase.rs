@@ -22,9 +22,7 @@ impl Theirs {
     /// Adds what was committed after these.
     pub(crate) fn extend(&mut self, more: &Self) {
         self.writers.extend(more.writers.iter().cloned());
-        for (variable, written) in &more.written {
-            self.written.entry(variable.clone()).or_default().extend(written);
-        }
+        self.add_written(&more.written);
     }
 
     /// True where a commit with this token is among them.
@@ -35,7 +33,11 @@ impl Theirs {
     /// Adds what a record says.
     pub(crate) fn add(&mut self, recorded: &Recorded) {
         self.writers.insert(recorded.writer.clone());
-        for (variable, written) in &recorded.written {
+        self.add_written(&recorded.written);
+    }
+
+    fn add_written(&mut self, more: &BTreeMap<String, Written>) {
+        for (variable, written) in more {
             self.written.entry(variable.clone()).or_default().extend(written);
         }
     }
