@@ -12,7 +12,7 @@ use crate::read::snapshot::{ArrayRead, Plan, Snapshot, VariableIndex};
 use crate::storage::requests::ReadMetrics;
 use crate::store::Atlas;
 use crate::write::changes::NewSegment;
-use crate::write::pending::{PendingChunks, PendingRead, Source};
+use crate::write::pending::{OpenChunk, PendingChunks, PendingRead, Source};
 
 /// Chunks that are pending, and what is needed to read them.
 struct Found {
@@ -36,34 +36,24 @@ impl Atlas {
             return cells
                 .ok_or_else(|| Error::NoArray { dataset: dataset.to_owned(), array: array.to_owned() });
         }
-        let found = match self.find(dataset, array, Some(&region)).await? {
-            Ok(found) => found,
+        let Some(found) = self.find(dataset, array, Some(&region)).await? else {
             // Committed by another task meanwhile.
-            Err(_) => return Box::pin(self.cells(dataset, array, region)).await,
+            return Box::pin(self.cells(dataset, array, region)).await;
         };
         let (committed, written) = found.indexes().await?;
-        let PendingChunks { ordinal, target, schema, grid, chunks } = &found.chunks;
+        let PendingChunks { schema, grid, chunks, .. } = &found.chunks;
         let (mut cells, mut places) = (HashMap::new(), Vec::with_capacity(chunks.len()));
         for (place, (coordinate, source)) in chunks.iter().enumerate() {
-            let read = async |index: &VariableIndex| match index.find(*ordinal, coordinate) {
-                Some(chunk) => Ok(found.base.chunks(index, &[chunk], &ReadMetrics::default()).await?.pop()),
-                None => Ok::<_, Error>(None),
-            };
             let values = match source {
                 Source::Open(chunk) => {
-                    let under = if chunk.is_over_written() {
-                        read(&written).await?
-                    } else {
-                        read(&committed).await?
-                    };
-                    let values = chunk.assemble(target.dtype, under);
-                    Some(values.map_err(|e| Error::corrupt(array, e.to_string()))?)
+                    let under = if chunk.is_over_written() { &written } else { &committed };
+                    Some(found.assemble(chunk, under, coordinate).await?)
                 }
                 Source::Written => match found.peeked.get(&place) {
                     Some(values) => Some(values.clone()),
-                    None => read(&written).await?,
+                    None => found.read(&written, coordinate).await?,
                 },
-                Source::Committed => read(&committed).await?,
+                Source::Committed => found.read(&committed, coordinate).await?,
                 Source::Nothing => None,
             };
             let there = values.map(|values| cells.insert(place, values)).map(|_| place);
@@ -87,9 +77,8 @@ impl Atlas {
             let grid = catalog.chunk_grid(dataset, array);
             return index.statistics_of(ordinal, &grid, &Region::all(grid.shape()));
         }
-        let found = match self.find(dataset, array, None).await? {
-            Ok(found) => found,
-            Err(_) => return Box::pin(self.statistics(dataset, array)).await,
+        let Some(found) = self.find(dataset, array, None).await? else {
+            return Box::pin(self.statistics(dataset, array)).await;
         };
         let (committed, written) = found.indexes().await?;
         let PendingChunks { ordinal, target, grid, chunks, .. } = &found.chunks;
@@ -100,15 +89,8 @@ impl Atlas {
             };
             let statistics = match source {
                 Source::Open(chunk) => {
-                    let index = if chunk.is_over_written() { &written } else { &committed };
-                    let under = match index.find(*ordinal, coordinate) {
-                        Some(under) => {
-                            found.base.chunks(index, &[under], &ReadMetrics::default()).await?.pop()
-                        }
-                        None => None,
-                    };
-                    let values = chunk.assemble(target.dtype, under);
-                    let values = values.map_err(|e| Error::corrupt(array, e.to_string()))?;
+                    let under = if chunk.is_over_written() { &written } else { &committed };
+                    let values = found.assemble(chunk, under, coordinate).await?;
                     Some(Statistics::of(&values, target.dtype))
                 }
                 Source::Written => match found.peeked.get(&place) {
@@ -123,16 +105,15 @@ impl Atlas {
         Ok(all)
     }
 
-    /// Where the chunks of an array are that is pending. The ordinal in the base, where it is not any
-    /// more.
-    async fn find(&self, dataset: &str, array: &str, region: Option<&Region>) -> Result<Result<Found, u32>> {
+    /// Where the chunks of an array are that is pending. `None` where it is not any more.
+    async fn find(&self, dataset: &str, array: &str, region: Option<&Region>) -> Result<Option<Found>> {
         let mut writers = self.writers().await;
         let (base, reading) = {
             let pending = self.pending();
             (Arc::clone(pending.base()), pending.reading(dataset, array, region)?)
         };
         let chunks = match reading {
-            PendingRead::Committed(ordinal) => return Ok(Err(ordinal)),
+            PendingRead::Committed(_) => return Ok(None),
             PendingRead::Chunks(chunks) => chunks,
         };
         let mut peeked = HashMap::new();
@@ -156,7 +137,7 @@ impl Atlas {
             pending.add_segments(complete);
         }
         let segments = self.pending().segments().to_vec();
-        Ok(Ok(Found { base, chunks, peeked, segments }))
+        Ok(Some(Found { base, chunks, peeked, segments }))
     }
 }
 
@@ -169,5 +150,23 @@ impl Found {
         let committed = self.base.index_of(variable, committed, &metrics).await?;
         let written = self.base.index_of(variable, written.map(|segment| &segment.entry), &metrics).await?;
         Ok((committed, written))
+    }
+
+    /// The cells that `index` has of the chunk at `coordinate`.
+    async fn read(&self, index: &VariableIndex, coordinate: &[u32]) -> Result<Option<ArrayRef>> {
+        let Some(chunk) = index.find(self.chunks.ordinal, coordinate) else { return Ok(None) };
+        Ok(self.base.chunks(index, &[chunk], &ReadMetrics::default()).await?.pop())
+    }
+
+    /// The cells of an open chunk, over those that `under` has of it.
+    async fn assemble(
+        &self,
+        chunk: &OpenChunk,
+        under: &VariableIndex,
+        coordinate: &[u32],
+    ) -> Result<ArrayRef> {
+        let target = &self.chunks.target;
+        let cells = chunk.assemble(target.dtype, self.read(under, coordinate).await?);
+        cells.map_err(|e| Error::corrupt(&target.variable, e.to_string()))
     }
 }

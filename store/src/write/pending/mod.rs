@@ -21,6 +21,7 @@ use crate::storage::names;
 use crate::write::changes::{Changed, NewSegment, StoreAttribute, set};
 
 use self::draft::{Draft, DraftArray, extended};
+pub(crate) use self::open_chunk::OpenChunk;
 pub(crate) use self::reading::{PendingChunks, PendingRead, Source};
 use self::sealed::Sealed;
 use self::settled::Settled;
