@@ -94,6 +94,54 @@ async fn text_that_is_not_utf_8_is_decoded_and_told() {
     );
 }
 
+/// What is in HDF5 files, of which no writer writes other text than UTF-8.
+#[tokio::test]
+async fn text_and_chunks_of_netcdf_4_are_decoded_or_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut file = NcFileBuilder::new();
+    let x = file.add_dimension("x", 2).unwrap();
+    let length = file.add_dimension("length", 8).unwrap();
+    let v = file.add_char_variable("name", &[x, length]).unwrap();
+    file.write_char_variable(v, b"Stra#e\0\0ab      ").unwrap();
+    let v = file.add_string_variable("label", &[x]).unwrap();
+    file.write_string_variable(v, &["Gr#ner", "plain"]).unwrap();
+    let many = file.add_dimension("many", 100).unwrap();
+    let v = file.add_variable::<i32>("damaged", &[many]).unwrap();
+    file.set_variable_chunking(v, [100]).unwrap();
+    file.set_variable_fletcher32(v, true).unwrap();
+    file.write_variable(v, &[0x0102_0304; 100]).unwrap();
+    let mut bytes = Vec::new();
+    file.write(&mut bytes, NcWriteOptions { format: NcWriteFormat::Nc4 }).unwrap();
+    for (from, to) in
+        [(&b"Stra#e"[..], &b"Stra\xdfe"[..]), (b"Gr#ner", b"Gr\xfcner"), (&[4, 3, 2, 1], &[5, 3, 2, 1])]
+    {
+        let at = bytes.windows(from.len()).position(|bytes| bytes == from).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    std::fs::write(directory.path().join("a.nc"), bytes).unwrap();
+
+    let (_store, atlas, report) = imported(directory.path(), &ImportOptions::default()).await;
+    let dataset = atlas.open_dataset("a").await.unwrap();
+    for (array, expected) in [("name", ["Straße", "ab"]), ("label", ["Grüner", "plain"])] {
+        let strings = dataset.read_array::<String>(array, &[0], &[2]).await.unwrap().unwrap();
+        assert_eq!(strings.iter().cloned().collect::<Vec<_>>(), expected);
+    }
+    assert!(dataset.schema("damaged").is_err());
+    let report = report.unwrap();
+    let told: Vec<_> = report.notices.iter().map(|(class, subject, ..)| (class, subject)).collect();
+    assert_eq!(
+        told,
+        [
+            (NoticeClass::LeftOut, "damaged"),
+            (NoticeClass::TextDecoded, "label"),
+            (NoticeClass::TextDecoded, "name"),
+        ]
+    );
+    let strict = ImportOptions { strict: true, ..ImportOptions::default() };
+    let (_store, _, report) = imported(directory.path(), &strict).await;
+    assert!(report.unwrap_err().to_string().contains("damaged cannot be read"));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_fifo_is_not_waited_for() {

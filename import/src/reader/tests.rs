@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hdf5_reader::messages::{MSG_ATTRIBUTE, MSG_LINK};
+use hdf5_reader::messages::{
+    MSG_ATTRIBUTE, MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_FILTER_PIPELINE, MSG_LINK, MSG_NIL,
+    MSG_SYMBOL_TABLE,
+};
 use hdf5_reader::{BytesStorage, Storage};
 use netcdf_reader::NcAttrValue as Value;
 use netcdf_writer::{NcAttrValue, NcFileBuilder, NcWriteFormat, NcWriteOptions};
@@ -59,6 +62,7 @@ fn saved(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f.nc");
     std::fs::write(&path, bytes).unwrap();
+
     (directory, path)
 }
 
@@ -150,6 +154,197 @@ fn what_is_wrong_with_an_attribute_or_a_link_is_its_own() {
     let told: Vec<_> = contents.notices.iter().map(|notice| notice.subject.as_str()).collect();
     assert_eq!(told, ["an attribute", "attributes of the dataset", "far"]);
     assert_eq!(contents.unreadable, 1);
+}
+
+/// A variable of numbers of 8 bits: its messages, without those that tell where the numbers are.
+fn bytes_of(count: usize) -> Vec<Message> {
+    let mut space = vec![1, 1, 0, 0, 0, 0, 0, 0];
+    space.extend((count as u64).to_le_bytes());
+    let dtype = vec![0x10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0];
+    vec![Message { kind: MSG_DATASPACE, bytes: space }, Message { kind: MSG_DATATYPE, bytes: dtype }]
+}
+
+/// A variable whose numbers are in its header.
+fn compact(cells: &[u8], more: Vec<Message>) -> Vec<Message> {
+    let mut layout = vec![3, 0];
+    layout.extend(u16::try_from(cells.len()).unwrap().to_le_bytes());
+    layout.extend(cells);
+    let mut messages = bytes_of(cells.len());
+    messages.push(Message { kind: MSG_DATA_LAYOUT, bytes: layout });
+    messages.extend(more);
+    messages
+}
+
+/// Adds bytes that are no object.
+fn add_bytes(file: &mut Overlay, bytes: Vec<u8>) -> u64 {
+    // Behind the 16 bytes of a header and the 8 of a message.
+    file.add(&[Message { kind: MSG_NIL, bytes }]) + 24
+}
+
+/// A variable of one chunk that went through a filter.
+fn filtered(file: &mut Overlay, count: usize, filter: u16, chunk: Vec<u8>) -> u64 {
+    let mut layout = vec![4, 2, 2, 2, 4];
+    layout.extend(u32::try_from(count).unwrap().to_le_bytes());
+    layout.extend([1, 0, 0, 0, 1]);
+    layout.extend((chunk.len() as u64).to_le_bytes());
+    layout.extend([0; 4]);
+    layout.extend(add_bytes(file, chunk).to_le_bytes());
+    let mut pipeline = vec![2, 1];
+    pipeline.extend(filter.to_le_bytes());
+    pipeline.extend([0; 6]);
+    let mut messages = bytes_of(count);
+    messages.push(Message { kind: MSG_DATA_LAYOUT, bytes: layout });
+    messages.push(Message { kind: MSG_FILTER_PIPELINE, bytes: pipeline });
+    file.add(&messages)
+}
+
+#[test]
+fn chunks_of_the_filters_in_use_are_read_and_those_of_others_are_left_out() {
+    use std::io::Write;
+    let cells: Vec<u8> = (0..1000).map(|i| (i / 7) as u8).collect();
+    let zstd = zstd::encode_all(cells.as_slice(), 3).unwrap();
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    bzip2.write_all(&cells).unwrap();
+    let bzip2 = bzip2.finish().unwrap();
+    // Runs of bytes that are as they are.
+    let lzf: Vec<u8> = cells.chunks(32).flat_map(|run| [&[run.len() as u8 - 1], run].concat()).collect();
+    let mut damaged = zstd.clone();
+    damaged.truncate(zstd.len() / 2);
+    let bytes = hdf5(|file| {
+        let chunks =
+            [("zstd", 32015, zstd), ("bzip2", 307, bzip2), ("lzf", 32000, lzf), ("damaged", 32015, damaged)];
+        let mut links = Vec::new();
+        for (name, filter, chunk) in chunks.into_iter().chain([("blosc", 32001, vec![0; 32])]) {
+            let variable = filtered(file, cells.len(), filter, chunk);
+            links.push(link(name.as_bytes(), variable));
+        }
+        // A type that NetCDF has, and a store has not.
+        let mut opaque = compact(&cells[..8], Vec::new());
+        opaque[0].bytes[8..].copy_from_slice(&1u64.to_le_bytes());
+        opaque[1].bytes = vec![0x15, 8, 0, 0, 8, 0, 0, 0, b'a', 0, 0, 0, 0, 0, 0, 0];
+        links.push(link(b"opaque", file.add(&opaque)));
+        links
+    });
+    let (_directory, path) = saved(&bytes);
+    let file = File::open(&path).unwrap();
+    let names: Vec<_> = file.contents().variables.iter().map(|variable| variable.name.as_str()).collect();
+    for name in ["zstd", "bzip2", "lzf"] {
+        let id = names.iter().position(|found| *found == name).unwrap();
+        assert_eq!(file.read::<u8>(id, 0..cells.len()).unwrap(), cells, "{name}");
+    }
+    let (told, read) = pieces(&path, &ImportOptions::default());
+    read.unwrap();
+    for name in ["zstd", "bzip2", "lzf"] {
+        assert!(told.contains(&format!("array {name} [1000]")), "{told:?}");
+    }
+    let left_out = |of: &str| {
+        let mut told = told.iter().filter_map(|piece| piece.strip_prefix(&format!("left out: {of}: ")));
+        told.next().unwrap_or_else(|| panic!("{of} in {told:?}")).to_owned()
+    };
+    let unknown = "it is compressed with a filter that is not known here (Blosc, number 32001)";
+    assert_eq!(left_out("blosc"), unknown);
+    assert!(left_out("damaged").contains("zstd"), "{told:?}");
+    assert!(!left_out("opaque").is_empty());
+    assert!(!told.iter().any(|piece| piece.starts_with("cells damaged")), "{told:?}");
+    let (_, strict) = pieces(&path, &ImportOptions { strict: true, ..ImportOptions::default() });
+    let error = strict.unwrap_err().to_string();
+    assert!(error.contains(unknown) || error.contains("damaged") || error.contains("opaque"), "{error}");
+}
+
+#[test]
+fn attributes_of_types_with_names_and_scales_without_names_are_read() {
+    let bytes = hdf5(|file| {
+        let named = file.add(&[Message { kind: MSG_DATATYPE, bytes: vec![0x13, 0, 0, 0, 2, 0, 0, 0] }]);
+        // The type is elsewhere: bit 0 of the flags, and a reference in place of it.
+        let mut units = vec![3, 1];
+        [6, 10, 4].into_iter().for_each(|length: u16| units.extend(length.to_le_bytes()));
+        units.extend(b"\0units\0");
+        units.extend([3, 2]);
+        units.extend(named.to_le_bytes());
+        units.extend([2, 0, 0, 0]);
+        units.extend(b"mm");
+        let units = Message { kind: MSG_ATTRIBUTE, bytes: units };
+
+        // A scale has a CLASS, and need not have a NAME.
+        let x = compact(&[5, 7], vec![attribute(b"CLASS\0", b"DIMENSION_SCALE\0")]);
+        let x = file.add(&x);
+        // One sequence, of a reference to the scale, in a heap.
+        let mut heap = b"GCOL\x01\0\0\0".to_vec();
+        heap.extend(56u64.to_le_bytes());
+        heap.extend([1, 0, 1, 0, 0, 0, 0, 0]);
+        heap.extend(8u64.to_le_bytes());
+        heap.extend(x.to_le_bytes());
+        heap.resize(4096, 0);
+        let heap = add_bytes(file, heap);
+        let reference = [0x17, 0, 0, 0, 8, 0, 0, 0];
+        let sequence = [0x19, 0, 0, 0, 16, 0, 0, 0];
+        let mut list = vec![3, 0];
+        [15, 16, 16].into_iter().for_each(|length: u16| list.extend(length.to_le_bytes()));
+        list.extend(b"\0DIMENSION_LIST\0");
+        list.extend(sequence);
+        list.extend(reference);
+        list.extend([1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+        list.extend(1u32.to_le_bytes());
+        list.extend(heap.to_le_bytes());
+        list.extend(1u32.to_le_bytes());
+        let list = Message { kind: MSG_ATTRIBUTE, bytes: list };
+        let v = file.add(&compact(&[1, 2], vec![units, list]));
+        vec![link(b"v", v), link(b"x", x)]
+    });
+    let file = opened(&bytes).unwrap();
+    let contents = file.contents();
+    assert_eq!(contents.notices, []);
+    let dims: Vec<_> = contents.dims.iter().map(|dim| (dim.name.as_str(), dim.size)).collect();
+    assert_eq!(dims, [("x", 2)]);
+    let names: Vec<_> = contents.variables.iter().map(|variable| variable.name.as_str()).collect();
+    assert_eq!(names, ["v", "x"]);
+    assert_eq!(contents.variables[0].dims, [0]);
+    let units = &contents.variables[0].attributes[0];
+    assert_eq!((units.name.as_str(), &units.value), ("units", &Value::Chars("mm".into())));
+    assert_eq!(file.read::<u8>(1, 0..2).unwrap(), [5, 7]);
+}
+
+#[test]
+fn groups_of_old_files_are_read() {
+    let bytes = hdf5(|file| {
+        let mut old = attribute(b"units\0\0\0", b"m\0\0\0\0\0\0\0");
+        // Version 1 pads its parts, and has no encoding.
+        old.bytes.splice(..9, [1, 0, 6, 0, 8, 0, 4, 0]);
+        old.bytes.splice(28..28, [0; 4]);
+        let v = file.add(&compact(&[1, 2, 3], vec![old]));
+        let mut names = vec![0; 8];
+        names.extend(b"temp\0\0\0\0w\0\0\0\0\0\0\0");
+        let length = names.len() as u64;
+        let names = add_bytes(file, names);
+        let mut heap = b"HEAP\0\0\0\0".to_vec();
+        [length, 1, names].into_iter().for_each(|number| heap.extend(number.to_le_bytes()));
+        let heap = add_bytes(file, heap);
+        let mut node = b"SNOD\x01\0\x02\0".to_vec();
+        for (name, kind, scratch) in [(8u64, 0u32, 0u64), (16, 2, 8)] {
+            node.extend(name.to_le_bytes());
+            node.extend((if kind == 2 { u64::MAX } else { v }).to_le_bytes());
+            node.extend(kind.to_le_bytes());
+            node.extend([0; 4]);
+            node.extend(scratch.to_le_bytes());
+            node.extend([0; 8]);
+        }
+        let node = add_bytes(file, node);
+        let mut tree = b"TREE\0\0\x01\0".to_vec();
+        [u64::MAX, u64::MAX, 0, node, 16].into_iter().for_each(|number| tree.extend(number.to_le_bytes()));
+        tree.resize(1024, 0);
+        let tree = add_bytes(file, tree);
+        let symbols = [tree.to_le_bytes(), heap.to_le_bytes()].concat();
+        vec![Message { kind: MSG_SYMBOL_TABLE, bytes: symbols }]
+    });
+    let file = opened(&bytes).unwrap();
+    let contents = file.contents();
+    assert_eq!(contents.notices, []);
+    // A variable, and a link to it.
+    let names: Vec<_> = contents.variables.iter().map(|variable| variable.name.as_str()).collect();
+    assert_eq!(names, ["temp", "w"]);
+    let units = &contents.variables[0].attributes[0];
+    assert_eq!((units.name.as_str(), &units.value), ("units", &Value::Chars("m".into())));
+    assert_eq!(file.read::<u8>(0, 0..3).unwrap(), [1, 2, 3]);
 }
 
 /// A file with numbers and text in all formats.
