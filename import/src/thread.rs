@@ -53,3 +53,33 @@ pub(crate) fn stalled(path: &Path, limit: Duration) -> Error {
     let reason = format!("nothing came of it for {} s, and it is left alone", limit.as_secs());
     Error::File { path: path.to_owned(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of reading a file so.
+    fn read(
+        limit: Duration,
+        read: impl FnOnce() -> Result<u8, Error> + Send + 'static,
+    ) -> Result<u8, String> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
+        let path = Path::new("f.nc");
+        let waiting = async { tokio::task::block_in_place(|| wait(path, start(path, read), limit)) };
+        runtime.block_on(waiting).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_reader_that_panics_or_never_ends_costs_its_file() {
+        let long = Duration::from_secs(60);
+        assert_eq!(read(long, || Ok(7)), Ok(7));
+        let panicked = read(long, || std::panic::resume_unwind(Box::new("on purpose")));
+        assert!(panicked.unwrap_err().contains("the reader failed on it"));
+        let (sender, receiver) = std::sync::mpsc::channel::<u8>();
+        let begun = std::time::Instant::now();
+        let stalled = read(Duration::from_millis(50), move || Ok(receiver.recv().unwrap_or(0)));
+        assert!(stalled.unwrap_err().contains("nothing came of it for 0 s"));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        drop(sender);
+    }
+}
