@@ -313,6 +313,47 @@ mod tests {
         }
     }
 
+    /// Each sync takes a while, and those of a commit of many variables overlap. Pipes tell: one is
+    /// opened when somebody opens its other end.
+    #[tokio::test]
+    async fn many_files_are_synced_at_one_time() {
+        use std::os::unix::fs::OpenOptionsExt;
+        const PIPES: usize = 8;
+        let directory = tempfile::tempdir().unwrap();
+        let objects = Arc::new(LocalFileSystem::new());
+        let prefix = Path::from_absolute_path(directory.path().canonicalize().unwrap()).unwrap();
+        let pipes: Vec<_> = (0..PIPES).map(|number| format!("{number}.af")).collect();
+        for pipe in &pipes {
+            let path = directory.path().join(pipe);
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        }
+        let files = pipes.iter().map(|pipe| prefix.clone().join(pipe.as_str())).collect();
+        let syncing = tokio::spawn(async move { Disk::new(objects).sync(&prefix, files).await });
+        // The last one first: it is open already, while the others still wait.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut open = Vec::new();
+        for pipe in pipes.iter().rev() {
+            let path = directory.path().join(pipe);
+            let begun = std::time::Instant::now();
+            let opened = loop {
+                let opened = fs::OpenOptions::new().write(true).custom_flags(flags).open(&path);
+                if opened.is_ok() || begun.elapsed().as_secs() > 5 {
+                    break opened;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            };
+            if opened.is_err() {
+                // So that nobody waits for ever.
+                let _other =
+                    fs::OpenOptions::new().read(true).write(true).open(directory.path().join(&pipes[0]));
+                panic!("{pipe} waits for those before it: {opened:?}");
+            }
+            open.push(opened);
+        }
+        // A pipe cannot be synced.
+        assert!(syncing.await.unwrap().is_err());
+    }
+
     /// A pipe is not waited for: whoever writes to it may never come.
     #[tokio::test]
     async fn what_is_no_file_is_said_to_be_what_it_is() {
