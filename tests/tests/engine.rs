@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use atlas::{Atlas, StoreConfig};
-use atlas_datafusion::{AtlasTable, TableOptions, grids};
+use atlas_datafusion::{AtlasTable, TableOptions, grids, register_store};
 use atlas_tests::generate::{check_cases, model, predicate};
 use atlas_tests::random::Model;
 use atlas_tests::{memory, real_data, rows, session};
@@ -553,4 +553,70 @@ async fn columns_are_compared_whatever_their_bounds() {
             }
         }
     }
+}
+
+/// Both zeros are one value: in chunks that statistics rule out, in rows, in lists, and in the keys
+/// of joins.
+#[tokio::test]
+async fn zeros_of_both_signs_are_one_value() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    let dataset = atlas.create_dataset("d").await.unwrap();
+    let values = ndarray::arr1(&[-0.0, 0.0, 1.0, -1.0, 0.0, -0.0, 2.0]);
+    dataset.define_array::<f64>("x", &["i"], &[7], Some(vec![1]), None).unwrap();
+    dataset.write_array("x", &[0], values.view().into_dyn()).await.unwrap();
+    dataset.define_array::<f32>("y", &["i"], &[7], Some(vec![2]), None).unwrap();
+    dataset.write_array("y", &[0], values.mapv(|x| x as f32).view().into_dyn()).await.unwrap();
+    atlas.flush().await.unwrap();
+    let join = "SELECT count(*) FROM atlas a JOIN (VALUES (ZERO)) b(k) ON a.x = b.k";
+    for (name, ctx) in sessions(&atlas, &TableOptions::default()).await {
+        for column in ["x", "y"] {
+            for zero in ["0.0", "CAST('-0.0' AS DOUBLE)"] {
+                for (condition, expected) in [
+                    ("x = ZERO", "4"),
+                    ("x <> ZERO", "3"),
+                    ("x < ZERO", "1"),
+                    ("x <= ZERO", "5"),
+                    ("x >= ZERO", "6"),
+                    ("x BETWEEN ZERO AND ZERO", "4"),
+                    ("x IN (ZERO)", "4"),
+                    ("x IN (ZERO, 1.0)", "5"),
+                    ("x IN (5.0, 6.0, 7.0, 8.0, ZERO)", "4"),
+                    ("x NOT IN (ZERO, 5.0)", "3"),
+                    ("x NOT IN (5.0, 6.0, 7.0, 8.0, ZERO)", "3"),
+                ] {
+                    let query = format!("SELECT count(*) FROM atlas WHERE {condition}");
+                    let query = query.replace('x', column).replace("ZERO", zero);
+                    assert_eq!(rows(&ctx, &query).await.unwrap(), [expected], "{name}: {query}");
+                }
+                let join = join.replace("a.x", &format!("a.{column}")).replace("ZERO", zero);
+                assert_eq!(rows(&ctx, &join).await.unwrap(), ["4"], "{name}: {join}");
+            }
+        }
+    }
+}
+
+/// A session that others made gets, with a store, what makes its answers right.
+#[tokio::test]
+async fn a_store_brings_its_rules_into_any_session() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    let dataset = atlas.create_dataset("d").await.unwrap();
+    let values = ndarray::arr1(&[47.3f32, -0.0, 10.1, -60.0]);
+    dataset.define_array::<f32>("lat", &["i"], &[4], Some(vec![1]), None).unwrap();
+    dataset.write_array("lat", &[0], values.view().into_dyn()).await.unwrap();
+    atlas.flush().await.unwrap();
+    let ctx = SessionContext::new();
+    register_store(&ctx, "atlas", &atlas).unwrap();
+    for (query, expected) in [
+        ("SELECT count(*) FROM atlas WHERE lat = 47.3", "1"),
+        ("SELECT count(*) FROM atlas WHERE lat IN (10.1, 0.0)", "2"),
+        ("SELECT count(*) FROM atlas WHERE lat BETWEEN 10.1 AND 47.3", "2"),
+        ("SELECT max(abs(lat)), min(lat) FROM atlas", "60.0|-60.0"),
+        ("SELECT lat FROM atlas ORDER BY lat DESC LIMIT 1", "47.3"),
+    ] {
+        assert_eq!(rows(&ctx, query).await.unwrap(), [expected], "{query}");
+    }
+    // And what makes them fast.
+    assert!(plan(&ctx, "SELECT * FROM atlas ORDER BY lat LIMIT 1").await.contains("DynamicFilter"));
+    ctx.sql("SET atlas.f32_literals = false").await.unwrap().collect().await.unwrap();
+    assert_eq!(rows(&ctx, "SELECT count(*) FROM atlas WHERE lat = 47.3").await.unwrap(), ["0"]);
 }
