@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas::{Atlas, CacheBudget, StoreConfig, Timestamp};
-use atlas_datafusion::{TableOptions, summarize};
+use atlas_datafusion::{TableOptions, register_store, summarize};
 use atlas_tests::objects::{Request, Watched};
 use atlas_tests::{memory, rows, session};
-use datafusion::prelude::SessionContext;
+use datafusion::common::Result;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
 use ndarray::{Array1, Array2};
 use object_store::path::Path;
 
@@ -230,6 +233,60 @@ async fn explain_analyze_counts_chunks() {
     }
 }
 
+/// What a scan counts adds up exactly, also where it is stopped, where it rules chunks out as it
+/// goes on, and where coordinates are what is asked for.
+#[tokio::test]
+async fn counters_of_chunks_add_up() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    for number in 0..16i32 {
+        let dataset = atlas.create_dataset(&format!("d{number:02}")).await.unwrap();
+        for (name, size, chunk) in [("time", 8, 3), ("depth", 5, 5)] {
+            let values = Array1::from_iter((0..size).map(|i| f64::from(number * 10 + i)));
+            let size = values.len();
+            dataset.define_array::<f64>(name, &[name], &[size], Some(vec![chunk]), None).unwrap();
+            dataset.write_array(name, &[0], values.view().into_dyn()).await.unwrap();
+        }
+        for name in ["t", "s"] {
+            let value = |(i, j): (usize, usize)| f64::from((number * 7 + (i * 3 + j) as i32 * 5) % 60);
+            let values = Array2::from_shape_fn((8, 5), value);
+            dataset.define_array::<f64>(name, &["time", "depth"], &[8, 5], Some(vec![2, 5]), None).unwrap();
+            dataset.write_array(name, &[0, 0], values.view().into_dyn()).await.unwrap();
+        }
+    }
+    atlas.flush().await.unwrap();
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    for sql in [
+        "SELECT t FROM atlas LIMIT 3",
+        "SELECT t FROM atlas WHERE t * s > 2500 LIMIT 3",
+        "SELECT s FROM atlas WHERE t > 55 AND depth > 20 LIMIT 2",
+        "SELECT t, time FROM atlas WHERE time > 100 LIMIT 60",
+        "SELECT * FROM atlas ORDER BY t DESC LIMIT 3",
+        "SELECT dataset, t FROM atlas ORDER BY t, s LIMIT 3",
+        "SELECT time FROM atlas ORDER BY time DESC LIMIT 2",
+        "SELECT t FROM atlas WHERE s > 30 ORDER BY t LIMIT 1",
+        "SELECT depth, avg(s) FROM atlas GROUP BY depth",
+        "SELECT time, max(s) FROM atlas WHERE t > 20 GROUP BY time",
+        "SELECT dataset, time, count(t) FROM atlas GROUP BY dataset, time",
+        "SELECT time, depth, count(*) FROM atlas GROUP BY time, depth",
+        "SELECT time, dataset, count(*) FROM atlas WHERE dataset > 'd05' GROUP BY time, dataset ORDER BY 1 LIMIT 2",
+        "SELECT round(time), dataset, avg(t) FROM atlas WHERE t + s > 50 AND dataset > 'd05'
+         GROUP BY round(time), dataset ORDER BY 1 LIMIT 2",
+        "SELECT DISTINCT depth FROM atlas",
+        "SELECT time, avg(t + s) FROM atlas WHERE depth < 50 GROUP BY time",
+        "SELECT round(time), sum(t) FROM atlas GROUP BY round(time)",
+        "SELECT min(time), max(depth), avg(t) FROM atlas WHERE s > 3",
+        "SELECT count(*) FROM atlas a JOIN (VALUES ('d03'), ('d11')) b(name) ON a.dataset = b.name WHERE t > 5",
+    ] {
+        let plan = rows(&ctx, &format!("EXPLAIN ANALYZE {sql}")).await.unwrap().join("\n");
+        let counted = |name: &str| -> usize {
+            let after = plan.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("{name} in {plan}")).1;
+            after.split([',', ']']).next().unwrap().parse().unwrap()
+        };
+        let parts = ["chunks_pruned", "chunks_from_stats", "chunks_decoded"].map(counted);
+        assert_eq!(parts.iter().sum::<usize>(), counted("chunks_total"), "{sql}: {parts:?}: {plan}");
+    }
+}
+
 /// A thousand profiles of 8,400 cells, in 37 blocks, as far away as a cloud: the clock is the test's own, which goes on
 /// only when everybody waits.
 #[tokio::test(start_paused = true)]
@@ -260,5 +317,51 @@ async fn a_grouped_mean_of_a_thousand_distant_datasets_takes_few_round_trips() {
         println!("{question}: {requests} requests in {trips} round trips");
         assert!(trips <= most_trips, "{trips} round trips");
         assert!(requests <= most_requests, "{requests} requests");
+    }
+}
+
+/// The rows of a query over a chunk of 3 million cells, 24 MB, and the most memory that it took of
+/// those `limit` bytes that it may.
+async fn read_large(atlas: &Atlas, sql: &str, limit: usize) -> Result<(usize, usize)> {
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(limit, 1.0).build_arc()?;
+    let config = SessionConfig::new().with_target_partitions(1);
+    let ctx = SessionContext::new_with_config_rt(config, runtime);
+    register_store(&ctx, "atlas", atlas)?;
+    let mut stream = ctx.sql(sql).await?.execute_stream().await?;
+    let (mut rows, mut most) = (0, 0);
+    while let Some(batch) = stream.next().await {
+        rows += batch?.num_rows();
+        most = most.max(ctx.runtime_env().memory_pool.reserved());
+    }
+    Ok((rows, most))
+}
+
+#[tokio::test]
+async fn a_large_chunk_is_accounted_for_and_its_rows_are_made_in_parts() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    let dataset = atlas.create_dataset("d").await.unwrap();
+    let (shape, chunk) = ([1500, 2000], Some(vec![1500, 2000]));
+    dataset.define_array::<f64>("v", &["y", "x"], &shape, chunk, None).unwrap();
+    let values = Array2::from_shape_fn((1500, 2000), |(y, x)| (y * 2000 + x) as f64);
+    dataset.write_array("v", &[0, 0], values.view().into_dyn()).await.unwrap();
+    atlas.flush().await.unwrap();
+    let atlas = atlas.with_cache(CacheBudget { blocks: 0, ..CacheBudget::default() });
+    let (cells, chunk) = (3_000_000, 24_000_000);
+    // A chunk is decoded as a whole. Its rows with all columns, 120 MB, are never there at one
+    // time.
+    for (sql, expected) in [
+        ("SELECT * FROM atlas", cells),
+        ("SELECT * FROM atlas LIMIT 10", 10),
+        ("SELECT * FROM atlas WHERE v >= 2999000", 1000),
+        ("SELECT y, x, v FROM atlas WHERE x < 1000 LIMIT 2000000", 1_500_000),
+    ] {
+        let (rows, most) = read_large(&atlas, sql, 80_000_000).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        assert_eq!(rows, expected, "{sql}");
+        // Whoever has what a LIMIT wants has let go of the rest.
+        assert!(most >= chunk || rows < cells, "{sql}: {most}");
+    }
+    for sql in ["SELECT * FROM atlas", "SELECT * FROM atlas LIMIT 10", "SELECT avg(v * 2) FROM atlas"] {
+        let error = read_large(&atlas, sql, 16_000_000).await.unwrap_err().to_string();
+        assert!(error.contains("Resources exhausted"), "{sql}: {error}");
     }
 }
