@@ -8,6 +8,8 @@
 use std::ops::Range;
 
 use hdf5_reader::checksum::jenkins_lookup3;
+use hdf5_reader::io::Cursor;
+use hdf5_reader::messages::dataspace;
 use hdf5_reader::messages::{
     MSG_DATA_LAYOUT, MSG_DATASPACE, MSG_DATATYPE, MSG_EXTERNAL_FILES, MSG_FILL_VALUE, MSG_FILL_VALUE_OLD,
     MSG_FILTER_PIPELINE, MSG_LINK,
@@ -60,7 +62,13 @@ impl Datasets {
     pub fn open(objects: &Objects, wanted: &[Wanted]) -> Result<Vec<Result<Opened, String>>, String> {
         let storage = objects.storage();
         let mut overlay = Overlay::new(storage.clone(), objects.offset_size, objects.length_size);
-        let addresses: Vec<u64> = wanted.iter().map(|wanted| overlay.add(&cells_header(wanted))).collect();
+        let addresses: Vec<u64> = wanted
+            .iter()
+            .map(|wanted| {
+                let header = cells_header(wanted, objects);
+                overlay.add(&header)
+            })
+            .collect();
         let links = addresses.iter().enumerate().map(|(number, &address)| Message {
             kind: MSG_LINK,
             bytes: overlay.link(&number.to_string(), address),
@@ -153,18 +161,57 @@ impl H5Type for Bytes {
 }
 
 /// The messages of a header that has the cells of a dataset, and nothing else.
-fn cells_header(wanted: &Wanted) -> Vec<Message> {
+fn cells_header(wanted: &Wanted, objects: &Objects) -> Vec<Message> {
     let of_cells = wanted.object.messages.iter().filter(|message| OF_CELLS.contains(&message.kind));
     let of_cells = of_cells.map(|message| {
         let bytes = match (message.kind, &wanted.dtype.netcdf) {
             (MSG_DATATYPE, NcType::Char) => byte_type(),
             (MSG_DATATYPE, NcType::String) => opaque_type(wanted.width),
             (MSG_DATATYPE, _) => wanted.dtype.bytes.clone(),
+            (MSG_DATA_LAYOUT, _) => {
+                old_layout(&message.bytes, wanted, objects).unwrap_or_else(|| message.bytes.clone())
+            }
             _ => message.bytes.clone(),
         };
         Message { kind: message.kind, bytes }
     });
     of_cells.collect()
+}
+
+/// A layout of version 1 or 2, which HDF5 wrote before 1.6.3, as version 3 has it: the HDF5 crate
+/// takes other bytes of it for the address and the size than the library. `None` for other
+/// versions.
+fn old_layout(bytes: &[u8], wanted: &Wanted, objects: &Objects) -> Option<Vec<u8>> {
+    let (&[version, rank, class, ..], rest) = bytes.split_first_chunk::<8>()?;
+    if !(1..=2).contains(&version) {
+        return None;
+    }
+    let (offset, length) = (objects.offset_size, objects.length_size);
+    let mut layout = vec![3, class];
+    match class {
+        // The sizes of dimensions, then that of the cells, and the cells.
+        0 => {
+            let rest = rest.get(4 * usize::from(rank)..)?;
+            let (size, cells) = rest.split_first_chunk::<4>()?;
+            let size = usize::try_from(u32::from_le_bytes(*size)).ok()?;
+            layout.extend(u16::try_from(size).ok()?.to_le_bytes());
+            layout.extend(cells.get(..size)?);
+        }
+        1 => {
+            let space = wanted.object.message(MSG_DATASPACE)?;
+            let space = dataspace::parse(&mut Cursor::new(space), offset, length, space.len()).ok()?;
+            let cells = space.dims.iter().try_fold(1u64, |cells, &size| cells.checked_mul(size))?;
+            let size = cells.checked_mul(wanted.width.into())?.to_le_bytes();
+            layout.extend(rest.get(..offset.into())?);
+            layout.extend(size.get(..length.into())?);
+        }
+        2 => {
+            layout.push(rank);
+            layout.extend(rest.get(..usize::from(offset) + 4 * usize::from(rank))?);
+        }
+        _ => return None,
+    }
+    Some(layout)
 }
 
 /// A file with a superblock of its own, and objects behind its end.

@@ -347,6 +347,49 @@ fn groups_of_old_files_are_read() {
     assert_eq!(file.read::<u8>(0, 0..3).unwrap(), [1, 2, 3]);
 }
 
+/// HDF5 wrote layouts of version 1, and of version 2 where cells came later, before 1.6.3.
+#[test]
+fn cells_of_old_files_are_read() {
+    let cells = [1, 2, 3];
+    let bytes = hdf5(|file| {
+        let contiguous = add_bytes(file, cells.to_vec());
+        let mut tree = b"TREE\x01\0\x01\0".to_vec();
+        tree.extend([0xff; 16]);
+        for (size, index, address) in [(3u64, 0u64, Some(contiguous)), (0, 3, None)] {
+            [size, index, 0].into_iter().for_each(|number| tree.extend(number.to_le_bytes()));
+            address.into_iter().for_each(|address| tree.extend(address.to_le_bytes()));
+        }
+        tree.resize(1024, 0);
+        let chunked = add_bytes(file, tree);
+        let mut links = Vec::new();
+        for version in [1, 2] {
+            for (name, class, address) in
+                [("compact", 0, None), ("contiguous", 1, Some(contiguous)), ("chunked", 2, Some(chunked))]
+            {
+                let mut layout = vec![version, 2, class, 0, 0, 0, 0, 0];
+                address.into_iter().for_each(|address| layout.extend(address.to_le_bytes()));
+                // The size of the axis, or of chunks along it, and that of a cell.
+                [3u32, 1].into_iter().for_each(|size| layout.extend(size.to_le_bytes()));
+                if class == 0 {
+                    layout.extend(3u32.to_le_bytes());
+                    layout.extend(cells);
+                }
+                let mut messages = bytes_of(cells.len());
+                messages.push(Message { kind: MSG_DATA_LAYOUT, bytes: layout });
+                let variable = file.add(&messages);
+                links.push(link(format!("{name}{version}").as_bytes(), variable));
+            }
+        }
+        links
+    });
+    let file = opened(&bytes).unwrap();
+    let contents = file.contents();
+    assert_eq!((contents.notices.as_slice(), contents.variables.len()), (&[][..], 6));
+    for (id, variable) in contents.variables.iter().enumerate() {
+        assert_eq!(file.read::<u8>(id, 0..3), Ok(cells.to_vec()), "{}", variable.name);
+    }
+}
+
 /// A file with numbers and text in all formats.
 fn small(nc4: bool) -> NcFileBuilder {
     let mut file = NcFileBuilder::new();
