@@ -103,7 +103,7 @@ pub async fn parts(
         parts.push((
             entry.dtype,
             segment.index.blocks.iter().map(block).collect(),
-            chunks.unwrap_or_default(),
+            chunks.unwrap_or_default().concat(),
         ));
     }
     Ok(parts)
@@ -116,7 +116,7 @@ pub fn catalog(atlas: &crate::store::Atlas) -> Result<Vec<u8>, serde_json::Error
 
 /// The rows of a store's root as a manifest, before compression.
 pub fn manifest(atlas: &crate::store::Atlas) -> Result<Vec<u8>, String> {
-    manifest::write(&atlas.snapshot().root().rows)
+    manifest::write(&atlas.snapshot().root().rows).map(|parts| parts.concat())
 }
 
 /// The number of rows of a manifest, before compression.

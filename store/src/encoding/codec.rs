@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::parts::Parts;
 use crate::error::Error;
 
 /// zstd's own default: a good ratio at a rate that import does not notice.
@@ -84,6 +85,27 @@ impl Codec {
         }
     }
 
+    /// What `raw` has in several parts, compressed as [`compress`](Self::compress) does. zstd does so
+    /// part by part, without the whole in memory.
+    pub(crate) fn compress_parts(self, raw: &Parts) -> (Self, Vec<u8>) {
+        #[cfg(feature = "zstd")]
+        if self == Self::Zstd {
+            if let Ok(compressed) = compress_zstd(raw)
+                && self.price(compressed.len(), raw.len()) < raw.len()
+            {
+                return (self, compressed);
+            }
+            return (Self::None, raw.concat());
+        }
+        let raw = raw.concat();
+        let (codec, compressed) = self.compress(&raw);
+        let compressed = match compressed {
+            Cow::Owned(compressed) => Some(compressed),
+            Cow::Borrowed(_) => None,
+        };
+        (codec, compressed.unwrap_or(raw))
+    }
+
     /// What `raw` costs when it is compressed where that pays: the bytes it takes, and the time to get them
     /// back in bytes that could be read in it.
     pub(crate) fn cost(self, raw: &[u8]) -> usize {
@@ -135,6 +157,19 @@ impl Codec {
         }
         Err(format!("{} bytes where {length} were expected", raw.len()))
     }
+}
+
+#[cfg(feature = "zstd")]
+fn compress_zstd(raw: &Parts) -> std::io::Result<Vec<u8>> {
+    use std::io::Write;
+
+    let mut encoder = zstd::stream::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+    // As compressing it at once does, which tells readers what they will get.
+    encoder.set_pledged_src_size(u64::try_from(raw.len()).ok())?;
+    for part in raw.iter() {
+        encoder.write_all(part)?;
+    }
+    encoder.finish()
 }
 
 /// A decompressor takes longer to make than a small block to read: each thread keeps one.
@@ -191,6 +226,11 @@ mod tests {
                 let (used, bytes) = codec.compress(raw);
                 assert!(bytes.len() <= raw.len());
                 let mut back = vec![7; 9];
+                used.decompress(&bytes, raw.len(), &mut back).unwrap();
+                assert_eq!(&back, raw);
+                let parts: Parts = raw.chunks(100).map(arrow::buffer::Buffer::from).collect();
+                let (used_for_parts, bytes) = codec.compress_parts(&parts);
+                assert!(used_for_parts == used && bytes.len() <= raw.len());
                 used.decompress(&bytes, raw.len(), &mut back).unwrap();
                 assert_eq!(&back, raw);
             }

@@ -10,6 +10,7 @@ mod decimal;
 mod integer;
 mod lane;
 mod packed;
+pub(crate) mod parts;
 mod plain;
 mod text;
 

@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt32Ty
 use arrow::error::ArrowError;
 
 use super::{block, table};
+use crate::encoding::parts::Parts;
 use crate::model::dtype::DType;
 use crate::model::statistics::Statistics;
 use crate::model::value::Value;
@@ -365,8 +366,8 @@ pub(crate) fn totals(table: &RecordBatch) -> Result<(u64, u64, u64), String> {
     Ok(((table.num_rows() - chunk.null_count()) as u64, sum("row_count")?, sum("null_count")?))
 }
 
-/// `blocks` and the table of `chunks` as the bytes of an index.
-pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Vec<u8>, String> {
+/// `blocks` and the table of `chunks` as the bytes of an index, in parts.
+pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Parts, String> {
     let rows = chunks.num_rows();
     let blocks = RecordBatch::try_new(
         block_schema(),
@@ -382,7 +383,8 @@ pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Vec<
             let reason = format!("{} chunks are too many for one segment: make chunks larger", rows);
             return Err(ArrowError::InvalidArgumentError(reason));
         }
-        Ok([&(blocks.len() as u64).to_le_bytes(), blocks.as_slice(), chunks.as_slice()].concat())
+        let length = Buffer::from((blocks.len() as u64).to_le_bytes());
+        Ok(std::iter::once(length).chain(blocks).chain(chunks).collect())
     })()
     .map_err(|e: ArrowError| e.to_string())
 }
@@ -623,7 +625,7 @@ mod tests {
         chunks.iter().cloned().for_each(|chunk| table.push(chunk).unwrap());
         // As they come, to tell what is refused.
         table.sorted = true;
-        Buffer::from_vec(encode(blocks, &table.finish().unwrap()).unwrap())
+        Buffer::from_vec(encode(blocks, &table.finish().unwrap()).unwrap().concat())
     }
 
     const BLOCKS: [BlockEntry; 2] =

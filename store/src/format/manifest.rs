@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding::checksum::crc32c;
 use crate::encoding::codec::Codec;
+use crate::encoding::parts::Parts;
 use crate::format::block;
 use crate::format::rows::{AttributeKind, Rows, schema_of};
 use crate::format::table;
@@ -70,7 +71,7 @@ pub(crate) fn encode(
 ) -> Result<(ManifestEntry, Bytes), String> {
     let raw = write(rows)?;
     let number = |count: usize| u32::try_from(count).map_err(|e| e.to_string());
-    let (codec, bytes) = codec.compress(&raw);
+    let (codec, bytes) = codec.compress_parts(&raw);
     let entry = ManifestEntry {
         file,
         first,
@@ -86,18 +87,17 @@ pub(crate) fn encode(
     if entry.raw > MAX_BYTES {
         return Err(format!("{} datasets are too many for one commit: commit more often", entry.rows));
     }
-    let bytes = Bytes::from(bytes.into_owned());
-    Ok((entry, bytes))
+    Ok((entry, Bytes::from(bytes)))
 }
 
-/// Rows as a manifest is before compression.
-pub(crate) fn write(rows: &Rows) -> Result<Vec<u8>, String> {
+/// Rows as a manifest is before compression, in parts.
+pub(crate) fn write(rows: &Rows) -> Result<Parts, String> {
     let attributes = serde_json::to_vec(&rows.kinds()).map_err(|e| e.to_string())?;
-    let mut raw = (attributes.len() as u64).to_le_bytes().to_vec();
-    raw.extend(attributes);
-    raw.resize(raw.len().next_multiple_of(8), b' ');
-    raw.extend(table::write(rows.table()).map_err(|e| e.to_string())?);
-    Ok(raw)
+    let mut head = (attributes.len() as u64).to_le_bytes().to_vec();
+    head.extend(attributes);
+    head.resize(head.len().next_multiple_of(8), b' ');
+    let table = table::write(rows.table()).map_err(|e| e.to_string())?;
+    Ok(std::iter::once(Buffer::from(head)).chain(table).collect())
 }
 
 /// The least and the greatest name.

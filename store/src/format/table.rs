@@ -10,16 +10,19 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::read_record_batch;
-use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::writer::StreamEncoder;
 use arrow::ipc::{Message, MetadataVersion, RecordBatch as Batch, root_as_message};
+
+use crate::encoding::parts::Parts;
 
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// A table as an IPC stream.
-pub(super) fn write(table: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), table.schema_ref())?;
-    writer.write(table)?;
-    writer.into_inner()
+/// A table as an IPC stream, in parts that follow each other. Those of columns are the columns' own memory.
+pub(super) fn write(table: &RecordBatch) -> Result<Parts, ArrowError> {
+    let mut encoder = StreamEncoder::try_new(table.schema_ref())?;
+    let mut parts: Parts = encoder.encode(table)?.into_iter().collect();
+    parts.extend(encoder.finish()?);
+    Ok(parts)
 }
 
 /// The inverse of [`write`], for a table with these columns. They lie in `bytes` still.

@@ -139,11 +139,11 @@ impl SegmentWriter {
         self.filling_cells = 0;
         self.filling_bytes = 0;
         let (dtype, codec) = (self.dtype, self.codec);
-        let task = tokio::task::spawn_blocking(move || {
-            let cells: Vec<&dyn Array> = cells.iter().map(|(.., cells)| cells.as_ref()).collect();
-            let cells = arrow::compute::concat(&cells).map_err(|e| e.to_string())?;
-            block::encode(&cells, dtype, codec)
-        });
+        // As one array they take a fraction of what small chunks take.
+        let parts: Vec<&dyn Array> = cells.iter().map(|(.., cells)| cells.as_ref()).collect();
+        let joined = arrow::compute::concat(&parts).map_err(|e| self.failed(e.to_string()))?;
+        drop(cells);
+        let task = tokio::task::spawn_blocking(move || block::encode(&joined, dtype, codec));
         self.started += 1;
         self.encoding.push_back((count, task));
         while self.encoding.len() > ENCODERS {
@@ -204,16 +204,42 @@ impl SegmentWriter {
         while !self.encoding.is_empty() {
             self.write_next().await?;
         }
+        let Some((index, entry)) = self.index()? else {
+            self.abort().await;
+            return Ok(None);
+        };
+        self.write(index).await?;
+        let Some(mut sink) = self.sink.take() else { return Err(Error::Poisoned) };
+        sink.shutdown().await.map_err(|e| {
+            let source = e
+                .downcast()
+                .unwrap_or_else(|e| object_store::Error::Generic { store: "atlas", source: Box::new(e) });
+            self.storage.failed(&self.path, source)
+        })?;
+        Ok(Some(entry))
+    }
+
+    /// The index with its trailer, and what the catalog is to say of the segment; `None` where no chunk
+    /// counts. The table of chunks, which is large where chunks are small, ends here.
+    fn index(&mut self) -> Result<Option<(Vec<u8>, SegmentEntry)>> {
         let chunks = std::mem::replace(&mut self.chunks, ChunkTable::new(self.dtype));
         let corrupt = |reason| Error::corrupt(&self.path, reason);
         let chunks = chunks.finish().map_err(|e| corrupt(e.to_string()))?;
         if chunks.num_rows() == 0 {
-            self.abort().await;
             return Ok(None);
         }
-        let raw = index::encode(&self.blocks, &chunks).map_err(corrupt)?;
-        let (index_codec, index) = Codec::Zstd.compress(&raw);
         let (count, cells, missing) = index::totals(&chunks).map_err(corrupt)?;
+        let raw = index::encode(&self.blocks, &chunks).map_err(corrupt)?;
+        let (index_codec, mut index) = Codec::Zstd.compress_parts(&raw);
+        let trailer = Trailer {
+            index_offset: self.offset,
+            index_length: index.len() as u64,
+            index_raw_length: raw.len() as u64,
+            index_codec,
+            index_checksum: crc32c(&[&index]),
+            version: u16::try_from(VERSION).map_err(|e| corrupt(e.to_string()))?,
+            dtype: self.dtype,
+        };
         let entry = SegmentEntry {
             file: self.file.clone(),
             directory: self.directory.clone(),
@@ -225,25 +251,8 @@ impl SegmentWriter {
             missing,
             first: self.first,
         };
-        let trailer = Trailer {
-            index_offset: self.offset,
-            index_length: index.len() as u64,
-            index_raw_length: raw.len() as u64,
-            index_codec,
-            index_checksum: crc32c(&[&index]),
-            version: u16::try_from(VERSION).map_err(|e| corrupt(e.to_string()))?,
-            dtype: self.dtype,
-        };
-        self.write(index.into_owned()).await?;
-        self.write(trailer.encode()).await?;
-        let Some(mut sink) = self.sink.take() else { return Err(Error::Poisoned) };
-        sink.shutdown().await.map_err(|e| {
-            let source = e
-                .downcast()
-                .unwrap_or_else(|e| object_store::Error::Generic { store: "atlas", source: Box::new(e) });
-            self.storage.failed(&self.path, source)
-        })?;
-        Ok(Some(entry))
+        index.extend(trailer.encode());
+        Ok(Some((index, entry)))
     }
 
     /// Gives up what was written so far. What cannot be removed is a file that no catalog names.

@@ -153,8 +153,10 @@ impl Pending {
             }
         }
         self.settled = settled;
-        let rows = Arc::new(rows.finish().map_err(|reason| self.limit(reason))?);
-        let schemas = self.settled.schemas.clone();
+        let rows = rows.finish().map_err(|reason| self.limit(reason))?;
+        // The same rows once more, but for those of drafts, which come before these.
+        self.settled.parts = vec![rows.clone()];
+        let (rows, schemas) = (Arc::new(rows), self.settled.schemas.clone());
         Ok(Added { rows, ordinals: self.settled.created, schemas, ..Added::default() })
     }
 }
