@@ -1,6 +1,7 @@
 //! What has been changed and not yet committed.
 
 mod draft;
+mod names;
 mod open_chunk;
 mod reading;
 mod sealed;
@@ -17,10 +18,11 @@ use crate::model::dtype::DType;
 use crate::model::schema::{ArraySchema, Attributes, check_attribute, check_name, check_shape};
 use crate::model::value::AttributeValue;
 use crate::read::snapshot::Snapshot;
-use crate::storage::names;
+use crate::storage::names::token;
 use crate::write::changes::{Changed, NewSegment, StoreAttribute, set};
 
 use self::draft::{Draft, DraftArray, extended};
+use self::names::{Datasets, Names};
 pub(crate) use self::open_chunk::OpenChunk;
 pub(crate) use self::reading::{PendingChunks, PendingRead, Source};
 use self::sealed::Sealed;
@@ -37,8 +39,8 @@ pub(crate) struct Pending {
     drafts: HashMap<u32, Draft>,
     /// New datasets that are no drafts any more.
     settled: Settled,
-    /// Names that mean another dataset than in the base: one by its ordinal, or none.
-    names: HashMap<String, Option<u32>>,
+    /// Names that mean another dataset than in the base, or none.
+    names: Names,
     /// Every different array that a draft has.
     schemas: HashSet<Arc<ArraySchema>>,
     /// Segments that are complete; their first ordinal is that of the base.
@@ -60,7 +62,7 @@ impl Pending {
             attributes: Vec::new(),
             drafts: HashMap::new(),
             settled: Settled::default(),
-            names: HashMap::new(),
+            names: Names::default(),
             schemas: HashSet::new(),
             segments: Vec::new(),
             flushing: false,
@@ -74,7 +76,7 @@ impl Pending {
     /// since.
     pub(crate) fn attempt(&mut self) -> String {
         self.attempted = true;
-        self.attempt.get_or_insert_with(names::token).clone()
+        self.attempt.get_or_insert_with(token).clone()
     }
 
     /// What is pending was certainly not committed.
@@ -239,10 +241,14 @@ impl Pending {
         self.ordinal(name).map(|ordinal| ordinal.is_some())
     }
 
+    fn datasets(&self) -> Datasets<'_> {
+        Datasets { drafts: &self.drafts, settled: &self.settled, first_new: self.first_new() }
+    }
+
     /// The ordinal of the dataset that has a name now.
     fn ordinal(&self, name: &str) -> Result<Option<u32>> {
-        if let Some(ordinal) = self.names.get(name) {
-            return Ok(*ordinal);
+        if let Some(ordinal) = self.names.get(name, self.datasets()) {
+            return Ok(ordinal);
         }
         if !self.base.root().may_have(name) {
             return Ok(None);
@@ -258,15 +264,17 @@ impl Pending {
     pub(crate) fn create_dataset(&mut self, name: &str) -> Result<()> {
         self.check_open()?;
         self.check_free(name)?;
-        let ordinal = self.first_new().checked_add(self.settled.created());
+        let first_new = self.first_new();
+        let ordinal = first_new.checked_add(self.settled.created());
         let ordinal = ordinal.filter(|&ordinal| ordinal < u32::MAX - 1).ok_or_else(|| Error::Limit {
             location: self.base.storage().to_string(),
             reason: "it has as many datasets as a store can have".to_owned(),
         })?;
         self.settle()?;
         self.settled.create();
-        self.names.insert(name.to_owned(), Some(ordinal));
         self.drafts.insert(ordinal, Draft::new(ordinal, name));
+        let datasets = Datasets { drafts: &self.drafts, settled: &self.settled, first_new };
+        self.names.create(name, ordinal, datasets);
         Ok(())
     }
 
@@ -295,7 +303,7 @@ impl Pending {
         draft.deleted = true;
         let ordinal = draft.ordinal;
         let arrays = std::mem::take(&mut draft.arrays).into_iter().map(|array| array.schema).collect();
-        self.names.insert(name.to_owned(), None);
+        self.names.change(name, ordinal, None);
         Ok((arrays, ordinal))
     }
 
@@ -306,8 +314,7 @@ impl Pending {
         }
         self.check_free(new)?;
         new.clone_into(&mut self.draft(name)?.name);
-        self.names.insert(name.to_owned(), None);
-        self.names.insert(new.to_owned(), Some(ordinal));
+        self.names.change(name, ordinal, Some(new));
         Ok(())
     }
 
