@@ -38,8 +38,88 @@ impl Region {
     }
 }
 
+/// The indices of a region along one dimension.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// The first index.
+    pub start: usize,
+    /// The number of indices.
+    pub size: usize,
+}
+
+impl Span {
+    /// The index after the last.
+    pub fn end(self) -> usize {
+        self.start + self.size
+    }
+}
+
+impl From<&[Span]> for Region {
+    fn from(spans: &[Span]) -> Self {
+        let (start, shape) = spans.iter().map(|span| (span.start, span.size)).unzip();
+        Self { start, shape }
+    }
+}
+
+/// Regions of arrays of several datasets, one after the other, in few allocations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Regions {
+    datasets: Vec<u32>,
+    spans: Vec<Span>,
+    /// For each region the end of its spans.
+    ends: Vec<usize>,
+}
+
+impl Regions {
+    /// Adds a region of an array of the dataset with an ordinal, by its spans.
+    pub fn push(&mut self, dataset: u32, spans: impl IntoIterator<Item = Span>) {
+        self.datasets.push(dataset);
+        self.spans.extend(spans);
+        self.ends.push(self.spans.len());
+    }
+
+    /// The number of regions.
+    pub fn len(&self) -> usize {
+        self.datasets.len()
+    }
+
+    /// True where there is no region.
+    pub fn is_empty(&self) -> bool {
+        self.datasets.is_empty()
+    }
+
+    /// The ordinals of the datasets, one for each region.
+    pub fn datasets(&self) -> &[u32] {
+        &self.datasets
+    }
+
+    /// The dataset and the spans of a region; no dataset has the ordinal `u32::MAX`.
+    pub fn get(&self, place: usize) -> (u32, &[Span]) {
+        let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(place).copied().unwrap_or(start);
+        let spans = self.spans.get(start..end).unwrap_or_default();
+        (self.datasets.get(place).copied().unwrap_or(u32::MAX), spans)
+    }
+
+    /// The datasets and spans of all regions.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[Span])> + Clone {
+        (0..self.len()).map(|place| self.get(place))
+    }
+}
+
+/// How a region lies in a grid of chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is one chunk.
+    Whole,
+    /// It is a part of one chunk.
+    Inside,
+    /// It has cells in several chunks, or in none.
+    Several,
+}
+
 /// The chunks of one array.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChunkGrid {
     shape: Vec<usize>,
     chunk: Vec<usize>,
@@ -62,6 +142,35 @@ impl ChunkGrid {
     pub fn new(shape: &[usize], chunk: &[usize]) -> Self {
         debug_assert!(shape.len() == chunk.len() && chunk.iter().all(|&size| size > 0));
         Self { shape: shape.to_vec(), chunk: chunk.to_vec() }
+    }
+
+    /// Makes it the chunks of an array of another shape, with the chunk sizes of a schema: 0 is all of a
+    /// dimension.
+    pub(crate) fn set(&mut self, shape: impl Iterator<Item = usize>, chunk: &[usize]) {
+        self.shape.clear();
+        self.shape.extend(shape);
+        self.chunk.clear();
+        let sizes = chunk.iter().zip(&self.shape);
+        self.chunk.extend(sizes.map(|(&chunk, &size)| if chunk == 0 { size.max(1) } else { chunk }));
+    }
+
+    /// How a region lies in the grid; where that is in one chunk, its coordinate becomes `coordinate`.
+    pub fn fit(&self, spans: impl IntoIterator<Item = Span>, coordinate: &mut Vec<u32>) -> Fit {
+        coordinate.clear();
+        let mut fit = Fit::Whole;
+        for ((span, &size), &chunk) in spans.into_iter().zip(&self.shape).zip(&self.chunk) {
+            let first = span.start / chunk;
+            let Some(last) = span.end().checked_sub(1).filter(|_| span.size > 0) else { return Fit::Several };
+            match u32::try_from(first) {
+                Ok(at) if last / chunk == first => coordinate.push(at),
+                _ => return Fit::Several,
+            }
+            let start = first * chunk;
+            if span.start != start || span.size != chunk.min(size.saturating_sub(start)) {
+                fit = Fit::Inside;
+            }
+        }
+        if coordinate.len() == self.shape.len() { fit } else { Fit::Several }
     }
 
     /// The number of chunks along each dimension.
@@ -89,6 +198,11 @@ impl ChunkGrid {
     /// The shape of the array.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// The size of a chunk along each dimension, but for those at the far edges.
+    pub fn chunk(&self) -> &[usize] {
+        &self.chunk
     }
 
     /// The number of a chunk among all, in row-major order.
@@ -307,6 +421,12 @@ mod tests {
             prop_assert_eq!(grid.chunk_of(&region).is_some(), whole);
             let around = crossing.first().filter(|_| crossing.len() == 1);
             prop_assert_eq!(grid.chunk_around(&region), around.cloned());
+            let spans = region.start.iter().zip(&region.shape).map(|(&start, &size)| Span { start, size });
+            let mut coordinate = vec![9];
+            let fit = grid.fit(spans, &mut coordinate);
+            prop_assert_eq!(fit == Fit::Whole, whole);
+            prop_assert_eq!(fit != Fit::Several, around.is_some());
+            prop_assert!(around.is_none_or(|around| *around == coordinate));
         }
 
         /// The chunks of an array are its cells, each once.

@@ -3,5 +3,6 @@
 #[cfg(feature = "ndarray")]
 pub(crate) mod across;
 pub(crate) mod cache;
+pub(crate) mod joined;
 pub(crate) mod segment;
 pub(crate) mod snapshot;

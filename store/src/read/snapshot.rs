@@ -26,7 +26,7 @@ use crate::storage::names::{self, CATALOG_FILE};
 use crate::storage::requests::ReadMetrics;
 
 /// Requests to the storage that are under way at one time.
-const CONCURRENCY: usize = 8;
+pub(super) const CONCURRENCY: usize = 8;
 
 /// A generation of a store. It stays what it is while writers commit others.
 #[derive(Clone, Debug)]
@@ -44,14 +44,14 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct VariableIndex {
     /// Oldest first: what a later one says replaces what an earlier one said.
-    segments: Vec<Arc<Segment>>,
+    pub(super) segments: Vec<Arc<Segment>>,
 }
 
 /// A chunk of a [`VariableIndex`], and of no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkRef {
-    segment: usize,
-    row: usize,
+    pub(super) segment: usize,
+    pub(super) row: usize,
 }
 
 /// A region of a variable in one dataset, to be read.
@@ -288,7 +288,7 @@ impl Snapshot {
     }
 
     /// Cells of blocks of one segment, by the block's number: those that are not in the cache are read.
-    async fn blocks(
+    pub(super) async fn blocks(
         &self,
         index: &VariableIndex,
         segment: usize,
@@ -324,7 +324,7 @@ fn part(entry: &ManifestEntry, rows: &Arc<Rows>) -> Part {
     Part::of_manifest(entry.first, entry.schemas.clone(), Arc::clone(rows))
 }
 
-fn plan(
+pub(super) fn plan(
     catalog: &Catalog,
     index: &VariableIndex,
     variable: &str,
@@ -350,11 +350,7 @@ fn plan(
         let found = index.find(read.dataset, coordinate);
         match found.map(|chunk| index.cells(chunk)).transpose()? {
             Some(other) if other != cells => {
-                let name = dataset.name();
-                let reason = format!(
-                    "its index has {other} cells for the chunk at {coordinate:?} of dataset `{name}`, which has {cells}"
-                );
-                Err(Error::corrupt(variable, reason))
+                Err(cells_differ(variable, dataset.name(), other, coordinate, cells))
             }
             _ => Ok((found.filter(|chunk| !index.all_missing(*chunk)), cells)),
         }
@@ -374,6 +370,20 @@ fn plan(
         .map(|coordinate| find(coordinate, grid.region(coordinate).cells()))
         .collect::<Result<_>>()?;
     Ok(Plan { dtype, cells, chunks, runs: grid.runs(&read.region) })
+}
+
+/// An index that gives a chunk other cells than its array.
+pub(super) fn cells_differ(
+    variable: &str,
+    dataset: &str,
+    found: usize,
+    coordinate: &[u32],
+    cells: usize,
+) -> Error {
+    let reason = format!(
+        "its index has {found} cells for the chunk at {coordinate:?} of dataset `{dataset}`, which has {cells}"
+    );
+    Error::corrupt(variable, reason)
 }
 
 impl<K: Eq + Hash> Plan<K> {
@@ -580,13 +590,19 @@ impl VariableIndex {
         (chunk.segment, chunk.row)
     }
 
+    /// What chunks of one block have in common: the numbers of their segment and of the block there.
+    pub fn block(&self, chunk: ChunkRef) -> (usize, usize) {
+        let block = self.index_of(chunk).map_or(usize::MAX, |index| index.cells(chunk.row).0);
+        (chunk.segment, block)
+    }
+
     fn segment(&self, number: usize) -> Result<&Segment> {
         let segment = self.segments.get(number).map(AsRef::as_ref);
         segment.ok_or_else(|| Error::internal("an index", format!("it has no segment {number}")))
     }
 
     /// The index that has a chunk.
-    fn index_of(&self, chunk: ChunkRef) -> Result<&Index> {
+    pub(super) fn index_of(&self, chunk: ChunkRef) -> Result<&Index> {
         let segment = self.segment(chunk.segment)?;
         if chunk.row < segment.index.len() {
             return Ok(&segment.index);
@@ -596,7 +612,7 @@ impl VariableIndex {
 }
 
 /// Checks that there is memory for some cells. Arrow ends the process where there is none.
-fn check_room(dtype: DType, cells: usize) -> Result<(), String> {
+pub(super) fn check_room(dtype: DType, cells: usize) -> Result<(), String> {
     /// Bytes that are always taken to be there.
     const SMALL: usize = 1 << 30;
     let bytes = cells.checked_mul(dtype.memory_width());
