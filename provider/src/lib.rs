@@ -54,17 +54,19 @@
 //!
 //! Only the columns that it names. Predicates on `dataset`, on attributes and on one coordinate are decided
 //! once for each dataset or coordinate value, and choose datasets and index ranges. Predicates on values rule
-//! chunks out by their statistics; then the columns they name are read, and only for chunks with a
-//! matching row the other columns.
+//! chunks out by their statistics; then the columns that they name are read, those with the fewest
+//! dimensions first, and the other columns only where a row is left.
 //!
-//! `count`, `sum`, `avg`, `min` and `max` of a column, of all rows or grouped by `dataset`, attributes and expressions of one
-//! coordinate, are answered from statistics for chunks of which all rows are wanted and belong to one group; the others are decoded
-//! and added up along the dimensions that the groups do not depend on. Other aggregates, grouped in these ways, get the
-//! group of each row without making it. `ORDER BY … LIMIT` begins with the chunks that may have the first rows.
+//! `count`, `sum`, `avg`, `min`, `max`, `var` and `stddev` of a column, of all rows or grouped by `dataset` and
+//! attributes, are answered from statistics for chunks of which all rows are wanted and belong to one group; the
+//! others are decoded and added up. `covar`, `corr` and `regr_*` of all rows are added up too. Keys that depend on
+//! some dimensions only, as coordinates do, are evaluated once for each combination of these. Other aggregates get
+//! the group of each row without making it. `ORDER BY … LIMIT` begins with the chunks that may have the first rows.
 //!
-//! `EXPLAIN` tells what is decided from statistics. `EXPLAIN ANALYZE` counts: `chunks_total` is the sum of `chunks_pruned`,
-//! `chunks_from_stats` (answered, or without a value) and `chunks_decoded`; `bytes_read` and `requests` are those of the storage.
-//! Each of these can be switched off in a session, with the same answers: see [`AtlasOptions`].
+//! `EXPLAIN` tells what is decided from statistics, and at which level filters and keys are decided. `EXPLAIN
+//! ANALYZE` counts: `chunks_total` is the sum of `chunks_pruned`, `chunks_from_stats` (answered, or without a
+//! value) and `chunks_decoded`; `bytes_read` and `requests` are those of the storage. Each of these can be switched
+//! off in a session, with the same answers: see [`AtlasOptions`].
 //!
 //! # Not here
 //!
@@ -72,44 +74,28 @@
 //! it was registered with.
 
 mod aggregate;
-mod columns;
-mod dynamic;
+mod bits;
 mod error;
-mod grids;
-mod large;
-mod layout;
-mod literals;
-mod metadata;
-mod names;
-mod options;
-mod order;
-mod predicate;
-mod progress;
-mod pruning;
-mod register;
+mod plan;
 mod scan;
-mod select;
-mod source;
-mod statistics;
-mod summary;
-mod table;
+mod session;
+mod tables;
 #[cfg(test)]
 mod testing;
-mod tiles;
-mod widen;
 
-pub use aggregate::{AggregateInScan, AggregateSource};
-pub use dynamic::SoundDynamicFilters;
-pub use grids::{Grid, grids};
-pub use literals::FloatLiterals;
-pub use metadata::{Metadata, MetadataTable};
-pub use names::grid_table_names;
-pub use options::{AtlasOptions, TableOptions};
-pub use progress::{Progress, ScanProgress};
-pub use register::{
+pub use plan::aggregate_rule::AggregateInScan;
+pub use plan::aggregate_source::AggregateSource;
+pub use plan::dynamic::SoundDynamicFilters;
+pub use plan::literals::FloatLiterals;
+pub use plan::source::AtlasSource;
+pub use plan::table::AtlasTable;
+pub use session::metadata::{Metadata, MetadataTable};
+pub use session::progress::{Progress, ScanProgress};
+pub use session::register::{
     ATLAS_CHUNKS, ATLAS_DATASETS, FILE_TYPE, READ_ATLAS, register_atlas, register_store, register_store_with,
     session_state, with_atlas,
 };
-pub use source::AtlasSource;
-pub use summary::{summarize, summarize_rows};
-pub use table::AtlasTable;
+pub use session::summary::{summarize, summarize_rows};
+pub use tables::grids::{Grid, grids};
+pub use tables::names::grid_table_names;
+pub use tables::options::{AtlasOptions, TableOptions};

@@ -313,7 +313,7 @@ async fn an_optimisation_that_is_off_does_nothing() {
     assert_eq!(counted(&off("aggregates").await, grouped, "chunks_decoded").await, 8);
 
     let by_time = "SELECT x, avg(temperature) FROM atlas GROUP BY x";
-    assert!(plan(&on, by_time).await.contains("grouped once per coordinate=[x@2]"));
+    assert!(plan(&on, by_time).await.contains("grouped once per x=[x@2]"));
     // Of two datasets, which are all there is to decode, each is for several partitions.
     let told =
         plan(&on, "SELECT dataset, avg(temperature) FROM atlas WHERE temperature > 115 GROUP BY dataset")

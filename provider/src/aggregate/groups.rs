@@ -1,96 +1,136 @@
-//! The groups that rows belong to, worked out for datasets and coordinates instead of for rows.
+//! The groups that rows belong to, worked out at the levels of the keys instead of for rows.
 
-use std::ops::Range;
+use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
-use atlas::ReadMetrics;
-use datafusion::common::{HashMap, Result};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
+use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::group_values::new_group_values;
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
-use super::Aggregation;
 use super::plan::Keys;
-use super::reduce::Layout;
-use crate::columns::Table;
-use crate::predicate::Scope;
-use crate::select::{Selected, along};
+use super::slots::{BoxSlots, Slots};
+use crate::scan::Work;
+use crate::scan::boxes::{Boxes, Tile, runs_of_datasets};
+use crate::scan::expand::Expansion;
+use crate::scan::frame::Frame;
+use crate::tables::columns::Table;
+use crate::tables::level::Level;
 
-/// Rows of a box from which on it is worth adding up on its own.
-pub const LARGE: usize = 1024;
+/// Combinations of keys, at the most, that a table has a place for each of.
+const DENSE: usize = 1 << 22;
 
-/// The groups of the rows of some boxes.
+/// Integers within so many of each other are numbered by a table.
+const NEAR: usize = 1 << 16;
+
+/// Rows of a box, on average, from which on boxes are worth being looked at one by one.
+const LARGE: usize = 1024;
+
+/// The groups of the rows of a frame.
+#[derive(Clone, Debug)]
 pub struct Groups {
-    parts: Vec<Part>,
-    /// The group of each combination of keys of the parts, where there are several; the group of one part's keys is
-    /// the number of these.
-    combinations: HashMap<Vec<usize>, usize>,
-    /// The number of keys of the aggregation.
-    keys: usize,
+    /// What the group of a row depends on.
+    level: Level,
+    /// For each value of the level, box by box, the number of its group.
+    numbers: Vec<u32>,
+    /// The keys by group, in the order of the aggregation.
+    keys: Vec<ArrayRef>,
     len: usize,
 }
 
-/// The keys that depend on one thing: on the dataset alone, or on one coordinate too.
-struct Part {
-    /// The places of these among all keys.
-    places: Vec<usize>,
-    /// For each box the dimension, among those of its rows, that they depend on.
-    dims: Vec<Option<usize>>,
-    /// The numbers of the keys of all datasets or coordinates.
-    numbers: Vec<usize>,
-    /// For each box its numbers: one, or one for each index along its dimension.
-    spans: Vec<Range<usize>>,
-    /// The keys by number.
-    values: Vec<ArrayRef>,
-}
-
-/// Where the rows of a box belong.
-pub struct Slots {
-    /// The dimensions of the box on which the group depends, ascending: with the place of each index among the different ones,
-    /// and the number of these.
-    pub along: Vec<(usize, Vec<usize>, usize)>,
-    /// The group of each combination of places, in row-major order.
-    pub groups: Vec<usize>,
-}
-
-impl Slots {
-    /// Adds what was counted for slots to their groups.
-    pub fn add(&self, counts: &[u64], groups: &mut [u64]) {
-        for (&group, count) in self.groups.iter().zip(counts) {
-            if let Some(slot) = groups.get_mut(group) {
-                *slot += count;
-            }
-        }
-    }
-}
-
 impl Groups {
-    /// The groups that an aggregation makes of boxes.
-    pub async fn assign(
-        aggregation: &Aggregation,
-        table: &Table,
-        boxes: &[Selected],
-        metrics: &ReadMetrics,
-    ) -> Result<Self> {
-        let mut parts = Vec::with_capacity(aggregation.keys.len());
-        for keys in &aggregation.keys {
-            parts.push(Part::new(keys, table, boxes, metrics).await?);
+    /// The groups that keys make of a frame.
+    pub async fn assign(keys: &[Keys], frame: &mut Frame, work: &Work<'_>) -> Result<Self> {
+        let table = &work.reader.table;
+        let mut parts = Vec::with_capacity(keys.len());
+        for keys in keys {
+            parts.push(Self::of_keys(keys, frame, work).await?);
         }
-        let keys = parts.iter().map(|part| part.places.len()).sum();
-        let mut groups = Self { parts, combinations: HashMap::new(), keys, len: 1 };
-        groups.len = match groups.parts.as_slice() {
-            [] => 1,
-            [part] => part.values.first().map_or(0, |values| values.len()),
-            _ => {
-                for place in 0..boxes.len() {
-                    let along = groups.along(place);
-                    groups.combine(place, &along);
-                }
-                groups.combinations.len()
-            }
+        let mut parts = parts.into_iter();
+        let Some(mut all) = parts.next() else {
+            let numbers = vec![0; frame.boxes.len()];
+            return Ok(Self { level: Level::DATASET, numbers, keys: Vec::new(), len: 1 });
         };
-        Ok(groups)
+        let mut places: Vec<usize> = keys.first().map_or_else(Vec::new, |keys| keys.places.clone());
+        for (part, keys) in parts.zip(keys.iter().skip(1)) {
+            all = all.combined(&part, table, &frame.boxes)?;
+            places.extend(&keys.places);
+        }
+        let mut sorted: Vec<(usize, ArrayRef)> = places.into_iter().zip(all.keys).collect();
+        sorted.sort_by_key(|(place, _)| *place);
+        all.keys = sorted.into_iter().map(|(_, keys)| keys).collect();
+        Ok(all)
+    }
+
+    /// The groups of keys that depend on the same dimensions.
+    async fn of_keys(keys: &Keys, frame: &mut Frame, work: &Work<'_>) -> Result<Self> {
+        let (table, level) = (&work.reader.table, keys.expressions.level);
+        let is_known = |&column: &usize| table.layout.is_of_datasets(column);
+        let known = keys.name_datasets && keys.expressions.columns.iter().all(is_known);
+        if known && frame.boxes.datasets().is_sorted() {
+            return Self::of_datasets(keys, table, &frame.boxes);
+        }
+        let mut columns = Vec::with_capacity(keys.expressions.columns.len());
+        for &column in &keys.expressions.columns {
+            let values = if work.needed.contains(&column) {
+                frame.read(work.reader, &[column], work.reading).await?;
+                frame.column(column)?
+            } else {
+                work.reader.quietly(column, &frame.boxes, work.reading).await?
+            };
+            let from = table.layout.level(column);
+            let expansion = Expansion { boxes: &frame.boxes, layout: &table.layout, from, to: level };
+            columns.push(expansion.array(&values)?);
+        }
+        let columns = keys.expressions.evaluate(columns, frame.values(table, level))?;
+        let (numbers, keys) = numbered(&columns, &keys.schema)?;
+        let len = keys.first().map_or(0, |keys| keys.len());
+        Ok(Self { level, numbers, keys, len })
+    }
+
+    /// Keys that are others for each dataset: none need to be compared.
+    fn of_datasets(keys: &Keys, table: &Table, boxes: &Boxes) -> Result<Self> {
+        let (datasets, numbers) = runs_of_datasets(boxes);
+        let columns = keys.expressions.columns.iter().map(|&column| table.of_datasets(column, &datasets));
+        let values = keys.expressions.evaluate(columns.collect::<Result<_>>()?, datasets.len())?;
+        Ok(Self { level: Level::DATASET, numbers, keys: values, len: datasets.len() })
+    }
+
+    /// The groups of the combinations of keys of two levels.
+    fn combined(&self, other: &Self, table: &Table, boxes: &Boxes) -> Result<Self> {
+        let level = self.level | other.level;
+        let raise = |groups: &Self| {
+            Expansion { boxes, layout: &table.layout, from: groups.level, to: level }.values(&groups.numbers)
+        };
+        let (own, others) = (raise(self), raise(other));
+        let mut pairs: Vec<(u32, u32)> = Vec::new();
+        let mut numbers = Vec::with_capacity(own.len());
+        let mut add = |pair| {
+            pairs.push(pair);
+            u32::try_from(pairs.len() - 1).unwrap_or(u32::MAX)
+        };
+        if self.len.saturating_mul(other.len) <= DENSE {
+            let mut known = vec![u32::MAX; self.len * other.len];
+            for (&a, &b) in own.iter().zip(&others) {
+                let Some(slot) = known.get_mut(a as usize * other.len + b as usize) else { continue };
+                if *slot == u32::MAX {
+                    *slot = add((a, b));
+                }
+                numbers.push(*slot);
+            }
+        } else {
+            let mut known: HashMap<(u32, u32), u32> = HashMap::with_capacity(own.len());
+            let pairs = own.into_iter().zip(others);
+            numbers.extend(pairs.map(|pair| *known.entry(pair).or_insert_with(|| add(pair))));
+        }
+        let of = |side: fn(&(u32, u32)) -> u32| UInt32Array::from_iter_values(pairs.iter().map(side));
+        let (of_own, of_others) = (of(|pair| pair.0), of(|pair| pair.1));
+        let own = self.keys.iter().map(|keys| take(keys, &of_own, None));
+        let keys = own.chain(other.keys.iter().map(|keys| take(keys, &of_others, None)));
+        let keys = keys.collect::<std::result::Result<_, _>>()?;
+        Ok(Self { level, numbers, keys, len: pairs.len() })
     }
 
     /// The number of groups.
@@ -98,263 +138,235 @@ impl Groups {
         self.len
     }
 
-    /// The only group of a box's rows, if there is only one.
-    pub fn only(&self, place: usize) -> Option<usize> {
-        let mut numbers = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            let own = part.of(place);
-            let first = own.first()?;
-            if own.iter().any(|number| number != first) {
-                return None;
-            }
-            numbers.push(*first);
-        }
-        match numbers.as_slice() {
-            [] => Some(0),
-            [number] => Some(*number),
-            _ => self.combinations.get(&numbers).copied(),
-        }
-    }
-
-    /// Where the rows of a large box belong.
-    pub fn slots(&self, place: usize, selected: &Selected) -> Option<Slots> {
-        if selected.rows() < LARGE {
-            return None;
-        }
-        Some(self.slots_of(place))
-    }
-
-    fn slots_of(&self, place: usize) -> Slots {
-        let along = self.along(place);
-        let mut groups = vec![Vec::new()];
-        for (part, _, distinct) in &along {
-            groups = groups
-                .into_iter()
-                .flat_map(|numbers: Vec<(usize, usize)>| {
-                    distinct.numbers.iter().map(move |&number| {
-                        let mut numbers = numbers.clone();
-                        numbers.push((*part, number));
-                        numbers
-                    })
-                })
-                .collect();
-        }
-        let group = |varying: Vec<(usize, usize)>| {
-            let number = |(i, part): (usize, &Part)| {
-                let own = varying.iter().find(|(p, _)| *p == i).map(|(_, number)| *number);
-                own.or_else(|| part.of(place).first().copied()).unwrap_or(0)
-            };
-            let numbers: Vec<usize> = self.parts.iter().enumerate().map(number).collect();
-            match numbers.as_slice() {
-                [] => 0,
-                [number] => *number,
-                _ => self.combinations.get(&numbers).copied().unwrap_or(0),
-            }
-        };
-        Slots {
-            groups: groups.into_iter().map(group).collect(),
-            along: along
-                .into_iter()
-                .map(|(_, dim, distinct)| (dim, distinct.places, distinct.numbers.len()))
-                .collect(),
-        }
-    }
-
-    /// The parts that vary in a box, by dimension: the part, the dimension, and the different numbers along it.
-    fn along(&self, place: usize) -> Vec<(usize, usize, Distinct)> {
-        let parts = self.parts.iter().enumerate();
-        let varying = parts.filter_map(|(i, part)| {
-            let dim = part.dims.get(place).copied().flatten()?;
-            Some((i, dim, Distinct::of(part.of(place))))
-        });
-        let mut varying: Vec<_> = varying.filter(|(_, _, distinct)| distinct.numbers.len() > 1).collect();
-        varying.sort_by_key(|(_, dim, _)| *dim);
-        varying
-    }
-
-    /// Gives each combination of keys in a box a group.
-    fn combine(&mut self, place: usize, along: &[(usize, usize, Distinct)]) {
-        let mut combinations = vec![Vec::with_capacity(self.parts.len())];
-        for (i, part) in self.parts.iter().enumerate() {
-            let numbers = match along.iter().find(|(p, _, _)| *p == i) {
-                Some((_, _, distinct)) => distinct.numbers.as_slice(),
-                None => part.of(place).get(..1).unwrap_or_default(),
-            };
-            combinations = combinations
-                .into_iter()
-                .flat_map(|combination: Vec<usize>| {
-                    numbers.iter().map(move |&number| {
-                        let mut combination = combination.clone();
-                        combination.push(number);
-                        combination
-                    })
-                })
-                .collect();
-        }
-        for combination in combinations {
-            let next = self.combinations.len();
-            self.combinations.entry(combination).or_insert(next);
-        }
-    }
-
-    /// The group of each row of boxes, the first of which is at a place.
-    pub fn of_rows(&self, first: usize, boxes: &[Selected]) -> Vec<usize> {
-        let mut rows = Vec::with_capacity(boxes.iter().map(Selected::rows).sum());
-        for (place, selected) in (first..).zip(boxes) {
-            self.push_rows(place, selected, &mut rows);
-        }
-        rows
-    }
-
-    fn push_rows(&self, place: usize, selected: &Selected, rows: &mut Vec<usize>) {
-        if let Some(group) = self.only(place) {
-            rows.extend(std::iter::repeat_n(group, selected.rows()));
-            return;
-        }
-        let shape = &selected.tile.region.shape;
-        if let [part] = self.parts.as_slice()
-            && let Some(dim) = part.dims.get(place).copied().flatten()
-        {
-            let inner: usize = shape.iter().skip(dim + 1).product();
-            let outer: usize = shape.iter().take(dim).product();
-            for _ in 0..outer {
-                rows.extend(part.of(place).iter().flat_map(|&number| std::iter::repeat_n(number, inner)));
-            }
-            return;
-        }
-        let slots = self.slots_of(place);
-        rows.extend(Layout::new(shape, &slots).row_groups(&slots));
-    }
-
-    /// Adds the number of selected rows of boxes, the first of which is at a place, to their groups.
-    pub fn count_rows(&self, first: usize, boxes: &[Selected], counts: &mut [u64]) {
-        let mut rows = Vec::new();
-        for (place, selected) in (first..).zip(boxes) {
-            match (self.only(place), &selected.mask) {
-                (Some(group), mask) => {
-                    let count = mask.as_ref().map_or(selected.rows(), |mask| mask.true_count());
-                    if let Some(slot) = counts.get_mut(group) {
-                        *slot += count as u64;
-                    }
-                }
-                (None, mask) => {
-                    rows.clear();
-                    self.push_rows(place, selected, &mut rows);
-                    for (row, &group) in rows.iter().enumerate() {
-                        if mask.as_ref().is_none_or(|mask| mask.value(row))
-                            && let Some(slot) = counts.get_mut(group)
-                        {
-                            *slot += 1;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// The keys of the groups: an array for each key of the aggregation.
-    pub fn keys(&self) -> Result<Vec<ArrayRef>> {
-        let mut keys: Vec<Option<ArrayRef>> = vec![None; self.keys];
-        let mut combinations: Vec<(&Vec<usize>, usize)> =
-            self.combinations.iter().map(|(combination, &group)| (combination, group)).collect();
-        combinations.sort_by_key(|&(_, group)| group);
-        for (i, part) in self.parts.iter().enumerate() {
-            let numbers = combinations.iter().filter_map(|(combination, _)| combination.get(i));
-            let numbers: UInt64Array = numbers.map(|&number| number as u64).collect();
-            for (&place, values) in part.places.iter().zip(&part.values) {
-                let values =
-                    if self.parts.len() == 1 { values.clone() } else { take(values, &numbers, None)? };
-                if let Some(slot) = keys.get_mut(place) {
-                    *slot = Some(values);
-                }
-            }
-        }
-        Ok(keys.into_iter().flatten().collect())
-    }
-}
-
-impl Part {
-    async fn new(keys: &Keys, table: &Table, boxes: &[Selected], metrics: &ReadMetrics) -> Result<Self> {
-        if keys.name_datasets && boxes.is_sorted_by_key(|selected| selected.tile.dataset) {
-            return Self::of_datasets(keys, table, boxes);
-        }
-        let mut known: HashMap<(u32, usize, usize), Range<usize>> = HashMap::new();
-        let (mut dims, mut spans) = (Vec::with_capacity(boxes.len()), Vec::with_capacity(boxes.len()));
-        let (mut wanted, mut rows) = (Vec::new(), 0);
-        for Selected { tile, .. } in boxes {
-            let local = match keys.scope {
-                Scope::Dimension(dim) => {
-                    table.dataset(tile.dataset).and_then(|(_, layout)| layout.local(dim))
-                }
-                _ => None,
-            };
-            let extent = local.and_then(|local| {
-                let (start, size) = (&tile.region.start, &tile.region.shape);
-                Some((*start.get(local)?, *size.get(local)?))
-            });
-            let (start, size) = extent.unwrap_or((0, 1));
-            let span = known.entry((tile.dataset, start, size)).or_insert_with(|| {
-                wanted.push((tile.dataset, start, size));
-                rows += size;
-                rows - size..rows
-            });
-            spans.push(span.clone());
-            dims.push(local);
-        }
-        let arrays = if keys.scope == Scope::Dataset {
-            let datasets: Vec<u32> = wanted.iter().map(|&(dataset, _, _)| dataset).collect();
-            let columns = keys.expressions.columns.iter().map(|&column| table.of_datasets(column, &datasets));
-            columns.collect::<Result<_>>()?
-        } else {
-            along(table, &keys.expressions.columns, &wanted, metrics).await?
-        };
-        let columns = keys.expressions.evaluate(arrays, rows)?;
-        let mut values = new_group_values(keys.schema.clone(), &GroupOrdering::None)?;
-        let mut numbers = Vec::with_capacity(rows);
-        values.intern(&columns, &mut numbers)?;
-        Ok(Self { places: keys.places.clone(), dims, numbers, spans, values: values.emit(EmitTo::All)? })
+    pub fn keys(&self) -> &[ArrayRef] {
+        &self.keys
     }
 
-    /// Keys that are others for each dataset: none need to be compared.
-    fn of_datasets(keys: &Keys, table: &Table, boxes: &[Selected]) -> Result<Self> {
-        let (mut datasets, mut spans) = (Vec::new(), Vec::with_capacity(boxes.len()));
-        for Selected { tile, .. } in boxes {
-            if datasets.last() != Some(&tile.dataset) {
-                datasets.push(tile.dataset);
-            }
-            spans.push(datasets.len() - 1..datasets.len());
-        }
-        let columns = keys.expressions.columns.iter().map(|&column| table.of_datasets(column, &datasets));
-        let values = keys.expressions.evaluate(columns.collect::<Result<_>>()?, datasets.len())?;
-        let (dims, numbers) = (vec![None; boxes.len()], (0..datasets.len()).collect());
-        Ok(Self { places: keys.places.clone(), dims, numbers, spans, values })
-    }
-
-    /// The numbers of a box.
-    fn of(&self, place: usize) -> &[usize] {
-        self.spans.get(place).and_then(|span| self.numbers.get(span.clone())).unwrap_or_default()
-    }
-}
-
-/// The different numbers in some.
-struct Distinct {
-    /// Each once, as they come.
-    numbers: Vec<usize>,
-    /// For each of the given its place in `numbers`.
-    places: Vec<usize>,
-}
-
-impl Distinct {
-    fn of(given: &[usize]) -> Self {
-        let mut known = HashMap::with_capacity(given.len());
-        let mut numbers = Vec::new();
-        let places = given.iter().map(|&number| {
-            *known.entry(number).or_insert_with(|| {
-                numbers.push(number);
-                numbers.len() - 1
-            })
+    /// For each box the only group of its rows, if there is only one.
+    pub fn only(&self, table: &Table, boxes: &Boxes) -> Vec<Option<u32>> {
+        let mut rest = self.numbers.as_slice();
+        let only = boxes.iter().map(|tile| {
+            let (own, after) =
+                rest.split_at_checked(tile.values(&table.layout, self.level)).unwrap_or((rest, &[]));
+            rest = after;
+            let first = own.first()?;
+            own.iter().all(|number| number == first).then_some(*first)
         });
-        let places = places.collect();
-        Self { numbers, places }
+        only.collect()
+    }
+
+    /// The same groups of some of the boxes.
+    pub fn part(&self, table: &Table, boxes: &Boxes, wanted: &[bool]) -> Self {
+        let mut start = 0;
+        let mut numbers = Vec::new();
+        for (tile, wanted) in boxes.iter().zip(wanted) {
+            let end = start + tile.values(&table.layout, self.level);
+            if *wanted {
+                numbers.extend_from_slice(self.numbers.get(start..end).unwrap_or_default());
+            }
+            start = end;
+        }
+        Self { numbers, keys: Vec::new(), ..*self }
+    }
+
+    /// Where the rows of boxes belong.
+    pub fn slots(&self, table: &Table, boxes: &Boxes) -> Slots {
+        if self.len == 1 {
+            return Slots::One;
+        }
+        let layout = &table.layout;
+        let is_leading = boxes.iter().all(|tile| {
+            let mut sizes = tile.sizes(layout, Level::ROWS, self.level).filter(|(_, size)| *size > 1);
+            // Once a dimension is not in it, none is.
+            sizes.by_ref().find(|(has, _)| !has);
+            sizes.all(|(has, _)| !has)
+        });
+        let expansion = Expansion { boxes, layout, from: self.level, to: Level::ROWS };
+        if !is_leading && boxes.rows() / LARGE >= boxes.len() {
+            let mut rest = self.numbers.as_slice();
+            let of_box = |tile: Tile<'_>| {
+                let count = tile.values(layout, self.level);
+                let (own, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+                rest = after;
+                BoxSlots::new(&tile.sizes(layout, Level::ROWS, self.level).collect::<Vec<_>>(), own)
+            };
+            return Slots::Boxes(boxes.iter().map(of_box).collect());
+        }
+        if !is_leading || expansion.is_none() {
+            return Slots::Rows(expansion.values(&self.numbers));
+        }
+        let mut runs: Vec<(u32, usize)> = Vec::new();
+        let mut rest = self.numbers.as_slice();
+        for tile in boxes.iter() {
+            let count = tile.values(layout, self.level);
+            let (own, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            rest = after;
+            let rows = tile.rows() / count.max(1);
+            for &group in own {
+                match runs.last_mut() {
+                    Some((last, length)) if *last == group => *length += rows,
+                    _ => runs.push((group, rows)),
+                }
+            }
+        }
+        Slots::Runs(runs)
+    }
+}
+
+/// A number for each row, the same for the same values of all columns; and the values by number.
+fn numbered(columns: &[ArrayRef], schema: &SchemaRef) -> Result<(Vec<u32>, Vec<ArrayRef>)> {
+    if let [column] = columns
+        && let Some(found) = numbered_integers(column)?
+    {
+        return Ok(found);
+    }
+    let rows = columns.first().map_or(0, |column| column.len());
+    let starts = run_starts(columns).filter(|starts| starts.len() <= rows / 2);
+    let different: Vec<ArrayRef> = match &starts {
+        // Of values that follow on one another and are the same, one is looked at.
+        Some(starts) => {
+            let places = UInt32Array::from(starts.clone());
+            columns.iter().map(|column| take(column, &places, None)).collect::<std::result::Result<_, _>>()?
+        }
+        None => columns.to_vec(),
+    };
+    let mut values = new_group_values(schema.clone(), &GroupOrdering::None)?;
+    let mut interned = Vec::new();
+    values.intern(&different, &mut interned)?;
+    let narrow = |&number: &usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let mut numbers = Vec::with_capacity(rows);
+    match starts {
+        Some(starts) => {
+            let ends = starts.iter().skip(1).map(|&start| start as usize).chain([rows]);
+            for ((number, &start), end) in interned.iter().zip(&starts).zip(ends) {
+                numbers.extend(std::iter::repeat_n(narrow(number), end - start as usize));
+            }
+        }
+        None => numbers.extend(interned.iter().map(narrow)),
+    }
+    Ok((numbers, values.emit(EmitTo::All)?))
+}
+
+/// The same for integers that are close to each other, none of them NULL: a table has a place for each.
+fn numbered_integers(column: &ArrayRef) -> Result<Option<(Vec<u32>, Vec<ArrayRef>)>> {
+    fn number<T: Copy>(values: &[T], offset: impl Fn(T) -> Option<usize>) -> Option<(Vec<u32>, Vec<u32>)> {
+        let mut places = vec![u32::MAX; NEAR];
+        let (mut firsts, mut numbers) = (Vec::new(), Vec::with_capacity(values.len()));
+        for (row, &value) in values.iter().enumerate() {
+            let slot = places.get_mut(offset(value)?)?;
+            if *slot == u32::MAX {
+                *slot = u32::try_from(firsts.len()).ok()?;
+                firsts.push(u32::try_from(row).ok()?);
+            }
+            numbers.push(*slot);
+        }
+        Some((numbers, firsts))
+    }
+    if column.null_count() > 0 || column.len() < NEAR / 16 {
+        return Ok(None);
+    }
+    let numbered = match column.data_type() {
+        DataType::Int32 => {
+            let values: &[i32] = column.as_primitive::<Int32Type>().values();
+            let least = values.iter().copied().min().unwrap_or(0);
+            number(values, |value| usize::try_from(i64::from(value) - i64::from(least)).ok())
+        }
+        DataType::Int64 => {
+            let values: &[i64] = column.as_primitive::<Int64Type>().values();
+            let least = values.iter().copied().min().unwrap_or(0);
+            number(values, |value| usize::try_from(value.checked_sub(least)?).ok())
+        }
+        _ => None,
+    };
+    let Some((numbers, firsts)) = numbered else { return Ok(None) };
+    Ok(Some((numbers, vec![take(column, &UInt32Array::from(firsts), None)?])))
+}
+
+/// The rows that differ from those before them; `None` where that cannot be told from bytes.
+fn run_starts(columns: &[ArrayRef]) -> Option<Vec<u32>> {
+    let rows = columns.first()?.len();
+    let mut differs = vec![false; rows];
+    *differs.first_mut()? = true;
+    for column in columns {
+        let data = column.to_data();
+        let is_view = matches!(data.data_type(), DataType::Utf8View | DataType::BinaryView);
+        let width = if is_view { 16 } else { data.data_type().primitive_width()? };
+        let (buffer, place) = (data.buffers().first()?, data.offset()..data.offset() + rows);
+        match width {
+            1 => mark(buffer.typed_data::<u8>().get(place)?, &mut differs),
+            2 => mark(buffer.typed_data::<u16>().get(place)?, &mut differs),
+            4 => mark(buffer.typed_data::<u32>().get(place)?, &mut differs),
+            8 => mark(buffer.typed_data::<u64>().get(place)?, &mut differs),
+            16 => mark(buffer.typed_data::<u128>().get(place)?, &mut differs),
+            _ => return None,
+        }
+        if let Some(nulls) = data.nulls().filter(|nulls| nulls.null_count() > 0) {
+            let valid: Vec<bool> = nulls.iter().collect();
+            mark(&valid, &mut differs);
+        }
+    }
+    let row = |(row, differs): (usize, &bool)| differs.then_some(u32::try_from(row).unwrap_or(u32::MAX));
+    Some(differs.iter().enumerate().filter_map(row).collect())
+}
+
+fn mark<T: PartialEq>(values: &[T], differs: &mut [bool]) {
+    for (pair, differs) in values.windows(2).zip(differs.iter_mut().skip(1)) {
+        if let [before, value] = pair {
+            *differs |= before != value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int32Array, StringViewArray};
+    use arrow::datatypes::{Field, Schema};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Rows have one number just where their values are the same, and the number stands for these.
+        #[test]
+        fn numbers_stand_for_values(rows in prop::collection::vec((prop::option::of(0i32..3), 0usize..3, 1usize..5), 0..30)) {
+            let texts = ["", "short", "longer than what a view holds"];
+            let rows: Vec<_> = rows.into_iter().flat_map(|(i, text, n)| std::iter::repeat_n((i, text), n)).collect();
+            let integers: Int32Array = rows.iter().map(|(i, _)| *i).collect();
+            let strings = StringViewArray::from_iter_values(rows.iter().map(|(_, text)| texts[*text]));
+            let schema = Arc::new(Schema::new(vec![
+                Field::new("i", DataType::Int32, true),
+                Field::new("s", DataType::Utf8View, true),
+            ]));
+            let (numbers, keys) = numbered(&[Arc::new(integers), Arc::new(strings)], &schema).unwrap();
+            prop_assert_eq!(numbers.len(), rows.len());
+            let integers = keys[0].as_primitive::<Int32Type>();
+            for (number, (i, text)) in numbers.iter().zip(&rows) {
+                let number = *number as usize;
+                prop_assert_eq!(integers.is_valid(number).then(|| integers.value(number)), *i);
+                prop_assert_eq!(keys[1].as_string_view().value(number), texts[*text]);
+            }
+            let different: std::collections::BTreeSet<_> = rows.iter().collect();
+            prop_assert_eq!(keys[0].len(), different.len());
+        }
+
+        #[test]
+        fn integers_are_numbered_as_other_values_are(
+            values in prop::collection::vec(prop_oneof![8 => -40i64..40, 1 => Just(30_000), 1 => Just(-30_000)], 4096..4200),
+            far in prop::option::of(prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(100_000)]),
+        ) {
+            let values: Vec<i64> = values.into_iter().chain(far).collect();
+            let column: ArrayRef = Arc::new(arrow::array::Int64Array::from(values.clone()));
+            prop_assert_eq!(numbered_integers(&column).unwrap().is_some(), far.is_none());
+            let schema = Arc::new(Schema::new(vec![Field::new("i", DataType::Int64, true)]));
+            let (numbers, keys) = numbered(&[column], &schema).unwrap();
+            let keys = keys[0].as_primitive::<Int64Type>().values().to_vec();
+            let found: Vec<i64> = numbers.iter().map(|&number| keys[number as usize]).collect();
+            prop_assert_eq!(found, values);
+            let different: std::collections::BTreeSet<_> = keys.iter().collect();
+            prop_assert_eq!(different.len(), keys.len());
+        }
     }
 }

@@ -1,47 +1,50 @@
 //! Aggregates of a scan that the scan computes itself, without making rows.
 //!
 //! DataFusion aggregates in two steps: a partial one for each partition, whose **states** a final one merges. An
-//! [`Aggregation`] takes the place of the partial one. For each box of rows, and each aggregate,
+//! [`Aggregation`] takes the place of the partial one. For each frame of rows, and each aggregate,
 //!
-//! - where all rows of the box are wanted, belong to one group and are whole chunks, the state follows from the
-//!   [statistics of the index](summary);
-//! - else the box's cells are read, and [added up along the dimensions](reduce) that the groups do not depend on; or, where that is
-//!   not possible, given to DataFusion's own accumulators with the group of each row.
+//! - where all rows of a box are wanted, belong to one group and are whole chunks, the state follows from the
+//!   [statistics of the index](from_index);
+//! - else the box's cells are read, and [kernels](kernels) add them up by group; or, where that is
+//!   not possible, DataFusion's own accumulators do, with the group of each row.
 //!
-//! [Groups](groups) are worked out once for each dataset and for each coordinate, not for each row. Where the dataset's name is among
+//! [Groups](groups) are worked out once for each dataset or coordinate, not for each row. Where the dataset's name is among
 //! the keys, and a scan's parts are whole datasets, there is nothing to merge: then it gives values instead of states, and takes the place of
 //! the final step too.
 
+mod from_index;
 mod groups;
-mod plan;
-mod reduce;
-mod rule;
-mod source;
+mod kernels;
+pub mod plan;
+mod slots;
 mod states;
-mod summary;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt64Array};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, UInt64Array};
+use arrow::compute::{filter, filter_record_batch};
 use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
 use datafusion::common::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::utils::collect_columns;
+use futures::stream::{self, BoxStream, StreamExt};
 
-use self::groups::{Groups, LARGE};
-use self::plan::{Expressions, Keys};
-use self::reduce::{Layout, Present};
+use self::groups::Groups;
+use self::kernels::{doubles, moments, pair_moments};
+use self::plan::Keys;
+use self::slots::{Present, Slots};
 use self::states::States;
-use crate::columns::Table;
-use crate::predicate::{Scope, batch};
-use crate::scan::Reading;
-use crate::select::{Selected, gather, join, read, stretches};
+use crate::scan::filters::{Expressions, batch};
+use crate::scan::frame::Frame;
+use crate::scan::{Consumer, Work, sliced};
+use crate::tables::columns::Table;
+use crate::tables::level::Level;
 
-pub use rule::AggregateInScan;
-pub use source::AggregateSource;
+/// Rows that are added up at one time where all are of one group: their values stay in the processor's cache.
+const SLICE: usize = 32_768;
 
 /// What a scan adds up.
 #[derive(Clone, Debug)]
@@ -62,55 +65,50 @@ pub struct Aggregation {
 struct Aggregate {
     function: Arc<AggregateFunctionExpr>,
     arguments: Expressions,
-    /// What it is, where statistics know of it.
-    summary: Option<Summary>,
+    /// The same without casts that kernels make themselves.
+    narrow: Expressions,
+    /// What it is, where kernels know of it.
+    measure: Option<Measure>,
+    /// The columns that its arguments are, in these types or in ones that hold them all.
+    of_columns: Option<Vec<usize>>,
 }
 
-/// An aggregate that statistics know of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Summary {
-    /// The number of rows.
-    Rows,
-    /// One of a column's values, in this type or in one that holds them all.
-    Of(Measure, usize),
-}
-
-/// What of a column's values.
+/// What of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measure {
+    /// The number of rows.
+    Rows,
     Count,
     Sum,
     Mean,
     Min,
     Max,
+    /// The variance or its root.
+    Variance,
+    Covariance,
+    Correlation,
+    /// A property of the line through pairs.
+    Regression,
 }
 
-/// What an aggregation works with.
-pub struct Work<'a> {
-    pub table: &'a Table,
-    /// The columns that something is to be known of.
-    pub needed: &'a [usize],
-    /// Rows that are read at one time.
-    pub most: usize,
-    pub reading: &'a Reading<'a>,
+impl Measure {
+    /// Whether kernels take numbers of any type for floats.
+    fn widens(self) -> bool {
+        !matches!(self, Self::Rows | Self::Count | Self::Min | Self::Max)
+    }
 }
 
-/// What the boxes of a group add up to, so far.
-struct Sums {
-    groups: Groups,
-    /// For each aggregate, its states of the groups.
-    states: Vec<States>,
-    /// For each aggregate, whether its states hold a box already.
-    answered: Vec<Vec<bool>>,
-    /// The selected rows of each group.
-    rows: Vec<u64>,
+/// An aggregation over a table, as the consumer of a scan.
+pub struct Adder {
+    aggregation: Arc<Aggregation>,
+    table: Table,
 }
 
 impl Aggregation {
     /// Whether statistics may answer it for boxes of whole chunks.
     pub fn is_of_statistics(&self) -> bool {
-        self.aggregates.iter().all(|aggregate| aggregate.summary.is_some())
-            && self.keys.iter().all(|keys| keys.scope == Scope::Dataset)
+        self.aggregates.iter().all(Aggregate::is_of_statistics)
+            && self.keys.iter().all(|keys| keys.expressions.level == Level::DATASET)
     }
 
     /// The same with values instead of states, if no two datasets have a group in common: then it must be given all of a dataset
@@ -120,179 +118,271 @@ impl Aggregation {
         apart.then(|| Self { schema, finished: true, ..self.clone() })
     }
 
-    /// Whether it must be given all of a dataset at once.
-    pub fn is_finished(&self) -> bool {
-        self.finished
-    }
-
     /// Whether it is of the values of the one column that predicates are on, and of nothing else: then it is all the same whether rows that
     /// are NULL there come too. (With keys they might make a group.)
     pub fn is_of_values(&self, predicates: &[Arc<dyn PhysicalExpr>]) -> bool {
         let mut columns = predicates.iter().flat_map(collect_columns).map(|column| column.index());
         let Some(column) = columns.next() else { return false };
-        let is_of = |aggregate: &Aggregate| match aggregate.summary {
-            Some(Summary::Of(_, own)) => own == column,
-            Some(Summary::Rows) | None => false,
+        let is_of = |aggregate: &Aggregate| {
+            let is_column = aggregate.of_columns.as_deref() == Some(&[column]);
+            is_column && aggregate.measure.is_some_and(|measure| measure != Measure::Rows)
         };
         self.keys.is_empty() && columns.all(|other| other == column) && self.aggregates.iter().all(is_of)
     }
+}
 
-    /// The columns that its aggregates are of.
-    pub fn columns(&self) -> &[usize] {
-        &self.columns
+impl Aggregate {
+    /// The column that statistics know it of.
+    fn statistical(&self) -> Option<(Measure, usize)> {
+        match (self.measure?, self.of_columns.as_deref()?) {
+            (Measure::Rows | Measure::Covariance | Measure::Correlation | Measure::Regression, _) => None,
+            (measure, &[column]) => Some((measure, column)),
+            _ => None,
+        }
     }
 
-    /// The states, or values, of the groups that the selected rows of boxes belong to.
-    pub async fn aggregate(&self, boxes: &mut [Selected], work: &Work<'_>) -> Result<RecordBatch> {
-        if boxes.is_empty() {
-            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
+    fn is_of_statistics(&self) -> bool {
+        self.measure == Some(Measure::Rows) || self.statistical().is_some()
+    }
+}
+
+/// Rows to be added up: the values of their columns, the group of each, and which of them count.
+struct Rows<'a> {
+    frame: &'a Frame,
+    slots: &'a Slots,
+    groups: usize,
+    rows: Range<usize>,
+}
+
+impl Rows<'_> {
+    fn mask(&self) -> Option<arrow::buffer::BooleanBuffer> {
+        self.frame.mask.as_ref().map(|mask| mask.slice(self.rows.start, self.rows.len()))
+    }
+}
+
+#[async_trait]
+impl Consumer for Adder {
+    fn columns(&self) -> &[usize] {
+        &self.aggregation.columns
+    }
+
+    fn whole_datasets(&self) -> bool {
+        self.aggregation.finished
+    }
+
+    fn is_of_statistics(&self) -> bool {
+        self.aggregation.is_of_statistics()
+    }
+
+    async fn consume(
+        self: Arc<Self>,
+        frame: Frame,
+        work: Work<'_>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let states = self.aggregate(frame, &work).await?;
+        let batches: Vec<_> = sliced(&states, work.batch_size).map(Ok).collect();
+        Ok(stream::iter(batches).boxed())
+    }
+}
+
+impl Adder {
+    /// An aggregation over a table.
+    pub fn new(aggregation: Arc<Aggregation>, table: Table) -> Self {
+        Self { aggregation, table }
+    }
+
+    /// The states, or values, of the groups that the selected rows of a frame belong to.
+    async fn aggregate(&self, frame: Frame, work: &Work<'_>) -> Result<RecordBatch> {
+        let Aggregation { keys, aggregates, schema, .. } = &*self.aggregation;
+        let mut frame = frame.compacted(&self.table)?;
+        if frame.boxes.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(schema)));
         }
-        let mut sums = self.start(boxes, work).await?;
-        for part in self.parts(boxes, &sums.answered, work.most) {
-            let Some(own) = boxes.get_mut(part.clone()) else { continue };
-            self.read(part.start, own, &sums.answered, work).await?;
-            work.reading.counters.count_answered(work.table, own, work.needed);
-            for stretch in stretches(own, LARGE) {
-                let Some(own) = own.get(stretch.clone()) else { continue };
-                self.add_up(part.start + stretch.start, own, work.table, &mut sums)?;
+        let groups = Groups::assign(keys, &mut frame, work).await?;
+        let mut states = Vec::with_capacity(aggregates.len());
+        for aggregate in aggregates {
+            let types = aggregate.arguments.types()?;
+            states.push(States::new(&aggregate.function, &types, keys.is_empty(), groups.len())?);
+        }
+        let answered = if aggregates.iter().all(Aggregate::is_of_statistics) {
+            from_index::answer(aggregates, &self.table, &frame, &groups, &mut states, work.reading.metrics)
+                .await?
+        } else {
+            vec![false; frame.boxes.len()]
+        };
+        let mut rows = vec![0; groups.len()];
+        for (place, group) in groups.only(&self.table, &frame.boxes).into_iter().enumerate() {
+            // All rows of what is answered count.
+            let answered = answered.get(place) == Some(&true);
+            if let Some(rows) = group.filter(|_| answered).and_then(|group| rows.get_mut(group as usize)) {
+                *rows += frame.boxes.range(place).len() as u64;
             }
-            own.iter_mut().for_each(|selected| selected.values.clear());
         }
-        self.batch(sums)
-    }
-
-    /// The groups of boxes, with what statistics tell of them.
-    async fn start(&self, boxes: &[Selected], work: &Work<'_>) -> Result<Sums> {
-        let groups = Groups::assign(self, work.table, boxes, work.reading.metrics).await?;
-        let rows = vec![0; groups.len()];
-        let mut sums = Sums { groups, states: Vec::new(), answered: Vec::new(), rows };
-        for aggregate in &self.aggregates {
-            let mut state = States::new(
-                &aggregate.function,
-                &aggregate.arguments.types()?,
-                self.keys.is_empty(),
-                sums.groups.len(),
-            )?;
-            let answered =
-                summary::answer(aggregate, work.table, boxes, &sums.groups, &mut state, work.reading.metrics)
-                    .await?;
-            sums.answered.push(answered);
-            sums.states.push(state);
-        }
-        Ok(sums)
-    }
-
-    /// Boxes in runs of which no more than `most` rows are to be read, unless one box has more.
-    fn parts(&self, boxes: &[Selected], answered: &[Vec<bool>], most: usize) -> Vec<Range<usize>> {
-        let mut parts: Vec<Range<usize>> = Vec::new();
-        let mut rows = most;
-        for (place, selected) in boxes.iter().enumerate() {
-            if rows >= most {
-                parts.push(place..place);
-                rows = 0;
+        for wanted in parts(&frame, &answered, work.most) {
+            let mut part = frame.part(&self.table, &wanted)?;
+            part.read(work.reader, &self.aggregation.columns, work.reading).await?;
+            for &column in work.needed {
+                let lacking = part.lacking(column);
+                work.reading.counters.count_answered(&self.table, column, &lacking);
             }
-            let read = answered.iter().any(|answered| answered.get(place) != Some(&true));
-            rows += if read { selected.rows() } else { 0 };
-            parts.last_mut().into_iter().for_each(|part| part.end = place + 1);
+            let own = groups.part(&self.table, &frame.boxes, &wanted);
+            let slots = own.slots(&self.table, &part.boxes);
+            let selected = Present::new(part.mask.clone(), []);
+            let counts = slots.counts(&selected, part.rows(), groups.len());
+            rows.iter_mut().zip(counts).for_each(|(rows, count)| *rows += count);
+            for (aggregate, state) in aggregates.iter().zip(&mut states) {
+                self.add_up(aggregate, &part, &slots, groups.len(), state)?;
+            }
         }
-        parts
+        if answered.contains(&true) {
+            let unread = frame.part(&self.table, &answered)?;
+            for &column in work.needed {
+                let lacking = unread.lacking(column);
+                work.reading.counters.count_answered(&self.table, column, &lacking);
+            }
+        }
+        self.batch(&groups, states, &rows)
     }
 
-    /// Reads what is not answered of boxes, the first of which is at a place.
-    async fn read(
+    /// Adds the rows of a frame to the states of their groups.
+    fn add_up(
         &self,
-        first: usize,
-        boxes: &mut [Selected],
-        answered: &[Vec<bool>],
-        work: &Work<'_>,
+        aggregate: &Aggregate,
+        frame: &Frame,
+        slots: &Slots,
+        groups: usize,
+        states: &mut States,
     ) -> Result<()> {
-        for &column in &self.columns {
-            let wanted = |place: usize| {
-                let users = self.aggregates.iter().zip(answered);
-                let mut unanswered = users.filter(|(_, answered)| answered.get(place) != Some(&true));
-                unanswered.any(|(aggregate, _)| aggregate.arguments.columns.contains(&column))
+        if aggregate.measure == Some(Measure::Rows) {
+            return Ok(());
+        }
+        let slice = if *slots == Slots::One { SLICE } else { frame.rows().max(1) };
+        let arguments = &aggregate.arguments;
+        let columns =
+            arguments.columns.iter().map(|&column| frame.column_at(&self.table, column, Level::ROWS));
+        let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
+        for start in (0..frame.rows()).step_by(slice) {
+            let length = slice.min(frame.rows() - start);
+            let rows = Rows { frame, slots, groups, rows: start..start + length };
+            let columns: Vec<ArrayRef> = columns.iter().map(|column| column.slice(start, length)).collect();
+            let mask = rows.mask();
+            let reduced = match aggregate.measure {
+                None => Ok(None),
+                Some(measure) => match aggregate.narrow.evaluate(columns.clone(), length) {
+                    Ok(values) => self.reduce(aggregate, measure, &values, &rows),
+                    Err(error) => Err(error),
+                },
             };
-            let wanted: Vec<bool> = (first..first + boxes.len()).map(wanted).collect();
-            let wanted = |place: usize| wanted.get(place) == Some(&true);
-            read(work.table, column, boxes, &wanted, work.reading).await?;
+            if let Ok(Some((reduced, counts))) = reduced {
+                merge(states, &reduced, &counts)?;
+                continue;
+            }
+            match (arguments.evaluate(columns.clone(), length), &mask) {
+                (Ok(values), _) => {
+                    let mask = mask.map(|mask| BooleanArray::new(mask, None));
+                    states.update(&values, &slots.to_rows(length), mask.as_ref())?;
+                }
+                // What fails on rows that are not selected must not fail for the others.
+                (Err(_), Some(mask)) => {
+                    let selected = BooleanArray::new(mask.clone(), None);
+                    let columns = columns.iter().map(|column| filter(column, &selected));
+                    let columns: Vec<ArrayRef> = columns.collect::<std::result::Result<_, _>>()?;
+                    let values = arguments.evaluate(columns, mask.count_set_bits())?;
+                    let of_rows = slots.to_rows(length);
+                    let of_rows: Vec<usize> =
+                        mask.set_indices().filter_map(|row| of_rows.get(row).copied()).collect();
+                    states.update(&values, &of_rows, None)?;
+                }
+                (Err(error), None) => return Err(error),
+            }
         }
         Ok(())
     }
 
-    /// Adds a stretch of boxes that were read, the first of which is at a place, to the groups of their rows.
-    fn add_up(&self, first: usize, boxes: &[Selected], table: &Table, sums: &mut Sums) -> Result<()> {
-        let is_answered = |answered: &Vec<bool>| {
-            answered.get(first..first + boxes.len()).is_some_and(|own| own.iter().all(|&answered| answered))
-        };
-        let slots = match boxes {
-            _ if sums.answered.iter().all(is_answered) => None,
-            [selected] => sums.groups.slots(first, selected).map(|slots| (selected, slots)),
+    /// The states of groups by the values of their rows, and the number of values of each; `None` where kernels cannot tell.
+    fn reduce(
+        &self,
+        aggregate: &Aggregate,
+        measure: Measure,
+        values: &[ArrayRef],
+        rows: &Rows<'_>,
+    ) -> Result<Option<(Vec<ArrayRef>, Vec<u64>)>> {
+        let Some(first) = values.first() else { return Ok(None) };
+        let (slots, groups) = (rows.slots, rows.groups);
+        let fields = aggregate.function.state_fields()?;
+        let state = |place: usize| fields.get(place).map(|field| field.data_type().clone());
+        let present = Present::new(rows.mask(), values.iter().map(|values| values.nulls()));
+        let counts = slots.counts(&present, first.len(), groups);
+        let counted = || Arc::new(UInt64Array::from(counts.clone())) as ArrayRef;
+        let floats = |values: Vec<f64>| Arc::new(Float64Array::from(values)) as ArrayRef;
+        // A NaN that is no NULL makes what is least and greatest depend on the order.
+        let ordered = self.table.nan_as_null || !first.data_type().is_floating();
+        let is_pair = |kind| measure == kind && values.len() == 2;
+        let states = match measure {
+            Measure::Rows => None,
+            Measure::Count => {
+                let counts = counts.iter().map(|&count| i64::try_from(count).unwrap_or(i64::MAX));
+                Some(vec![Arc::new(counts.collect::<Int64Array>()) as ArrayRef])
+            }
+            Measure::Sum => {
+                let sums = state(0).and_then(|state| kernels::sums(first, &present, slots, groups, &state));
+                sums.map(|sums| vec![sums])
+            }
+            Measure::Mean => {
+                let sums = state(1).and_then(|state| kernels::sums(first, &present, slots, groups, &state));
+                sums.map(|sums| vec![counted(), sums])
+            }
+            Measure::Min | Measure::Max if ordered => {
+                let bounds = kernels::bounds(first, &present, slots, groups, measure == Measure::Max);
+                let typed = bounds.zip(state(0)).map(|(bounds, state)| arrow::compute::cast(&bounds, &state));
+                typed.transpose()?.map(|bounds| vec![bounds])
+            }
+            Measure::Variance => doubles(first).map(|values| {
+                let found = moments(&values, &present, slots, &counts);
+                vec![counted(), floats(found.means), floats(found.m2)]
+            }),
+            Measure::Covariance | Measure::Correlation | Measure::Regression if is_pair(measure) => {
+                let pair = doubles(first).zip(values.get(1).and_then(doubles));
+                pair.map(|(x, y)| {
+                    // A regression has its dependent variable first.
+                    let pair = if measure == Measure::Regression { [&y, &x] } else { [&x, &y] };
+                    let found = pair_moments(pair, &present, slots, &counts);
+                    let means = [found.first.means, found.second.means].map(floats);
+                    let m2 = [found.first.m2, found.second.m2].map(floats);
+                    let ([mean_1, mean_2], [m2_1, m2_2]) = (means, m2);
+                    let products = floats(found.products);
+                    match measure {
+                        Measure::Covariance => vec![counted(), mean_1, mean_2, products],
+                        Measure::Correlation => vec![counted(), mean_1, m2_1, mean_2, m2_2, products],
+                        _ => vec![counted(), mean_1, mean_2, m2_1, m2_2, products],
+                    }
+                })
+            }
             _ => None,
         };
-        let Some((selected, slots)) = slots else {
-            sums.groups.count_rows(first, boxes, &mut sums.rows);
-            return self.update_rows(first, boxes, sums);
-        };
-        let layout = Layout::new(&selected.tile.region.shape, &slots);
-        let mask = selected.mask.as_ref().map(|mask| mask.values().clone());
-        slots.add(&layout.counts(&Present::new(mask.clone(), None)), &mut sums.rows);
-        for ((aggregate, state), answered) in self.aggregates.iter().zip(&mut sums.states).zip(&sums.answered)
-        {
-            if answered.get(first) == Some(&true) || aggregate.summary == Some(Summary::Rows) {
-                continue;
-            }
-            match aggregate.reduce(table, selected, mask.clone(), &layout)? {
-                Some(reduced) => state.merge(&reduced, &slots.groups)?,
-                None => {
-                    let indices = layout.row_groups(&slots);
-                    state.update(&aggregate.values(boxes)?, &indices, selected.mask.as_ref())?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the rows of boxes, the first of which is at a place, to the accumulators of what is not answered.
-    fn update_rows(&self, first: usize, boxes: &[Selected], sums: &mut Sums) -> Result<()> {
-        for ((aggregate, state), answered) in self.aggregates.iter().zip(&mut sums.states).zip(&sums.answered)
-        {
-            if aggregate.summary == Some(Summary::Rows) {
-                continue;
-            }
-            let all = first..first + boxes.len();
-            let open: Vec<usize> = all.filter(|place| answered.get(*place) != Some(&true)).collect();
-            // Boxes that are answered already are left out: one run of the others after the other.
-            for run in open.chunk_by(|a, b| a + 1 == *b) {
-                let Some((&start, &last)) = run.first().zip(run.last()) else { continue };
-                let own = boxes.get(start - first..=last - first).unwrap_or_default();
-                let indices = sums.groups.of_rows(start, own);
-                let values = aggregate.values(own)?;
-                state.update(&values, &indices, join(own).as_ref())?;
-            }
-        }
-        Ok(())
+        Ok(states.map(|states| (states, counts)))
     }
 
     /// The keys and states, or values, of the groups that have rows.
-    fn batch(&self, sums: Sums) -> Result<RecordBatch> {
-        let Sums { groups, states, rows, .. } = sums;
-        let mut columns = groups.keys()?;
-        for (aggregate, states) in self.aggregates.iter().zip(states) {
-            if aggregate.summary == Some(Summary::Rows) {
+    fn batch(&self, groups: &Groups, states: Vec<States>, rows: &[u64]) -> Result<RecordBatch> {
+        let Aggregation { aggregates, keys, schema, finished, .. } = &*self.aggregation;
+        let mut columns = groups.keys().to_vec();
+        for (aggregate, states) in aggregates.iter().zip(states) {
+            if aggregate.measure == Some(Measure::Rows) {
                 let count = |&rows: &u64| i64::try_from(rows).unwrap_or(i64::MAX);
                 columns.push(Arc::new(rows.iter().map(count).collect::<Int64Array>()));
-            } else if self.finished {
+            } else if *finished {
                 columns.push(states.values()?);
             } else {
                 columns.extend(states.finish()?);
             }
         }
-        let columns = columns.into_iter().zip(self.schema.fields()).map(|(column, field)| {
+        let columns = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
             let same = column.data_type() == field.data_type();
             if same { Ok(column) } else { arrow::compute::cast(&column, field.data_type()) }
         });
-        let all = batch(&self.schema, columns.collect::<Result<_, _>>()?, rows.len())?;
-        if rows.iter().all(|&rows| rows > 0) || self.keys.is_empty() {
+        let all = batch(schema, columns.collect::<std::result::Result<_, _>>()?, rows.len())?;
+        if rows.iter().all(|&rows| rows > 0) || keys.is_empty() {
             return Ok(all);
         }
         let mask: BooleanArray = rows.iter().map(|&rows| Some(rows > 0)).collect();
@@ -300,60 +390,33 @@ impl Aggregation {
     }
 }
 
-impl Aggregate {
-    /// Its arguments in the rows of boxes.
-    fn values(&self, boxes: &[Selected]) -> Result<Vec<ArrayRef>> {
-        let rows = boxes.iter().map(Selected::rows).sum();
-        let arrays = self.arguments.columns.iter().map(|&column| gather(boxes, column));
-        self.arguments.evaluate(arrays.collect::<Result<_>>()?, rows)
+/// Adds states to those of the groups that have values.
+fn merge(states: &mut States, reduced: &[ArrayRef], counts: &[u64]) -> Result<()> {
+    let groups: Vec<usize> = (0..counts.len()).filter(|&group| counts.get(group) != Some(&0)).collect();
+    if groups.len() == counts.len() {
+        return states.merge(reduced, &groups);
     }
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let has_values: BooleanArray = counts.iter().map(|&count| Some(count > 0)).collect();
+    let reduced = reduced.iter().map(|states| filter(states, &has_values));
+    states.merge(&reduced.collect::<std::result::Result<Vec<_>, _>>()?, &groups)
+}
 
-    /// Its states for the slots of a box, from the box's cells; `None` where they cannot be added up.
-    fn reduce(
-        &self,
-        table: &Table,
-        selected: &Selected,
-        mask: Option<arrow::buffer::BooleanBuffer>,
-        layout: &Layout,
-    ) -> Result<Option<Vec<ArrayRef>>> {
-        let Some(Summary::Of(measure, column)) = self.summary else { return Ok(None) };
-        let Some(values) = selected.value(column) else { return Ok(None) };
-        let present = Present::new(mask, values.nulls());
-        // A NaN that is no NULL makes what is least and greatest depend on the order.
-        let ordered = table.nan_as_null || !values.data_type().is_floating();
-        let counts = || layout.counts(&present);
-        let states = self.function.state_fields()?;
-        let state = |place: usize| states.get(place).map(|field| field.data_type().clone());
-        let counted = |values: Option<ArrayRef>, counts: &[u64]| {
-            values.map(|values| summary::null_where_nothing(&values, counts)).transpose()
-        };
-        Ok(match measure {
-            Measure::Count => {
-                let counts = counts().into_iter().map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-                Some(vec![Arc::new(counts.collect::<Int64Array>())])
-            }
-            Measure::Sum => {
-                let Some(state) = state(0) else { return Ok(None) };
-                counted(reduce::sums(values, &present, layout, &state), &counts())?.map(|sums| vec![sums])
-            }
-            Measure::Mean => {
-                let Some(state) = state(1) else { return Ok(None) };
-                let counts = counts();
-                let sums = counted(reduce::sums(values, &present, layout, &state), &counts)?;
-                let counts: UInt64Array =
-                    counts.into_iter().map(|count| (count > 0).then_some(count)).collect();
-                sums.map(|sums| vec![Arc::new(counts) as ArrayRef, sums])
-            }
-            Measure::Min | Measure::Max if ordered => {
-                let Some(state) = state(0) else { return Ok(None) };
-                let bounds = reduce::bounds(values, &present, layout, measure == Measure::Max);
-                let bounds = counted(bounds, &counts())?;
-                bounds
-                    .map(|bounds| arrow::compute::cast(&bounds, &state))
-                    .transpose()?
-                    .map(|bounds| vec![bounds])
-            }
-            Measure::Min | Measure::Max => None,
-        })
+/// The boxes that are not answered, in parts of which no more than `most` rows are read, unless one box has more.
+fn parts(frame: &Frame, answered: &[bool], most: usize) -> Vec<Vec<bool>> {
+    let mut parts: Vec<Vec<bool>> = Vec::new();
+    let mut rows = most;
+    for place in (0..frame.boxes.len()).filter(|&place| answered.get(place) != Some(&true)) {
+        if rows >= most {
+            parts.push(vec![false; frame.boxes.len()]);
+            rows = 0;
+        }
+        rows += frame.boxes.range(place).len();
+        if let Some(slot) = parts.last_mut().and_then(|part| part.get_mut(place)) {
+            *slot = true;
+        }
     }
+    parts
 }

@@ -4,40 +4,36 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::functions_aggregate::average::Avg;
+use datafusion::functions_aggregate::correlation::Correlation;
 use datafusion::functions_aggregate::count::Count;
+use datafusion::functions_aggregate::covariance::{CovariancePopulation, CovarianceSample};
 use datafusion::functions_aggregate::min_max::{Max, Min};
+use datafusion::functions_aggregate::regr::Regr;
+use datafusion::functions_aggregate::stddev::{Stddev, StddevPop};
 use datafusion::functions_aggregate::sum::Sum;
+use datafusion::functions_aggregate::variance::{VariancePopulation, VarianceSample};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
-use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
-use super::{Aggregate, Aggregation, Measure, Summary};
-use crate::layout::{ColumnKind, Layout};
-use crate::predicate::{Scope, batch, scope};
+use super::{Aggregate, Aggregation, Measure};
+use crate::scan::filters::Expressions;
+use crate::tables::layout::{ColumnKind, Layout};
+use crate::tables::level::Level;
 
-/// Expressions over some columns of a table.
-#[derive(Clone, Debug)]
-pub struct Expressions {
-    /// The columns, as positions in the table, ascending.
-    pub columns: Vec<usize>,
-    schema: SchemaRef,
-    exprs: Vec<Arc<dyn PhysicalExpr>>,
-}
-
-/// The keys of groups that depend on one thing.
+/// The keys of groups that depend on the same dimensions.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// The dataset, or one coordinate too.
-    pub scope: Scope,
+    /// What they have one value for, in words.
+    pub once: String,
     /// Whether one of them is the name of the dataset, so that no two datasets have the same keys.
     pub name_datasets: bool,
     /// The places of these keys among all keys.
@@ -47,29 +43,6 @@ pub struct Keys {
     pub over_table: Vec<Arc<dyn PhysicalExpr>>,
     /// The keys' types.
     pub schema: SchemaRef,
-}
-
-impl Expressions {
-    /// Expressions over the columns of a table with `schema`.
-    pub fn new(exprs: &[Arc<dyn PhysicalExpr>], schema: &Schema) -> Result<Self> {
-        let columns: BTreeSet<usize> =
-            exprs.iter().flat_map(collect_columns).map(|column| column.index()).collect();
-        let columns: Vec<usize> = columns.into_iter().collect();
-        let own = Arc::new(schema.project(&columns)?);
-        let exprs = exprs.iter().map(|expr| reassign_expr_columns(Arc::clone(expr), &own));
-        Ok(Self { columns, exprs: exprs.collect::<Result<_>>()?, schema: own })
-    }
-
-    /// Their types.
-    pub fn types(&self) -> Result<Vec<DataType>> {
-        self.exprs.iter().map(|expr| expr.data_type(&self.schema)).collect()
-    }
-
-    /// Their values in `rows` rows, of which `arrays` has the columns.
-    pub fn evaluate(&self, arrays: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>> {
-        let batch = batch(&self.schema, arrays, rows)?;
-        self.exprs.iter().map(|expr| expr.evaluate(&batch)?.into_array(rows)).collect()
-    }
 }
 
 impl Aggregation {
@@ -91,24 +64,34 @@ impl Aggregation {
         let schema = partial.schema();
         let keys = partial.group_expr().input_exprs().into_iter().map(over_table);
         let keys: Vec<_> = keys.collect::<Result<_>>()?;
-        let Some(keys) = by_scope(&keys, &schema, layout)? else { return Ok(None) };
+        let Some(keys) = by_level(&keys, &schema, layout)? else { return Ok(None) };
         let mut aggregates = Vec::new();
         for function in partial.aggr_expr() {
             let arguments = function.expressions().into_iter().map(over_table);
             let arguments: Vec<_> = arguments.collect::<Result<_>>()?;
             let simple = !function.is_distinct()
                 && function.order_bys().is_empty()
-                && function.groups_accumulator_supported()
                 && !arguments.iter().any(is_volatile);
-            let summary = summary(function, &arguments, layout);
-            // Without groups DataFusion's own operator is as good for what statistics do not know.
-            if !simple || keys.is_empty() && summary.is_none() {
+            let (measure, of_columns) = measure(function, &arguments, layout);
+            // Without groups DataFusion's own operator is as good for what kernels do not know.
+            let supported = function.groups_accumulator_supported() || keys.is_empty();
+            if !simple || !supported || keys.is_empty() && measure.is_none() {
                 return Ok(None);
             }
+            // A correlation has other states by group than of all rows.
+            let has_states = keys.is_empty() || measure != Some(Measure::Correlation);
             // A number of rows needs no columns.
-            let arguments = if summary == Some(Summary::Rows) { Vec::new() } else { arguments };
-            let arguments = Expressions::new(&arguments, &layout.schema)?;
-            aggregates.push(Aggregate { function: Arc::clone(function), arguments, summary });
+            let arguments = if measure == Some(Measure::Rows) { Vec::new() } else { arguments };
+            let narrow = if measure.is_some_and(Measure::widens) {
+                arguments.iter().map(|argument| without_widening(argument, &layout.schema)).collect()
+            } else {
+                arguments.clone()
+            };
+            let narrow = Expressions::new(&narrow, layout)?;
+            let arguments = Expressions::new(&arguments, layout)?;
+            let measure = measure.filter(|_| has_states);
+            let function = Arc::clone(function);
+            aggregates.push(Aggregate { function, arguments, narrow, measure, of_columns });
         }
         if keys.is_empty() && aggregates.is_empty() {
             return Ok(None);
@@ -132,27 +115,31 @@ pub fn over(expr: Arc<dyn PhysicalExpr>, inputs: &[Arc<dyn PhysicalExpr>]) -> Re
     replaced.data()
 }
 
-/// The keys by what they depend on; `None` where one depends on values or on several coordinates.
-fn by_scope(keys: &[Arc<dyn PhysicalExpr>], schema: &Schema, layout: &Layout) -> Result<Option<Vec<Keys>>> {
-    let mut parts: Vec<(Scope, Vec<usize>)> = Vec::new();
+/// The keys by what they depend on; `None` where one depends on all dimensions, so that each row has its own.
+fn by_level(keys: &[Arc<dyn PhysicalExpr>], schema: &Schema, layout: &Layout) -> Result<Option<Vec<Keys>>> {
+    let mut parts: Vec<(Level, Vec<usize>)> = Vec::new();
+    let rows = Level::of(0..layout.dims.len());
     for (place, key) in keys.iter().enumerate() {
         let columns = collect_columns(key);
-        let scope = scope(columns.iter().filter_map(|column| layout.columns.get(column.index())));
-        if scope == Scope::Rows || is_volatile(key) {
+        let level = layout.level_of(columns.iter().map(Column::index));
+        let is_coordinate = columns
+            .iter()
+            .all(|column| !matches!(layout.columns.get(column.index()), Some(ColumnKind::Variable(_))));
+        if rows.is_part_of(level) && !is_coordinate || is_volatile(key) {
             return Ok(None);
         }
-        match parts.iter_mut().find(|(known, _)| *known == scope) {
+        match parts.iter_mut().find(|(known, _)| *known == level) {
             Some((_, places)) => places.push(place),
-            None => parts.push((scope, vec![place])),
+            None => parts.push((level, vec![place])),
         }
     }
-    let keys = parts.into_iter().map(|(scope, places)| {
+    let keys = parts.into_iter().map(|(level, places)| {
         let own: Vec<_> = places.iter().filter_map(|&place| keys.get(place).cloned()).collect();
         let fields: Vec<Field> = places.iter().map(|&place| schema.field(place).clone()).collect();
-        let expressions = Expressions::new(&own, &layout.schema)?;
-        let name_datasets = scope == Scope::Dataset && own.iter().any(|key| is_name(key, layout));
+        let expressions = Expressions::new(&own, layout)?;
+        let name_datasets = level == Level::DATASET && own.iter().any(|key| is_name(key, layout));
         let schema = Arc::new(Schema::new(fields));
-        Ok(Keys { scope, name_datasets, places, expressions, over_table: own, schema })
+        Ok(Keys { once: layout.words(level), name_datasets, places, expressions, over_table: own, schema })
     });
     keys.collect::<Result<_>>().map(Some)
 }
@@ -163,38 +150,68 @@ fn is_name(key: &Arc<dyn PhysicalExpr>, layout: &Layout) -> bool {
     column == Some(&ColumnKind::Dataset)
 }
 
-fn summary(
+/// What an aggregate is, and the columns that its arguments are.
+fn measure(
     function: &AggregateFunctionExpr,
     arguments: &[Arc<dyn PhysicalExpr>],
     layout: &Layout,
-) -> Option<Summary> {
-    let [argument] = arguments else { return None };
+) -> (Option<Measure>, Option<Vec<usize>>) {
     let own = function.fun().inner();
     let measure = if own.is::<Count>() {
-        Measure::Count
+        let literal = match arguments {
+            [argument] => argument.downcast_ref::<Literal>(),
+            _ => None,
+        };
+        match literal {
+            Some(literal) if literal.value().is_null() => None,
+            Some(_) => Some(Measure::Rows),
+            None => Some(Measure::Count).filter(|_| arguments.len() == 1),
+        }
     } else if own.is::<Sum>() {
-        Measure::Sum
+        Some(Measure::Sum)
     } else if own.is::<Avg>() {
-        Measure::Mean
+        Some(Measure::Mean)
     } else if own.is::<Min>() {
-        Measure::Min
+        Some(Measure::Min)
     } else if own.is::<Max>() {
-        Measure::Max
+        Some(Measure::Max)
+    } else if own.is::<VarianceSample>()
+        || own.is::<VariancePopulation>()
+        || own.is::<Stddev>()
+        || own.is::<StddevPop>()
+    {
+        Some(Measure::Variance)
+    } else if own.is::<CovarianceSample>() || own.is::<CovariancePopulation>() {
+        Some(Measure::Covariance)
+    } else if own.is::<Correlation>() {
+        Some(Measure::Correlation)
+    } else if own.is::<Regr>() {
+        Some(Measure::Regression)
     } else {
-        return None;
+        None
     };
-    if let Some(literal) = argument.downcast_ref::<Literal>() {
-        return (measure == Measure::Count && !literal.value().is_null()).then_some(Summary::Rows);
-    }
-    let (inner, shown) = match argument.downcast_ref::<CastExpr>() {
-        Some(cast) => (cast.expr(), Some(cast.cast_type())),
-        None => (argument, None),
+    let adds = !matches!(measure, Some(Measure::Rows | Measure::Count | Measure::Min | Measure::Max));
+    let column = |argument: &Arc<dyn PhysicalExpr>| {
+        let (inner, shown) = match argument.downcast_ref::<CastExpr>() {
+            Some(cast) => (cast.expr(), Some(cast.cast_type())),
+            None => (argument, None),
+        };
+        let column = inner.downcast_ref::<Column>()?.index();
+        let own = layout.schema.fields().get(column)?.data_type();
+        let holds = shown.is_none_or(|shown| shown == own || widens(own, shown));
+        (holds && (own.is_numeric() || !adds)).then_some(column)
     };
-    let column = inner.downcast_ref::<Column>()?.index();
-    let own = layout.schema.fields().get(column)?.data_type();
-    let holds = shown.is_none_or(|shown| shown == own || widens(own, shown));
-    let adds = own.is_numeric() || matches!(measure, Measure::Count | Measure::Min | Measure::Max);
-    (holds && adds).then_some(Summary::Of(measure, column))
+    let of_columns: Option<Vec<usize>> = arguments.iter().map(column).collect();
+    (measure, of_columns.filter(|_| measure.is_some() && measure != Some(Measure::Rows)))
+}
+
+/// An argument before it is cast to a wider type, where kernels do so themselves.
+fn without_widening(argument: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dyn PhysicalExpr> {
+    let inner = argument.downcast_ref::<CastExpr>().and_then(|cast| {
+        let own = cast.expr().data_type(schema).ok()?;
+        (*cast.cast_type() == DataType::Float64 && widens(&own, &DataType::Float64)).then(|| cast.expr())
+    });
+    Arc::clone(inner.unwrap_or(argument))
 }
 
 /// True where every value of one type is the same value of the other, or the nearest float.
@@ -221,8 +238,9 @@ impl Aggregation {
 impl fmt::Display for Aggregation {
     /// What is computed and how, in words, for plans.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.aggregates.iter().all(Aggregate::is_of_statistics);
         let names = |statistical: bool| {
-            let names = self.aggregates.iter().filter(|aggregate| aggregate.summary.is_some() == statistical);
+            let names = self.aggregates.iter().filter(|_| all == statistical);
             names.map(|aggregate| aggregate.function.name()).collect::<Vec<_>>().join(", ")
         };
         let (known, decoded) = (names(true), names(false));
@@ -236,12 +254,8 @@ impl fmt::Display for Aggregation {
             write!(f, ", from values=[{decoded}]")?;
         }
         for keys in &self.keys {
-            let once = match keys.scope {
-                Scope::Dataset => "dataset",
-                _ => "coordinate",
-            };
             let exprs: Vec<_> = keys.over_table.iter().map(ToString::to_string).collect();
-            write!(f, ", grouped once per {once}=[{}]", exprs.join(", "))?;
+            write!(f, ", grouped once per {}=[{}]", keys.once, exprs.join(", "))?;
         }
         if self.finished {
             write!(f, ", all of a dataset together")?;

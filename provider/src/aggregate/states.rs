@@ -2,12 +2,11 @@
 
 use arrow::array::{ArrayRef, BooleanArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter;
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-
-use crate::select::filtered;
 
 /// DataFusion's accumulators, so that states are exactly what its final step expects.
 pub struct States {
@@ -85,4 +84,12 @@ impl States {
             Accumulators::Many(mut accumulators) => accumulators.state(EmitTo::All),
         }
     }
+}
+
+/// The selected values.
+fn filtered(values: &ArrayRef, mask: Option<&BooleanArray>) -> Result<ArrayRef> {
+    Ok(match mask {
+        Some(mask) => filter(values, mask)?,
+        None => ArrayRef::clone(values),
+    })
 }

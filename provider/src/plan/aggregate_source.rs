@@ -1,0 +1,144 @@
+//! A scan that gives states of aggregates, as DataFusion plans it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_plan::DisplayFormatType;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use object_store::ObjectStore;
+
+use crate::aggregate::plan::over;
+use crate::aggregate::{Adder, Aggregation};
+use crate::plan::source::{AtlasSource, of_tiles, tiles};
+
+/// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`], or of that and the final one.
+#[derive(Clone)]
+pub struct AggregateSource {
+    scan: AtlasSource,
+    aggregation: Arc<Aggregation>,
+    schema: TableSchema,
+}
+
+impl AggregateSource {
+    pub(crate) fn new(scan: AtlasSource, aggregation: Aggregation, schema: SchemaRef) -> Self {
+        Self { scan, aggregation: Arc::new(aggregation), schema: TableSchema::from(schema) }
+    }
+
+    /// The scan with what its groups add up to instead of states, and its parts, each of whole datasets; `None` where groups may have
+    /// rows in several parts.
+    pub(crate) fn finished(&self, parts: &[FileGroup], schema: SchemaRef) -> Option<(Self, Vec<FileGroup>)> {
+        let aggregation = self.aggregation.finished(Arc::clone(&schema))?;
+        let layout = &self.scan.table().layout;
+        let ranges = || parts.iter().flat_map(|part| part.iter()).filter_map(tiles);
+        let total: u64 = ranges().map(|tiles| tiles.end - tiles.start).sum();
+        // One dataset that is much of the work is for several partitions, unless it is no work.
+        let even = layout.largest().saturating_mul(ranges().count() as u64) <= total;
+        if !even && !self.is_of_statistics() {
+            return None;
+        }
+        let whole = |file: &PartitionedFile| {
+            let tiles = layout.whole_datasets(&tiles(file)?);
+            (!tiles.is_empty()).then(|| of_tiles(file.clone(), tiles))
+        };
+        let parts =
+            parts.iter().map(|part| FileGroup::new(part.iter().filter_map(whole).collect())).collect();
+        Some((Self::new(self.scan.clone(), aggregation, schema), parts))
+    }
+
+    /// Whether statistics answer it without a look at cells, but for chunks of which they do not say enough.
+    pub(crate) fn is_of_statistics(&self) -> bool {
+        self.aggregation.is_of_statistics() && self.scan.selects_datasets()
+    }
+
+    /// The same scan with those of the filters that it was offered that are sound;
+    /// `None` where it was offered none.
+    pub(crate) fn vouched(&self, is_sound: impl Fn(&Arc<dyn PhysicalExpr>) -> bool) -> Option<Self> {
+        Some(Self { scan: self.scan.vouched(is_sound)?, ..self.clone() })
+    }
+
+    fn adder(&self) -> Arc<Adder> {
+        Arc::new(Adder::new(Arc::clone(&self.aggregation), self.scan.table().clone()))
+    }
+
+    /// The chunks that the scan has cells in.
+    pub(crate) fn chunks(&self, config: &FileScanConfig) -> Result<usize> {
+        self.scan.chunks_for(self.adder(), config)
+    }
+}
+
+impl FileSource for AggregateSource {
+    fn create_file_opener(
+        &self,
+        _object_store: Arc<dyn ObjectStore>,
+        _base_config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let aggregation = Arc::clone(&self.aggregation);
+        let values_of = move |predicates: &[Arc<dyn PhysicalExpr>]| aggregation.is_of_values(predicates);
+        self.scan.opener_for(self.adder(), values_of, None, partition)
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(Self { scan: self.scan.sized(batch_size), ..self.clone() })
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.scan.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.scan.file_type()
+    }
+
+    fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.scan.fmt_extra(t, f)?;
+        write!(f, "{}", self.aggregation)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        if filters.is_empty() {
+            return Ok(FilterPushdownPropagation::with_parent_pushdown_result(Vec::new()));
+        }
+        // A filter on keys that somebody above fills while the scan runs is one on rows.
+        let keys = self.aggregation.key_expressions();
+        let mut scan = self.scan.clone();
+        for filter in &filters {
+            let of_keys = collect_columns(filter).iter().all(|column| column.index() < keys.len());
+            if of_keys && DynamicFilterTracking::classify(filter).contains_dynamic_filter() {
+                scan = scan.offered(over(Arc::clone(filter), &keys)?);
+            }
+        }
+        Ok(FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; filters.len()])
+            .with_updated_node(Arc::new(Self { scan, ..self.clone() }) as _))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.scan.apply_filters(f)
+    }
+}

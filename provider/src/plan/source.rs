@@ -1,0 +1,415 @@
+//! A table's scan as DataFusion plans it: a [`FileSource`] whose "files" are ranges of tiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::{collect_columns, conjunction, reassign_expr_columns};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
+use object_store::ObjectStore;
+
+use crate::scan::filters::{Filters, Scope, scope};
+use crate::scan::order::BestFirst;
+use crate::scan::reader::Reader;
+use crate::scan::rows::Rows;
+use crate::scan::select::Selection;
+use crate::scan::{Consumer, Counters, Scan};
+use crate::tables::columns::Table;
+use crate::tables::level::Level;
+use crate::tables::options::AtlasOptions;
+
+/// The scan of a table.
+///
+/// A [`PartitionedFile`] of it is the store's catalog with a range of tile numbers. The numbers follow from the
+/// generation alone, so that a plan can be taken up by whoever opens the same generation.
+#[derive(Clone)]
+pub struct AtlasSource {
+    table: Table,
+    schema: TableSchema,
+    projection: ProjectionExprs,
+    /// What the scan's rows satisfy. Over the table's columns.
+    predicates: Vec<Arc<dyn PhysicalExpr>>,
+    /// How many of the predicates the table knew when it counted its rows: the first ones.
+    counted: usize,
+    /// What somebody else makes sure of, and what may yet rule boxes of rows out.
+    inexact: Vec<Arc<dyn PhysicalExpr>>,
+    /// Filters that operators above fill while the scan runs, and that nobody vouched for: ignored.
+    offered: Vec<Arc<dyn PhysicalExpr>>,
+    /// Those of them that are sound: rows for which they do not hold may come or not.
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    /// The rows that somebody above wants to see first.
+    order: Option<BestFirst>,
+    options: AtlasOptions,
+    memory: Arc<dyn MemoryPool>,
+    batch_size: usize,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl AtlasSource {
+    /// The scan of all rows of a table for which `predicates` hold. Rows for which an `inexact` one does not hold
+    /// may come or not.
+    pub(crate) fn new(
+        table: Table,
+        predicates: Vec<Arc<dyn PhysicalExpr>>,
+        inexact: Vec<Arc<dyn PhysicalExpr>>,
+        options: AtlasOptions,
+        memory: Arc<dyn MemoryPool>,
+    ) -> Self {
+        let schema = TableSchema::from(Arc::clone(&table.layout.schema));
+        let all: Vec<_> = (0..table.layout.columns.len()).collect();
+        let projection = ProjectionExprs::from_indices(&all, &table.layout.schema);
+        Self {
+            table,
+            schema,
+            projection,
+            counted: predicates.len(),
+            predicates,
+            inexact,
+            offered: Vec::new(),
+            dynamic: Vec::new(),
+            order: None,
+            options,
+            memory,
+            batch_size: 8192,
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    pub(crate) fn sized(&self, batch_size: usize) -> Self {
+        Self { batch_size, ..self.clone() }
+    }
+
+    /// The same scan with a filter that somebody above offers to fill while it runs.
+    pub(crate) fn offered(mut self, filter: Arc<dyn PhysicalExpr>) -> Self {
+        let is_new = !self.offered.contains(&filter) && !self.dynamic.contains(&filter);
+        if self.options.dynamic_filters && is_new {
+            self.offered.push(filter);
+        }
+        self
+    }
+
+    /// The same scan with those of the filters that it was offered that are sound;
+    /// `None` where it was offered none.
+    pub(crate) fn vouched(&self, is_sound: impl Fn(&Arc<dyn PhysicalExpr>) -> bool) -> Option<Self> {
+        if self.offered.is_empty() {
+            return None;
+        }
+        let mut source = self.clone();
+        source.dynamic.extend(source.offered.drain(..).filter(|filter| is_sound(filter)));
+        Some(source)
+    }
+
+    /// Opens ranges of tiles for somebody who makes batches of their rows. `values_of` tells of predicates on values
+    /// whether nobody asks for rows that are NULL in their only column.
+    pub(crate) fn opener_for(
+        &self,
+        consumer: Arc<dyn Consumer>,
+        values_of: impl Fn(&[Arc<dyn PhysicalExpr>]) -> bool,
+        limit: Option<usize>,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let scan = self.scan(consumer, values_of, limit, partition)?;
+        Ok(Arc::new(TileOpener { scan: Arc::new(scan) }))
+    }
+
+    /// The chunks that a scan of rows has cells in.
+    pub(crate) fn chunks(&self, config: &FileScanConfig) -> Result<usize> {
+        self.chunks_for(Arc::new(self.rows()?), config)
+    }
+
+    /// The chunks that a scan has cells in.
+    pub(crate) fn chunks_for(&self, consumer: Arc<dyn Consumer>, config: &FileScanConfig) -> Result<usize> {
+        // A scan that nobody runs, with counters of its own.
+        let source = Self { metrics: ExecutionPlanMetricsSet::new(), ..self.clone() };
+        let scan = source.scan(consumer, |_| false, config.limit, 0)?;
+        let files = config.file_groups.iter().flat_map(|group| group.iter());
+        files.filter_map(tiles).map(|tiles| scan.count_chunks(tiles)).sum()
+    }
+
+    /// Calls `f` with everything that rows are filtered by.
+    pub(crate) fn apply_filters(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for expr in self.predicates.iter().chain(&self.inexact).chain(&self.offered).chain(&self.dynamic) {
+            if f(expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    /// Whether all rows of the datasets come out of the scan that it selects.
+    pub(crate) fn selects_datasets(&self) -> bool {
+        self.inexact.is_empty()
+            && self.dynamic.is_empty()
+            && self.predicates.iter().all(|expr| self.selects_whole(expr))
+    }
+
+    /// What a predicate depends on.
+    fn scope(&self, predicate: &Arc<dyn PhysicalExpr>) -> Scope {
+        let columns = collect_columns(predicate);
+        scope(columns.iter().filter_map(|column| self.table.layout.columns.get(column.index())))
+    }
+
+    /// Whether a predicate selects whole datasets.
+    fn selects_whole(&self, predicate: &Arc<dyn PhysicalExpr>) -> bool {
+        self.scope(predicate) == Scope::Dataset
+    }
+
+    /// Whether the scan filters by a predicate itself.
+    fn takes(&self, predicate: &Arc<dyn PhysicalExpr>) -> bool {
+        self.options.late_materialization || self.scope(predicate) != Scope::Rows
+    }
+
+    /// Whether the projection is all columns of the table, as they are.
+    fn shows_all(&self) -> bool {
+        let fields = self.table.layout.schema.fields();
+        self.projection.as_ref().len() == fields.len()
+            && self.projection.iter().enumerate().all(|(place, shown)| {
+                let column = shown.expr.downcast_ref::<Column>();
+                column.is_some_and(|column| column.index() == place && column.name() == shown.alias)
+            })
+    }
+
+    /// Rows as the projection shows them.
+    fn rows(&self) -> Result<Rows> {
+        let columns: BTreeSet<usize> = self
+            .projection
+            .expr_iter()
+            .flat_map(|expr| collect_columns(&expr))
+            .map(|column| column.index())
+            .collect();
+        let columns: Vec<usize> = columns.into_iter().collect();
+        let schema = Arc::new(self.table.layout.schema.project(&columns)?);
+        let projection =
+            self.projection.clone().try_map_exprs(|expr| reassign_expr_columns(expr, &schema))?;
+        let projector = projection.make_projector(&schema)?;
+        Ok(Rows { table: self.table.clone(), projector, columns, schema })
+    }
+
+    fn scan(
+        &self,
+        consumer: Arc<dyn Consumer>,
+        values_of: impl Fn(&[Arc<dyn PhysicalExpr>]) -> bool,
+        limit: Option<usize>,
+        partition: usize,
+    ) -> Result<Scan> {
+        let table = self.table.for_scan();
+        // What is filtered before a limit changes what it lets through.
+        let dynamic = if limit.is_some() { Vec::new() } else { self.dynamic.clone() };
+        let (predicates, inexact) = (&self.predicates, &self.inexact);
+        let filters = Filters::new(&table, predicates, inexact, dynamic, &self.options, values_of)?;
+        Ok(Scan {
+            selection: Selection { reader: Reader::new(table, limit.is_none()), filters },
+            consumer,
+            order: self.order.clone(),
+            batch_size: self.batch_size,
+            limit,
+            counters: Counters::new(&self.metrics, partition),
+            memory: Arc::clone(&self.memory),
+        })
+    }
+}
+
+impl FileSource for AtlasSource {
+    fn create_file_opener(
+        &self,
+        _object_store: Arc<dyn ObjectStore>,
+        base_config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.opener_for(Arc::new(self.rows()?), |_| false, base_config.limit, partition)
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(self.sized(batch_size))
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        // The table's statistics are exact for predicates that select whole datasets, where it knew them.
+        let (known, late) = self.predicates.split_at(self.counted);
+        let rest = known.iter().filter(|expr| !self.selects_whole(expr)).chain(late);
+        let rest: Vec<_> = rest.map(Arc::clone).collect();
+        (!rest.is_empty()).then(|| conjunction(rest))
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        // Of all columns as they are there is nothing to be worked out anew for each step of a plan.
+        (!self.shows_all()).then_some(&self.projection)
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
+    }
+
+    fn file_type(&self) -> &str {
+        "atlas"
+    }
+
+    fn fmt_extra(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, what: &str, exprs: &[&Arc<dyn PhysicalExpr>]| {
+            if exprs.is_empty() {
+                return Ok(());
+            }
+            let exprs: Vec<_> = exprs.iter().map(ToString::to_string).collect();
+            write!(f, ", {what}=[{}]", exprs.join(" AND "))
+        };
+        write!(f, ", table={}", self.table.name)?;
+        let layout = &self.table.layout;
+        let mut levels: BTreeMap<(u32, Level), Vec<&Arc<dyn PhysicalExpr>>> = BTreeMap::new();
+        for expr in &self.predicates {
+            let level = layout.level_of(collect_columns(expr).iter().map(Column::index));
+            levels.entry((level.dims(), level)).or_default().push(expr);
+        }
+        for ((_, level), exprs) in &levels {
+            list(f, &format!("filtered once per {}", layout.words(*level)), exprs)?;
+        }
+        list(f, "ruled out by statistics", &self.inexact.iter().collect::<Vec<_>>())?;
+        list(f, "dynamic", &self.dynamic.iter().collect::<Vec<_>>())?;
+        if let Some(order) = &self.order {
+            let column = self.table.layout.schema.fields().get(order.column);
+            let column = column.map_or("", |field| field.name());
+            write!(f, ", {} {column} first", if order.descending { "greatest" } else { "least" })?;
+        }
+        Ok(())
+    }
+
+    // A range is of tiles, not of bytes, and the table has cut it for the session's partitions.
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        // A new scan is planned anew.
+        if filters.is_empty() {
+            return Ok(FilterPushdownPropagation::with_parent_pushdown_result(Vec::new()));
+        }
+        let mut source = self.clone();
+        let answers = filters
+            .into_iter()
+            .map(|filter| {
+                if is_volatile(&filter) {
+                    return PushedDown::No;
+                }
+                if DynamicFilterTracking::classify(&filter).contains_dynamic_filter() {
+                    source = source.clone().offered(filter);
+                    return PushedDown::No;
+                }
+                if !source.takes(&filter) {
+                    return PushedDown::No;
+                }
+                source.inexact.retain(|inexact| inexact != &filter);
+                if !source.predicates.contains(&filter) {
+                    source.predicates.push(filter);
+                }
+                PushedDown::Yes
+            })
+            .collect();
+        Ok(FilterPushdownPropagation::with_parent_pushdown_result(answers)
+            .with_updated_node(Arc::new(source) as _))
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        _eq_properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        let column = order.first().and_then(|first| {
+            let shown = first.expr.downcast_ref::<Column>()?.index();
+            let expr = self.projection.expr_iter().nth(shown)?;
+            Some((expr.downcast_ref::<Column>()?.index(), first.options))
+        });
+        let Some((column, options)) = column.filter(|_| self.options.best_first) else {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        };
+        let (descending, nulls_first) = (options.descending, options.nulls_first);
+        let order = Some(BestFirst { column, descending, nulls_first });
+        Ok(SortOrderPushdownResult::Inexact { inner: Arc::new(Self { order, ..self.clone() }) })
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        let ranges: Option<Vec<_>> = files.iter().map(tiles).collect();
+        let sorted = self
+            .order
+            .as_ref()
+            .zip(ranges)
+            .and_then(|(order, ranges)| order.sort_parts(&self.table, &ranges));
+        match sorted {
+            Some(places) => places.into_iter().filter_map(|place| files.get(place).cloned()).collect(),
+            None => files,
+        }
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        let projection = self.projection.try_merge(projection)?;
+        Ok(Some(Arc::new(Self { projection, ..self.clone() })))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        if self.apply_filters(f)? == TreeNodeRecursion::Stop {
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        for expr in self.projection.expr_iter() {
+            if f(&expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+}
+
+/// The tiles that a part of a scan has.
+pub(crate) fn tiles(file: &PartitionedFile) -> Option<Range<u64>> {
+    let bound = |bound: i64| u64::try_from(bound).unwrap_or(0);
+    file.range.as_ref().map(|range| bound(range.start)..bound(range.end))
+}
+
+/// A part of a scan with other tiles.
+pub(crate) fn of_tiles(file: PartitionedFile, tiles: Range<u64>) -> PartitionedFile {
+    let bound = |bound: u64| i64::try_from(bound).unwrap_or(i64::MAX);
+    file.with_range(bound(tiles.start), bound(tiles.end))
+}
+
+struct TileOpener {
+    scan: Arc<Scan>,
+}
+
+impl FileOpener for TileOpener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let tiles = tiles(&file).ok_or_else(|| {
+            DataFusionError::Internal("a part of an Atlas scan has no range of tiles".to_owned())
+        })?;
+        let scan = Arc::clone(&self.scan);
+        Ok(Box::pin(async move { scan.stream(tiles) }))
+    }
+}

@@ -1,0 +1,285 @@
+//! A table over a store, as DataFusion sees it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use atlas::{Catalog, Root, Snapshot};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics};
+use datafusion::datasource::listing::{FileRange, PartitionedFile};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::error::from_store;
+use crate::plan::source::AtlasSource;
+use crate::scan::filters::{Filter, Scope, scope};
+use crate::scan::select::select_datasets;
+use crate::scan::statistics::of_column;
+use crate::tables::columns::Table;
+use crate::tables::grids::grids;
+use crate::tables::layout::Layout;
+use crate::tables::options::{AtlasOptions, TableOptions};
+
+/// Parts of a scan for each partition, so that a partition that is done can take over from others.
+const PARTS: u64 = 2;
+
+/// A table over one generation of a store.
+#[derive(Debug)]
+pub struct AtlasTable {
+    table: Table,
+    /// The number of rows, once somebody asked.
+    rows: OnceLock<u64>,
+    /// What is known of the columns that were asked for.
+    columns: Mutex<HashMap<usize, ColumnStatistics>>,
+}
+
+impl AtlasTable {
+    /// The wide table: over the store's primary grid, or over the dimensions that `options` chooses.
+    ///
+    /// # Errors
+    /// Where `options` has a dimension that no dataset has, and where the store's datasets cannot be read.
+    pub fn wide(name: &str, snapshot: Arc<Snapshot>, options: &TableOptions) -> Result<Self> {
+        let catalog = snapshot.catalog().map_err(from_store)?;
+        let dims = match &options.dimensions {
+            Some(dims) => {
+                check_dimensions(&catalog, dims)?;
+                dims.clone()
+            }
+            None => grids(&catalog).into_iter().next().map_or_else(Vec::new, |grid| grid.dims),
+        };
+        let layout = Layout::wide(&catalog, &dims, options);
+        Ok(Self::new(name, snapshot, catalog, layout, options))
+    }
+
+    /// The table of one variable: its own cells only. `name` is the table's, for plans.
+    ///
+    /// # Errors
+    /// Where the store's datasets cannot be read.
+    pub fn variable(
+        name: &str,
+        snapshot: Arc<Snapshot>,
+        variable: &str,
+        options: &TableOptions,
+    ) -> Result<Self> {
+        let catalog = snapshot.catalog().map_err(from_store)?;
+        let layout = Layout::of_variable(&catalog, variable);
+        Ok(Self::new(name, snapshot, catalog, layout, options))
+    }
+
+    fn new(
+        name: &str,
+        snapshot: Arc<Snapshot>,
+        catalog: Arc<Catalog>,
+        layout: Layout,
+        options: &TableOptions,
+    ) -> Self {
+        let table = Table::new(name, snapshot, catalog, Arc::new(layout), options.nan_as_null);
+        Self { table, rows: OnceLock::new(), columns: Mutex::default() }
+    }
+
+    /// The dimensions of the table, slowest first.
+    pub fn dimensions(&self) -> &[String] {
+        &self.table.layout.dims
+    }
+
+    /// What a filter depends on; rows, where it names something that is no column.
+    fn scope(&self, filter: &Expr) -> Scope {
+        let layout = &self.table.layout;
+        let columns = filter
+            .column_refs()
+            .into_iter()
+            .map(|column| layout.position(column.name()).and_then(|position| layout.columns.get(position)));
+        columns.collect::<Option<Vec<_>>>().map_or(Scope::Rows, scope)
+    }
+
+    /// The table's layout, of one generation.
+    pub(crate) fn inner(&self) -> &Table {
+        &self.table
+    }
+
+    /// The number of rows of all datasets.
+    pub(crate) fn all_rows(&self) -> u64 {
+        *self.rows.get_or_init(|| {
+            let layout = &self.table.layout;
+            let rows = layout.datasets().filter_map(|(ordinal, _)| self.rows_of(ordinal));
+            rows.fold(0, u64::saturating_add)
+        })
+    }
+
+    pub(crate) fn rows_of(&self, ordinal: u32) -> Option<u64> {
+        let (dataset, layout) = self.table.dataset(ordinal)?;
+        Some(layout.shape(dataset).iter().fold(1, |rows: u64, &size| rows.saturating_mul(size as u64)))
+    }
+
+    /// What is known of all rows: their number, and of columns what indexes that are in memory say.
+    fn statistics(&self, columns: &[usize]) -> Statistics {
+        let mut statistics = Statistics::new_unknown(&self.table.layout.schema);
+        for &column in columns {
+            let mut known = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = match known.get(&column) {
+                Some(own) => Some(own.clone()),
+                None => of_column(&self.table, column, self.all_rows()),
+            };
+            if let (Some(own), Some(slot)) = (own, statistics.column_statistics.get_mut(column)) {
+                known.insert(column, own.clone());
+                *slot = own;
+            }
+        }
+        statistics
+    }
+
+    /// The tiles of the selected datasets, cut into parts for `partitions` partitions, and the number of rows of
+    /// those datasets.
+    fn parts(&self, filters: &[Filter], partitions: usize) -> Result<(Vec<Vec<FileRange>>, u64)> {
+        let layout = &self.table.layout;
+        let mut rows = 0u64;
+        let mut runs: Vec<std::ops::Range<u64>> = Vec::new();
+        match select_datasets(&self.table, filters, 0..layout.datasets().len())? {
+            None => {
+                rows = self.all_rows();
+                runs.push(0..layout.all_tiles());
+            }
+            Some(selected) => {
+                for (ordinal, tiles) in selected.set_indices().filter_map(|place| layout.at(place)) {
+                    rows = rows.saturating_add(self.rows_of(ordinal).unwrap_or(0));
+                    match runs.last_mut() {
+                        Some(run) if run.end == tiles.start => run.end = tiles.end,
+                        _ if tiles.is_empty() => {}
+                        _ => runs.push(tiles),
+                    }
+                }
+            }
+        }
+        let tiles: u64 = runs.iter().map(|run| run.end - run.start).sum();
+        let partitions = u64::try_from(partitions.max(1)).unwrap_or(1);
+        let size = tiles.div_ceil(partitions * PARTS).max(1);
+        let mut parts: Vec<(std::ops::Range<u64>, u64)> = Vec::new();
+        for mut run in runs {
+            while !run.is_empty() {
+                // A part may span datasets that are not selected: the scan looks again.
+                match parts.last_mut() {
+                    Some((part, count)) if *count < size => {
+                        let more = (size - *count).min(run.end - run.start);
+                        part.end = run.start + more;
+                        *count += more;
+                        run.start += more;
+                    }
+                    _ => parts.push((run.start..run.start, 0)),
+                }
+            }
+        }
+        if parts.is_empty() {
+            // A plan has one partition at least.
+            parts.push((0..0, 0));
+        }
+        let per_partition = parts.len().div_ceil(usize::try_from(partitions).unwrap_or(1)).max(1);
+        let bound = |bound: u64| i64::try_from(bound).unwrap_or(i64::MAX);
+        let parts: Vec<_> = parts
+            .into_iter()
+            .map(|(part, _)| FileRange { start: bound(part.start), end: bound(part.end) })
+            .collect();
+        Ok((parts.chunks(per_partition).map(<[_]>::to_vec).collect(), rows))
+    }
+}
+
+fn check_dimensions(root: &Root, dims: &[String]) -> Result<()> {
+    let known = |dim: &String| root.dataset_schemas().iter().any(|schema| schema.dims.contains(dim));
+    match dims.iter().enumerate().find(|(i, dim)| !known(dim) || dims.iter().take(*i).any(|d| d == *dim)) {
+        None => Ok(()),
+        Some((_, dim)) => {
+            let mut all: Vec<_> =
+                root.dataset_schemas().iter().flat_map(|schema| &schema.dims).cloned().collect();
+            all.sort();
+            all.dedup();
+            let all = all.join(", ");
+            Err(DataFusionError::Plan(format!(
+                "`{dim}` cannot be a dimension of the table: choose from {all}, each once"
+            )))
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for AtlasTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.table.layout.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| match self.scope(filter) {
+                Scope::Dataset | Scope::Dimension(_) => TableProviderFilterPushDown::Exact,
+                Scope::Rows => TableProviderFilterPushDown::Inexact,
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let layout = &self.table.layout;
+        let schema = DFSchema::try_from(Arc::clone(&layout.schema))?;
+        let (mut predicates, mut inexact, mut selecting) = (Vec::new(), Vec::new(), Vec::new());
+        let mut exact = true;
+        for filter in filters {
+            let expr = state.create_physical_expr(filter.clone(), &schema)?;
+            match self.scope(filter) {
+                Scope::Rows => inexact.push(expr),
+                scope => {
+                    if scope == Scope::Dataset {
+                        selecting.push(Filter::new(&expr, &self.table)?);
+                    } else {
+                        exact = false;
+                    }
+                    predicates.push(expr);
+                }
+            }
+        }
+        let (parts, rows) = self.parts(&selecting, state.config().target_partitions())?;
+
+        let options = AtlasOptions::of(state.config_options());
+        let every: Vec<usize> = (0..layout.columns.len()).collect();
+        let shown = projection.map_or(every.as_slice(), Vec::as_slice);
+        // From the bounds of what is filtered the optimizer estimates how much is left, and fails
+        // the query where its interval arithmetic rounds outwards.
+        let unfiltered = predicates.is_empty() && inexact.is_empty();
+        let mut statistics = self.statistics(if options.statistics && unfiltered { shown } else { &[] });
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        statistics.num_rows = if exact { Precision::Exact(rows) } else { Precision::Inexact(rows) };
+
+        let storage = self.table.snapshot.storage();
+        let url = ObjectStoreUrl::parse(storage.root())?;
+        if state.runtime_env().object_store(&url).is_err() {
+            state.runtime_env().register_object_store(storage.root(), Arc::clone(storage.objects()));
+        }
+        let catalog = storage.path("atlas.json");
+        let file = |range: FileRange| {
+            PartitionedFile::new_with_range(catalog.to_string(), 0, range.start, range.end)
+        };
+        let groups = parts.into_iter().map(|parts| FileGroup::new(parts.into_iter().map(file).collect()));
+        let memory = Arc::clone(&state.runtime_env().memory_pool);
+        let source = AtlasSource::new(self.table.clone(), predicates, inexact, options, memory);
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups.collect())
+            .with_statistics(statistics)
+            .with_limit(limit)
+            .with_projection_indices(projection.cloned())?
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}

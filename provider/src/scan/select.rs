@@ -1,0 +1,279 @@
+//! Which rows of boxes a scan is about.
+//!
+//! In this order: predicates along one dimension cut boxes, statistics rule boxes out or tell that all their rows are
+//! wanted, and of the others the columns of the remaining predicates are read, those of lower levels first: what has no
+//! row left is not read any further.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use arrow::array::{ArrayRef, BooleanBufferBuilder};
+use arrow::buffer::BooleanBuffer;
+use atlas::{ReadMetrics, Span};
+use datafusion::common::Result;
+
+use super::boxes::{Boxes, runs_of_datasets};
+use super::expand::Expansion;
+use super::filters::{Filter, Filters};
+use super::frame::Frame;
+use super::pruning::Pruning;
+use super::reader::{Reader, Reading};
+use crate::tables::columns::Table;
+use crate::tables::level::Level;
+
+/// Selects the rows of a scan.
+pub struct Selection {
+    pub reader: Reader,
+    pub filters: Filters,
+}
+
+impl Selection {
+    /// The table.
+    pub fn table(&self) -> &Table {
+        &self.reader.table
+    }
+
+    /// The datasets of a range of tiles for which the predicates on datasets hold, with those of their tiles that are
+    /// in the range.
+    pub fn datasets(&self, tiles: Range<u64>) -> Result<Vec<(u32, Range<u64>)>> {
+        let layout = &self.table().layout;
+        let first = layout.first_in(&tiles);
+        let datasets: Vec<_> = layout.datasets_in(tiles).collect();
+        let places = first..first + datasets.len();
+        Ok(match select_datasets(self.table(), &self.filters.datasets, places)? {
+            None => datasets,
+            Some(mask) => datasets.into_iter().zip(&mask).filter_map(|(d, keep)| keep.then_some(d)).collect(),
+        })
+    }
+
+    /// The columns that the predicates on rows name.
+    pub fn row_columns(&self) -> impl Iterator<Item = usize> {
+        self.filters.rows.iter().flat_map(|filter| filter.columns().iter().copied())
+    }
+
+    /// The boxes of tiles that have selected rows as far as coordinates and statistics tell.
+    pub async fn sift(&self, tiles: Boxes, reading: &Reading<'_>) -> Result<Boxes> {
+        let dynamic = self.filters.current(self.table())?;
+        let mut boxes = self.of_wanted_datasets(tiles, &dynamic)?;
+        for filter in &self.filters.dimensions {
+            boxes = self.cut(filter, boxes, reading).await?;
+        }
+        for pruning in &self.filters.pruning {
+            boxes = self.prune(pruning, boxes, reading.metrics).await?;
+        }
+        boxes = self.prune_dynamically(&dynamic, boxes, reading.metrics).await?;
+        let undecided = match &self.filters.unless_all_match {
+            _ if self.filters.rows.is_empty() => vec![false; boxes.len()],
+            Some(pruning) => pruning.may_match(self.table(), &boxes, reading.metrics).await?,
+            None => vec![true; boxes.len()],
+        };
+        boxes.set_undecided(undecided);
+        Ok(boxes)
+    }
+
+    /// The rows of boxes that were [sifted](Self::sift).
+    pub async fn select(&self, boxes: Boxes, reading: &Reading<'_>) -> Result<Frame> {
+        // They may know more by now than when the boxes were sifted.
+        let dynamic = self.filters.current(self.table())?;
+        let boxes = self.prune_dynamically(&dynamic, boxes, reading.metrics).await?;
+        let mut frame = self.along_dimensions(Frame::new(boxes), reading).await?;
+        let layout = &self.table().layout;
+        let late: Vec<&Filter> = dynamic.iter().filter(|filter| !filter.is_of_datasets(layout)).collect();
+        // Boxes of which all rows are wanted are as good as done.
+        let undecided: Vec<bool> =
+            frame.boxes.iter().map(|tile| tile.undecided || !late.is_empty()).collect();
+        let mut filters: Vec<&Filter> = self.filters.rows.iter().chain(late).collect();
+        filters.sort_by_key(|filter| filter.level().dims());
+        if filters.is_empty() || !undecided.contains(&true) {
+            return Ok(frame);
+        }
+        if !undecided.contains(&false) {
+            return self.choose(frame, &filters, reading).await.map(|(frame, _)| frame);
+        }
+        let (part, kept) = self.choose(frame.part(self.table(), &undecided)?, &filters, reading).await?;
+        // The places of the undecided boxes that are left, among all.
+        let places: Vec<usize> = (0..undecided.len()).filter(|&place| undecided[place]).collect();
+        let kept: BTreeSet<usize> = kept.iter().filter_map(|&own| places.get(own).copied()).collect();
+        let is_left = |place: usize| undecided.get(place) == Some(&false) || kept.contains(&place);
+        let left: Vec<bool> = (0..undecided.len()).map(is_left).collect();
+        let of: Vec<bool> =
+            (0..undecided.len()).filter(|&place| is_left(place)).map(|place| kept.contains(&place)).collect();
+        frame = frame.part(self.table(), &left)?;
+        frame.adopt(part, &of);
+        Ok(frame)
+    }
+
+    /// Rules out what the predicates along dimensions do, within what they have cut boxes to.
+    async fn along_dimensions(&self, mut frame: Frame, reading: &Reading<'_>) -> Result<Frame> {
+        for filter in &self.filters.dimensions {
+            let (selected, partly) = self.evaluate_apart(filter, &frame.boxes, reading).await?;
+            if partly {
+                let layout = &self.table().layout;
+                let to_rows =
+                    Expansion { boxes: &frame.boxes, layout, from: filter.level(), to: Level::ROWS };
+                frame.restrict(to_rows.bits(&selected));
+                frame = frame.compacted(self.table())?;
+            }
+        }
+        Ok(frame)
+    }
+
+    /// Which values of its level a predicate on coordinates selects in boxes, and whether it leaves some out.
+    async fn evaluate_apart(
+        &self,
+        filter: &Filter,
+        boxes: &Boxes,
+        reading: &Reading<'_>,
+    ) -> Result<(BooleanBuffer, bool)> {
+        let table = self.table();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(filter.columns().len());
+        for &column in filter.columns() {
+            let values = self.reader.quietly(column, boxes, reading).await?;
+            let (from, to) = (table.layout.level(column), filter.level());
+            columns.push(Expansion { boxes, layout: &table.layout, from, to }.array(&values)?);
+        }
+        let values = boxes.iter().map(|tile| tile.values(&table.layout, filter.level())).sum();
+        let selected = filter.evaluate(columns, values)?;
+        let partly = selected.count_set_bits() < selected.len();
+        Ok((selected, partly))
+    }
+
+    /// The parts of boxes that a predicate along one dimension leaves, from the first index that it selects to the last.
+    async fn cut(&self, filter: &Filter, boxes: Boxes, reading: &Reading<'_>) -> Result<Boxes> {
+        let (selected, partly) = self.evaluate_apart(filter, &boxes, reading).await?;
+        if !partly {
+            return Ok(boxes);
+        }
+        let layout = &self.table().layout;
+        let dim = filter.level().only();
+        let mut left = Boxes::default();
+        let mut start = 0;
+        for tile in boxes.iter() {
+            let count = tile.values(layout, filter.level());
+            let own = selected.slice(start, count);
+            start += count;
+            let Some(first) = own.set_indices().next() else { continue };
+            let own_dims = layout.schema(tile.schema as usize);
+            let along = dim.and_then(|dim| own_dims?.local(dim));
+            // Where the dataset lacks the dimension, it is selected as a whole.
+            let spans = tile.spans.iter().enumerate().map(|(local, &span)| {
+                let last = (0..count).rev().find(|&i| own.value(i)).unwrap_or(first);
+                let cut = Span { start: span.start + first, size: last + 1 - first };
+                if Some(local) == along { cut } else { span }
+            });
+            left.push_spans(tile.dataset, tile.schema, spans, tile.undecided);
+        }
+        Ok(left)
+    }
+
+    async fn prune(&self, pruning: &Pruning, boxes: Boxes, metrics: &ReadMetrics) -> Result<Boxes> {
+        let keep = pruning.may_match(self.table(), &boxes, metrics).await?;
+        Ok(boxes.filter(|place| keep.get(place) != Some(&false)))
+    }
+
+    /// Prunes boxes by what the dynamic filters say.
+    async fn prune_dynamically(
+        &self,
+        dynamic: &[Filter],
+        mut boxes: Boxes,
+        metrics: &ReadMetrics,
+    ) -> Result<Boxes> {
+        for filter in dynamic {
+            if boxes.is_empty() {
+                break;
+            }
+            if let Some(pruning) = Pruning::new(self.table(), filter.expr()) {
+                boxes = self.prune(&pruning, boxes, metrics).await?;
+            }
+        }
+        Ok(boxes)
+    }
+
+    fn of_wanted_datasets(&self, tiles: Boxes, dynamic: &[Filter]) -> Result<Boxes> {
+        let layout = &self.table().layout;
+        let of_datasets = dynamic.iter().filter(|filter| filter.is_of_datasets(layout));
+        let of_datasets: Vec<Filter> = of_datasets.cloned().collect();
+        let (datasets, places) = runs_of_datasets(&tiles);
+        let column = |column: usize| self.table().of_datasets(column, &datasets);
+        let Some(mask) = select(&of_datasets, datasets.len(), column)? else { return Ok(tiles) };
+        Ok(tiles.filter(|place| places.get(place).is_some_and(|&place| mask.value(place as usize))))
+    }
+
+    /// The frame with the rows for which filters hold, and the places of the boxes that have some.
+    async fn choose(
+        &self,
+        mut frame: Frame,
+        filters: &[&Filter],
+        reading: &Reading<'_>,
+    ) -> Result<(Frame, Vec<usize>)> {
+        let table = self.table();
+        let mut kept: Vec<usize> = (0..frame.boxes.len()).collect();
+        for filter in filters {
+            frame.read(&self.reader, filter.columns(), reading).await?;
+            let selected = filter.evaluate_in(table, &frame)?;
+            if selected.count_set_bits() == selected.len() {
+                continue;
+            }
+            let to_rows = Expansion {
+                boxes: &frame.boxes,
+                layout: &table.layout,
+                from: filter.level(),
+                to: Level::ROWS,
+            };
+            frame.restrict(to_rows.bits(&selected));
+            let live = frame.live();
+            if live.contains(&false) {
+                let is_live = |&(place, _): &(usize, usize)| live.get(place) == Some(&true);
+                kept = kept.into_iter().enumerate().filter(is_live).map(|(_, kept)| kept).collect();
+                frame = frame.part(table, &live)?;
+            }
+        }
+        Ok((frame, kept))
+    }
+}
+
+/// Which of the datasets with rows, at these places among them, the predicates on datasets select; `None` where there
+/// are no such predicates.
+pub fn select_datasets(
+    table: &Table,
+    filters: &[Filter],
+    places: Range<usize>,
+) -> Result<Option<BooleanBuffer>> {
+    let Some(named) = named(table, filters) else {
+        return select(filters, places.len(), |column| table.of_places(column, places.clone()));
+    };
+    // The others need no look.
+    let named: Vec<(usize, u32)> = named.into_iter().filter(|(place, _)| places.contains(place)).collect();
+    let ordinals: Vec<u32> = named.iter().map(|&(_, ordinal)| ordinal).collect();
+    let selected = select(filters, named.len(), |column| table.of_datasets(column, &ordinals))?;
+    let mut all = BooleanBufferBuilder::new(places.len());
+    all.append_n(places.len(), false);
+    for (i, (place, _)) in named.iter().enumerate() {
+        all.set_bit(place - places.start, selected.as_ref().is_none_or(|selected| selected.value(i)));
+    }
+    Ok(Some(all.finish()))
+}
+
+/// The datasets that predicates name, as their places among those with rows, and their ordinals; `None` where others may be selected
+/// too.
+fn named(table: &Table, filters: &[Filter]) -> Option<Vec<(usize, u32)>> {
+    let names = filters.iter().find_map(Filter::names)?;
+    let place = |name: &String| {
+        let ordinal = table.catalog.ordinal(name)?;
+        Some((table.layout.place_of(ordinal)?, ordinal))
+    };
+    Some(names.iter().filter_map(place).collect())
+}
+
+fn select(
+    filters: &[Filter],
+    count: usize,
+    column: impl Fn(usize) -> Result<ArrayRef>,
+) -> Result<Option<BooleanBuffer>> {
+    let masks = filters.iter().map(|filter| {
+        let columns = filter.columns().iter().map(|&number| column(number));
+        filter.evaluate(columns.collect::<Result<_>>()?, count)
+    });
+    let masks = masks.collect::<Result<Vec<_>>>()?;
+    Ok(masks.into_iter().reduce(|a, b| &a & &b))
+}

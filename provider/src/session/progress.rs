@@ -1,0 +1,67 @@
+//! How far a query that runs has come.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::plan::aggregate_source::AggregateSource;
+use crate::plan::source::AtlasSource;
+
+/// The scans of stores in a plan, to ask while the plan runs how far they are.
+pub struct ScanProgress {
+    scans: Vec<Arc<dyn ExecutionPlan>>,
+    chunks: usize,
+}
+
+/// What scans have done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Chunks that were decoded, or pruned, or answered from statistics.
+    pub chunks_done: usize,
+    /// Chunks that there are to do, at the most: a scan that has enough rows leaves the rest.
+    pub chunks: usize,
+    /// Bytes that were read from storage.
+    pub bytes: usize,
+}
+
+impl ScanProgress {
+    /// Counts what the scans of a plan have to do. That goes through all their tiles: for a million datasets it takes
+    /// tenths of a second.
+    ///
+    /// # Errors
+    /// Where a predicate cannot be evaluated.
+    pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let mut progress = Self { scans: Vec::new(), chunks: 0 };
+        progress.add(plan)?;
+        Ok(progress)
+    }
+
+    fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+        if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+            let chunks = if let Some((config, source)) = scan.downcast_to_file_source::<AtlasSource>() {
+                source.chunks(config)?
+            } else if let Some((config, source)) = scan.downcast_to_file_source::<AggregateSource>() {
+                source.chunks(config)?
+            } else {
+                return Ok(());
+            };
+            self.chunks = self.chunks.saturating_add(chunks);
+            self.scans.push(Arc::clone(plan));
+        }
+        plan.children().into_iter().try_for_each(|child| self.add(child))
+    }
+
+    /// How far the scans are.
+    pub fn now(&self) -> Progress {
+        let mut progress = Progress { chunks: self.chunks, ..Progress::default() };
+        for metrics in self.scans.iter().filter_map(|scan| scan.metrics()) {
+            let counted = |name| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
+            progress.chunks_done +=
+                ["chunks_pruned", "chunks_from_stats", "chunks_decoded"].map(counted).iter().sum::<usize>();
+            progress.bytes += counted("bytes_read");
+        }
+        progress
+    }
+}

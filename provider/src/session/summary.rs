@@ -1,0 +1,247 @@
+//! What `SUMMARIZE` shows: of each column its type, bounds, mean, and how much is missing.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, Float64Array, Float64Builder, RecordBatch, StringBuilder, UInt32Array, UInt64Builder,
+};
+use arrow::compute::{SortOptions, sort_to_indices, take};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use atlas::ReadMetrics;
+use datafusion::catalog::TableProvider;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::functions_aggregate::expr_fn::{avg, count, max, min};
+use datafusion::logical_expr::{Expr, lit};
+use datafusion::prelude::{DataFrame, SessionContext};
+
+use crate::plan::table::AtlasTable;
+use crate::scan::statistics::of_column;
+use crate::tables::layout::ColumnKind;
+
+/// The columns of a table as rows: `column_name`, `column_type`, `min`, `max`, `mean`, `rows`, `nulls`, `null_percentage`.
+///
+/// Of a table of a store only the catalog and the indexes are read, and what these do not tell is NULL: bounds of text, means of
+/// coordinates. Other tables are read.
+///
+/// # Errors
+/// Where an index or the other table cannot be read.
+pub async fn summarize(ctx: &SessionContext, table: Arc<dyn TableProvider>) -> Result<RecordBatch> {
+    match table.downcast_ref::<AtlasTable>() {
+        Some(table) => of_store(table).await,
+        None => summarize_rows(ctx.read_table(table)?).await,
+    }
+}
+
+/// The same of the rows of a query, which are read.
+///
+/// # Errors
+/// Those of the query.
+pub async fn summarize_rows(rows: DataFrame) -> Result<RecordBatch> {
+    let mut summary = Summary::default();
+    let fields: Vec<_> = rows.schema().iter().map(|(q, field)| (q.cloned(), Arc::clone(field))).collect();
+    let mut wanted: Vec<Expr> = vec![count(lit(1)).alias("rows")];
+    let is_ordered = |data_type: &DataType| !data_type.is_nested() && *data_type != DataType::Null;
+    for (i, (qualifier, field)) in fields.iter().enumerate() {
+        let column = Expr::Column(Column::new(qualifier.clone(), field.name()));
+        wanted.push(count(column.clone()).alias(format!("count {i}")));
+        if is_ordered(field.data_type()) {
+            wanted.push(min(column.clone()).alias(format!("min {i}")));
+            wanted.push(max(column.clone()).alias(format!("max {i}")));
+        }
+        if field.data_type().is_numeric() {
+            wanted.push(avg(column).alias(format!("mean {i}")));
+        }
+    }
+    let found = rows.aggregate(vec![], wanted)?.collect().await?;
+    let found = found.iter().find(|batch| batch.num_rows() > 0);
+    let value = |name: &str| {
+        let column = found.and_then(|batch| batch.column_by_name(name));
+        column.map_or(Ok(ScalarValue::Null), |column| ScalarValue::try_from_array(column, 0))
+    };
+    let number = |name: &str| -> Result<u64> {
+        Ok(match value(name)?.cast_to(&DataType::UInt64)? {
+            ScalarValue::UInt64(Some(number)) => number,
+            _ => 0,
+        })
+    };
+    let rows = number("rows")?;
+    for (i, (_, field)) in fields.iter().enumerate() {
+        let bounds = [value(&format!("min {i}"))?, value(&format!("max {i}"))?];
+        let mean = match value(&format!("mean {i}"))?.cast_to(&DataType::Float64)? {
+            ScalarValue::Float64(mean) => mean,
+            _ => None,
+        };
+        let nulls = rows - number(&format!("count {i}"))?.min(rows);
+        summary.push(field, bounds, mean, rows, Some(nulls))?;
+    }
+    summary.finish()
+}
+
+async fn of_store(table: &AtlasTable) -> Result<RecordBatch> {
+    let mut summary = Summary::default();
+    let (inner, rows) = (table.inner(), table.all_rows());
+    // A dataset with a dimension of size 0 has no rows.
+    let with_rows = inner.layout.datasets().filter(|(_, tiles)| !tiles.is_empty());
+    let datasets: Vec<u32> = with_rows.map(|(ordinal, _)| ordinal).collect();
+    for (position, (kind, field)) in inner.layout.columns.iter().zip(inner.layout.schema.fields()).enumerate()
+    {
+        let variable = match kind {
+            ColumnKind::Dimension(dim) => inner.layout.dims.get(*dim),
+            ColumnKind::Variable(name) => Some(name),
+            ColumnKind::Dataset | ColumnKind::Attribute(..) => None,
+        };
+        let Some(variable) = variable else {
+            let values = inner.of_datasets(position, &datasets)?;
+            let missing = datasets.iter().enumerate().filter(|(i, _)| values.is_null(*i));
+            let nulls = missing.filter_map(|(_, &ordinal)| table.rows_of(ordinal)).sum();
+            summary.push(field, [end(&values, false)?, end(&values, true)?], None, rows, Some(nulls))?;
+            continue;
+        };
+        // It stays in memory for as long as it is needed here. (A dimension may have no coordinate variable.)
+        let known = inner.catalog.array_schemas().iter().any(|array| array.name == *variable);
+        let _index = if known { Some(inner.index(variable, &ReadMetrics::default()).await?) } else { None };
+        let Some(statistics) = of_column(inner, position, rows) else {
+            summary.push(field, [ScalarValue::Null, ScalarValue::Null], None, rows, None)?;
+            continue;
+        };
+        let value = |value: &Precision<ScalarValue>| value.get_value().cloned().unwrap_or(ScalarValue::Null);
+        let nulls = statistics.null_count.get_value().map(|&nulls| nulls as u64);
+        let sum = match value(&statistics.sum_value).cast_to(&DataType::Float64)? {
+            ScalarValue::Float64(sum) => sum,
+            _ => None,
+        };
+        #[allow(clippy::cast_precision_loss)]
+        let mean = sum.zip(nulls).map(|(sum, nulls)| sum / rows.saturating_sub(nulls) as f64);
+        summary.push(
+            field,
+            [value(&statistics.min_value), value(&statistics.max_value)],
+            mean,
+            rows,
+            nulls,
+        )?;
+    }
+    summary.finish()
+}
+
+/// The least or the greatest of some values.
+fn end(values: &ArrayRef, greatest: bool) -> Result<ScalarValue> {
+    let options = SortOptions { descending: greatest, nulls_first: false };
+    let first: UInt32Array = sort_to_indices(values, Some(options), Some(1))?;
+    let first = take(values, &first, None)?;
+    if first.is_empty() { Ok(ScalarValue::Null) } else { ScalarValue::try_from_array(&first, 0) }
+}
+
+#[derive(Default)]
+struct Summary {
+    names: StringBuilder,
+    types: StringBuilder,
+    bounds: [StringBuilder; 2],
+    means: Float64Builder,
+    rows: UInt64Builder,
+    nulls: UInt64Builder,
+}
+
+impl Summary {
+    fn push(
+        &mut self,
+        field: &Field,
+        bounds: [ScalarValue; 2],
+        mean: Option<f64>,
+        rows: u64,
+        nulls: Option<u64>,
+    ) -> Result<()> {
+        self.names.append_value(field.name());
+        self.types.append_value(field.data_type().to_string());
+        for (column, bound) in self.bounds.iter_mut().zip(bounds) {
+            if bound.is_null() {
+                column.append_null();
+                continue;
+            }
+            let array = bound.to_array()?;
+            let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+            column.append_value(ArrayFormatter::try_new(&array, &options)?.value(0).to_string());
+        }
+        self.means.append_option(mean.filter(|mean| !mean.is_nan()));
+        self.rows.append_value(rows);
+        self.nulls.append_option(nulls);
+        Ok(())
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn finish(mut self) -> Result<RecordBatch> {
+        let (rows, nulls) = (self.rows.finish(), self.nulls.finish());
+        let share = rows.iter().zip(&nulls).map(|(rows, nulls)| {
+            let (rows, nulls) = (rows.filter(|&rows| rows > 0)?, nulls?);
+            Some((nulls as f64 / rows as f64 * 1e4).round() / 100.0)
+        });
+        let share: Float64Array = share.collect();
+        let [mut least, mut greatest] = self.bounds;
+        let columns: [(&str, ArrayRef); 8] = [
+            ("column_name", Arc::new(self.names.finish())),
+            ("column_type", Arc::new(self.types.finish())),
+            ("min", Arc::new(least.finish())),
+            ("max", Arc::new(greatest.finish())),
+            ("mean", Arc::new(self.means.finish())),
+            ("rows", Arc::new(rows)),
+            ("nulls", Arc::new(nulls)),
+            ("null_percentage", Arc::new(share)),
+        ];
+        let fields = columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        let columns = columns.into_iter().map(|(_, column)| column).collect();
+        Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::UInt64Type;
+    use atlas::{Atlas, StoreConfig};
+    use ndarray::array;
+
+    use super::*;
+    use crate::register_store;
+
+    /// A dataset without rows has a name and attributes, but no row to show them in.
+    #[tokio::test]
+    async fn datasets_without_rows_do_not_count() {
+        let atlas = Atlas::create_url("memory:///summary", StoreConfig::default()).await.unwrap();
+        for (name, size, level) in [("a", 0, -1i64), ("b", 2, 5), ("z", 0, 9)] {
+            let dataset = atlas.create_dataset(name).await.unwrap();
+            dataset.define_array::<f64>("v", &["x"], &[size], None, None).unwrap();
+            dataset.set_attribute("level", level).unwrap();
+            if size > 0 {
+                dataset.write_array("v", &[0], array![1.0, 2.0].into_dyn().view()).await.unwrap();
+                dataset.set_attribute("score", f64::NAN).unwrap();
+            }
+        }
+        atlas.flush().await.unwrap();
+        let ctx = SessionContext::new();
+        register_store(&ctx, "atlas", &atlas).unwrap();
+        let of_table = summarize(&ctx, ctx.table_provider("atlas").await.unwrap()).await.unwrap();
+        let of_rows = summarize_rows(ctx.table("atlas").await.unwrap()).await.unwrap();
+        let shown = |summary: &RecordBatch| -> Vec<String> {
+            let text = |name: &str| summary.column_by_name(name).unwrap().as_string::<i32>().clone();
+            let (names, least, greatest) = (text("column_name"), text("min"), text("max"));
+            let nulls = summary.column_by_name("nulls").unwrap().as_primitive::<UInt64Type>();
+            let row = |row| {
+                format!(
+                    "{} {} {} {}",
+                    names.value(row),
+                    least.value(row),
+                    greatest.value(row),
+                    nulls.value(row)
+                )
+            };
+            (0..summary.num_rows()).map(row).collect()
+        };
+        assert_eq!(shown(&of_table), ["dataset b b 0", "x   0", "v 1.0 2.0 0", "level 5 5 0", "score   2"]);
+        let without_index = |rows: Vec<String>| -> Vec<String> {
+            rows.into_iter().filter(|row| !row.starts_with("x ")).collect()
+        };
+        assert_eq!(without_index(shown(&of_rows)), without_index(shown(&of_table)));
+    }
+}

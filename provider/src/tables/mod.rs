@@ -1,0 +1,9 @@
+//! The rows and columns of tables: of the catalog alone.
+
+pub mod columns;
+pub mod grids;
+pub mod layout;
+pub mod level;
+pub mod names;
+pub mod options;
+pub mod widen;
