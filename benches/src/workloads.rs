@@ -41,6 +41,8 @@ enum Source {
     Profiles { datasets: usize },
     Grids { datasets: usize },
     Series { datasets: usize },
+    Floats { datasets: usize },
+    Tiny { datasets: usize },
     Files(PathBuf),
 }
 
@@ -99,6 +101,20 @@ pub fn workloads() -> Vec<Workload> {
             queries: series(),
         },
     ];
+    all.push(Workload {
+        name: "floats",
+        about: "2,500 datasets as of Argo floats: 1 or 2 profiles of 50 to 1,500 levels, a fifth missing, 60 variables",
+        variable: "TEMP",
+        source: Source::Floats { datasets: 2500 },
+        queries: floats(),
+    });
+    all.push(Workload {
+        name: "tiny",
+        about: "6,000 datasets of 1 to 12 levels: t f32 (z), a day, a latitude, and the attributes ship and leg",
+        variable: "t",
+        source: Source::Tiny { datasets: 6000 },
+        queries: tiny(),
+    });
     if let Some(data) = real_data() {
         all.push(Workload {
             name: "argo",
@@ -159,6 +175,61 @@ fn series() -> Vec<Query> {
     ]
 }
 
+fn floats() -> Vec<Query> {
+    vec![
+        query("mean by dataset", "SELECT dataset, avg(\"TEMP\") FROM t GROUP BY dataset"),
+        query("mean of a product", "SELECT avg(\"TEMP\" * \"PSAL\") FROM t"),
+        query(
+            "greatest near the surface",
+            "SELECT dataset, max(\"TEMP\") FROM t WHERE \"PRES\" < 100 GROUP BY dataset",
+        ),
+        query(
+            "mean by month",
+            "SELECT date_trunc('month', \"JULD\"), avg(\"TEMP\") FROM t \
+             WHERE \"PRES\" < 50 AND \"TEMP_QC\" = '1' GROUP BY 1",
+        ),
+        query("by platform", "SELECT \"PLATFORM_NUMBER\", avg(\"TEMP\"), max(\"PRES\") FROM t GROUP BY 1"),
+        query(
+            "by 10 degrees",
+            "SELECT floor(\"LATITUDE\" / 10) * 10, count(*), avg(\"TEMP\") FROM t \
+             WHERE \"PRES\" BETWEEN 0 AND 10 GROUP BY 1",
+        ),
+        query("northern", "SELECT count(*) FROM t WHERE \"LATITUDE\" > 0"),
+        query("by level", "SELECT \"N_LEVELS\", avg(\"TEMP\") FROM t GROUP BY 1"),
+        query("by profile and level", "SELECT \"N_PROF\", \"N_LEVELS\", avg(\"TEMP\") FROM t GROUP BY 1, 2"),
+        query(
+            "by institution and level",
+            "SELECT institution, \"N_LEVELS\", avg(\"TEMP\") FROM t GROUP BY 1, 2",
+        ),
+        query("by dataset and level", "SELECT dataset, \"N_LEVELS\", avg(\"TEMP\") FROM t GROUP BY 1, 2"),
+        query("standard deviation", "SELECT stddev(\"TEMP\") FROM t"),
+        Query {
+            name: "first ten, missing ones first",
+            sql: "SELECT dataset, \"TEMP\" FROM t ORDER BY \"TEMP\" DESC LIMIT 10",
+            compared: Some("TEMP"),
+        },
+    ]
+}
+
+fn tiny() -> Vec<Query> {
+    vec![
+        query("first ten by depth", "SELECT z, t, dataset FROM t ORDER BY z, t, dataset LIMIT 10"),
+        Query { name: "warmest ten", sql: "SELECT * FROM t ORDER BY t DESC LIMIT 10", compared: Some("t") },
+        Query {
+            name: "warmest places",
+            sql: "SELECT day, lat, max(t) m FROM t GROUP BY day, lat ORDER BY 3 DESC LIMIT 5",
+            compared: Some("m"),
+        },
+        query(
+            "different values",
+            "SELECT count(DISTINCT t), count(DISTINCT ship), count(DISTINCT day) FROM t",
+        ),
+        query("by year", "SELECT date_trunc('year', day), avg(t) FROM t GROUP BY 1"),
+        query("names or values", "SELECT count(*), avg(t) FROM t WHERE dataset LIKE '%7' OR t > 40"),
+        query("cube", "SELECT ship, leg, avg(t) FROM t GROUP BY CUBE(ship, leg)"),
+    ]
+}
+
 impl Workload {
     /// Writes the workload into `directory`, as a store and as Parquet, unless it is there.
     ///
@@ -186,6 +257,16 @@ impl Workload {
             Source::Series { datasets } => {
                 for number in 0..*datasets {
                     one_series(&atlas, number).await?;
+                }
+            }
+            Source::Floats { datasets } => {
+                for number in 0..*datasets {
+                    float(&atlas, number).await?;
+                }
+            }
+            Source::Tiny { datasets } => {
+                for number in 0..*datasets {
+                    tiny_profile(&atlas, number).await?;
                 }
             }
             Source::Files(files) => {
@@ -349,4 +430,87 @@ async fn one_series(atlas: &Atlas, number: usize) -> Result<()> {
     let values = (0..24).map(|i| (chance(number * 24 + i) % 30_000) as f32 / 1000.0);
     let schema = ArraySchema::new("temperature".to_owned(), DType::F32, &["time"]);
     put(atlas, &name, schema, &[24], f32::to_arrow(values)).await
+}
+
+/// One or two profiles of an Argo float.
+async fn float(atlas: &Atlas, number: usize) -> Result<()> {
+    let random = |i: usize| fraction(number * 100_003 + i);
+    let profiles = 1 + number % 2;
+    let most = if random(1) < 0.3 { 1500.0 } else { 200.0 };
+    let levels = 50 + (random(2) * (most - 50.0)) as usize;
+    let name = format!("R{:07}_{:03}", 1_900_000 + number / 25, number % 25);
+    let institution = ["AO", "BO", "CS", "IF", "JA", "KO", "ME", "NM"][number / 25 % 8];
+    atlas.create_dataset(&name).await?.set_attribute("institution", AttributeValue::from(institution))?;
+    let cells = profiles * levels;
+    let there = (levels as f64 * (0.6 + 0.4 * random(3))) as usize;
+    let pressure = |i: usize| (i % levels) as f64 * 2000.0 / levels as f64 + random(i);
+    let column = |value: &dyn Fn(usize) -> f64, digits: i32| -> arrow::array::ArrayRef {
+        let value = |i: usize| (i % levels < there).then(|| rounded(value(i), digits));
+        Arc::new((0..cells).map(value).collect::<arrow::array::Float32Array>())
+    };
+    let temperature = |i: usize| 28.0 * (-pressure(i) / 600.0).exp() + random(i + 7) * 0.6;
+    let salinity = |i: usize| 34.5 + pressure(i) / 4000.0 + random(i + 11) * 0.1;
+    let mut variables = vec![
+        ("PRES".to_owned(), column(&pressure, 1)),
+        ("TEMP".to_owned(), column(&temperature, 3)),
+        ("PSAL".to_owned(), column(&salinity, 3)),
+    ];
+    let flags: arrow::array::StringViewArray = (0..cells)
+        .map(|i| (i % levels < there).then_some(if random(i + 5) < 0.9 { "1" } else { "4" }))
+        .collect();
+    for other in 0..51 {
+        // What most queries leave alone: small, and the same everywhere.
+        let values: arrow::array::Float32Array = (0..cells).map(|_| Some(other as f32)).collect();
+        variables.push((format!("OTHER_{other:02}"), Arc::new(values)));
+    }
+    let (dims, shape) = (["N_PROF", "N_LEVELS"], [profiles, levels]);
+    for (variable, values) in variables {
+        put(atlas, &name, ArraySchema::new(variable, DType::F32, &dims), &shape, values).await?;
+    }
+    let schema = ArraySchema::new("TEMP_QC".to_owned(), DType::String, &dims);
+    put(atlas, &name, schema, &shape, Arc::new(flags)).await?;
+    let of_profiles: [(&str, DType, arrow::array::ArrayRef); 5] = [
+        ("LATITUDE", DType::F64, f64::to_arrow((0..profiles).map(|_| (random(21) - 0.5) * 120.0))),
+        ("LONGITUDE", DType::F64, f64::to_arrow((0..profiles).map(|_| (random(22) - 0.5) * 360.0))),
+        (
+            "JULD",
+            DType::Timestamp,
+            Timestamp::to_arrow((0..profiles).map(|p| Timestamp((random(23 + p) * 43_800.0) as i64 * HOUR))),
+        ),
+        (
+            "PLATFORM_NUMBER",
+            DType::String,
+            String::to_arrow((0..profiles).map(|_| (1_900_000 + number / 25).to_string())),
+        ),
+        ("CYCLE_NUMBER", DType::I32, i32::to_arrow((0..profiles).map(|_| (number % 25) as i32))),
+    ];
+    for (variable, dtype, values) in of_profiles {
+        let schema = ArraySchema::new(variable.to_owned(), dtype, &["N_PROF"]);
+        put(atlas, &name, schema, &[profiles], values).await?;
+    }
+    Ok(())
+}
+
+/// A cast of a few levels.
+async fn tiny_profile(atlas: &Atlas, number: usize) -> Result<()> {
+    let random = |i: usize| fraction(number * 131 + i);
+    let name = format!("cast-{number:04}");
+    let dataset = atlas.create_dataset(&name).await?;
+    dataset.set_attribute("ship", AttributeValue::from(["Meteor", "Polarstern", "Sonne"][number % 3]))?;
+    dataset.set_attribute("leg", AttributeValue::from((number / 100) as i64))?;
+    let levels = 1 + number % 12;
+    axis(atlas, &name, "z", 10.0, levels).await?;
+    let values = f32::to_arrow((0..levels).map(|i| rounded(random(i) * 45.0 - 2.0, 2)));
+    put(atlas, &name, ArraySchema::new("t".to_owned(), DType::F32, &["z"]), &[levels], values).await?;
+    let day = Timestamp((number as i64 % 4000) * 24 * HOUR);
+    put(
+        atlas,
+        &name,
+        ArraySchema::new("day".to_owned(), DType::Timestamp, &[]),
+        &[],
+        Timestamp::to_arrow([day].into_iter()),
+    )
+    .await?;
+    let lat = f64::to_arrow([(random(50) * 18.0).floor() * 10.0 - 90.0].into_iter());
+    put(atlas, &name, ArraySchema::new("lat".to_owned(), DType::F64, &[]), &[], lat).await
 }
