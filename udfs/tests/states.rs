@@ -81,9 +81,10 @@ fn rows(random: &mut Random, number: usize, rare: u64) -> RecordBatch {
 fn calls() -> Vec<(AggregateFunctionExpr, Vec<usize>)> {
     let function = |udaf: &datafusion::logical_expr::AggregateUDF| {
         let columns = match udaf.name() {
-            "weighted_mean" => vec![0, 1],
+            "weighted_mean" | "arg_max" | "arg_min" | "bias" | "rmse" | "spearman" => vec![0, 1],
             "area_mean" => vec![0, 2],
-            "linear_trend" | "first_valid" | "last_valid" => vec![0, 3],
+            "linear_trend" | "linear_trend_error" | "theil_sen" | "mann_kendall" => vec![0, 3],
+            "first_valid" | "last_valid" => vec![0, 3],
             _ => vec![0],
         };
         let schema = schema();
@@ -96,7 +97,7 @@ fn calls() -> Vec<(AggregateFunctionExpr, Vec<usize>)> {
         (call.build().unwrap(), columns)
     };
     let calls: Vec<_> = atlas_udfs::aggregate_functions().iter().map(function).collect();
-    assert_eq!(calls.len(), 12);
+    assert_eq!(calls.len(), 22);
     calls
 }
 
@@ -123,7 +124,7 @@ fn assert_same(name: &str, rows: &RecordBatch, found: &ScalarValue, expected: &S
     let values = rows.column(0).as_any().downcast_ref::<Float64Array>().unwrap();
     let largest = values.iter().flatten().filter(|x| x.is_finite()).fold(1.0, |a: f64, b| a.max(b.abs()));
     let scale = match name {
-        "skewness" | "kurtosis" | "circular_mean" => 1.0,
+        "skewness" | "kurtosis" | "circular_mean" | "spearman" => 1.0,
         _ => largest,
     };
     let apart = if name == "circular_mean" {
@@ -234,6 +235,23 @@ async fn odd_values_have_the_answers_that_are_documented() {
         ("area_mean(2, 90.5 * x)", ""),
         ("weighted_mean(x, x - 1) FILTER (WHERE x < 2)", ""),
         ("linear_trend(x, to_timestamp(y))", "NaN"),
+        ("linear_trend_error(x, to_timestamp(y))", ""),
+        ("linear_trend_error(coalesce(x, 0), to_timestamp(y))", "NaN"),
+        ("theil_sen(x, to_timestamp(y))", "inf"),
+        ("theil_sen(abs(x) / 0, to_timestamp(y))", "NaN"),
+        ("mann_kendall(x, to_timestamp(y))['s']", "1.0"),
+        ("spearman(x, y)", "1.0"),
+        ("spearman(x, 2)", ""),
+        ("bias(x, 1)", "inf"),
+        ("bias(x, x)", "NaN"),
+        ("rmse(x, 1)", "inf"),
+        ("rmse(x, x)", "NaN"),
+        ("mad(x)", "NaN"),
+        ("mad(coalesce(x, 0))", "1.0"),
+        ("iqr(x)", "NaN"),
+        ("iqr(coalesce(x, 0))", "inf"),
+        ("arg_max(y, x)", "2"),
+        ("arg_min(y, x)", "1"),
     ] {
         let sql = format!(
             "SELECT {call} FROM (VALUES (1.0, 1), ('Infinity'::double, 2), ('NaN'::double, 3), (NULL, 4)) t(x, y)"

@@ -2,7 +2,8 @@
 
 use datafusion::logical_expr::AggregateUDF;
 
-use super::scale::{exponent, scaled};
+use super::line::{self, Line, YEAR};
+use super::scale::scaled;
 use super::sums::{Sums, aggregate};
 use crate::documentation::{About, Topic};
 
@@ -18,33 +19,10 @@ const ABOUT: About = About {
 
 /// The function.
 pub(super) fn udaf() -> AggregateUDF {
-    aggregate(&ABOUT, true, Sums { one, merge, value })
+    aggregate(&ABOUT, true, Sums { one: line::one, merge: line::merge, value })
 }
 
-/// Seconds of a mean year of the Gregorian calendar.
-const YEAR: f64 = 365.2425 * 86_400.0;
-
-/// The number of rows; an [`exponent`] for values; the mean time, and the mean value divided by
-/// that power of two; the sum of the squares of the distances of times from their mean, and that of
-/// the products of the distances of times and of values.
-type Line = [f64; 6];
-
-fn one([y, t]: [f64; 2]) -> Line {
-    let e = exponent(y);
-    [1.0, e, t, scaled(y, -e), 0.0, 0.0]
-}
-
-fn merge(&[na, of_a, ta, ya, sa, pa]: &Line, &[nb, of_b, tb, yb, sb, pb]: &Line) -> Line {
-    let e = of_a.max(of_b);
-    let (ya, pa) = (scaled(ya, of_a - e), scaled(pa, of_a - e));
-    let (yb, pb) = (scaled(yb, of_b - e), scaled(pb, of_b - e));
-    let n = na + nb;
-    let (dt, dy) = (tb - ta, yb - ya);
-    let share = na * nb / n;
-    [n, e, ta + dt * nb / n, ya + dy * nb / n, sa + sb + dt * dt * share, pa + pb + dt * dy * share]
-}
-
-fn value(&[_, e, _, y, squares, products]: &Line) -> Option<f64> {
+fn value(&[_, e, _, y, squares, products, _]: &Line) -> Option<f64> {
     let slope = if y.is_finite() { products / squares * YEAR } else { f64::NAN };
     (squares > 0.0).then(|| scaled(slope, e))
 }

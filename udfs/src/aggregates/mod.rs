@@ -1,20 +1,33 @@
 //! Statistics. All pass over what is missing: NULL and NaN.
 
 mod area_mean;
+mod arg_max;
+mod arg_min;
+mod bias;
 mod circular_mean;
 mod completeness;
 mod extreme;
 mod first_valid;
+mod gathered;
 mod histogram;
+mod iqr;
 mod kurtosis;
 mod last_valid;
+mod line;
 mod linear_trend;
+mod linear_trend_error;
+mod mad;
+mod mann_kendall;
 mod mode;
 mod moments;
+mod order;
 mod rms;
+mod rmse;
 mod scale;
 mod skewness;
+mod spearman;
 mod sums;
+mod theil_sen;
 mod weighted;
 mod weighted_mean;
 mod window;
@@ -33,6 +46,14 @@ pub fn functions() -> Vec<AggregateUDF> {
         area_mean::udaf(),
         circular_mean::udaf(),
         linear_trend::udaf(),
+        linear_trend_error::udaf(),
+        theil_sen::udaf(),
+        mann_kendall::udaf(),
+        spearman::udaf(),
+        bias::udaf(),
+        rmse::udaf(),
+        mad::udaf(),
+        iqr::udaf(),
         rms::udaf(),
         skewness::udaf(),
         kurtosis::udaf(),
@@ -40,6 +61,8 @@ pub fn functions() -> Vec<AggregateUDF> {
         histogram::udaf(),
         first_valid::udaf(),
         last_valid::udaf(),
+        arg_max::udaf(),
+        arg_min::udaf(),
         completeness::udaf(),
     ]
 }

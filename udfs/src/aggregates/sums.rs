@@ -198,8 +198,9 @@ impl<const N: usize, const M: usize> Accumulator for Sliding<N, M> {
     }
 }
 
-/// Calls `of` with every row of columns in which nothing is missing.
-fn for_rows<const K: usize>(
+/// Calls `of` with every row of columns in which nothing is missing: numbers, and timestamps as
+/// seconds. A column that is not there is NaN.
+pub fn for_rows<const K: usize>(
     columns: &[ArrayRef],
     present: fn(&ArrayRef) -> Option<NullBuffer>,
     mut of: impl FnMut([f64; K]),

@@ -1,6 +1,7 @@
 """Makes the tables that the functions are tested against, with libraries that know nothing of them.
 
-    pip install numpy==2.4 scipy==1.17 gsw==3.6 cftime==1.6 metpy==1.7 pyproj==3.7 pvlib==0.16
+    pip install 'numpy==2.4.*' 'scipy==1.17.*' 'gsw==3.6.*' 'cftime==1.6.*' 'metpy==1.7.*' 'pyproj==3.7.*' \
+        'pvlib==0.*' 'pymannkendall==1.4.*'
     python make.py
 
 A table of a function has its arguments and the expected value; empty means NULL.
@@ -18,6 +19,7 @@ import metpy.calc
 import numpy as np
 import pandas as pd
 import pvlib
+import pymannkendall
 import pyproj
 import scipy.integrate
 import scipy.stats
@@ -312,6 +314,9 @@ with open(HERE / "series.csv", "w", newline="") as file:
 seconds = np.array([(t - datetime.datetime(1970, 1, 1)).total_seconds() for t in times])
 
 
+YEAR = 365.2425 * 86400
+
+
 def aggregates(rows):
     rows = np.array(rows)
     there = np.array([i not in missing and not math.isnan(series["x"][i]) for i in rows], bool)
@@ -328,7 +333,7 @@ def aggregates(rows):
         "weighted_mean": np.average(x, weights=w),
         "area_mean": np.average(x, weights=np.cos(np.radians(lat))),
         "circular_mean": circular(series["deg"][rows]),
-        "linear_trend": scipy.stats.linregress(seconds[some], x).slope * 365.2425 * 86400 if varied and len(x) > 1 else None,
+        "linear_trend": scipy.stats.linregress(seconds[some], x).slope * YEAR if varied and len(x) > 1 else None,
         "rms": np.sqrt(np.mean(x**2)),
         "skewness": scipy.stats.skew(x) if varied else None,
         "kurtosis": scipy.stats.kurtosis(x) if varied else None,
@@ -336,7 +341,52 @@ def aggregates(rows):
         "histogram": " ".join(map(str, bins)),
         "first_valid": x[order[0]],
         "last_valid": x[order[-1]],
+        "arg_max": x[np.argmax(w)],
+        "arg_min": x[np.argmin(w)],
+        "bias": np.mean(x - w),
+        "rmse": np.sqrt(np.mean((x - w) ** 2)),
+        "spearman": scipy.stats.spearmanr(x, w).statistic if varied and len(x) > 1 else None,
+        "mad": scipy.stats.median_abs_deviation(x),
+        "iqr": scipy.stats.iqr(x),
+        **trends(x[order], seconds[some][order]),
+        **tied(np.floor(x[order]), np.array([times[i].month for i in some])[order]),
         "completeness": len(x) / len(rows),
+    }
+
+
+def trends(x, seconds):
+    """Of values in the order of time, all of different times."""
+    if len(x) < 2:
+        return {}
+    test = pymannkendall.original_test(x)
+    return {
+        "linear_trend_error": scipy.stats.linregress(seconds, x).stderr * YEAR if len(x) > 2 else None,
+        "theil_sen": scipy.stats.theilslopes(x, seconds).slope * YEAR,
+        "mann_kendall_tau": test.Tau,
+        "mann_kendall_s": float(test.s),
+        "mann_kendall_var_s": float(test.var_s),
+        "mann_kendall_z": float(test.z),
+        "mann_kendall_p": test.p,
+    }
+
+
+def tied(x, months):
+    """Of values of which some are equal, by times of which some are equal."""
+    if len(x) < 2:
+        return {}
+    rising = lambda x: float(np.sign(np.subtract.outer(x, x) * np.subtract.outer(months, months)).sum() / 2)
+    s = rising(x)
+    if len(x) <= 5:
+        # Of all orders that the values may have, each as likely.
+        variance = float(np.mean([rising(np.array(order)) ** 2 for order in itertools.permutations(x)]))
+    else:
+        # SciPy gives no variance, but what it says is likely by it.
+        likely = scipy.stats.kendalltau(x, months, method="asymptotic").pvalue
+        variance = (s / scipy.stats.norm.isf(likely / 2)) ** 2
+    return {
+        "mann_kendall_tied_values_var_s": float(pymannkendall.original_test(x).var_s),
+        "mann_kendall_tied_s": s,
+        "mann_kendall_tied_var_s": variance,
     }
 
 

@@ -1,0 +1,21 @@
+//! `arg_max`: a value where another is greatest.
+
+use datafusion::logical_expr::AggregateUDF;
+
+use super::extreme::by_time;
+use crate::documentation::{About, Topic};
+
+const ABOUT: About = About {
+    name: "arg_max",
+    topic: Topic::Statistics,
+    gives: "The value of `x` in the row where `by` is greatest; of several such rows the least `x`. Rows \
+            where one of the two is missing do not count.",
+    arguments: &[("x", "values of any type"), ("by", "what is greatest, of any type that has an order")],
+    source: "NumPy (`x[argmax(by)]`) and DuckDB (`arg_max`)",
+    example: "SELECT arg_max(depth, t) FROM (VALUES (5, 20.5), (10, 21.0), (15, 19.0)) AS t(depth, t)",
+};
+
+/// The function.
+pub(super) fn udaf() -> AggregateUDF {
+    by_time(&ABOUT, true)
+}

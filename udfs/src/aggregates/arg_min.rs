@@ -1,0 +1,21 @@
+//! `arg_min`: a value where another is least.
+
+use datafusion::logical_expr::AggregateUDF;
+
+use super::extreme::by_time;
+use crate::documentation::{About, Topic};
+
+const ABOUT: About = About {
+    name: "arg_min",
+    topic: Topic::Statistics,
+    gives: "The value of `x` in the row where `by` is least; of several such rows the least `x`. Rows \
+            where one of the two is missing do not count.",
+    arguments: &[("x", "values of any type"), ("by", "what is least, of any type that has an order")],
+    source: "NumPy (`x[argmin(by)]`) and DuckDB (`arg_min`)",
+    example: "SELECT arg_min(depth, t) FROM (VALUES (5, 20.5), (10, 21.0), (15, 19.0)) AS t(depth, t)",
+};
+
+/// The function.
+pub(super) fn udaf() -> AggregateUDF {
+    by_time(&ABOUT, false)
+}

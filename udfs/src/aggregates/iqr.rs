@@ -1,0 +1,28 @@
+//! `iqr`: how wide the middle half of values is.
+
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::AggregateUDF;
+
+use super::gathered::{gathered, numbers};
+use super::order::quantile;
+use crate::documentation::{About, Topic};
+
+const ABOUT: About = About {
+    name: "iqr",
+    topic: Topic::Statistics,
+    gives: "The interquartile range: the third quartile less the first, both between two values by a \
+            straight line. NaN where both are the same infinity.",
+    arguments: &[("x", "the values")],
+    source: "SciPy's `iqr`; quartiles of type 7 (Hyndman and Fan 1996)",
+    example: "SELECT iqr(x) FROM (VALUES (1), (2), (3), (100)) AS t(x)",
+};
+
+/// The function.
+pub(super) fn udaf() -> AggregateUDF {
+    gathered(&ABOUT, numbers(&[1]), DataType::Float64, |rows: &[[f64; 1]]| {
+        let sorted = rows.as_flattened();
+        let range = quantile(sorted, 0.75).zip(quantile(sorted, 0.25)).map(|(upper, lower)| upper - lower);
+        Ok(ScalarValue::Float64(range))
+    })
+}
