@@ -8,13 +8,15 @@ pub enum Topic {
     Geography,
     Time,
     Ocean,
+    Profiles,
     Atmosphere,
     Units,
     Numbers,
     Statistics,
 }
 
-/// What is to be known of a function. Of each argument the name, and what it is with its unit.
+/// What is to be known of a function. Of each argument the name, and what it is with its unit; the
+/// name of one that may be left out ends in `?`.
 #[derive(Debug)]
 pub struct About {
     pub name: &'static str,
@@ -31,11 +33,19 @@ pub struct About {
 impl About {
     /// The same as DataFusion keeps it.
     pub fn documentation(&self) -> Documentation {
-        let names: Vec<&str> = self.arguments.iter().map(|(name, _)| *name).collect();
+        let mut names = String::new();
+        for (place, (name, _)) in self.arguments.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            names += &match name.strip_suffix('?') {
+                Some(name) => format!("[{comma}{name}]"),
+                None => format!("{comma}{name}"),
+            };
+        }
         let label = match self.topic {
             Topic::Geography => "Geography",
             Topic::Time => "Time",
             Topic::Ocean => "Ocean",
+            Topic::Profiles => "Profiles",
             Topic::Atmosphere => "Atmosphere",
             Topic::Units => "Units",
             Topic::Numbers => "Numbers",
@@ -43,11 +53,11 @@ impl About {
         };
         let section = DocSection { include: true, label, description: None };
         let description = format!("{}\n\nSource: {}", self.gives, self.source);
-        let syntax = format!("{}({})", self.name, names.join(", "));
+        let syntax = format!("{}({})", self.name, names.replace("][", ""));
         let documentation =
             Documentation::builder(section, description, syntax).with_sql_example(self.example);
         let with = |all: datafusion::logical_expr::DocumentationBuilder, (name, what): &(&str, &str)| {
-            all.with_argument(*name, *what)
+            all.with_argument(name.trim_end_matches('?'), *what)
         };
         self.arguments.iter().fold(documentation, with).build()
     }

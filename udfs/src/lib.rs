@@ -24,42 +24,52 @@ pub mod geography;
 pub mod numbers;
 mod numeric;
 pub mod ocean;
+pub mod profiles;
 pub mod time;
 pub mod units;
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, Documentation, ScalarUDF, WindowUDF};
 use datafusion::prelude::SessionContext;
 
 /// All functions of rows.
 pub fn scalar_functions() -> Vec<ScalarUDF> {
     [geography::functions(), time::functions(), ocean::functions(), atmosphere::functions()]
         .into_iter()
-        .chain([units::functions(), numbers::functions()])
+        .chain([units::functions(), numbers::functions(), profiles::scalar_functions()])
         .flatten()
         .collect()
 }
 
 /// All aggregate functions.
 pub fn aggregate_functions() -> Vec<AggregateUDF> {
-    aggregates::functions()
+    [aggregates::functions(), profiles::aggregate_functions()].into_iter().flatten().collect()
+}
+
+/// All window functions. (Every aggregate is one too.)
+pub fn window_functions() -> Vec<WindowUDF> {
+    profiles::window_functions()
 }
 
 /// Makes all functions known to a session.
 pub fn register_all(ctx: &SessionContext) {
     scalar_functions().into_iter().for_each(|function| ctx.register_udf(function));
     aggregate_functions().into_iter().for_each(|function| ctx.register_udaf(function));
+    window_functions().into_iter().for_each(|function| ctx.register_udwf(function));
 }
 
 /// The documentation of every function here, by name: what `docs/functions.md` shows.
-pub fn documentation() -> Vec<(String, Arc<datafusion::logical_expr::Documentation>)> {
+pub fn documentation() -> Vec<(String, Arc<Documentation>)> {
+    let known = |name: &str, documentation: Option<&Documentation>| {
+        Some((name.to_owned(), Arc::new(documentation?.clone())))
+    };
     let scalar = scalar_functions();
-    let scalar =
-        scalar.iter().map(|function| (function.name().to_owned(), function.documentation().cloned()));
     let aggregates = aggregate_functions();
+    let windows = window_functions();
+    let scalar = scalar.iter().filter_map(|function| known(function.name(), function.documentation()));
     let aggregates =
-        aggregates.iter().map(|function| (function.name().to_owned(), function.documentation().cloned()));
-    let all = scalar.chain(aggregates);
-    all.filter_map(|(name, documentation)| Some((name, Arc::new(documentation?)))).collect()
+        aggregates.iter().filter_map(|function| known(function.name(), function.documentation()));
+    let windows = windows.iter().filter_map(|function| known(function.name(), function.documentation()));
+    scalar.chain(aggregates).chain(windows).collect()
 }

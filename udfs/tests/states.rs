@@ -54,6 +54,7 @@ fn schema() -> SchemaRef {
         Field::new("w", DataType::Float64, true),
         Field::new("lat", DataType::Float64, true),
         Field::new("time", time, true),
+        Field::new("level", DataType::Float64, true),
     ]))
 }
 
@@ -73,6 +74,7 @@ fn rows(random: &mut Random, number: usize, rare: u64) -> RecordBatch {
         Arc::new(w.finish()),
         Arc::new(lat.finish()),
         Arc::new(TimestampNanosecondArray::from(times)),
+        Arc::new(Float64Array::from(vec![12.5; number])),
     ];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
@@ -85,6 +87,10 @@ fn calls() -> Vec<(AggregateFunctionExpr, Vec<usize>)> {
             "area_mean" => vec![0, 2],
             "linear_trend" | "linear_trend_error" | "theil_sen" | "mann_kendall" => vec![0, 3],
             "first_valid" | "last_valid" => vec![0, 3],
+            "interp" => vec![4, 2, 0],
+            "integrate" => vec![2, 0],
+            // (Pressures of either sign: the profile is above and below 10 dbar.)
+            "mixed_layer_depth" => vec![2, 0, 1],
             _ => vec![0],
         };
         let schema = schema();
@@ -97,7 +103,7 @@ fn calls() -> Vec<(AggregateFunctionExpr, Vec<usize>)> {
         (call.build().unwrap(), columns)
     };
     let calls: Vec<_> = atlas_udfs::aggregate_functions().iter().map(function).collect();
-    assert_eq!(calls.len(), 22);
+    assert_eq!(calls.len(), 25);
     calls
 }
 
@@ -252,6 +258,13 @@ async fn odd_values_have_the_answers_that_are_documented() {
         ("iqr(coalesce(x, 0))", "inf"),
         ("arg_max(y, x)", "2"),
         ("arg_min(y, x)", "1"),
+        ("interp(1.5, y, x)", "inf"),
+        ("interp(2, y, x)", "inf"),
+        ("interp(3, y, x)", ""),
+        ("interp('NaN'::double, y, x)", ""),
+        ("integrate(y, x)", "inf"),
+        ("integrate(y, x, 1, 1)", "0.0"),
+        ("mixed_layer_depth(y, x)", "NaN"),
     ] {
         let sql = format!(
             "SELECT {call} FROM (VALUES (1.0, 1), ('Infinity'::double, 2), ('NaN'::double, 3), (NULL, 4)) t(x, y)"

@@ -8,7 +8,7 @@ mod circular_mean;
 mod completeness;
 mod extreme;
 mod first_valid;
-mod gathered;
+pub(crate) mod gathered;
 mod histogram;
 mod iqr;
 mod kurtosis;

@@ -2,8 +2,7 @@
 
 use datafusion::logical_expr::ScalarUDF;
 
-use super::entropy::potential_temperature;
-use super::{known, salinity};
+use super::salinity;
 use crate::documentation::{About, Topic};
 use crate::numeric::numeric;
 
@@ -22,8 +21,5 @@ const ABOUT: About = About {
 
 /// The function.
 pub(super) fn udf() -> ScalarUDF {
-    numeric(&ABOUT, |[sa, t, p]| {
-        let sa = salinity(sa)?;
-        known([sa, t, p], || gsw::conversions::ct_from_pt(sa, potential_temperature(sa, t, p)))
-    })
+    numeric(&ABOUT, |[sa, t, p]| super::conservative_temperature(salinity(sa)?, t, p))
 }

@@ -9,7 +9,10 @@ mod freezing_temperature;
 mod potential_density;
 mod pressure_from_depth;
 mod sigma0;
+mod sigma1;
+mod sigma2;
 mod sound_speed;
+mod spiciness;
 
 use datafusion::logical_expr::ScalarUDF;
 
@@ -20,6 +23,9 @@ pub fn functions() -> Vec<ScalarUDF> {
         conservative_temperature::udf(),
         potential_density::udf(),
         sigma0::udf(),
+        sigma1::udf(),
+        sigma2::udf(),
+        spiciness::udf(),
         sound_speed::udf(),
         depth_from_pressure::udf(),
         pressure_from_depth::udf(),
@@ -28,11 +34,19 @@ pub fn functions() -> Vec<ScalarUDF> {
 }
 
 /// A salinity, where it is one. (NaN stays what it is.)
-fn salinity(sa: f64) -> Option<f64> {
+pub(crate) fn salinity(sa: f64) -> Option<f64> {
     if sa < 0.0 { None } else { Some(sa) }
 }
 
+/// Conservative Temperature of an Absolute Salinity, a temperature in place and a pressure.
+pub(crate) fn conservative_temperature(sa: f64, t: f64, p: f64) -> Option<f64> {
+    known([sa, t, p], || gsw::conversions::ct_from_pt(sa, entropy::potential_temperature(sa, t, p)))
+}
+
 /// What a `gsw` function of numbers of which none may be NaN gives; NaN where one is.
-fn known<const N: usize, E>(numbers: [f64; N], of: impl FnOnce() -> Result<f64, E>) -> Option<f64> {
+pub(crate) fn known<const N: usize, E>(
+    numbers: [f64; N],
+    of: impl FnOnce() -> Result<f64, E>,
+) -> Option<f64> {
     if numbers.iter().any(|number| number.is_nan()) { Some(f64::NAN) } else { of().ok() }
 }

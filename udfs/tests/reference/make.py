@@ -1,7 +1,7 @@
 """Makes the tables that the functions are tested against, with libraries that know nothing of them.
 
     pip install 'numpy==2.4.*' 'scipy==1.17.*' 'gsw==3.6.*' 'cftime==1.6.*' 'metpy==1.7.*' 'pyproj==3.7.*' \
-        'pvlib==0.*' 'pymannkendall==1.4.*'
+        'pvlib==0.*' 'pymannkendall==1.4.*' 'argopy==1.5.*'
     python make.py
 
 A table of a function has its arguments and the expected value; empty means NULL.
@@ -13,6 +13,7 @@ import itertools
 import math
 import pathlib
 
+import argopy  # noqa: F401 (xarray's `argo`)
 import cftime
 import gsw
 import metpy.calc
@@ -23,6 +24,7 @@ import pymannkendall
 import pyproj
 import scipy.integrate
 import scipy.stats
+import xarray as xr
 from metpy.units import units
 
 HERE = pathlib.Path(__file__).parent
@@ -184,7 +186,10 @@ table("absolute_salinity", ["sp"], [(sp,) for sp in (0, 2, 20, 35, 41.5, -1, NAN
 table("conservative_temperature", ["sa", "t", "p"], waters + odd, known(gsw.CT_from_t, salty))
 table("potential_density", ["sa", "ct", "p_ref"], waters + odd, known(gsw.rho, salty))
 table("sound_speed", ["sa", "ct", "p"], waters + odd, known(gsw.sound_speed, salty))
-table("sigma0", ["sa", "ct"], [w[:2] for w in waters if w[2] == 0] + [w[:2] for w in odd], known(gsw.sigma0, salty))
+surface = [w[:2] for w in waters if w[2] == 0] + [w[:2] for w in odd]
+for name, of in [("sigma1", gsw.sigma1), ("sigma2", gsw.sigma2), ("spiciness", gsw.spiciness0)]:
+    table(name, ["sa", "ct"], surface, known(of, salty))
+table("sigma0", ["sa", "ct"], surface, known(gsw.sigma0, salty))
 columns = [(v, lat) for v in (0, 5, 100, 1000, 4500, 10000) for lat in (-90, -45, 0, 30, 89)] + [(NAN, 0), (100, 91)]
 table("depth_from_pressure", ["p", "lat"], columns, known(lambda p, lat: -gsw.z_from_p(p, lat), lambda p, lat: abs(lat) <= 90))
 table("pressure_from_depth", ["depth", "lat"], columns, known(lambda z, lat: gsw.p_from_z(-z, lat), lambda z, lat: abs(lat) <= 90))
@@ -194,6 +199,129 @@ table(
     [(sa, p) for sa in (0, 1, 20, 34.7, 42, 80) for p in (0, 100, 1000, 5000)] + [(-1, 0), (NAN, 0), (130, 0)],
     known(lambda sa, p: gsw.t_freezing(sa, p, 0), lambda sa, p: 0 <= sa <= 120),
 )
+
+
+# Argo's parameters, chosen by argopy.
+choices = [
+    (round(10 + i * 0.1, 1) if i % 7 else None, round(10 + i * 0.1 + 0.05, 2) if i % 11 else None, qc, mode, adjusted_qc)
+    for i, (mode, qc, adjusted_qc) in enumerate(itertools.product("RAD", "123489", "1249"))
+]
+
+
+def argo_best(adjusted, raw, qc, mode, adjusted_qc):
+    names = {"TEMP": raw, "TEMP_ADJUSTED": adjusted, "PRES": 5.0, "PRES_ADJUSTED": 5.0}
+    data = {name: NAN if value is None else value for name, value in names.items()}
+    data |= {"TEMP_QC": int(qc), "TEMP_ADJUSTED_QC": int(adjusted_qc), "PRES_QC": 1, "PRES_ADJUSTED_QC": 1}
+    data |= {f"{name}_ADJUSTED_ERROR": 0.0 for name in ("TEMP", "PRES")}
+    data |= {f"{name}_DATA_MODE": mode for name in ("TEMP", "PRES")}
+    coordinates = {"N_POINTS": [0], "LATITUDE": 0.0, "LONGITUDE": 0.0, "TIME": np.datetime64("2000-01-01", "ns")}
+    points = lambda values: {name: ("N_POINTS", np.atleast_1d(value)) for name, value in values.items()}
+    of_mode = xr.Dataset(points(data), coords=points(coordinates)).argo.datamode.merge(params="TEMP")
+    good = of_mode.argo.filter_qc(QC_list=[1, 2], QC_fields=["TEMP_QC"])
+    found = float(good["TEMP"].values[0]) if good.sizes["N_POINTS"] else NAN
+    return None if math.isnan(found) else found
+
+
+table("argo_best", ["adjusted", "raw", "qc", "mode", "adjusted_qc"], choices, argo_best)
+
+# Profiles: of each the rows, and what they give.
+def cast(p, surface, mixed, deep=4.0, gap=0.0):
+    """Temperatures and salinities of a mixed layer over a thermocline."""
+    p = np.array(p, float)
+    below = np.maximum(p - mixed, 0)
+    t = deep + (surface - deep) * np.exp(-below / 120) + gap * (p > mixed)
+    return [(p, round(float(t), 3), round(float(s), 3)) for p, t, s in zip(p, t, 35 + below * 0.0004 + 0.003 * (p > mixed))]
+
+
+casts = {
+    "deep": cast([2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 700, 1000], 24, 60),
+    "inverted": cast([5, 15, 25, 35, 60, 120], 3, 30, deep=2.0, gap=0.9),
+    "starts below": cast([12, 20, 40, 90, 180], 20, 30),
+    "shallow": cast([1, 4, 9, 14, 19], 18, 400),
+    "one level": cast([10], 18, 400),
+    "doubled": cast([5, 10, 10, 15, 30, 30, 30, 60, 100, 140], 22, 25),
+    "gaps": [*cast([3, 8, 60, 90, 130], 15, 40), (20, NAN, 35.0), (45, 14.9, NAN), (75, None, 35.1), (None, 12.0, 35.0)],
+    "fresh": [(2, 10.0, -1.0), (8, 10.0, 35.0), (20, 9.9, 35.01), (60, 7.0, 35.1)],
+}
+casts["doubled"][2] = (10.0, 22.4, 35.02)
+casts["doubled"][5] = (30.0, 20.1, 35.07)
+levels = [(name, *row) for name, rows in casts.items() for row in rows]
+order = np.random.default_rng(11).permutation(len(levels))
+missing_number = lambda number: number is None or math.isnan(number)
+
+
+def means(rows, columns):
+    """The levels in order, of each the means of its rows in which nothing is missing."""
+    rows = [[row[k] for k in columns] for row in rows if not any(missing_number(row[k]) for k in columns)]
+    by_level = itertools.groupby(sorted(rows), key=lambda row: row[0])
+    return np.array([np.mean(list(rows), axis=0) for _, rows in by_level]).reshape(-1, len(columns))
+
+
+def interp(level, p, t):
+    return np.interp(level, p, t) if len(p) and p[0] <= level <= p[-1] else None
+
+
+def integral(p, t, start, end):
+    if not len(p) or not p[0] <= start <= end <= p[-1]:
+        return None
+    inside = (start < p) & (p < end)
+    ends = lambda of: [np.interp(start, p, of), *of[inside], np.interp(end, p, of)]
+    return scipy.integrate.trapezoid(ends(t), ends(p))
+
+
+def mixed(p, values, threshold, size):
+    """On straight lines in steps of a micrometre, for lack of a library."""
+    surface = interp(10, p, values)
+    if surface is None or p[-1] == 10:
+        return None
+    reached = lambda x: size(np.interp(x, p, values) - surface) >= threshold
+    for a, b in itertools.pairwise(np.unique([10, *p[p > 10]])):
+        if reached(b):
+            while b - a > 1e-12 * b:
+                a, b = (a, (a + b) / 2) if reached((a + b) / 2) else ((a + b) / 2, b)
+                if a == (a + b) / 2 or b == (a + b) / 2:
+                    break
+            return b
+    return None
+
+
+def profile(rows):
+    p, t = means(rows, [1, 2]).T
+    salty = means(rows, [1, 2, 3])
+    salty = salty[salty[:, 2] >= 0]
+    sa = gsw.SR_from_SP(salty[:, 2])
+    sigma = gsw.sigma0(sa, gsw.CT_from_t(sa, salty[:, 1], salty[:, 0]))
+    return {
+        "interp_10": interp(10, p, t),
+        "interp_100": interp(100, p, t),
+        "integrate": scipy.integrate.trapezoid(t, p),
+        "integrate_10_100": integral(p, t, 10, 100),
+        "integrate_100_10": None if (whole := integral(p, t, 10, 100)) is None else -whole,
+        "mixed_t": mixed(p, t, 0.2, abs),
+        "mixed_ts": mixed(salty[:, 0], sigma, 0.03, float),
+    }
+
+
+def buoyancy(rows, *lat):
+    whole = lambda row: not any(map(missing_number, row[1:])) and row[3] >= 0
+    p, ct, sa = means([row for row in rows if whole(row)], [1, 2, 3]).T
+    of_level = dict(zip(p[1:], gsw.Nsquared(sa, ct, p, *lat)[0]))
+    return {row: of_level.get(row[1]) for row in rows if whole(row)}
+
+
+of_levels = {name: [levels[i] for i in order if levels[i][0] == name] for name in casts}
+stable = {name: (buoyancy(rows), buoyancy(rows, 30.0)) for name, rows in of_levels.items()}
+with open(HERE / "levels.csv", "w", newline="") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["of", "p", "t", "s", "nsquared", "nsquared_30"])
+    for row in (levels[i] for i in order):
+        writer.writerow([row[0], *map(text, row[1:]), *(text(found.get(row)) for found in stable[row[0]])])
+with open(HERE / "profiles.csv", "w", newline="") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    found = {name: profile(rows) for name, rows in of_levels.items()}
+    writer.writerow(["of", *found["deep"]])
+    for name, values in found.items():
+        writer.writerow([name, *map(text, values.values())])
 
 
 # Atmosphere.

@@ -1,0 +1,133 @@
+//! `argo_best`: of a raw and an adjusted value the one to use.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, StringArray};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{cast, nullif};
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::documentation::{About, Topic};
+
+const ABOUT: About = About {
+    name: "argo_best",
+    topic: Topic::Profiles,
+    gives: "The value of an Argo parameter to use: the raw one in mode 'R', the adjusted one in modes 'A' \
+            and 'D', if it is flagged as good (1) or probably good (2); else NULL. An adjusted value that \
+            is missing was found bad, and the raw one does not take its place.",
+    arguments: &[
+        ("adjusted", "the adjusted value, such as `TEMP_ADJUSTED`"),
+        ("raw", "the raw value, such as `TEMP`"),
+        ("qc", "the flag of the raw value, such as `TEMP_QC`"),
+        ("mode", "the data mode: 'R' (real time), 'A' (adjusted in real time) or 'D' (delayed)"),
+        (
+            "adjusted_qc?",
+            "the flag of the adjusted value, such as `TEMP_ADJUSTED_QC`; where it is left out, `qc` \
+             judges both",
+        ),
+    ],
+    source: "Argo user's manual (reference tables 2 and 5); argopy's standard mode",
+    example: "SELECT argo_best(12.31, 12.34, '1', 'D', '1')",
+};
+
+/// The function.
+pub(super) fn udf() -> ScalarUDF {
+    let signature = Signature::user_defined(Volatility::Immutable);
+    ScalarUDF::new_from_impl(ArgoBest(signature, Box::new(ABOUT.documentation())))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ArgoBest(Signature, Box<Documentation>);
+
+impl ScalarUDFImpl for ArgoBest {
+    fn name(&self) -> &str {
+        ABOUT.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        let ([adjusted, raw, _, _] | [adjusted, raw, _, _, _]) = arguments else {
+            return plan_err!(
+                "argo_best takes an adjusted value, a raw one, a flag, a mode and, if wanted, the flag of \
+                 the adjusted value, not {} arguments",
+                arguments.len()
+            );
+        };
+        let is_number = |value: &DataType| value.is_numeric() || value.is_null();
+        if !is_number(adjusted) || !is_number(raw) {
+            return plan_err!("argo_best chooses one of two numbers, not of {adjusted} and {raw}");
+        }
+        // A value of the store stays what it is.
+        let single = *adjusted == DataType::Float32 && *raw == DataType::Float32;
+        let number = if single { DataType::Float32 } else { DataType::Float64 };
+        let texts = arguments.iter().skip(2).map(|_| DataType::Utf8);
+        Ok([number.clone(), number].into_iter().chain(texts).collect())
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(arguments.first().cloned().unwrap_or(DataType::Float64))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if all_scalar { 1 } else { args.number_rows };
+        let columns = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<ArrayRef>>>()?;
+        let (Some((&[ref adjusted, ref raw, ref qc, ref mode], adjusted_qc)), true) =
+            (columns.split_first_chunk(), columns.len() <= 5)
+        else {
+            return exec_err!("argo_best takes four or five arguments");
+        };
+        let (qc, mode) = (texts(qc)?, texts(mode)?);
+        let adjusted_qc = adjusted_qc.first().map_or(Ok(qc.clone()), texts)?;
+        let mut is_adjusted = BooleanBuilder::with_capacity(rows);
+        let mut is_bad = BooleanBuilder::with_capacity(rows);
+        for row in 0..rows {
+            let adjusted = match text(&mode, row) {
+                Some("R") => Some(false),
+                Some("A" | "D") => Some(true),
+                None => None,
+                Some(other) => {
+                    return exec_err!("argo_best knows the data modes 'R', 'A' and 'D', not '{other}'");
+                }
+            };
+            let flag = text(if adjusted == Some(true) { &adjusted_qc } else { &qc }, row);
+            is_adjusted.append_value(adjusted == Some(true));
+            is_bad.append_value(adjusted.is_none() || !is_good(flag)?);
+        }
+        let is_adjusted: BooleanArray = is_adjusted.finish();
+        let chosen = nullif(&zip(&is_adjusted, adjusted, raw)?, &is_bad.finish())?;
+        Ok(if all_scalar {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&chosen, 0)?)
+        } else {
+            ColumnarValue::Array(chosen)
+        })
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.1)
+    }
+}
+
+fn texts(column: &ArrayRef) -> Result<StringArray> {
+    Ok(cast(&Arc::clone(column), &DataType::Utf8)?.as_string().clone())
+}
+
+/// The text of a row without blanks; `None` where there is none.
+fn text(column: &StringArray, row: usize) -> Option<&str> {
+    column.is_valid(row).then(|| column.value(row).trim()).filter(|text| !text.is_empty())
+}
+
+fn is_good(flag: Option<&str>) -> Result<bool> {
+    match flag {
+        Some("1" | "2") => Ok(true),
+        None | Some("0" | "3" | "4" | "5" | "6" | "7" | "8" | "9") => Ok(false),
+        Some(other) => exec_err!("argo_best knows the flags 0 to 9, not '{other}'"),
+    }
+}

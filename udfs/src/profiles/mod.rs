@@ -1,0 +1,25 @@
+//! Profiles: values at levels, of which one asks for what lies between, above or below.
+
+mod argo_best;
+mod integrate;
+mod interp;
+mod levels;
+mod mixed_layer_depth;
+mod nsquared;
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+/// The functions of rows.
+pub fn scalar_functions() -> Vec<ScalarUDF> {
+    vec![argo_best::udf()]
+}
+
+/// The aggregates: of a profile for each group.
+pub fn aggregate_functions() -> Vec<AggregateUDF> {
+    vec![interp::udaf(), integrate::udaf(), mixed_layer_depth::udaf()]
+}
+
+/// The window functions: of a profile for each partition.
+pub fn window_functions() -> Vec<WindowUDF> {
+    vec![nsquared::udwf()]
+}
