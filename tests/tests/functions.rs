@@ -12,7 +12,18 @@ The functions that Atlas adds to those of [DataFusion](https://datafusion.apache
 DataFusion session after `atlas_udfs::register_all(&ctx)`. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace --test functions`).
 
 Numbers are 64-bit floats, or what converts to them. A function of a row is NULL where an argument is NULL and where it has no value, such as for a latitude of 95 degrees; NaN
-stays NaN. Aggregates pass over what is missing, NULL and NaN; an infinity is a value. All work in sliding windows too.
+stays NaN. Aggregates pass over what is missing, NULL and NaN; an infinity is a value. All but `nanmedian` work
+in sliding windows too.
+";
+
+const SYNONYMS: &str = "
+## Synonyms
+
+Names that other tools have for functions of this page and of DataFusion. `std` is that of a
+population, as in NumPy and xarray; DataFusion's `stddev` is that of a sample.
+
+| name | function |
+| --- | --- |
 ";
 
 /// A recipe, since there is no function for it.
@@ -39,8 +50,10 @@ fn page() -> String {
         let example = documentation.sql_example.as_ref().unwrap();
         text.push_str(&format!("\n```sql\n{example};\n```\n\nSource: {source}.\n"));
     }
+    let synonyms = atlas_udfs::synonyms::SYNONYMS;
+    let synonyms = synonyms.map(|(synonym, name)| format!("| `{synonym}` | `{name}` |\n")).concat();
     let topics = topics.into_iter().map(|(topic, text)| format!("\n## {topic}\n{text}"));
-    format!("{HEAD}{}{ANOMALY}", topics.collect::<String>())
+    format!("{HEAD}{}{SYNONYMS}{synonyms}{ANOMALY}", topics.collect::<String>())
 }
 
 #[test]

@@ -25,11 +25,14 @@ pub mod numbers;
 mod numeric;
 pub mod ocean;
 pub mod profiles;
+pub mod synonyms;
+mod texts;
 pub mod time;
 pub mod units;
 
 use std::sync::Arc;
 
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, Documentation, ScalarUDF, WindowUDF};
 use datafusion::prelude::SessionContext;
 
@@ -57,6 +60,14 @@ pub fn register_all(ctx: &SessionContext) {
     scalar_functions().into_iter().for_each(|function| ctx.register_udf(function));
     aggregate_functions().into_iter().for_each(|function| ctx.register_udaf(function));
     window_functions().into_iter().for_each(|function| ctx.register_udwf(function));
+    register_planner(ctx);
+    synonyms::register(ctx);
+}
+
+/// Lets intervals be multiplied and divided. (The state of a session takes every planner.)
+fn register_planner(ctx: &SessionContext) {
+    let planner = Arc::new(time::IntervalPlanner);
+    let _: datafusion::error::Result<()> = ctx.state_ref().write().register_expr_planner(planner);
 }
 
 /// The documentation of every function here, by name: what `docs/functions.md` shows.

@@ -102,7 +102,10 @@ fn calls() -> Vec<(AggregateFunctionExpr, Vec<usize>)> {
         let call = AggregateExprBuilder::new(Arc::new(udaf.clone()), arguments).schema(schema).alias("a");
         (call.build().unwrap(), columns)
     };
-    let calls: Vec<_> = atlas_udfs::aggregate_functions().iter().map(function).collect();
+    // (What passes over NaN for DataFusion is as exact, and has as many windows, as DataFusion's.)
+    let functions = atlas_udfs::aggregate_functions();
+    let ours = functions.iter().filter(|udaf| !udaf.name().starts_with("nan"));
+    let calls: Vec<_> = ours.map(function).collect();
     assert_eq!(calls.len(), 25);
     calls
 }
@@ -265,6 +268,12 @@ async fn odd_values_have_the_answers_that_are_documented() {
         ("integrate(y, x)", "inf"),
         ("integrate(y, x, 1, 1)", "0.0"),
         ("mixed_layer_depth(y, x)", "NaN"),
+        ("nanmean(x)", "inf"),
+        ("nanmedian(x) FILTER (WHERE NOT x < 2)", "inf"),
+        ("nanmin(x)", "1.0"),
+        ("nanmax(-x)", "-1.0"),
+        ("nanmax(x) FILTER (WHERE isnan(x))", ""),
+        ("nanmax(y)", "4"),
     ] {
         let sql = format!(
             "SELECT {call} FROM (VALUES (1.0, 1), ('Infinity'::double, 2), ('NaN'::double, 3), (NULL, 4)) t(x, y)"

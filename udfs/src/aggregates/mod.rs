@@ -31,6 +31,7 @@ mod theil_sen;
 mod weighted;
 mod weighted_mean;
 mod window;
+mod without_nan;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::NullBuffer;
@@ -41,7 +42,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 
 /// The functions of this module.
 pub fn functions() -> Vec<AggregateUDF> {
-    vec![
+    let mut functions = vec![
         weighted_mean::udaf(),
         area_mean::udaf(),
         circular_mean::udaf(),
@@ -64,7 +65,9 @@ pub fn functions() -> Vec<AggregateUDF> {
         arg_max::udaf(),
         arg_min::udaf(),
         completeness::udaf(),
-    ]
+    ];
+    functions.extend(without_nan::udafs());
+    functions
 }
 
 /// Which values are not missing; all, where it is `None`.

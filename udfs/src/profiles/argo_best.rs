@@ -1,10 +1,8 @@
 //! `argo_best`: of a raw and an adjusted value the one to use.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, StringArray};
+use arrow::array::BooleanBuilder;
 use arrow::compute::kernels::zip::zip;
-use arrow::compute::{cast, nullif};
+use arrow::compute::nullif;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
@@ -12,6 +10,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::documentation::{About, Topic};
+use crate::texts::Texts;
 
 const ABOUT: About = About {
     name: "argo_best",
@@ -78,18 +77,17 @@ impl ScalarUDFImpl for ArgoBest {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if all_scalar { 1 } else { args.number_rows };
-        let columns = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<ArrayRef>>>()?;
         let (Some((&[ref adjusted, ref raw, ref qc, ref mode], adjusted_qc)), true) =
-            (columns.split_first_chunk(), columns.len() <= 5)
+            (args.args.split_first_chunk(), args.args.len() <= 5)
         else {
             return exec_err!("argo_best takes four or five arguments");
         };
-        let (qc, mode) = (texts(qc)?, texts(mode)?);
-        let adjusted_qc = adjusted_qc.first().map_or(Ok(qc.clone()), texts)?;
+        let adjusted_qc = Texts::new(adjusted_qc.first().unwrap_or(qc))?;
+        let (qc, mode) = (Texts::new(qc)?, Texts::new(mode)?);
         let mut is_adjusted = BooleanBuilder::with_capacity(rows);
         let mut is_bad = BooleanBuilder::with_capacity(rows);
         for row in 0..rows {
-            let adjusted = match text(&mode, row) {
+            let adjusted = match mode.word(row) {
                 Some("R") => Some(false),
                 Some("A" | "D") => Some(true),
                 None => None,
@@ -97,12 +95,13 @@ impl ScalarUDFImpl for ArgoBest {
                     return exec_err!("argo_best knows the data modes 'R', 'A' and 'D', not '{other}'");
                 }
             };
-            let flag = text(if adjusted == Some(true) { &adjusted_qc } else { &qc }, row);
+            let flag = if adjusted == Some(true) { &adjusted_qc } else { &qc }.word(row);
             is_adjusted.append_value(adjusted == Some(true));
             is_bad.append_value(adjusted.is_none() || !is_good(flag)?);
         }
-        let is_adjusted: BooleanArray = is_adjusted.finish();
-        let chosen = nullif(&zip(&is_adjusted, adjusted, raw)?, &is_bad.finish())?;
+        let is_adjusted = is_adjusted.finish();
+        let chosen =
+            nullif(&zip(&is_adjusted, &adjusted.to_array(rows)?, &raw.to_array(rows)?)?, &is_bad.finish())?;
         Ok(if all_scalar {
             ColumnarValue::Scalar(ScalarValue::try_from_array(&chosen, 0)?)
         } else {
@@ -113,15 +112,6 @@ impl ScalarUDFImpl for ArgoBest {
     fn documentation(&self) -> Option<&Documentation> {
         Some(&self.1)
     }
-}
-
-fn texts(column: &ArrayRef) -> Result<StringArray> {
-    Ok(cast(&Arc::clone(column), &DataType::Utf8)?.as_string().clone())
-}
-
-/// The text of a row without blanks; `None` where there is none.
-fn text(column: &StringArray, row: usize) -> Option<&str> {
-    column.is_valid(row).then(|| column.value(row).trim()).filter(|text| !text.is_empty())
 }
 
 fn is_good(flag: Option<&str>) -> Result<bool> {

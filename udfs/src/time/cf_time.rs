@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveBuilder, StringArray};
+use arrow::array::{ArrayRef, AsArray, PrimitiveBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampNanosecondType, UInt64Type,
@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::documentation::{About, Topic};
+use crate::texts::Texts;
 
 const ABOUT: About = About {
     name: "cf_time",
@@ -147,20 +148,4 @@ fn stored(values: &ArrayRef) -> Result<Vec<Option<Stored>>> {
             values.as_primitive::<Float64Type>().iter().map(|value| Some(Stored::Double(value?))).collect()
         }
     })
-}
-
-/// Texts for rows: one for each, or one for all.
-struct Texts(StringArray, bool);
-
-impl Texts {
-    fn new(argument: &ColumnarValue) -> Result<Self> {
-        let one = matches!(argument, ColumnarValue::Scalar(_));
-        let texts = cast(&argument.to_array(1)?, &DataType::Utf8)?;
-        Ok(Self(texts.as_string::<i32>().clone(), one))
-    }
-
-    fn get(&self, row: usize) -> Option<&str> {
-        let row = if self.1 { 0 } else { row };
-        self.0.is_valid(row).then(|| self.0.value(row))
-    }
 }

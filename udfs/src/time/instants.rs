@@ -11,14 +11,25 @@ use datafusion::logical_expr::{ColumnarValue, Signature, TypeSignature, Volatili
 
 /// Timestamps of any unit and zone, dates, and what becomes a timestamp.
 pub fn timestamps(others: &[DataType]) -> Signature {
-    let units = [TimeUnit::Nanosecond, TimeUnit::Microsecond, TimeUnit::Millisecond, TimeUnit::Second];
-    let types = units
-        .into_iter()
-        .map(|unit| DataType::Timestamp(unit, None))
-        .chain([DataType::Date32, DataType::Timestamp(TimeUnit::Nanosecond, Some(Arc::from("+TZ")))]);
-    let exact = types
+    let exact = types()
         .map(|first| TypeSignature::Exact(std::iter::once(first).chain(others.iter().cloned()).collect()));
     Signature::one_of(exact.collect(), Volatility::Immutable)
+}
+
+/// The same for two times behind other arguments.
+pub fn two_timestamps(before: &[DataType]) -> Signature {
+    let pairs = types().flat_map(|first| types().map(move |second| [first.clone(), second]));
+    let exact = pairs.map(|pair| TypeSignature::Exact(before.iter().cloned().chain(pair).collect()));
+    Signature::one_of(exact.collect(), Volatility::Immutable)
+}
+
+fn types() -> impl Iterator<Item = DataType> {
+    let units = [TimeUnit::Nanosecond, TimeUnit::Microsecond, TimeUnit::Millisecond, TimeUnit::Second];
+    let zone = Some(Arc::from("+TZ"));
+    units
+        .into_iter()
+        .map(|unit| DataType::Timestamp(unit, None))
+        .chain([DataType::Date32, DataType::Timestamp(TimeUnit::Nanosecond, zone)])
 }
 
 /// The timestamps of an argument, in UTC.
@@ -41,6 +52,22 @@ impl Instants {
     }
 }
 
+/// A function of two timestamps: an array, or one value where both were one and so is what else it
+/// takes. `of` is given the number of rows and the times of each.
+pub fn between<A: Array + 'static>(
+    first: &ColumnarValue,
+    second: &ColumnarValue,
+    others_are_one: bool,
+    rows: usize,
+    of: impl FnOnce(usize, &dyn Fn(usize) -> Option<(NaiveDateTime, NaiveDateTime)>) -> Result<A>,
+) -> Result<ColumnarValue> {
+    let is_one = |argument: &ColumnarValue| matches!(argument, ColumnarValue::Scalar(_));
+    let one = others_are_one && is_one(first) && is_one(second);
+    let rows = if one { 1 } else { rows };
+    let (first, second) = (Instants::new(first, rows)?, Instants::new(second, rows)?);
+    columnar(Arc::new(of(rows, &|row| first.get(row).zip(second.get(row)))?), one)
+}
+
 /// A function of a timestamp: an array, or one value where the argument was one.
 pub fn each<A: Array + 'static>(
     argument: Option<&ColumnarValue>,
@@ -53,7 +80,10 @@ pub fn each<A: Array + 'static>(
     let one = matches!(argument, ColumnarValue::Scalar(_));
     let rows = if one { 1 } else { rows };
     let instants = Instants::new(argument, rows)?;
-    let values: ArrayRef = Arc::new(of(&mut (0..rows).map(|row| instants.get(row))));
+    columnar(Arc::new(of(&mut (0..rows).map(|row| instants.get(row)))), one)
+}
+
+fn columnar(values: ArrayRef, one: bool) -> Result<ColumnarValue> {
     Ok(if one {
         ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?)
     } else {

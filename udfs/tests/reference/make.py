@@ -9,6 +9,7 @@ A table of a function has its arguments and the expected value; empty means NULL
 
 import csv
 import datetime
+import fractions
 import itertools
 import math
 import pathlib
@@ -143,6 +144,63 @@ times = ["1970-01-01T00:00:00", "2000-02-29T12:00:00", "1999-12-31T23:59:59", "2
 when = [pd.Timestamp(time) for time in times]
 table("season", ["time"], [(t,) for t in times], lambda t: ["DJF", "MAM", "JJA", "SON"][pd.Timestamp(t).month % 12 // 3])
 table("day_of_year", ["time"], [(t,) for t in times], lambda t: pd.Timestamp(t).dayofyear)
+
+for part in ("year", "month", "day", "hour", "minute", "second"):
+    table(part, ["time"], [(t,) for t in times], lambda t: getattr(pd.Timestamp(t), part))
+
+apart = [*times, "1970-01-05T00:00:00", "1969-12-31T23:59:59.999999999", "2000-01-31T00:00:00", "2000-03-31T10:30:00", "1997-02-28T10:30:00"]
+pairs_of_times = [*itertools.pairwise(apart), *itertools.pairwise(apart[::2]), *itertools.pairwise(reversed(apart))]
+numpy_units = {"month": "M", "day": "D", "hour": "h", "minute": "m", "second": "s", "millisecond": "ms", "microsecond": "us", "nanosecond": "ns"}
+
+
+def date_diff(unit, start, end):
+    start, end = np.datetime64(start), np.datetime64(end)
+    if unit == "Years":
+        return int((end.astype("M8[Y]") - start.astype("M8[Y]")).astype(int))
+    if unit == "quarter":
+        return (pd.Period(pd.Timestamp(end), "Q") - pd.Period(pd.Timestamp(start), "Q")).n
+    if unit == "week":
+        return (pd.Period(pd.Timestamp(end), "W-SUN") - pd.Period(pd.Timestamp(start), "W-SUN")).n
+    of = lambda time: time.astype(f"M8[{numpy_units[unit]}]").astype(int)
+    return int(of(end) - of(start))
+
+
+table("date_diff", ["unit", "start", "end"], [(u, *pair) for u in ["Years", "quarter", "week", *numpy_units] for pair in pairs_of_times], date_diff)
+
+
+def months_between(end, start):
+    """As Oracle's and Spark's manuals say, in exact fractions."""
+    end, start = pd.Timestamp(end), pd.Timestamp(start)
+    whole = (end.year - start.year) * 12 + end.month - start.month
+    if end.day == start.day or end.is_month_end and start.is_month_end:
+        return float(whole)
+    over = lambda time: time.value - pd.Timestamp(time.year, time.month, 1).value
+    return float(whole + fractions.Fraction(over(end) - over(start), 31 * 86400 * 10**9))
+
+
+assert round(months_between("1997-02-28 10:30:00", "1996-10-30"), 8) == 3.94959677  # of Spark's manual
+table("months_between", ["end", "start"], pairs_of_times, months_between)
+
+
+def multiply_interval(interval, number, divisor):
+    """As PostgreSQL's manual says, in exact fractions. Intervals are months, days and seconds."""
+    if any(map(math.isnan, (number, divisor))) or divisor == 0 or math.isinf(number):
+        return None
+    months, days, seconds = map(int, interval.split()[::2])
+    times = fractions.Fraction(number) / fractions.Fraction(divisor)
+    rest = lambda x: (int(x), x - int(x))
+    nearly = lambda x, digits: fractions.Fraction(round(x * digits), digits)
+    months, of_month = rest(months * times)
+    more_days, of_day = rest(nearly(of_month * 30, 10**6))
+    days, of_days = rest(days * times)
+    carried, of_day = rest(nearly(of_day + of_days, 86400 * 10**6))
+    nanoseconds = round(seconds * times * 10**9) + int(of_day * 86400 * 10**9)
+    return f"{months} {days + more_days + carried} {nanoseconds}"
+
+
+lengths = ["1 months 0 days 0 seconds", "0 months 1 days 0 seconds", "0 months 0 days 3600 seconds", "14 months -3 days 7 seconds", "49 months 10 days 86399 seconds"]
+factors = [(3, 1), (-1, 1), (1.5, 1), (1, 3), (1, 49), (0.1, 1), (0, 1), (2, -0.25), (NAN, 1), (1, NAN), (1, 0), (math.inf, 1)]
+table("multiply_interval", ["interval", "number", "divisor"], [(i, *f) for i in lengths for f in factors], multiply_interval)
 
 
 def decimal_year(time):
@@ -476,6 +534,7 @@ def aggregates(rows):
         "spearman": scipy.stats.spearmanr(x, w).statistic if varied and len(x) > 1 else None,
         "mad": scipy.stats.median_abs_deviation(x),
         "iqr": scipy.stats.iqr(x),
+        **{f"nan{name}": getattr(np, f"nan{name}")(x) for name in ("mean", "median", "min", "max", "sum", "std", "var")},
         **trends(x[order], seconds[some][order]),
         **tied(np.floor(x[order]), np.array([times[i].month for i in some])[order]),
         "completeness": len(x) / len(rows),

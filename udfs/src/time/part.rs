@@ -1,0 +1,63 @@
+//! Parts of a time: DataFusion's `date_part` by the name of the part.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::functions::datetime::date_part;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, lit,
+};
+
+use super::instants::timestamps;
+use crate::documentation::About;
+
+/// The function of a part, which has its name.
+pub fn part(about: &About) -> ScalarUDF {
+    let (signature, documentation) = (timestamps(&[]), Box::new(about.documentation()));
+    ScalarUDF::new_from_impl(Part { name: about.name, signature, documentation })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Part {
+    name: &'static str,
+    signature: Signature,
+    documentation: Box<Documentation>,
+}
+
+impl ScalarUDFImpl for Part {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int32)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name, DataType::Int32, nullable)))
+    }
+
+    /// As `date_part`, which the optimizer knows: a year becomes a range of times.
+    fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let args = std::iter::once(lit(self.name)).chain(args).collect();
+        Ok(ExprSimplifyResult::Simplified(date_part().call(args)))
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        args.args.insert(0, ColumnarValue::Scalar(ScalarValue::from(self.name)));
+        args.arg_fields.insert(0, Arc::new(Field::new("part", DataType::Utf8, false)));
+        date_part().invoke_with_args(args)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}
