@@ -54,9 +54,9 @@ fn table(name: &str) -> RecordBatch {
     let field = |name: &str| {
         let data_type = match name {
             "units" | "calendar" | "from" | "to" | "expected" | "of" | "histogram" => DataType::Utf8,
-            "qc" | "mode" | "adjusted_qc" | "unit" | "interval" => DataType::Utf8,
+            "qc" | "mode" | "adjusted_qc" | "unit" | "interval" | "wkt" => DataType::Utf8,
             "time" | "start" | "end" => DataType::Timestamp(TimeUnit::Nanosecond, None),
-            "row" | "g" => DataType::Int64,
+            "row" | "g" | "characters" => DataType::Int64,
             _ => DataType::Float64,
         };
         Field::new(name, data_type, true)
@@ -396,6 +396,12 @@ async fn what_cannot_be_is_said() {
         ("SELECT argo_best(1, 2, '1', 'X')", "knows the data modes 'R', 'A' and 'D', not 'X'"),
         ("SELECT argo_best(1, 2, 'good', 'R')", "knows the flags 0 to 9, not 'good'"),
         ("SELECT argo_best(1, 2, '1')", "not 3 arguments"),
+        ("SELECT in_polygon(1, 2, 'POLYGON ((0 0, 1 0')", "in_polygon does not understand 'POLYGON ((0 0"),
+        ("SELECT in_polygon(1, 2, 'POINT (1 2)')", "takes a POLYGON or a MULTIPOLYGON, not 'POINT (1 2)'"),
+        ("SELECT in_polygon(1, 2, 'POLYGON EMPTY')", "has no points"),
+        ("SELECT in_polygon(1, 2, 'POLYGON ((40 170, 50 170, 50 175, 40 170))')", "longitudes come first"),
+        ("SELECT geohash(1, 2, 13)", "1 to 12 characters, not 13"),
+        ("SELECT date_diff('moon', DATE '2000-01-01', DATE '2000-01-02')", "does not know the unit 'moon'"),
     ] {
         let error = match ctx.sql(sql).await {
             Ok(data) => data.collect().await.unwrap_err(),

@@ -1,8 +1,10 @@
 //! Places on the earth, taken as a sphere of 6,371,008.8 m, its mean radius. Latitudes and longitudes are degrees north and east.
 
 mod cell_area;
+mod geohash;
 mod haversine;
 mod in_bbox;
+mod in_polygon;
 mod initial_bearing;
 mod normalize_lon;
 
@@ -13,10 +15,28 @@ const RADIUS: f64 = 6_371_008.8;
 
 /// The functions of this module.
 pub fn functions() -> Vec<ScalarUDF> {
-    vec![haversine::udf(), initial_bearing::udf(), in_bbox::udf(), normalize_lon::udf(), cell_area::udf()]
+    vec![
+        haversine::udf(),
+        initial_bearing::udf(),
+        in_bbox::udf(),
+        normalize_lon::udf(),
+        cell_area::udf(),
+        in_polygon::udf(),
+        geohash::udf(),
+    ]
 }
 
 /// A latitude, where it is one. (NaN stays what it is.)
 fn latitude(lat: f64) -> Option<f64> {
     if lat.abs() > 90.0 { None } else { Some(lat) }
+}
+
+/// A longitude from -180 to below 180. (NaN stays what it is.)
+fn longitude(lon: f64) -> f64 {
+    if (-180.0..180.0).contains(&lon) {
+        return lon;
+    }
+    let normal = (lon + 180.0).rem_euclid(360.0) - 180.0;
+    // What is a little less than -180 rounds to 180.
+    if normal >= 180.0 { -180.0 } else { normal }
 }

@@ -2,6 +2,7 @@
 
 use datafusion::logical_expr::ScalarUDF;
 
+use super::longitude;
 use crate::documentation::{About, Topic};
 use crate::numeric::numeric;
 
@@ -16,12 +17,5 @@ const ABOUT: About = About {
 
 /// The function.
 pub(super) fn udf() -> ScalarUDF {
-    numeric(&ABOUT, |[lon]| {
-        if (-180.0..180.0).contains(&lon) {
-            return Some(lon);
-        }
-        let normal = (lon + 180.0).rem_euclid(360.0) - 180.0;
-        // What is a little less than -180 rounds to 180.
-        Some(if normal >= 180.0 { -180.0 } else { normal })
-    })
+    numeric(&ABOUT, |[lon]| Some(longitude(lon)))
 }

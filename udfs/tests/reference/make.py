@@ -1,7 +1,7 @@
 """Makes the tables that the functions are tested against, with libraries that know nothing of them.
 
     pip install 'numpy==2.4.*' 'scipy==1.17.*' 'gsw==3.6.*' 'cftime==1.6.*' 'metpy==1.7.*' 'pyproj==3.7.*' \
-        'pvlib==0.*' 'pymannkendall==1.4.*' 'argopy==1.5.*'
+        'pvlib==0.*' 'pymannkendall==1.4.*' 'argopy==1.5.*' 'shapely==2.*' 'pygeohash==3.*'
     python make.py
 
 A table of a function has its arguments and the expected value; empty means NULL.
@@ -20,11 +20,13 @@ import gsw
 import metpy.calc
 import numpy as np
 import pandas as pd
+import pygeohash
 import pvlib
 import pymannkendall
 import pyproj
 import scipy.integrate
 import scipy.stats
+import shapely
 import xarray as xr
 from metpy.units import units
 
@@ -107,6 +109,37 @@ table(
     [spot + box for spot in spots for box in boxes],
     inside,
 )
+
+shapes = {
+    "triangle": "POLYGON ((0 0, 10 0, 5 8, 0 0))",
+    "hole": "POLYGON ((0 0, 10 0, 10 10, 0 10, 0 0), (4 4, 6 4, 6 6, 4 6, 4 4))",
+    "two": "MULTIPOLYGON (((0 0, 2 0, 2 2, 0 2, 0 0)), ((5 5, 9 5, 9 9, 5 9, 5 5)))",
+    "hook": "polygon((0 0,10 0,10 10,8 10,8 2,2 2,2 10,0 10,0 0))",
+    "date line": "POLYGON ((170 -20, 190 -20, 190 20, 170 20, 170 -20))",
+    "east": "POLYGON ((350 -5, 365 -5, 365 5, 350 5, 350 -5))",
+}
+inside = [(0, 0), (5, 5), (4, 4), (5, 4), (1, 1), (8, 5), (8.1, 5), (9, 1), (5, 1.999), (7, 7), (0, 5), (-1, 5), (0, 180), (0, -175), (10, 185), (0, 169.9),
+          (1, -3), (1, 357), (1, 2), (1, 722), (NAN, 5), (5, NAN), (5, math.inf), (95, 5)]
+
+
+def in_polygon(lat, lon, wkt):
+    if not all(map(math.isfinite, (lat, lon))):
+        return "false"
+    shape = shapely.from_wkt(wkt)
+    return str(any(shape.intersects(shapely.Point(lon + 360 * k, lat)) for k in range(-3, 4))).lower()
+
+
+table("in_polygon", ["lat", "lon", "wkt"], [(*place, wkt) for wkt in shapes.values() for place in inside], in_polygon)
+hashed = [(57.64911, 10.40744), (0, 0), (-25.382708, -49.265506), (89.99, 179.99), (-89.5, -180), (51.5, 359.87), (12.3, 200), (NAN, 1), (1, math.inf), (91, 0)]
+
+
+def geohash(lat, lon, characters):
+    if not abs(lat) <= 90 or not math.isfinite(lon):
+        return None
+    return pygeohash.encode(lat, (lon + 180) % 360 - 180, characters)
+
+
+table("geohash", ["lat", "lon", "characters"], [(*place, n) for place in hashed for n in (1, 5, 8, 12)], geohash)
 
 # Time.
 calendars = ["standard", "gregorian", "proleptic_gregorian", "noleap", "365_day", "all_leap", "366_day", "360_day", "julian"]
