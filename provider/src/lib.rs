@@ -77,6 +77,7 @@ mod aggregate;
 mod bits;
 mod error;
 mod plan;
+pub mod sample;
 mod scan;
 mod session;
 mod tables;
@@ -89,6 +90,7 @@ pub use plan::dynamic::SoundDynamicFilters;
 pub use plan::literals::FloatLiterals;
 pub use plan::source::AtlasSource;
 pub use plan::table::AtlasTable;
+pub use sample::{SAMPLE_AT, SampleAt};
 pub use session::metadata::{Metadata, MetadataTable};
 pub use session::progress::{Progress, ScanProgress};
 pub use session::register::{

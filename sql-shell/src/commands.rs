@@ -268,6 +268,8 @@ pub(crate) fn functions_of(context: &SessionContext) -> Vec<Function> {
     let window = state.window_functions().values();
     functions.extend(window.map(|f| function(f.name(), "window", f.documentation())));
     functions.extend(state.table_functions().keys().map(|name| function(name, "table", None)));
+    let sample_at = atlas_datafusion::sample::documentation();
+    functions.push(function(atlas_datafusion::SAMPLE_AT, "table", Some(&sample_at)));
     functions.sort_by(|a, b| (&a.name, a.kind).cmp(&(&b.name, b.kind)));
     // One that has several names is there under each of them.
     functions.dedup_by(|a, b| (&a.name, a.kind) == (&b.name, b.kind));

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
 
 const HEAD: &str = "# Functions
 
 The functions that Atlas adds to those of [DataFusion](https://datafusion.apache.org/user-guide/sql/scalar_functions.html), from the crate `atlas-udfs`: the shell has them, and any
-DataFusion session after `atlas_udfs::register_all(&ctx)`. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace --test functions`).
+DataFusion session after `atlas_udfs::register_all(&ctx)`. `sample_at` is of the crate
+`atlas-datafusion`, and comes with the tables of a store. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace --test functions`).
 
 Numbers are 64-bit floats, or what converts to them. A function of a row is NULL where an argument is NULL and where it has no value, such as for a latitude of 95 degrees; NaN
 stays NaN. Aggregates pass over what is missing, NULL and NaN; an infinity is a value. All but `nanmedian` work
@@ -40,7 +42,9 @@ FROM atlas;
 
 fn page() -> String {
     let mut topics: BTreeMap<&str, String> = BTreeMap::new();
-    for (_, documentation) in atlas_udfs::documentation() {
+    let of_rows = atlas_udfs::documentation().into_iter().map(|(_, documentation)| documentation);
+    let of_tables = Arc::new(atlas_datafusion::sample::documentation());
+    for documentation in of_rows.chain([of_tables]) {
         let text = topics.entry(documentation.doc_section.label).or_default();
         let (gives, source) = documentation.description.split_once("\n\nSource: ").unwrap();
         text.push_str(&format!("\n### `{}`\n\n{gives}\n\n", documentation.syntax_example));

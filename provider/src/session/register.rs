@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use atlas::{Atlas, Snapshot};
 use datafusion::catalog::{
-    SchemaProvider, Session, TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider,
-    TableProviderFactory,
+    MemoryCatalogProviderList, SchemaProvider, Session, TableFunction, TableFunctionArgs, TableFunctionImpl,
+    TableProvider, TableProviderFactory,
 };
 use datafusion::common::{DataFusionError, Result, ScalarValue, TableReference, plan_err};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -19,6 +19,7 @@ use crate::plan::aggregate_rule::AggregateInScan;
 use crate::plan::dynamic::SoundDynamicFilters;
 use crate::plan::literals::FloatLiterals;
 use crate::plan::table::AtlasTable;
+use crate::sample::SampleAt;
 use crate::session::metadata::{Metadata, MetadataTable};
 use crate::tables::grids::grids;
 use crate::tables::names::grid_table_names;
@@ -75,8 +76,8 @@ pub fn register_store_with(
 }
 
 /// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS
-/// ATLAS`, the table functions `read_atlas`, `atlas_datasets` and `atlas_chunks`, the rules that
-/// let scans [aggregate](AggregateInScan) and use [dynamic filters](SoundDynamicFilters), the
+/// ATLAS`, the table functions `read_atlas`, `atlas_datasets`, `atlas_chunks` and
+/// [`sample_at`](crate::sample), the rules that let scans [aggregate](AggregateInScan) and use [dynamic filters](SoundDynamicFilters), the
 /// meaning of [literals](FloatLiterals) beside floats, and the [options](AtlasOptions).
 pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let optimizer = builder.physical_optimizers().get_or_insert_default();
@@ -87,6 +88,9 @@ pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     if extensions.get::<AtlasOptions>().is_none() {
         extensions.insert(AtlasOptions::default());
     }
+    let catalogs = builder.catalog_list().get_or_insert_with(|| Arc::new(MemoryCatalogProviderList::new()));
+    let sample_at = Arc::new(SampleAt::new(Arc::clone(catalogs)));
+    builder.relation_planners().get_or_insert_default().push(sample_at);
     let mut builder = builder.with_table_factory(FILE_TYPE.to_owned(), Arc::new(StoreFactory));
     let functions: [(&str, Arc<dyn TableFunctionImpl>); 3] = [
         (READ_ATLAS, Arc::new(ReadAtlas)),

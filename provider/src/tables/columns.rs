@@ -8,12 +8,12 @@ use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringViewArray, UI
 use arrow::buffer::NullBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
-use atlas::{AttributeValue, Catalog, Dataset, ReadMetrics, Snapshot, VariableIndex};
+use atlas::{ArraySchema, AttributeValue, Catalog, Dataset, ReadMetrics, Snapshot, VariableIndex};
 use datafusion::common::Result;
 
 use crate::bits::bits;
 use crate::error::from_store;
-use crate::tables::layout::{ColumnKind, Layout, SchemaLayout};
+use crate::tables::layout::{ColumnKind, Layout, Origin, SchemaLayout};
 use crate::tables::widen::shown;
 
 /// A table: its layout, of one generation of a store.
@@ -77,6 +77,19 @@ impl Table {
     pub fn dataset(&self, ordinal: u32) -> Option<(Dataset<'_>, &SchemaLayout)> {
         let dataset = self.catalog.dataset(ordinal)?;
         Some((dataset, self.layout.of(dataset)?))
+    }
+
+    /// Where a column comes from in a dataset.
+    pub fn origin(&self, ordinal: u32, column: usize) -> &Origin {
+        let layout = self.dataset(ordinal).map(|(_, layout)| layout);
+        layout.and_then(|layout| layout.origins.get(column)).unwrap_or(&Origin::Missing)
+    }
+
+    /// The array that a column comes from in a dataset, if it comes from one.
+    pub fn array(&self, ordinal: u32, column: usize) -> Option<&Arc<ArraySchema>> {
+        let (dataset, _) = self.dataset(ordinal)?;
+        let Origin::Array(_) = self.origin(ordinal, column) else { return None };
+        self.catalog.array(dataset, self.layout.variable(column)?)
     }
 
     /// The type of a column.

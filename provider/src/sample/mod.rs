@@ -1,0 +1,40 @@
+//! `sample_at(table, points, method)`: the values of a grid at points.
+//!
+//! A join of points with a grid compares every point with every cell, or needs an expression that
+//! rounds coordinates as the grid does. Here the coordinates of a dataset say which cells a point
+//! lies between; only chunks with such cells are read.
+
+mod axis;
+mod exec;
+mod gather;
+mod method;
+mod planner;
+mod table;
+
+use datafusion::logical_expr::{DocSection, Documentation};
+
+pub use planner::SampleAt;
+
+/// The name of the table function that samples a grid at points.
+pub const SAMPLE_AT: &str = "sample_at";
+
+/// What is to be known of [`SAMPLE_AT`].
+pub fn documentation() -> Documentation {
+    let section = DocSection { include: true, label: "Tables", description: None };
+    let description = "The values of a grid at points: a row for each point, with its columns and the \
+        grid's variables there. Columns of the points that are called as dimensions of the grid say \
+        where; along other dimensions there is a row for each coordinate. A point beyond the grid has \
+        NULL, and so has one beside a missing cell, where that cell would count.\n\n\
+        Source: xarray's `interp` and `sel(method='nearest')` with points";
+    Documentation::builder(section, description, format!("{SAMPLE_AT}(table, points, method)"))
+        .with_argument("table", "the name of a table of a store")
+        .with_argument("points", "the name of a table or view, or a query in parentheses")
+        .with_argument(
+            "method",
+            "'nearest', 'bilinear' (linear along latitude and longitude, else nearest) or 'linear' \
+             (along all dimensions); `, time=linear` or `, level=nearest` behind it says otherwise of a \
+             dimension",
+        )
+        .with_sql_example("SELECT * FROM sample_at(atlas, (SELECT 52.5 AS lat, 13.4 AS lon), 'bilinear')")
+        .build()
+}
