@@ -5,7 +5,7 @@
 //! salinity is the same at all temperatures and pressures, and left out.
 
 /// The derivative by reduced temperature, as powers of the three and a coefficient in J/kg.
-const TERMS: [(i32, i32, i32, f64); 71] = [
+const TERMS: [(usize, usize, usize, f64); 71] = [
     (0, 0, 1, -270.983805184062),
     (0, 0, 2, 776.153611613101),
     (0, 0, 3, -196.51255088122),
@@ -83,17 +83,28 @@ const TERMS: [(i32, i32, i32, f64); 71] = [
 const REDUCED_SALINITY: f64 = 0.024_882_667_558_461_5;
 
 /// Entropy without the part that depends only on salinity, and its derivative by temperature.
+#[allow(clippy::cast_precision_loss)]
 fn entropy(sa: f64, t: f64, p: f64) -> (f64, f64) {
-    let (x, y, z) = ((REDUCED_SALINITY * sa).sqrt(), t / 40.0, p * 1e-4);
+    let x = powers((REDUCED_SALINITY * sa).sqrt());
+    let (y, z) = (powers(t / 40.0), powers(p * 1e-4));
     let (mut sum, mut slope) = (0.0, 0.0);
     for &(i, j, k, coefficient) in &TERMS {
-        let rest = coefficient * x.powi(i) * z.powi(k);
-        sum += rest * y.powi(j);
+        let rest = coefficient * x[i] * z[k];
+        sum += rest * y[j];
         if j > 0 {
-            slope += rest * f64::from(j) * y.powi(j - 1);
+            slope += rest * j as f64 * y[j - 1];
         }
     }
     (-sum / 40.0, -slope / 1600.0)
+}
+
+/// The powers of a number, from that of zero: all that the terms have.
+fn powers(x: f64) -> [f64; 7] {
+    let mut powers = [1.0; 7];
+    for i in 1..powers.len() {
+        powers[i] = powers[i - 1] * x;
+    }
+    powers
 }
 
 /// The temperature that seawater would have at the surface, with the entropy that it has at a temperature and pressure.
