@@ -344,6 +344,47 @@ async fn profiles_agree_with_other_libraries() {
 }
 
 #[tokio::test]
+async fn extremes_have_the_answers_of_more_digits() {
+    let ctx = session(3);
+    let rows = table("extremes");
+    // One row a partition, in no order.
+    let parts = (0..rows.num_rows()).map(|row| vec![rows.slice((row * 7) % rows.num_rows(), 1)]).collect();
+    let parts = MemTable::try_new(rows.schema(), parts).unwrap();
+    ctx.register_table("extremes", Arc::new(parts)).unwrap();
+    let time = "to_timestamp(hours * 3600)";
+    for (name, call) in [
+        ("bias", "bias(x, w)".to_owned()),
+        ("rmse", "rmse(x, w)".to_owned()),
+        ("spearman", "spearman(x, w)".to_owned()),
+        ("mad", "mad(x)".to_owned()),
+        ("iqr", "iqr(x)".to_owned()),
+        ("theil_sen", format!("theil_sen(x, {time})")),
+        ("linear_trend_error", format!("linear_trend_error(x, {time})")),
+        ("mann_kendall", format!("mann_kendall(x, {time})['s']")),
+        ("arg_max", "arg_max(w, x)".to_owned()),
+        ("arg_min", "arg_min(w, x)".to_owned()),
+        ("integrate", "integrate(hours * 3600, x)".to_owned()),
+        ("interp", "interp(7200, hours * 3600, x)".to_owned()),
+        ("nanmean", "nanmean(x)".to_owned()),
+        ("nanmax", "nanmax(x)".to_owned()),
+    ] {
+        let sql = format!(
+            "SELECT of, {call} AS found, sum({name}) AS expected FROM extremes GROUP BY of ORDER BY of"
+        );
+        let answers = query(&ctx, &sql).await;
+        assert_eq!(answers.num_rows(), 6);
+        for row in 0..answers.num_rows() {
+            let number = |column: usize| answers.column(column).as_primitive::<Float64Type>().value(row);
+            let (found, expected) = (number(1), number(2));
+            // The last digits of the smallest numbers are all that they have.
+            let near = (found / 2.0 - expected / 2.0).abs() <= 1e-9 * expected.abs() + 1e-315;
+            let same = found == expected || near || found.is_nan() && expected.is_nan();
+            assert!(same, "{call} of {:?}: {found} and not {expected}", answers.slice(row, 1).column(0));
+        }
+    }
+}
+
+#[tokio::test]
 async fn layers_are_as_stable_as_gsw_says() {
     let ctx = with_series().await;
     for (name, call) in [("nsquared", "nsquared(s, t, p)"), ("nsquared_30", "nsquared(s, t, p, 30)")] {

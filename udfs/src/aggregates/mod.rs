@@ -23,7 +23,7 @@ mod moments;
 mod order;
 mod rms;
 mod rmse;
-mod scale;
+pub(crate) mod scale;
 mod skewness;
 mod spearman;
 mod sums;

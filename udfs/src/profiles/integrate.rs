@@ -6,6 +6,7 @@ use datafusion::logical_expr::AggregateUDF;
 
 use super::levels::{Levels, agreed};
 use crate::aggregates::gathered::{gathered, numbers};
+use crate::aggregates::scale::{exponent, scaled};
 use crate::documentation::{About, Topic};
 
 const ABOUT: About = About {
@@ -32,7 +33,9 @@ pub(super) fn udaf() -> AggregateUDF {
 fn value(rows: &[[f64; 4]]) -> Result<ScalarValue> {
     let from = agreed(rows, 2, "the lower bound of integrate")?;
     let to = agreed(rows, 3, "the upper bound of integrate")?;
-    let levels = Levels::of(rows.iter().map(|&[x, y, ..]| (x, [y])));
+    // The sum of steps may be in range where a step is not.
+    let e = rows.iter().map(|[_, y, ..]| exponent(*y)).fold(exponent(0.0), f64::max);
+    let levels = Levels::of(rows.iter().map(|&[x, y, ..]| (x, [scaled(y, -e)])));
     // Bounds that were left out are NaN.
     let bounds = if from.is_nan() { levels.ends() } else { Some((from, to)) };
     let integral = bounds.and_then(|(from, to)| {
@@ -42,15 +45,14 @@ fn value(rows: &[[f64; 4]]) -> Result<ScalarValue> {
             integral(&levels, from, to)
         }
     });
-    Ok(ScalarValue::Float64(integral))
+    Ok(ScalarValue::Float64(integral.map(|integral| scaled(integral, e))))
 }
 
 fn integral(levels: &Levels<1>, from: f64, to: f64) -> Option<f64> {
     let (mut x, [mut y], [last]) = (from, levels.at(from)?, levels.at(to)?);
     let mut sum = 0.0;
     for (next, [of_next]) in levels.below(from).take_while(|(level, _)| *level < to).chain([(to, [last])]) {
-        // Halves, since the sum of two numbers may be none.
-        sum += (next - x) * (y / 2.0 + of_next / 2.0);
+        sum += (next - x) * ((y + of_next) / 2.0);
         (x, y) = (next, of_next);
     }
     Some(sum)

@@ -32,7 +32,11 @@ impl<const N: usize> Levels<N> {
         let &(lower, of_lower) = self.0.get(after.checked_sub(1)?)?;
         let share = (level - lower) / (upper - lower);
         let between = |k: usize| match (of_lower.get(k), of_upper.get(k)) {
-            (Some(a), Some(b)) => a + (b - a) * share,
+            (Some(&a), Some(&b)) => {
+                let value = a + (b - a) * share;
+                // The difference of two numbers may be none, and of infinities is none.
+                if value.is_finite() { value } else { a * (1.0 - share) + b * share }
+            }
             _ => f64::NAN,
         };
         Some(std::array::from_fn(between))

@@ -624,3 +624,55 @@ with open(HERE / "aggregates.csv", "w", newline="") as file:
     for i in range(n):
         found = aggregates(range(max(0, i - 4), i + 1))
         writer.writerow([f"window {i}", *(text(found.get(name)) for name in names)])
+
+# The same of what is out of the ordinary, with more digits and a wider range than those of a double.
+inf, largest = math.inf, np.finfo(float).max
+odd_series = {
+    "large": [1e300, -1e300, 5e299, 2e300, 1e299],
+    "tiny": [5e-324, 1e-310, 0.0, -1e-320, 3e-315],
+    "largest": [largest, largest, -largest, 0.0, 1.0],
+    "infinite": [1.0, inf, 3.0, 4.0, 5.0],
+    "both infinities": [-inf, 1.0, inf, 2.0, 3.0],
+    "missing": [NAN, 1.0, NAN, 2.0, 4.5],
+}
+hours = np.array([0, 1, 3, 4, 9])
+others = np.array([1.0, -2.0, 3.0, 0.5, 2.0])
+
+
+def extremes(x):
+    there = ~np.isnan(x)
+    x, y, t = np.longdouble(x[there]), np.longdouble(others[there]), np.longdouble(hours[there] * 3600)
+    pairs = [(i, j) for j in range(len(x)) for i in range(j)]
+    after = int(np.searchsorted(t, 7200))
+    share = (7200 - t[after - 1]) / (t[after] - t[after - 1])
+    with np.errstate(all="ignore"):
+        slope = ((t - t.mean()) * (x - x.mean())).sum() / ((t - t.mean()) ** 2).sum()
+        residuals = x - x.mean() - slope * (t - t.mean())
+        error = np.sqrt((residuals**2).sum() / (len(x) - 2) / ((t - t.mean()) ** 2).sum())
+        return {
+            "bias": (x - y).mean(),
+            "rmse": np.sqrt(((x - y) ** 2).mean()),
+            "spearman": scipy.stats.spearmanr(np.float64(x), np.float64(y)).statistic,
+            "mad": np.median(abs(x - np.median(x))),
+            # (NumPy takes no steps of no length from infinities: of five values, quartiles are values.)
+            "iqr": np.subtract(*np.quantile(x, [0.75, 0.25], method="linear" if np.isfinite(x).all() else "nearest")),
+            "theil_sen": np.median([(x[j] - x[i]) / (t[j] - t[i]) for i, j in pairs]) * YEAR,
+            "linear_trend_error": error * YEAR,
+            "mann_kendall": float(sum(np.sign(x[j] - x[i]) for i, j in pairs)),
+            "arg_max": float(y[x == x.max()].min()),
+            "arg_min": float(y[x == x.min()].min()),
+            "integrate": scipy.integrate.trapezoid(x, t),
+            "interp": (1 - share) * x[after - 1] + share * x[after],
+            "nanmean": np.nanmean(np.float64(x)),
+            "nanmax": np.nanmax(x),
+        }
+
+
+with np.errstate(all="ignore"), open(HERE / "extremes.csv", "w", newline="") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    found = {name: extremes(np.array(x)) for name, x in odd_series.items()}
+    writer.writerow(["of", "hours", "x", "w", *found["large"]])
+    for name, x in odd_series.items():
+        for i in range(len(x)):
+            results = map(text, map(float, found[name].values())) if i == 0 else [""] * len(found[name])
+            writer.writerow([name, str(hours[i]), text(x[i]), text(others[i].item()), *results])
