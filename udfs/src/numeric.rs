@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Float64Array, Float64Builder};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, ScalarValue};
@@ -123,9 +123,15 @@ impl<const N: usize> Numbers<N> {
 
     /// The result of the call, from its rows.
     pub fn finish(&self, values: impl Array + 'static) -> Result<ColumnarValue> {
-        if self.all_scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?));
-        }
-        Ok(ColumnarValue::Array(Arc::new(values)))
+        columnar(Arc::new(values), self.all_scalar)
     }
+}
+
+/// The result of a call: its values, or the only one where that is for all rows.
+pub fn columnar(values: ArrayRef, is_for_all: bool) -> Result<ColumnarValue> {
+    Ok(if is_for_all {
+        ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?)
+    } else {
+        ColumnarValue::Array(values)
+    })
 }

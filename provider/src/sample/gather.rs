@@ -30,6 +30,9 @@ pub struct Hits {
     kept: Vec<usize>,
 }
 
+/// The part that a cell is in, by its chunk along the points' dimensions; the cell; how much it counts.
+type Weighted = (Vec<usize>, Vec<usize>, f64);
+
 /// A part of an array that is read: where it begins, and where it ends.
 struct Part {
     number: usize,
@@ -92,8 +95,8 @@ impl Hits {
 
         let mut parts: HashMap<Vec<usize>, Part> = HashMap::new();
         let cells = self.points.len() * corners.len();
-        // The part that each corner of each point is in, and the cell along the points' dimensions.
-        let mut places: Vec<Option<(Vec<usize>, Vec<usize>, f64)>> = Vec::with_capacity(cells);
+        // The cells at the corners around each point.
+        let mut places: Vec<Option<Weighted>> = Vec::with_capacity(cells);
         for at in self.at.chunks_exact(self.along.max(1)) {
             for corner in &corners {
                 let (cell, weight) = corner.cell(at, &sources);

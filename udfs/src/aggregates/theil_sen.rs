@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn many_values_have_the_slope_of_their_line() {
-        let line = |i: u32| [f64::from(i) * 3.0 + if i % 10 == 0 { 1e6 } else { 0.0 }, f64::from(i)];
+        let line = |i: u32| [f64::from(i) * 3.0 + if i.is_multiple_of(10) { 1e6 } else { 0.0 }, f64::from(i)];
         let rows: Vec<[f64; 2]> = (0..2000).map(line).collect();
         assert_eq!(value(&rows).unwrap(), ScalarValue::Float64(Some(3.0 * YEAR)));
         let rows = vec![[0.0, 0.0]; MOST_VALUES + 1];

@@ -4,12 +4,13 @@ use arrow::array::BooleanBuilder;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::nullif;
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::documentation::{About, Topic};
+use crate::numeric::columnar;
 use crate::texts::Texts;
 
 const ABOUT: About = About {
@@ -77,7 +78,7 @@ impl ScalarUDFImpl for ArgoBest {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if all_scalar { 1 } else { args.number_rows };
-        let (Some((&[ref adjusted, ref raw, ref qc, ref mode], adjusted_qc)), true) =
+        let (Some(([adjusted, raw, qc, mode], adjusted_qc)), true) =
             (args.args.split_first_chunk(), args.args.len() <= 5)
         else {
             return exec_err!("argo_best takes four or five arguments");
@@ -102,11 +103,7 @@ impl ScalarUDFImpl for ArgoBest {
         let is_adjusted = is_adjusted.finish();
         let chosen =
             nullif(&zip(&is_adjusted, &adjusted.to_array(rows)?, &raw.to_array(rows)?)?, &is_bad.finish())?;
-        Ok(if all_scalar {
-            ColumnarValue::Scalar(ScalarValue::try_from_array(&chosen, 0)?)
-        } else {
-            ColumnarValue::Array(chosen)
-        })
+        columnar(chosen, all_scalar)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

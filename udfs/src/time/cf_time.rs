@@ -10,12 +10,13 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampNanosecondType, UInt64Type,
 };
 use atlas_cftime::{Calendar, Stored, TimeUnits};
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::documentation::{About, Topic};
+use crate::numeric::columnar;
 use crate::texts::Texts;
 
 const ABOUT: About = About {
@@ -105,11 +106,7 @@ impl ScalarUDFImpl for CfTime {
             times.append_option(value.and_then(|value| parsed.timestamp(value).ok()));
         }
         let times: ArrayRef = Arc::new(times.finish());
-        Ok(if all_scalar {
-            ColumnarValue::Scalar(ScalarValue::try_from_array(&times, 0)?)
-        } else {
-            ColumnarValue::Array(times)
-        })
+        columnar(times, all_scalar)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, TimestampNanosecondArray};
+use arrow::array::{Array, AsArray, TimestampNanosecondArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, TimeUnit, TimestampNanosecondType};
 use chrono::{DateTime, NaiveDateTime};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, Signature, TypeSignature, Volatility};
+
+use crate::numeric::columnar;
 
 /// Timestamps of any unit and zone, dates, and what becomes a timestamp.
 pub fn timestamps(others: &[DataType]) -> Signature {
@@ -81,12 +83,4 @@ pub fn each<A: Array + 'static>(
     let rows = if one { 1 } else { rows };
     let instants = Instants::new(argument, rows)?;
     columnar(Arc::new(of(&mut (0..rows).map(|row| instants.get(row)))), one)
-}
-
-fn columnar(values: ArrayRef, one: bool) -> Result<ColumnarValue> {
-    Ok(if one {
-        ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?)
-    } else {
-        ColumnarValue::Array(values)
-    })
 }

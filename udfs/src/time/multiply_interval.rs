@@ -9,7 +9,7 @@ use arrow::datatypes::{
     DurationSecondType, Float64Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
     TimeUnit,
 };
-use datafusion::common::{DFSchema, Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
+use datafusion::common::{DFSchema, Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use crate::documentation::{About, Topic};
+use crate::numeric::columnar;
 
 const ABOUT: About = About {
     name: "multiply_interval",
@@ -123,11 +124,7 @@ impl ScalarUDFImpl for Multiply {
             }
             _ => each::<IntervalMonthDayNanoType>(&interval, &factors, months_days_nanoseconds)?,
         };
-        Ok(if all_scalar {
-            ColumnarValue::Scalar(ScalarValue::try_from_array(&found, 0)?)
-        } else {
-            ColumnarValue::Array(found)
-        })
+        columnar(found, all_scalar)
     }
 
     fn documentation(&self) -> Option<&Documentation> {
