@@ -9,13 +9,17 @@ use datafusion::prelude::SessionContext;
 
 const HEAD: &str = "# Functions
 
-The functions that Atlas adds to those of [DataFusion](https://datafusion.apache.org/user-guide/sql/scalar_functions.html), from the crate `atlas-udfs`: the shell has them, and any
-DataFusion session after `atlas_udfs::register_all(&ctx)`. `sample_at` is of the crate
-`atlas-datafusion`, and comes with the tables of a store. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace --test functions`).
+The functions that Atlas adds to those of
+[DataFusion](https://datafusion.apache.org/user-guide/sql/scalar_functions.html), from the crate
+`atlas-udfs`: the shell has them, and any DataFusion session after
+`atlas_udfs::register_all(&ctx)`. `sample_at` is of the crate `atlas-datafusion`, and comes with the
+tables of a store. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace
+--test functions`).
 
-Numbers are 64-bit floats, or what converts to them. A function of a row is NULL where an argument is NULL and where it has no value, such as for a latitude of 95 degrees; NaN
-stays NaN. Aggregates pass over what is missing, NULL and NaN; an infinity is a value. All but `nanmedian` work
-in sliding windows too.
+Numbers are 64-bit floats, or what converts to them. A function of a row is NULL where an argument is
+NULL and where it has no value, such as for a latitude of 95 degrees; NaN stays NaN. Aggregates pass
+over what is missing, NULL and NaN; an infinity is a value. All but `nanmedian` work in sliding
+windows too.
 ";
 
 const SYNONYMS: &str = "
@@ -40,6 +44,19 @@ FROM atlas;
 ```
 ";
 
+/// A paragraph in lines of at most 100 characters, those after the first behind an indent.
+fn wrapped(text: &str, indent: &str) -> String {
+    let (mut lines, mut line) = (String::new(), String::new());
+    for word in text.split_whitespace() {
+        if line.chars().count() + word.chars().count() >= 100 {
+            lines.push_str(&format!("{}\n", line.trim_end()));
+            line = indent.to_owned();
+        }
+        line.push_str(&format!("{word} "));
+    }
+    format!("{lines}{}\n", line.trim_end())
+}
+
 fn page() -> String {
     let mut topics: BTreeMap<&str, String> = BTreeMap::new();
     let of_rows = atlas_udfs::documentation().into_iter().map(|(_, documentation)| documentation);
@@ -47,12 +64,13 @@ fn page() -> String {
     for documentation in of_rows.chain([of_tables]) {
         let text = topics.entry(documentation.doc_section.label).or_default();
         let (gives, source) = documentation.description.split_once("\n\nSource: ").unwrap();
-        text.push_str(&format!("\n### `{}`\n\n{gives}\n\n", documentation.syntax_example));
+        text.push_str(&format!("\n### `{}`\n\n{}\n", documentation.syntax_example, wrapped(gives, "")));
         for (name, what) in documentation.arguments.iter().flatten() {
-            text.push_str(&format!("- `{name}`: {what}\n"));
+            text.push_str(&wrapped(&format!("- `{name}`: {what}"), "  "));
         }
         let example = documentation.sql_example.as_ref().unwrap();
-        text.push_str(&format!("\n```sql\n{example};\n```\n\nSource: {source}.\n"));
+        text.push_str(&format!("\n```sql\n{example};\n```\n\n"));
+        text.push_str(&wrapped(&format!("Source: {source}."), ""));
     }
     let synonyms = atlas_udfs::synonyms::SYNONYMS;
     let synonyms = synonyms.map(|(synonym, name)| format!("| `{synonym}` | `{name}` |\n")).concat();

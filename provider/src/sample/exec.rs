@@ -182,8 +182,8 @@ impl Sampler {
             let Some((dataset, layout)) = grid.dataset(ordinal) else { continue };
             let source = |&(dim, _): &(usize, usize)| along.iter().position(|along| along.dim == dim);
             let places: Vec<Option<usize>> = layout.dims.iter().map(source).collect();
-            // Coordinates of another kind are not those of the points, and a dataset without any is no
-            // grid where points could lie.
+            // Coordinates of another kind are not those of the points, and a dataset without any
+            // is no grid where points could lie.
             let other_kind = places.iter().flatten().any(|&place| {
                 let column = along.get(place).map(|along| along.column);
                 column.is_none_or(|column| matches!(grid.origin(ordinal, column), Origin::Missing))

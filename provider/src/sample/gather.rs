@@ -30,7 +30,8 @@ pub struct Hits {
     kept: Vec<usize>,
 }
 
-/// The part that a cell is in, by its chunk along the points' dimensions; the cell; how much it counts.
+/// The part that a cell is in, by its chunk along the points' dimensions; the cell; and how much it
+/// counts.
 type Weighted = (Vec<usize>, Vec<usize>, f64);
 
 /// A part of an array that is read: where it begins, and where it ends.

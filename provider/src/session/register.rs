@@ -77,8 +77,9 @@ pub fn register_store_with(
 
 /// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS
 /// ATLAS`, the table functions `read_atlas`, `atlas_datasets`, `atlas_chunks` and
-/// [`sample_at`](crate::sample), the rules that let scans [aggregate](AggregateInScan) and use [dynamic filters](SoundDynamicFilters), the
-/// meaning of [literals](FloatLiterals) beside floats, and the [options](AtlasOptions).
+/// [`sample_at`](crate::sample), the rules that let scans [aggregate](AggregateInScan) and use
+/// [dynamic filters](SoundDynamicFilters), the meaning of [literals](FloatLiterals) beside floats,
+/// and the [options](AtlasOptions).
 pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let optimizer = builder.physical_optimizers().get_or_insert_default();
     AggregateInScan::add_to(&mut optimizer.rules);

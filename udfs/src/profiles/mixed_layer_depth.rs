@@ -49,7 +49,8 @@ fn value(rows: &[[f64; 3]]) -> Result<ScalarValue> {
     Ok(ScalarValue::Float64(depth))
 }
 
-/// The level where values first differ by a threshold from that at the reference, as `size` sees it.
+/// The level where values first differ by a threshold from that at the reference, as `size` sees
+/// it.
 fn crossing(levels: &Levels<1>, size: fn(f64) -> f64, threshold: f64) -> Option<f64> {
     let [surface] = levels.at(REFERENCE)?;
     let (mut p, mut difference) = (REFERENCE, 0.0);

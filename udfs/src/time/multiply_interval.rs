@@ -227,7 +227,8 @@ fn months_days_nanoseconds(interval: IntervalMonthDayNano, factor: Factor) -> Op
         }
         Factor::Ratio(times, divisor) => (times, divisor),
     };
-    // As PostgreSQL does, a rest of a month is rounded to 10⁻⁶ days, and one of a day to microseconds.
+    // As PostgreSQL does, a rest of a month is rounded to 10⁻⁶ days, and one of a day to
+    // microseconds.
     let months = f64::from(interval.months) * times / divisor;
     let days = f64::from(interval.days) * times / divisor;
     let of_month = (months.fract() * DAYS_OF_A_MONTH * 1e6).round() / 1e6;
