@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use atlas::Atlas;
 use atlas_datafusion::{register_store, summarize, summarize_rows, with_atlas};
 use clap::Args;
@@ -16,7 +17,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use crate::error::{Failure, Result};
 use crate::output::{self, Format, Style, count};
@@ -309,6 +310,45 @@ pub(crate) fn name_of(store: &str) -> String {
     last.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
+/// A session without stores that knows everything that Atlas brings: its tables, functions and rules, and
+/// files as tables. Queries may use `memory_limit` bytes, if there is one; sorts and aggregations
+/// that need more use the disk.
+///
+/// # Errors
+/// Where DataFusion cannot set it up.
+pub fn new_session(memory_limit: Option<usize>) -> Result<SessionContext> {
+    Ok(new_context(memory_limit)?.0)
+}
+
+/// Plans a statement, such as a query or `SUMMARIZE`, as the shell does: names in the wrong case are made
+/// right where only one can be meant, and statements too deep for the stack of a [`runtime`](crate::runtime)
+/// are refused. A query runs when its rows are asked for.
+///
+/// # Errors
+/// What is wrong with the statement, in a line for people.
+pub async fn plan_statement(context: &SessionContext, text: &str) -> Result<DataFrame> {
+    match prepare(context, text).await?.what {
+        What::Plan(plan) => Ok(context.execute_logical_plan(*plan).await?),
+        What::SummaryOf(of) => Ok(context.read_batch(summary_of(context, &of).await?)?),
+    }
+}
+
+/// The summary of a table, given by its name, or of a query.
+async fn summary_of(context: &SessionContext, of: &str) -> Result<RecordBatch> {
+    let is_neither = || Failure::new("SUMMARIZE takes the name of a table, or a query");
+    let is_query = ["SELECT", "WITH", "("]
+        .iter()
+        .any(|word| of.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)));
+    if is_query {
+        let What::Plan(plan) = prepare(context, of).await?.what else { return Err(is_neither()) };
+        return Ok(summarize_rows(context.execute_logical_plan(*plan).await?).await?);
+    }
+    // As a query, so that names are found as in one.
+    let query = prepare(context, &format!("SELECT * FROM {of}")).await?;
+    let table = table_of(&query).ok_or_else(is_neither)?;
+    Ok(summarize(context, context.table_provider(table).await?).await?)
+}
+
 /// What runs a statement: cheap to copy, so that one that is cancelled can be left alone.
 #[derive(Clone)]
 pub(crate) struct Runner {
@@ -328,22 +368,7 @@ impl Runner {
         let started = Instant::now();
         match statement.what {
             What::SummaryOf(of) => {
-                let is_query = ["SELECT", "WITH", "("]
-                    .iter()
-                    .any(|word| of.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)));
-                let summary = if is_query {
-                    let What::Plan(plan) = prepare(&self.context, &of).await?.what else {
-                        return Err(Failure::new("SUMMARIZE takes the name of a table, or a query"));
-                    };
-                    summarize_rows(self.context.execute_logical_plan(*plan).await?).await?
-                } else {
-                    // As a query, so that names are found as in one.
-                    let query = prepare(&self.context, &format!("SELECT * FROM {of}")).await?;
-                    let table = table_of(&query)
-                        .ok_or_else(|| Failure::new("SUMMARIZE takes the name of a table, or a query"))?;
-                    let provider = self.context.table_provider(table).await?;
-                    summarize(&self.context, provider).await?
-                };
+                let summary = summary_of(&self.context, &of).await?;
                 self.show(self.context.read_batch(summary)?.execute_stream().await?, started).await
             }
             What::Plan(plan) => {

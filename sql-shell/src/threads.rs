@@ -17,8 +17,11 @@ pub(crate) fn spawn<T: Send + 'static>(
     std::thread::Builder::new().stack_size(STACK).spawn(work)
 }
 
-/// Threads for tasks.
-pub(crate) fn runtime() -> io::Result<Runtime> {
+/// Threads for tasks, with stacks for every statement that is not refused.
+///
+/// # Errors
+/// Where threads cannot be started.
+pub fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build()
 }
 

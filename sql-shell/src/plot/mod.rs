@@ -1,4 +1,4 @@
-//! `\plot`: the last result as a picture, in the terminal or in a file.
+//! Results as pictures; and `\plot`, which draws the last one in the terminal or in a file.
 
 mod axis;
 mod canvas;
@@ -14,6 +14,8 @@ use std::path::Path;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit, TimestampNanosecondType};
+use atlas::Atlas;
+use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
 use self::axis::{Role, texts};
@@ -52,18 +54,12 @@ pub(crate) async fn plot(session: &mut Session, file: &str) -> Result<()> {
     let runner = session.runner();
     let (schema, batches, number) =
         session.on_workers(async move { collect(&runner, statement).await }).await?;
-    let all = arrow::compute::concat_batches(&schema, &batches)?;
-    let names = Names::of(session);
-    let columns = schema.fields().iter().zip(all.columns());
-    let columns = columns.map(|(field, values)| names.column(field.name(), values));
-    let figure = Figure::of(columns.collect::<Result<_>>()?)?;
+    let atlases: Vec<_> = session.stores.iter().map(|store| &store.atlas).collect();
+    let picture = Picture::of(&Names::of(&session.context, &atlases), &schema, &batches)?;
     match to_file {
-        None => to_terminal(&figure),
+        None => picture.to_terminal(),
         Some(png) => {
-            let mut svg = Svg::new();
-            draw(&figure, &mut svg);
-            let svg = svg.finish();
-            let bytes = if png { to_png(&svg)? } else { svg.into_bytes() };
+            let bytes = if png { picture.to_png()? } else { picture.to_svg().into_bytes() };
             std::fs::write(file, bytes).map_err(|e| Failure::new(format!("{file}: {e}")))?;
             let mut out = Printable::new(std::io::stdout());
             writeln!(out, "{} drawn to {file}", count(number, "row"))?;
@@ -90,23 +86,65 @@ async fn collect(runner: &Runner, query: Prepared) -> Result<(SchemaRef, Vec<Rec
     Ok((rows.schema(), batches, number))
 }
 
-fn to_terminal(figure: &Figure) -> Result<()> {
-    let mut out = std::io::stdout();
-    let is_terminal = out.is_terminal();
-    let (columns, rows) = terminal_size::terminal_size()
-        .filter(|_| is_terminal)
-        .map_or(SIZE, |(width, height)| (usize::from(width.0), usize::from(height.0)));
-    // The prompt is to have a line below.
-    let rows = (rows.saturating_sub(2)).clamp(10, (columns / 2).max(12));
-    let colours = if is_terminal { Colours::of_terminal() } else { Colours::None };
-    let shaded = matches!(figure.marks, Marks::Cells(_));
-    let mut terminal = Terminal::new(columns.max(40), rows, colours, shaded);
-    draw(figure, &mut terminal);
-    Ok(write!(out, "{terminal}")?)
+/// A picture of a result.
+#[derive(Debug)]
+pub struct Picture(Figure);
+
+impl Picture {
+    /// The picture that suits the columns of a result.
+    ///
+    /// # Errors
+    /// Where there are no rows or no numbers to draw, or more than can be told apart.
+    pub fn of(names: &Names, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
+        let all = arrow::compute::concat_batches(schema, batches)?;
+        let columns = schema.fields().iter().zip(all.columns());
+        let columns = columns.map(|(field, values)| names.column(field.name(), values));
+        Ok(Self(Figure::of(columns.collect::<Result<_>>()?)?))
+    }
+
+    /// The picture as the text of an SVG file.
+    pub fn to_svg(&self) -> String {
+        let mut svg = Svg::new();
+        draw(&self.0, &mut svg);
+        svg.finish()
+    }
+
+    /// The picture as the bytes of a PNG file.
+    ///
+    /// # Errors
+    /// Where it cannot be drawn.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        to_png(&self.to_svg())
+    }
+
+    /// The picture as characters without colours.
+    pub fn to_text(&self) -> String {
+        self.terminal(SIZE, Colours::None).to_string()
+    }
+
+    fn terminal(&self, (columns, rows): (usize, usize), colours: Colours) -> Terminal {
+        // The prompt is to have a line below.
+        let rows = (rows.saturating_sub(2)).clamp(10, (columns / 2).max(12));
+        let shaded = matches!(self.0.marks, Marks::Cells(_));
+        let mut terminal = Terminal::new(columns.max(40), rows, colours, shaded);
+        draw(&self.0, &mut terminal);
+        terminal
+    }
+
+    fn to_terminal(&self) -> Result<()> {
+        let mut out = std::io::stdout();
+        let is_terminal = out.is_terminal();
+        let size = terminal_size::terminal_size()
+            .filter(|_| is_terminal)
+            .map_or(SIZE, |(width, height)| (usize::from(width.0), usize::from(height.0)));
+        let colours = if is_terminal { Colours::of_terminal() } else { Colours::None };
+        Ok(write!(out, "{}", self.terminal(size, colours))?)
+    }
 }
 
 /// What a session knows of the names in a result.
-struct Names {
+#[derive(Debug)]
+pub struct Names {
     /// The attributes of variables of its stores.
     variables: HashMap<String, HashMap<String, String>>,
     /// The functions that give a value for many.
@@ -114,14 +152,15 @@ struct Names {
 }
 
 impl Names {
-    fn of(session: &Session) -> Self {
+    /// What is known of the variables of stores and of the functions of a session.
+    pub fn of(context: &SessionContext, stores: &[&Atlas]) -> Self {
         let mut variables = HashMap::new();
-        for store in &session.stores {
-            for array in store.atlas.snapshot().root().array_schemas() {
+        for store in stores {
+            for array in store.snapshot().root().array_schemas() {
                 variables.entry(array.name.clone()).or_insert_with(|| texts(&array.attributes));
             }
         }
-        let aggregates = session.context.state().aggregate_functions().keys().cloned().collect();
+        let aggregates = context.state().aggregate_functions().keys().cloned().collect();
         Self { variables, aggregates }
     }
 

@@ -1,0 +1,187 @@
+//! The `atlas` command, for its binary and for packages that bring it; and what it is made of: sessions
+//! that know stores, statements as people type them, and pictures of results.
+
+mod commands;
+mod demo;
+mod destination;
+mod editor;
+mod error;
+mod import;
+mod info;
+mod limits;
+mod maintain;
+mod names;
+mod output;
+pub mod plot;
+mod printable;
+mod progress;
+mod report;
+mod script;
+mod session;
+mod shell;
+mod statement;
+mod threads;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+pub use crate::error::Failure;
+use crate::error::Result;
+pub use crate::session::{new_session, plan_statement};
+pub use crate::threads::runtime;
+
+/// Exit codes.
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+
+/// What help ends with.
+const BEGIN: &str = "To begin:
+  atlas demo                        a small store to look at
+  atlas import STORE FILE.nc …      a store of your own files
+  atlas sql STORE                   a shell to ask it, with \\? for help";
+
+#[derive(Parser)]
+#[command(name = "atlas", version, about, arg_required_else_help = true, after_help = BEGIN)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a small store of synthetic stations and grids, and ask it three questions.
+    Demo {
+        /// The directory of the store; it is made where it does not exist.
+        #[arg(default_value = "atlas-demo")]
+        directory: PathBuf,
+    },
+    /// Import NetCDF files into a store, which is created where it does not exist.
+    Import(import::Arguments),
+    /// Query stores, by the statements given or in a shell.
+    Sql(session::Arguments),
+    /// Describe a store: its datasets, variables and grids.
+    Info {
+        /// The store: a directory or a URL.
+        store: String,
+        /// List what imports did not take literally, instead: by class and variable, with counts
+        /// and an example file.
+        #[arg(long)]
+        import: bool,
+    },
+    /// List the commits of a store that are kept, newest first.
+    Log {
+        /// The store: a directory or a URL.
+        store: String,
+    },
+    /// Read a whole store and check every checksum, every statistic and every file. Exit code 1 where it is damaged.
+    Verify {
+        /// The store: a directory or a URL.
+        store: String,
+    },
+    /// Make a store's atlas.json anew where it is lost, damaged or old, from the newest commit that can be read.
+    Repair {
+        /// The store: a directory or a URL.
+        store: String,
+    },
+    /// Rewrite variables that many commits have left in many segments, without what was replaced or deleted.
+    Compact {
+        /// The store: a directory or a URL.
+        store: String,
+        /// The variables; all of them, by default.
+        variables: Vec<String>,
+    },
+    /// Add the datasets of other stores to a store, in one commit. Their segments are copied as they are.
+    Merge {
+        /// The store: a directory or a URL.
+        store: String,
+        /// The other stores, which stay as they are. No two may have a dataset of one name.
+        #[arg(required = true)]
+        from: Vec<String>,
+    },
+    /// Remove earlier generations, and files that no generation left needs.
+    Vacuum {
+        /// The store: a directory or a URL.
+        store: String,
+        /// How old they must be, such as 12h. It must be longer than any import or query that is running takes.
+        #[arg(long, value_name = "AGE", default_value = "7days", value_parser = maintain::parse_age)]
+        older_than: Duration,
+    },
+    /// Print what lets a shell complete this command, such as `atlas completions bash > /etc/bash_completion.d/atlas`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages, one for each command, such as `atlas man ~/.local/share/man/man1`.
+    Man {
+        /// An existing directory.
+        directory: PathBuf,
+    },
+}
+
+/// Runs the command with its arguments, of which the first is its name, and gives its exit code. It takes
+/// over the process: it sets the panic hook, and ends the process where the arguments are wrong or
+/// ask for help.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("unknown");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error::report(&Failure::new(format!("internal error at {place}: {message}")));
+    }));
+    let command = Cli::parse_from(arguments).command;
+    let done = match threads::spawn(move || run(command)).map(JoinHandle::join) {
+        Ok(Ok(done)) => done,
+        // It panicked, and the hook has told what happened.
+        Ok(Err(_)) => return FAILED,
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => DONE,
+        // Whoever reads our output has had enough of it.
+        Err(failure) if failure.is_broken_pipe() => DONE,
+        Err(failure) => {
+            error::report(&failure);
+            FAILED
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let runtime = runtime()?;
+    let done = run_on(&runtime, command);
+    // What was abandoned is not waited for.
+    runtime.shutdown_background();
+    done
+}
+
+fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
+    match command {
+        Command::Demo { directory } => runtime.block_on(demo::run(&directory)),
+        Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
+        Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
+        Command::Info { store, import: true } => runtime.block_on(info::import_report(&store)),
+        Command::Info { store, import: false } => runtime.block_on(info::run(&store)),
+        Command::Log { store } => runtime.block_on(maintain::log(&store)),
+        Command::Verify { store } => runtime.block_on(maintain::verify(&store)),
+        Command::Repair { store } => runtime.block_on(maintain::repair(&store)),
+        Command::Merge { store, from } => runtime.block_on(maintain::merge(&store, &from)),
+        Command::Compact { store, variables } => runtime.block_on(maintain::compact(&store, &variables)),
+        Command::Completions { shell } => {
+            // Whole, so that whoever stops reading is no failure of the generator's.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "atlas", &mut script);
+            Ok(io::stdout().write_all(&script)?)
+        }
+        Command::Man { directory } => {
+            destination::check_path(&directory)?;
+            clap_mangen::generate_to(Cli::command(), &directory)
+                .map_err(|e| Failure::new(format!("{}: {e}", directory.display())))
+        }
+        Command::Vacuum { store, older_than } => runtime.block_on(maintain::vacuum(&store, older_than)),
+    }
+}
