@@ -131,6 +131,14 @@ impl Atlas {
         Arc::clone(self.pending().base())
     }
 
+    /// True where this handle has changes that are not committed.
+    ///
+    /// # Errors
+    /// Those of [`list_datasets`](Self::list_datasets).
+    pub fn has_pending(&self) -> Result<bool> {
+        Ok(!self.pending().is_empty()?)
+    }
+
     pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
         self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -534,6 +542,24 @@ mod tests {
             atlas.flush().await
         };
         sent(work);
+    }
+
+    #[tokio::test]
+    async fn a_handle_tells_whether_something_is_pending() {
+        let atlas = Atlas::create_url("memory:///has-pending", StoreConfig::default()).await.unwrap();
+        assert!(!atlas.has_pending().unwrap());
+        atlas.create_dataset("d").await.unwrap();
+        assert!(atlas.has_pending().unwrap());
+        atlas.flush().await.unwrap();
+        assert!(!atlas.has_pending().unwrap());
+        let dataset = atlas.open_dataset("d").await.unwrap();
+        dataset.set_attribute("a", 1i64).unwrap();
+        assert!(atlas.has_pending().unwrap());
+        dataset.remove_attribute("a").unwrap();
+        assert!(!atlas.has_pending().unwrap(), "it is as it was");
+        atlas.set_attribute("a", 1i64).unwrap();
+        atlas.discard().await;
+        assert!(!atlas.has_pending().unwrap());
     }
 
     #[tokio::test]
