@@ -1,0 +1,16 @@
+"""The `atlas` command, as the package brings it."""
+
+import signal
+import sys
+
+from pyatlas._pyatlas import _main
+
+
+def main() -> int:
+    # The command listens to Ctrl-C itself.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return _main(["atlas", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
