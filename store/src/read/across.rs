@@ -81,7 +81,8 @@ impl Atlas {
             let reason = format!("its shape {found:?} is not {each:?}, that of the first dataset");
             return Err(Error::Shape { dataset, array: array.to_owned(), reason });
         }
-        let stacked = parts.into_iter().flat_map(|(_, cells)| cells).collect();
+        let mut stacked = Vec::with_capacity(parts.iter().map(|(_, cells)| cells.len()).sum());
+        parts.iter_mut().for_each(|(_, cells)| stacked.append(cells));
         let shape = [&[names.len()], each.as_slice()].concat();
         ArrayD::from_shape_vec(shape, stacked).map_err(|e| Error::corrupt(array, e.to_string()))
     }
