@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import textwrap
@@ -93,6 +92,11 @@ def test_a_fork_before_the_first_use_works(stations):
     assert python(script, stations, timeout=30).stdout.split() == ["12", "12"]
 
 
+def decimals(seed: int) -> np.ndarray:
+    """Numbers with two decimals, which take work to decode."""
+    return np.random.default_rng(seed).normal(size=(64, 16384)).round(2)
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory) -> pyatlas.Atlas:
     """Sixteen datasets that take a while to read."""
@@ -101,7 +105,7 @@ def large(tmp_path_factory) -> pyatlas.Atlas:
         for i in range(16):
             view = store.create_dataset(f"d{i:02}")
             view.define_array("a", "float64", ["y", "x"], [64, 16384])
-            view.write_array("a", [0, 0], np.random.default_rng(i).normal(size=(64, 16384)))
+            view.write_array("a", [0, 0], decimals(i))
     return store
 
 
@@ -112,7 +116,7 @@ def test_threads_read_the_same_and_faster(large):
         # Without its cache, a handle decodes again.
         return float(pyatlas.Atlas.open(large.location).open_dataset(name).read_array("a").sum())
 
-    expected = [float(np.random.default_rng(i).normal(size=(64, 16384)).sum()) for i in range(16)]
+    expected = [float(decimals(i).sum()) for i in range(16)]
 
     def timed(threads: int) -> float:
         with ThreadPoolExecutor(threads) as pool:
@@ -123,8 +127,9 @@ def test_threads_read_the_same_and_faster(large):
         return taken
 
     timed(8)
-    one, eight = (statistics.median(timed(threads) for _ in range(5)) for threads in (1, 8))
-    if len(os.sched_getaffinity(0)) > 1 and os.getloadavg()[0] < 1.5:
+    # Others may use the machine too: the best of several runs.
+    one, eight = (min(timed(threads) for _ in range(6)) for threads in (1, 8))
+    if len(os.sched_getaffinity(0)) > 1:
         assert eight < one, f"8 threads took {eight:.3f} s, one {one:.3f} s"
 
 

@@ -439,6 +439,29 @@ def test_many_datasets_are_opened_as_one(stations):
         store.open_many(["d00"], concat_dim="time")
 
 
+def test_missing_cells_of_many_datasets(tmp_path):
+    store = pyatlas.Atlas.create(tmp_path / "s")
+    for name, fill in (("a", -9), ("b", -9), ("c", -8), ("d", None)):
+        view = store.create_dataset(name)
+        view.define_array("n", "int16", ["x"], [3], None, fill)
+        view.define_array("w", "string", ["x"], [3], None, None if fill is None else "?")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            view.write_array("n", [0], np.ma.masked_array(np.array([1, 2, -8], "i2"), [0, 1, 0]))
+        view.write_array("w", [0], np.array(["u", None, "?"], object))
+    store.flush()
+    same = store.open_many(["a", "b"])
+    np.testing.assert_array_equal(same["n"], [[1, np.nan, -8]] * 2)
+    assert same["w"].isnull().values.tolist() == [[False, True, True]] * 2
+    mixed = store.open_many(["a", "c", "d"])
+    np.testing.assert_array_equal(
+        mixed["n"], [[1, np.nan, -8], [1, np.nan, np.nan], [1, np.nan, -8]]
+    )
+    assert mixed["w"].isnull().values.tolist()[2] == [False, True, False]
+    opened = xr.open_dataset(store.location, engine="atlas", dataset="c")
+    np.testing.assert_array_equal(opened["n"], [1, np.nan, np.nan])
+
+
 def test_datasets_that_differ_are_not_stacked(tmp_path):
     with pyatlas.Atlas.create(tmp_path / "s") as store:
         xr.Dataset({"a": ("x", [1.0, 2])}, {"x": [0, 1], "height": 2.0}).atlas.write(store, "a")

@@ -167,23 +167,37 @@ class Shown:
         Whether missing cells are NaN, rather than the fill value.
     bytes : bool
         Whether texts are shown as objects of type bytes.
+    fill : scalar, optional
+        The fill value, if missing cells are NaN and the array has one: all that equal it are missing.
     """
 
     dtype: np.dtype
     nan: bool = False
     bytes: bool = False
+    fill: Any = None
 
     def read(self, view: DatasetView, name: str, start: list[int], shape: list[int]) -> np.ndarray:
         """A region of an array."""
-        cells = view.read_array(name, start, shape, masked=self.nan)
+        cells = view.read_array(name, start, shape, masked=self.needs_mask)
         missing = np.ma.getmask(cells)
         cells = self.shown(np.ma.getdata(cells))
         if missing is not np.ma.nomask and missing.any():
             cells[missing] = np.nan
         return cells
 
+    @property
+    def needs_mask(self) -> bool:
+        """Whether missing cells cannot be told by the fill value."""
+        return self.nan and self.fill is None
+
     def shown(self, cells: np.ndarray) -> np.ndarray:
-        """Cells that were read, as they are shown."""
+        """Cells that were read, as they are shown; but for those that a mask has."""
+        if self.nan and self.fill is not None:
+            missing = cells == self.fill
+            unmasked = Shown(self.dtype, bytes=self.bytes).shown(cells)
+            if missing.any():
+                unmasked[missing] = np.nan
+            return unmasked
         if self.bytes:
             flat = [text.encode() if isinstance(text, str) else text for text in cells.flat]
             cells = np.fromiter(flat, object, len(flat)).reshape(cells.shape)
@@ -323,7 +337,8 @@ def _describe(
         # As xarray promotes integers with a fill value.
         small = dtype.kind != "b" and dtype.itemsize <= 2
         dtype, nan = np.dtype("float32" if small else "float64"), True
-    return Shown(dtype, nan, as_bytes), attrs, encoding, mark
+    shown = Shown(dtype, nan, as_bytes, fill if nan else None)
+    return shown, attrs, encoding, mark
 
 
 def _lazy_variable(view: DatasetView, name: str, mask: bool) -> tuple[xr.Variable, dict[str, Any]]:
@@ -422,7 +437,7 @@ class AcrossArray(BackendArray):
 
     def _region(self, start: list[int], shape: list[int]) -> np.ndarray:
         names = self.names[start[0] : start[0] + shape[0]]
-        if not self._shown.nan:
+        if not self._shown.needs_mask:
             # Read at once, on all cores.
             cells = self.store.read_array_across_stacked(self.name, names, start[1:], shape[1:])
             return self._shown.shown(cells)
@@ -430,7 +445,7 @@ class AcrossArray(BackendArray):
         return np.stack([self._shown.read(view, self.name, start[1:], shape[1:]) for view in views])
 
 
-def _same_everywhere(store: Atlas, names: Sequence[str], variable: str) -> None:
+def _same_everywhere(views: Sequence[DatasetView], variable: str) -> None:
     """Check that an array has one dtype, dimensions and shape in all datasets.
 
     Raises
@@ -440,15 +455,25 @@ def _same_everywhere(store: Atlas, names: Sequence[str], variable: str) -> None:
     """
     keys = ("dtype", "dimension_names", "shape")
     first = None
-    for name in names:
-        meta = store.open_dataset(name).array_meta(variable)
+    for view in views:
+        meta = view.array_meta(variable)
         found = meta and {key: meta[key] for key in keys}
         first = first or found
         if found is None or found != first:
             raise ValueError(
-                f"variable {variable!r} of dataset {name!r} is {found}, and in {names[0]!r} "
-                f"{first}: choose datasets that are alike, or other `variables`"
+                f"variable {variable!r} of dataset {view.name!r} is {found}, and in "
+                f"{views[0].name!r} {first}: choose datasets that are alike, or other `variables`"
             )
+
+
+def _shown_everywhere(views: Sequence[DatasetView], variable: str) -> Shown:
+    """How xarray shows an array of several datasets."""
+    every = {_describe(view, variable, True)[0] for view in views}
+    if len(every) == 1:
+        return every.pop()
+    dtype = np.result_type(*(shown.dtype for shown in every))
+    # Fill values differ: each dataset has a mask of its own.
+    return Shown(dtype, any(shown.nan for shown in every), any(shown.bytes for shown in every))
 
 
 def open_many(
@@ -467,8 +492,8 @@ def open_many(
         names = [name for (name,) in store.sql(query).fetchall()]
     if not names:
         raise ValueError("no dataset to open")
-    first = store.open_dataset(names[0])
-    of_first, attrs, coordinates, encoding, _ = _variables(first, None, True)
+    views = [store.open_dataset(name) for name in names]
+    of_first, attrs, coordinates, encoding, _ = _variables(views[0], None, True)
     chosen = [name for name in of_first if name not in coordinates]
     if variables is not None:
         chosen = [name for name in variables if name not in coordinates]
@@ -478,54 +503,42 @@ def open_many(
         raise ValueError(f"the datasets have {concat_dim!r} already: name another dimension")
     found = {name: of_first[name] for name in of_first if name in coordinates}
     for name in [*chosen, *found]:
-        _same_everywhere(store, names, name)
+        _same_everywhere(views, name)
     for name in chosen:
         like = of_first[name]
-        every = {_describe(store.open_dataset(of), name, True)[0] for of in names}
-        dtype = np.result_type(*(shown.dtype for shown in every))
-        as_bytes = any(shown.bytes for shown in every)
-        array = AcrossArray(
-            store, names, name, Shown(dtype, any(shown.nan for shown in every), as_bytes)
-        )
+        array = AcrossArray(store, names, name, _shown_everywhere(views, name))
         chunks = {concat_dim: len(names), **like.encoding.get("preferred_chunks", {})}
         of_variable = {**like.encoding, "preferred_chunks": chunks}
         data = indexing.LazilyIndexedArray(array)
         found[name] = xr.Variable((concat_dim, *like.dims), data, like.attrs, of_variable)
-    _vary(store, names, concat_dim, found, coordinates)
+    for name in [name for name in found if name in coordinates]:
+        array = AcrossArray(store, names, name, _shown_everywhere(views, name))
+        found[name] = _varying(found[name], array.whole(), name, concat_dim)
     found[concat_dim] = xr.Variable((concat_dim,), np.asarray(names))
     ds = xr.Dataset(found, attrs=attrs).set_coords(coordinates & set(found))
     ds.encoding = encoding
     return ds
 
 
-def _vary(
-    store: Atlas,
-    names: Sequence[str],
-    concat_dim: str,
-    found: dict[str, xr.Variable],
-    coordinates: set[str],
-) -> None:
-    """Give coordinates that differ between datasets the new dimension.
+def _varying(variable: xr.Variable, stacked: np.ndarray, name: str, concat_dim: str) -> xr.Variable:
+    """A coordinate of many datasets: with the new dimension, if it differs between them.
 
     Raises
     ------
     ValueError
         Where the coordinate of a dimension differs: the datasets are on different grids.
     """
-    for name in [name for name in found if name in coordinates]:
-        shown = _describe(store.open_dataset(names[0]), name, True)[0]
-        stacked = AcrossArray(store, names, name, shown).whole()
-        rest = stacked[1:]
-        same = (rest == stacked[0]) | ((rest != rest) & (stacked[0] != stacked[0]))
-        if np.all(same):
-            continue
-        if found[name].dims == (name,):
-            raise ValueError(
-                f"the coordinate {name!r} differs between the datasets: open those of one grid, or "
-                "concatenate them with xr.concat, which aligns"
-            )
-        like = found[name]
-        found[name] = xr.Variable((concat_dim, *like.dims), stacked, like.attrs, like.encoding)
+    first, rest = stacked[0], stacked[1:]
+    same = (rest == first) | ((rest != rest) & (first != first))
+    if np.all(same):
+        return variable
+    if variable.dims == (name,):
+        raise ValueError(
+            f"the coordinate {name!r} differs between the datasets: open those of one grid, or "
+            "concatenate them with xr.concat, which aligns"
+        )
+    dims = (concat_dim, *variable.dims)
+    return xr.Variable(dims, stacked, variable.attrs, variable.encoding)
 
 
 def open_as_many(store: Atlas, names: Sequence[str], concat_dim: str) -> xr.Dataset:
