@@ -54,7 +54,7 @@ pub(crate) fn import_files<'py>(
         let show = |progress| *told.lock().unwrap_or_else(PoisonError::into_inner) = progress;
         atlas_import::import(&atlas, &paths, &options, &show).await
     };
-    let mut progress = Progress::new(py);
+    let mut progress = Progress::new();
     let imported = watch(py, work, |py| {
         let now = *now.lock().unwrap_or_else(PoisonError::into_inner);
         progress.show(py, now.files, now.total, "files", now.bytes)

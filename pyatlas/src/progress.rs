@@ -14,7 +14,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(_py: Python<'_>) -> Self {
+    pub(crate) fn new() -> Self {
         Self { begun: Instant::now(), bar: None }
     }
 
@@ -37,7 +37,8 @@ impl Progress {
                 bar
             }
         };
-        bar.call_method1("show", (done, all, bytes)).map(drop)
+        let seconds = self.begun.elapsed().as_secs_f64();
+        bar.call_method1("show", (done, all, bytes, seconds)).map(drop)
     }
 
     pub(crate) fn end(self, py: Python<'_>) -> PyResult<()> {

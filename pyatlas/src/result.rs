@@ -71,7 +71,7 @@ impl PyResultSet {
             counting.abort();
             Ok::<_, DataFusionError>((plan.schema(), collected?))
         };
-        let mut progress = Progress::new(py);
+        let mut progress = Progress::new();
         let collected = watch(py, work, |py| {
             let now = watched.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ScanProgress::now);
             now.map_or(Ok(()), |now| {

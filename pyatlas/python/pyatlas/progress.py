@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import Any
 
 
@@ -32,16 +31,14 @@ class Bar:
 
     def __init__(self, unit: str) -> None:
         self._unit = unit
-        self._begun = time.monotonic()
         self._display: Any = None
         self._width = 0
         hidden = os.environ.get("PYATLAS_PROGRESS") == "0"
         self._notebook = not hidden and _in_notebook()
         self._terminal = not hidden and not self._notebook and sys.stderr.isatty()
 
-    def show(self, done: int, total: int, size: int) -> None:
-        """Show that `done` of `total` is done, and `size` bytes are read."""
-        seconds = time.monotonic() - self._begun
+    def show(self, done: int, total: int, size: int, seconds: float) -> None:
+        """Show that `done` of `total` is done, and `size` bytes are read, after some seconds."""
         text = f"{done} of {total} {self._unit}, {_size(size)}, {seconds:.1f} s"
         if self._notebook:
             from IPython.display import HTML, display
