@@ -182,7 +182,7 @@ class _Writing:
         if wanted is not None:
             return [int(size) for size in wanted]
         by_dim = {dim: size for dim, size in chunks.items() if dim in dims}
-        blocks = self.variable.chunks
+        blocks = self.variable.chunks if _is_dask(self.variable._data) else None
         if blocks is None and not by_dim:
             return None
         sizes = [max(of_dim) for of_dim in blocks] if blocks else list(shape)
@@ -216,7 +216,11 @@ class _Writing:
         dims, shape = [str(dim) for dim in variable.dims], list(variable.shape)
         self.view.define_array(self.name, dtype, dims, shape, self.chunks, fill_value)
         self.write_attributes()
-        data = variable.data if variable._in_memory or variable.chunks else _Lazy(variable)
+        if variable._in_memory:
+            block = np.asarray(variable.data)
+            self.view.write_array(self.name, [0] * block.ndim, _as_stored(block, dtype))
+            return
+        data = variable.data if _is_dask(variable._data) else _Lazy(variable)
         chunks = self.view.array_meta(self.name)["chunk_shape"]
         with contextlib.closing(_blocks(data, chunks)) as blocks:
             for start, block in blocks:
@@ -303,12 +307,9 @@ def _as_element(value: Any, dtype: np.dtype) -> Any:
 def _blocks(data: Any, chunks: Sequence[int]) -> Iterator[tuple[list[int], np.ndarray]]:
     """The blocks of an array with where they start, each of whole chunks.
 
-    An array in memory is one block. Blocks of others are computed in batches, two ahead of the one
-    that is written, so that memory holds some of them only.
+    They are computed in batches, two ahead of the one that is written, so that memory holds some of
+    them only.
     """
-    if not isinstance(data, _Lazy) and not _is_dask(data):
-        yield [0] * np.ndim(data), np.asarray(data)
-        return
     lengths = _block_lengths(data, chunks)
     starts = [[0, *itertools.accumulate(of_dim)][:-1] for of_dim in lengths]
     regions = [
