@@ -18,9 +18,10 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::from_store;
-use crate::tables::layout::{attribute_types, places};
+use crate::tables::layout::attribute_types;
 use crate::tables::names::{Mark, Wanted, distinct};
 use crate::tables::options::TableOptions;
+use crate::tables::places::places;
 use crate::tables::widen::{AttributeType, attribute_text};
 
 /// A table about a store.

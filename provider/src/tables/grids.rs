@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use atlas::{ArraySchema, Catalog, DatasetSchema};
 
-use crate::tables::layout::places;
+use crate::tables::places::places;
 
 /// A set of dimensions that is all that some variable has, and that no other variable of its dataset exceeds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use atlas::{ArraySchema, Catalog, DType, Dataset, DatasetSchema};
 use crate::tables::level::Level;
 use crate::tables::names::{Mark, Wanted, distinct};
 use crate::tables::options::TableOptions;
+use crate::tables::places::places;
 use crate::tables::widen::{AttributeType, Kind, types_by_kind, types_with_index};
 
 /// The name of the column with the datasets' names.
@@ -380,11 +381,6 @@ impl SchemaLayout {
 /// True for a one-dimensional array with the name of its dimension.
 pub fn is_coordinate(array: &ArraySchema) -> bool {
     matches!(array.dims.as_slice(), [dim] if *dim == array.name)
-}
-
-/// The place of each name.
-pub fn places<'a>(names: impl Iterator<Item = &'a String>) -> HashMap<&'a str, usize> {
-    names.enumerate().map(|(place, name)| (name.as_str(), place)).collect()
 }
 
 /// The columns of a table, as they are found.

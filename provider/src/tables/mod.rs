@@ -6,4 +6,5 @@ pub mod layout;
 pub mod level;
 pub mod names;
 pub mod options;
+pub mod places;
 pub mod widen;
