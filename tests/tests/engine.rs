@@ -624,3 +624,39 @@ async fn a_store_brings_its_rules_into_any_session() {
     ctx.sql("SET atlas.f32_literals = false").await.unwrap().collect().await.unwrap();
     assert_eq!(rows(&ctx, "SELECT count(*) FROM atlas WHERE lat = 47.3").await.unwrap(), ["0"]);
 }
+
+/// What is ruled out by a value that it has one of for many rows is not read any further: the statistics of
+/// the latitudes of both datasets allow for 1, and one has it.
+#[tokio::test]
+async fn what_is_ruled_out_at_a_lower_level_is_not_read() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    for (name, latitudes) in [("a", [1.0, 5.0]), ("b", [0.0, 2.0])] {
+        let dataset = atlas.create_dataset(name).await.unwrap();
+        dataset.define_array::<f64>("latitude", &["profile"], &[2], None, None).unwrap();
+        let latitudes = ndarray::arr1(&latitudes).into_dyn();
+        dataset.write_array("latitude", &[0], latitudes.view()).await.unwrap();
+        for (variable, offset) in [("temperature", 0.0), ("salinity", 30.0)] {
+            dataset.define_array::<f64>(variable, &["profile", "level"], &[2, 50], None, None).unwrap();
+            let values = ndarray::Array2::from_shape_fn((2, 50), |(i, j)| offset + (i * 50 + j) as f64);
+            dataset.write_array(variable, &[0, 0], values.view().into_dyn()).await.unwrap();
+        }
+    }
+    atlas.flush().await.unwrap();
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    for (query, answer) in [
+        ("SELECT avg(temperature + salinity) FROM atlas WHERE latitude = 1", "79.0"),
+        ("SELECT sum(salinity) FROM atlas WHERE latitude = 1 AND temperature > 48.5", "79.0"),
+        (
+            "SELECT dataset, temperature, salinity FROM atlas WHERE latitude = 1 AND temperature > 48.5",
+            "a|49.0|79.0",
+        ),
+    ] {
+        assert_eq!(rows(&ctx, query).await.unwrap(), [answer], "{query}");
+        // The latitudes of both, and the temperature and salinity of one.
+        assert_eq!(counted(&ctx, query, "chunks_decoded").await, 4, "{query}");
+        assert_eq!(counted(&ctx, query, "chunks_total").await, 6, "{query}");
+        assert_eq!(counted(&ctx, query, "chunks_pruned").await, 2, "{query}");
+        let told = plan(&ctx, query).await;
+        assert!(told.contains("filtered once per profile=[latitude@"), "{told}");
+    }
+}
