@@ -59,7 +59,7 @@ pub async fn answer(
         let answers: Vec<Answers<'_>> = known.into_iter().map(|known| Answers::new(known, &shown)).collect();
         let mut cursor =
             index.as_deref().map(|index| (ColumnChunks::new(table, column), ChunkFinder::new(index), index));
-        let mut own = Vec::new();
+        let (mut own, mut coordinate) = (Vec::new(), Vec::new());
         for (place, tile) in frame.boxes.iter().enumerate() {
             let Some(slot) = answered.get_mut(place).filter(|answered| **answered) else { continue };
             let first = own.len();
@@ -67,7 +67,7 @@ pub async fn answer(
                 *slot = matches!(ColumnChunks::new(table, column).origin(&tile), Origin::Missing);
                 continue;
             };
-            let repeated = whole_chunks(chunks, finder, index, &tile, |(segment, row)| {
+            let repeated = whole_chunks(chunks, finder, index, &tile, &mut coordinate, |(segment, row)| {
                 own.push(Chosen { place, segment, row, repeated: 1 });
             });
             let suffices = |chosen: &Chosen| {
@@ -121,6 +121,7 @@ fn whole_chunks(
     finder: &mut ChunkFinder<'_>,
     index: &VariableIndex,
     tile: &Tile<'_>,
+    coordinate: &mut Vec<u32>,
     mut add: impl FnMut((usize, usize)),
 ) -> Option<u64> {
     let Some(array) = chunks.of(tile) else {
@@ -128,9 +129,8 @@ fn whole_chunks(
     };
     let own: usize = array.spans(tile).map(|span| span.size).product();
     let repeated = (tile.rows() / own.max(1)) as u64;
-    let mut coordinate = Vec::new();
-    if array.chunks.fit(array.spans(tile), &mut coordinate) == Fit::Whole {
-        finder.find(tile.dataset, &coordinate).into_iter().for_each(|chunk| add(index.place(chunk)));
+    if array.chunks.fit(array.spans(tile), coordinate) == Fit::Whole {
+        finder.find(tile.dataset, coordinate).into_iter().for_each(|chunk| add(index.place(chunk)));
         return Some(repeated);
     }
     let spans: Vec<Span> = array.spans(tile).collect();
