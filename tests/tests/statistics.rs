@@ -78,3 +78,38 @@ async fn a_predicate_that_comes_late_makes_them_inexact() {
     let batches = datafusion::physical_plan::collect(Arc::new(narrowed), ctx.task_ctx()).await.unwrap();
     assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 10);
 }
+
+/// The optimizer calculates with bounds, and fails a query that compares columns where these are infinite
+/// or at the end of their type's range.
+#[tokio::test]
+async fn bounds_are_told_where_one_can_calculate_with_them() {
+    let atlas = Atlas::create(memory(), "s".into(), StoreConfig::default()).await.unwrap();
+    let dataset = atlas.create_dataset("a").await.unwrap();
+    for (name, values) in [
+        ("infinite", [f64::NEG_INFINITY, 0.0, f64::INFINITY]),
+        ("extreme", [f64::MIN, 0.0, f64::MAX]),
+        ("moderate", [-1.0, 0.0, 1.0]),
+    ] {
+        dataset.define_array::<f64>(name, &["x"], &[3], None, None).unwrap();
+        dataset.write_array(name, &[0], ndarray::arr1(&values).into_dyn().view()).await.unwrap();
+    }
+    atlas.flush().await.unwrap();
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    let names = "infinite, extreme, moderate";
+    // Then the indexes are in memory.
+    ctx.sql(&format!("SELECT {names} FROM atlas")).await.unwrap().collect().await.unwrap();
+    let bounds = async |filter: &str| {
+        let sql = format!("SELECT {names} FROM atlas {filter}");
+        let leaf = scan(&ctx.sql(&sql).await.unwrap().create_physical_plan().await.unwrap());
+        let known = leaf.downcast_ref::<DataSourceExec>().unwrap().data_source().partition_statistics(None);
+        let columns = known.unwrap().column_statistics.clone();
+        columns.iter().map(|column| column.max_value != Precision::Absent).collect::<Vec<_>>()
+    };
+    assert_eq!(bounds("").await, [false, false, true]);
+    assert_eq!(bounds("WHERE moderate < extreme").await, [false; 3]);
+    for compared in ["infinite < extreme", "moderate > infinite", "extreme = moderate", "infinite = infinite"]
+    {
+        let sql = format!("SELECT count(*) FROM atlas WHERE {compared}");
+        assert_eq!(atlas_tests::rows(&ctx, &sql).await.unwrap().len(), 1, "{compared}");
+    }
+}
