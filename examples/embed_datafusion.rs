@@ -1,5 +1,5 @@
-//! A program that has a DataFusion session of its own: the store as a catalog in it, beside its other tables, with
-//! Atlas's rules for planning and its functions.
+//! A program that has a DataFusion session of its own: the store as a catalog in it, beside its
+//! other tables, with Atlas's rules for planning and its functions.
 //!
 //! `cargo run -p atlas-examples --example embed_datafusion`
 

@@ -1,5 +1,6 @@
-//! NetCDF files into a store, and SQL over it. Directories of your own: `cargo run -p atlas-examples --example
-//! import_and_query -- DIRECTORY…`; without one it writes two small files first.
+//! NetCDF files into a store, and SQL over it. Directories of your own: `cargo run -p
+//! atlas-examples --example import_and_query -- DIRECTORY…`; without one it writes two small files
+//! first.
 
 use std::path::{Path, PathBuf};
 

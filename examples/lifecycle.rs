@@ -1,5 +1,5 @@
-//! The whole life of a store: datasets are added, read before they are committed, changed, deleted; the store is
-//! compacted and opened again.
+//! The whole life of a store: datasets are added, read before they are committed, changed, deleted;
+//! the store is compacted and opened again.
 //!
 //! `cargo run -p atlas-examples --example lifecycle`
 
@@ -40,7 +40,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(north.read_array::<f64>("elevation", [], []).await?.is_none());
     println!("left:     {:?} with {:?}", store.list_datasets()?, store.list_arrays()?);
 
-    // Compaction rewrites what deleted chunks lie between; vacuum removes what nobody needs any more.
+    // Compaction rewrites what deleted chunks lie between; vacuum removes what nobody needs any
+    // more.
     let compacted = store.compact(None).await?;
     println!("compacted {:?}: {} bytes became {}", compacted.variables, compacted.bytes.0, compacted.bytes.1);
     store.vacuum(std::time::Duration::ZERO).await?;

@@ -1,6 +1,6 @@
-//! Several writers of one store in object storage, and stores that are merged. Without an argument all lies in
-//! memory; `cargo run -p atlas-examples --example object_store -- s3://bucket/prefix` writes to a bucket, with the
-//! credentials that the environment has.
+//! Several writers of one store in object storage, and stores that are merged. Without an argument
+//! all lies in memory; `cargo run -p atlas-examples --example object_store -- s3://bucket/prefix`
+//! writes to a bucket, with the credentials that the environment has.
 
 use atlas::Atlas;
 use ndarray::Array1;

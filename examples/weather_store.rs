@@ -1,4 +1,5 @@
-//! Grids that are written in parts, extended month by month, and read in parts, with arrays of several types.
+//! Grids that are written in parts, extended month by month, and read in parts, with arrays of
+//! several types.
 //!
 //! `cargo run -p atlas-examples --example weather_store`
 

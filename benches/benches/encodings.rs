@@ -1,5 +1,6 @@
-//! Blocks against zstd of level 3 on the same values: their size, and the rate at which they are read. Both give the
-//! values in memory of their own; ours come with their missing cells, and their checksum checked.
+//! Blocks against zstd of level 3 on the same values: their size, and the rate at which they are
+//! read. Both give the values in memory of their own; ours come with their missing cells, and their
+//! checksum checked.
 //!
 //! `cargo bench -p atlas-benches --bench encodings`; the sizes come first.
 

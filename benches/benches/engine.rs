@@ -1,4 +1,5 @@
-//! The parts of the engine, each alone: opening a store, ruling chunks out, decoding, scanning, aggregating.
+//! The parts of the engine, each alone: opening a store, ruling chunks out, decoding, scanning,
+//! aggregating.
 //!
 //! On the first two workloads of `compare`, made small and in a temporary directory.
 

@@ -10,7 +10,8 @@ use arrow::datatypes::{Float32Type, Float64Type};
 use atlas::{ArrayRead, Atlas, DType, Element, ReadMetrics, Region, StoreConfig, Timestamp, Value};
 use object_store::memory::InMemory;
 
-/// Values to encode, with missing cells null; and as a plain array of them would be, with fill values in.
+/// Values to encode, with missing cells null; and as a plain array of them would be, with fill
+/// values in.
 pub struct Sample {
     /// What they are.
     pub name: &'static str,

@@ -20,7 +20,8 @@ pub struct Workload {
     pub name: &'static str,
     /// What it is.
     pub about: &'static str,
-    /// The queries, over a table `t`; `{threshold}` stands for a value that splits a twentieth of the chunks.
+    /// The queries, over a table `t`; `{threshold}` stands for a value that splits a twentieth of
+    /// the chunks.
     pub queries: Vec<Query>,
     /// The variable that the threshold is of.
     pub variable: &'static str,
@@ -33,7 +34,8 @@ pub struct Query {
     pub name: &'static str,
     /// Its SQL.
     pub sql: &'static str,
-    /// The column that decides whether two answers are the same, where ties make the others a matter of chance; else all.
+    /// The column that decides whether two answers are the same, where ties make the others a
+    /// matter of chance; else all.
     pub compared: Option<&'static str>,
 }
 
@@ -103,7 +105,8 @@ pub fn workloads() -> Vec<Workload> {
     ];
     all.push(Workload {
         name: "floats",
-        about: "2,500 datasets as of Argo floats: 1 or 2 profiles of 50 to 1,500 levels, a fifth missing, 60 variables",
+        about: "2,500 datasets as of Argo floats: 1 or 2 profiles of 50 to 1,500 levels, a fifth \
+                missing, 60 variables",
         variable: "TEMP",
         source: Source::Floats { datasets: 2500 },
         queries: floats(),
@@ -275,8 +278,8 @@ impl Workload {
             }
         }
         atlas.flush().await?;
-        // One partition, so that the rows keep their order; else the writer's own settings: zstd, groups of 1 Mi rows,
-        // statistics of pages, a page index.
+        // One partition, so that the rows keep their order; else the writer's own settings: zstd,
+        // groups of 1 Mi rows, statistics of pages, a page index.
         let ctx = SessionContext::new_with_state(session_state());
         register_store(&ctx, "t", &atlas)?;
         ctx.sql("SET datafusion.execution.target_partitions = 1").await?.collect().await?;
@@ -310,8 +313,8 @@ impl Workload {
         Ok(atlas)
     }
 
-    /// A value that lies between the bounds of a twentieth of the chunks of the workload's variable and above those of the
-    /// others; and the share of the chunks that it splits.
+    /// A value that lies between the bounds of a twentieth of the chunks of the workload's variable
+    /// and above those of the others; and the share of the chunks that it splits.
     ///
     /// # Errors
     /// Where the index cannot be read.

@@ -1,4 +1,5 @@
-//! Writes inputs to begin with to `seeds/`: the parts of small stores. `cargo +nightly run --bin seeds`.
+//! Writes inputs to begin with to `seeds/`: the parts of small stores. `cargo +nightly run --bin
+//! seeds`.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! NetCDF files, by the CF conventions, into an [Atlas store](atlas).
 //!
-//! One file becomes one dataset, and one run one commit. Classic files and NetCDF-4 are read; what their
-//! values mean is taken from the [CF conventions](https://cfconventions.org/): see [`cf`].
+//! One file becomes one dataset, and one run one commit. Classic files and NetCDF-4 are read; what
+//! their values mean is taken from the [CF conventions](https://cfconventions.org/): see [`cf`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), atlas_import::Error> {
@@ -157,16 +157,16 @@ pub struct Report {
 
 /// Imports files, directories (all NetCDF files below them) and globs, and commits.
 ///
-/// What is pending in `atlas` is not committed, and stays pending. Where nothing is, the handle goes on to
-/// the generation with the import. Imports into one store may run at the same time.
+/// What is pending in `atlas` is not committed, and stays pending. Where nothing is, the handle
+/// goes on to the generation with the import. Imports into one store may run at the same time.
 ///
 /// `progress` is called after each file.
 ///
 /// # Errors
-/// Nothing is changed in the store where this fails: because a path names nothing, two files have one name
-/// or one that the store has already, the store cannot be written, or a file cannot be read and
-/// [`skip_errors`](ImportOptions::skip_errors) is not set. But for what [`Atlas::flush`] says of
-/// [`Storage`](atlas::Error::Storage) and [`NotShown`](atlas::Error::NotShown).
+/// Nothing is changed in the store where this fails: because a path names nothing, two files have
+/// one name or one that the store has already, the store cannot be written, or a file cannot be
+/// read and [`skip_errors`](ImportOptions::skip_errors) is not set. But for what [`Atlas::flush`]
+/// says of [`Storage`](atlas::Error::Storage) and [`NotShown`](atlas::Error::NotShown).
 pub async fn import(
     atlas: &Atlas,
     paths: &[PathBuf],

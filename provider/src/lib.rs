@@ -34,13 +34,14 @@
 //!
 //! Registered as `atlas`, a store is
 //!
-//! - **`atlas`**, the wide table of its primary grid: a row for each cell of the grid in each dataset, a column for
-//!   the dataset's name, for each dimension, for each variable on the grid or on some of its dimensions (which is repeated along the
-//!   others, as `xarray.Dataset.to_dataframe()` does), and for each attribute of datasets;
+//! - **`atlas`**, the wide table of its primary grid: a row for each cell of the grid in each
+//!   dataset, a column for the dataset's name, for each dimension, for each variable on the grid or
+//!   on some of its dimensions (which is repeated along the others, as
+//!   `xarray.Dataset.to_dataframe()` does), and for each attribute of datasets;
 //! - **`atlas.<variable>`**, for each variable a table of its own cells;
 //! - **`atlas._grid_<dims>`**, the wide tables of further grids;
-//! - **`atlas._datasets`**, **`atlas._variables`**, **`atlas._attributes`**, **`atlas._chunks`**: what is known without reading
-//!   values.
+//! - **`atlas._datasets`**, **`atlas._variables`**, **`atlas._attributes`**, **`atlas._chunks`**:
+//!   what is known without reading values.
 //!
 //! A dimension's column is its coordinate, the one-dimensional variable of the same name, where the
 //! dataset has one, else the index from 0. Missing cells are NULL, and so is NaN unless
@@ -52,26 +53,28 @@
 //!
 //! # What a query reads
 //!
-//! Only the columns that it names. Predicates on `dataset`, on attributes and on one coordinate are decided
-//! once for each dataset or coordinate value, and choose datasets and index ranges. Predicates on values rule
-//! chunks out by their statistics; then the columns that they name are read, those with the fewest
-//! dimensions first, and the other columns only where a row is left.
+//! Only the columns that it names. Predicates on `dataset`, on attributes and on one coordinate are
+//! decided once for each dataset or coordinate value, and choose datasets and index ranges.
+//! Predicates on values rule chunks out by their statistics; then the columns that they name are
+//! read, those with the fewest dimensions first, and the other columns only where a row is left.
 //!
-//! `count`, `sum`, `avg`, `min`, `max`, `var` and `stddev` of a column, of all rows or grouped by `dataset` and
-//! attributes, are answered from statistics for chunks of which all rows are wanted and belong to one group; the
-//! others are decoded and added up. `covar`, `corr` and `regr_*` of all rows are added up too. Keys that depend on
-//! some dimensions only, as coordinates do, are evaluated once for each combination of these. Other aggregates get
-//! the group of each row without making it. `ORDER BY … LIMIT` begins with the chunks that may have the first rows.
+//! `count`, `sum`, `avg`, `min`, `max`, `var` and `stddev` of a column, of all rows or grouped by
+//! `dataset` and attributes, are answered from statistics for chunks of which all rows are wanted
+//! and belong to one group; the others are decoded and added up. `covar`, `corr` and `regr_*` of
+//! all rows are added up too. Keys that depend on some dimensions only, as coordinates do, are
+//! evaluated once for each combination of these. Other aggregates get the group of each row without
+//! making it. `ORDER BY … LIMIT` begins with the chunks that may have the first rows.
 //!
-//! `EXPLAIN` tells what is decided from statistics, and at which level filters and keys are decided. `EXPLAIN
-//! ANALYZE` counts: `chunks_total` is the sum of `chunks_pruned`, `chunks_from_stats` (answered, or without a
-//! value) and `chunks_decoded`; `bytes_read` and `requests` are those of the storage. Each of these can be switched
-//! off in a session, with the same answers: see [`AtlasOptions`].
+//! `EXPLAIN` tells what is decided from statistics, and at which level filters and keys are
+//! decided. `EXPLAIN ANALYZE` counts: `chunks_total` is the sum of `chunks_pruned`,
+//! `chunks_from_stats` (answered, or without a value) and `chunks_decoded`; `bytes_read` and
+//! `requests` are those of the storage. Each of these can be switched off in a session, with the
+//! same answers: see [`AtlasOptions`].
 //!
 //! # Not here
 //!
-//! Tables are read, not written: [`atlas`] and `atlas-import` write stores. A registered table keeps showing the generation
-//! it was registered with.
+//! Tables are read, not written: [`atlas`] and `atlas-import` write stores. A registered table
+//! keeps showing the generation it was registered with.
 
 mod aggregate;
 mod bits;

@@ -24,8 +24,8 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// A store with some datasets. In each array with cells of numbers, every seventh cell is missing, and the others count
-/// on from a number of the dataset's.
+/// A store with some datasets. In each array with cells of numbers, every seventh cell is missing,
+/// and the others count on from a number of the dataset's.
 async fn store(datasets: impl IntoIterator<Item = Made>, written: bool) -> Atlas {
     let objects = Arc::new(InMemory::new());
     let atlas = Atlas::create(objects, "".into(), StoreConfig::default()).await.unwrap();

@@ -82,8 +82,8 @@ fn found<'py>(
     from_cells(py, cells, meta.schema.dtype, meta.schema.fill.as_ref(), shape, missing)
 }
 
-/// The region that a caller asks for of an array of shape `whole`: from its beginning and to its end unless
-/// the caller says otherwise.
+/// The region that a caller asks for of an array of shape `whole`: from its beginning and to its
+/// end unless the caller says otherwise.
 pub(crate) fn whole_or_part(
     start: Option<Vec<usize>>,
     shape: Option<Vec<usize>>,

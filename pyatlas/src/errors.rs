@@ -1,4 +1,5 @@
-//! Exceptions: each is an `AtlasError` and the built-in exception that Python programs expect there.
+//! Exceptions: each is an `AtlasError` and the built-in exception that Python programs expect
+//! there.
 
 use atlas::Error;
 use datafusion::common::DataFusionError;

@@ -74,8 +74,8 @@ fn codec(session: &Bound<'_, PyAny>) -> PyResult<FFI_LogicalExtensionCodec> {
         Kind::WrongType.error("a table is registered with a session of datafusion 55, which has a codec")
     })?;
     let pointer = capsule.pointer_checked(Some(CODEC))?.cast::<FFI_LogicalExtensionCodec>();
-    // SAFETY: a capsule of this name holds that type, says the contract of datafusion-ffi, as long as the
-    // capsule lives; it does until the clone is made.
+    // SAFETY: a capsule of this name holds that type, says the contract of datafusion-ffi, as long
+    // as the capsule lives; it does until the clone is made.
     #[expect(unsafe_code, reason = "a capsule of Python is a pointer, which nothing safe can follow")]
     let codec = unsafe { pointer.as_ref() }.clone();
     Ok(codec)
@@ -84,9 +84,9 @@ fn codec(session: &Bound<'_, PyAny>) -> PyResult<FFI_LogicalExtensionCodec> {
 /// A table whose plans run in another DataFusion.
 ///
 /// That does not know the object stores of our sessions, and asks its own for one before it runs a
-/// scan of files, although ours brings its own storage: the file system's is there always. Scans are
-/// planned in our session. The other's, as it comes through datafusion-ffi 55.2, knows no columns when it is
-/// asked to plan a predicate.
+/// scan of files, although ours brings its own storage: the file system's is there always. Scans
+/// are planned in our session. The other's, as it comes through datafusion-ffi 55.2, knows no
+/// columns when it is asked to plan a predicate.
 struct Elsewhere {
     table: Arc<dyn TableProvider>,
     context: SessionContext,

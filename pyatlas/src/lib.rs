@@ -1,5 +1,5 @@
-//! Atlas in Python: the module `pyatlas._pyatlas`. What its classes do is documented where Python looks for it,
-//! in `python/pyatlas/_pyatlas.pyi`.
+//! Atlas in Python: the module `pyatlas._pyatlas`. What its classes do is documented where Python
+//! looks for it, in `python/pyatlas/_pyatlas.pyi`.
 
 mod dataset;
 mod errors;

@@ -161,8 +161,8 @@ impl Handle {
     }
 }
 
-/// Opens a store, or takes the handle that it was opened with before in this process: a task of dask
-/// unpickles one dataset after another.
+/// Opens a store, or takes the handle that it was opened with before in this process: a task of
+/// dask unpickles one dataset after another.
 pub(crate) fn reopen(py: Python<'_>, origin: Origin, generation: u64) -> PyResult<Handle> {
     /// Handles that are kept.
     const MOST: usize = 16;

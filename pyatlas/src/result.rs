@@ -129,7 +129,8 @@ impl Iterator for Rows {
             taken.map_err(|error| {
                 let told = ArrowError::ExternalError(error.to_string().into());
                 if error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py) {
-                    // Whoever takes the rows tells only that they end: Python is to raise it after that.
+                    // Whoever takes the rows tells only that they end: Python is to raise it after
+                    // that.
                     let thread = py.import("_thread");
                     if let Err(error) = thread.and_then(|thread| thread.call_method0("interrupt_main")) {
                         return ArrowError::ExternalError(error.to_string().into());

@@ -22,8 +22,8 @@ struct Threads {
 
 static THREADS: OnceLock<Threads> = OnceLock::new();
 
-/// Checks that this process was not forked off one that had used Atlas: locks that other threads held
-/// then are never released here.
+/// Checks that this process was not forked off one that had used Atlas: locks that other threads
+/// held then are never released here.
 ///
 /// # Errors
 /// `StateError`, in a fork.
@@ -62,8 +62,8 @@ impl<T> Drop for Running<T> {
     }
 }
 
-/// Does work on the threads, without the GIL. A signal that raises an exception, as Ctrl-C does, ends the
-/// work.
+/// Does work on the threads, without the GIL. A signal that raises an exception, as Ctrl-C does,
+/// ends the work.
 ///
 /// # Errors
 /// Those of the work, of [`handle`], and what signals raise.

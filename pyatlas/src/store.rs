@@ -57,7 +57,8 @@ impl PyAtlas {
         Ok(made)
     }
 
-    /// The type of an array in the first of some datasets that has it; `None` where none of these has.
+    /// The type of an array in the first of some datasets that has it; `None` where none of these
+    /// has.
     fn dtype_in(&self, py: Python<'_>, array: &str, datasets: &[String]) -> PyResult<Option<DType>> {
         let atlas = self.atlas()?;
         for name in datasets {

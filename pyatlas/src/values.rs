@@ -23,8 +23,8 @@ use pyo3_arrow::PyArray as ArrowArray;
 
 use crate::errors::Kind;
 
-/// Runs `$body` with `$arrow` standing for the Arrow type of a number of type `$dtype`, and `$others` for
-/// the other types.
+/// Runs `$body` with `$arrow` standing for the Arrow type of a number of type `$dtype`, and
+/// `$others` for the other types.
 macro_rules! with_number {
     ($dtype:expr, $arrow:ident => $body:expr, $($other:pat => $others:expr),+ $(,)?) => {{
         macro_rules! arm {
@@ -264,11 +264,11 @@ fn whole(value: i128, divisor: i128) -> Option<i128> {
     (value % divisor == 0).then_some(value / divisor)
 }
 
-/// The days from 1970-01-01 to the first day of a month, counted from January 1970, in the Gregorian
-/// calendar; `None` far outside of what nanoseconds express.
+/// The days from 1970-01-01 to the first day of a month, counted from January 1970, in the
+/// Gregorian calendar; `None` far outside of what nanoseconds express.
 fn first_day(month: i128) -> Option<i128> {
-    // Years from March on, so that the leap day is the last of its year: H. Hinnant, "chrono-Compatible
-    // Low-Level Date Algorithms", days_from_civil.
+    // Years from March on, so that the leap day is the last of its year: H. Hinnant,
+    // "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
     let (year, month) = (1970 + month.div_euclid(12), month.rem_euclid(12));
     if !(1600..2400).contains(&year) {
         return None;
@@ -431,8 +431,8 @@ pub(crate) fn from_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<
 /// The value of an attribute: a value, or a list or one-dimensional array of values of one type.
 ///
 /// # Errors
-/// `InvalidError` for values that an attribute cannot have, `OverflowError` for integers of more than 64
-/// bits, and those of [`to_value`] for `dtype`.
+/// `InvalidError` for values that an attribute cannot have, `OverflowError` for integers of more
+/// than 64 bits, and those of [`to_value`] for `dtype`.
 pub(crate) fn to_attribute(
     key: &str,
     object: &Bound<'_, PyAny>,
@@ -557,8 +557,8 @@ pub(crate) fn from_attributes<'py>(
     Ok(dict)
 }
 
-/// Cells that were read, as an array of `shape`: NumPy's, with the fill value or, without one, NaT, zero or
-/// empty in missing cells; a masked one; or Arrow's.
+/// Cells that were read, as an array of `shape`: NumPy's, with the fill value or, without one, NaT,
+/// zero or empty in missing cells; a masked one; or Arrow's.
 pub(crate) fn from_cells<'py>(
     py: Python<'py>,
     cells: ArrayRef,
@@ -654,8 +654,8 @@ macro_rules! from_number {
 
 from_number!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 
-/// The values of cells, with `missing` where there is none; without a copy where the buffer is nobody
-/// else's.
+/// The values of cells, with `missing` where there is none; without a copy where the buffer is
+/// nobody else's.
 fn filled<P: ArrowPrimitiveType>(cells: ArrayRef, missing: P::Native) -> Vec<P::Native> {
     if cells.null_count() > 0 {
         let cells = cells.as_primitive::<P>();

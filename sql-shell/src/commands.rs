@@ -285,7 +285,8 @@ fn first_sentence(text: &str) -> String {
     }
 }
 
-/// Whether a name is like a pattern: anything, where that is empty; all of it, where there is a `*`; else part of it.
+/// Whether a name is like a pattern: anything, where that is empty; all of it, where there is a
+/// `*`; else part of it.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
     let parts: Vec<&str> = pattern.split('*').collect();

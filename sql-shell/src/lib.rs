@@ -1,5 +1,5 @@
-//! The `atlas` command, for its binary and for packages that bring it; and what it is made of: sessions
-//! that know stores, statements as people type them, and pictures of results.
+//! The `atlas` command, for its binary and for packages that bring it; and what it is made of:
+//! sessions that know stores, statements as people type them, and pictures of results.
 
 mod commands;
 mod demo;
@@ -79,24 +79,28 @@ enum Command {
         /// The store: a directory or a URL.
         store: String,
     },
-    /// Read a whole store and check every checksum, every statistic and every file. Exit code 1 where it is damaged.
+    /// Read a whole store and check every checksum, every statistic and every file. Exit code 1
+    /// where it is damaged.
     Verify {
         /// The store: a directory or a URL.
         store: String,
     },
-    /// Make a store's atlas.json anew where it is lost, damaged or old, from the newest commit that can be read.
+    /// Make a store's atlas.json anew where it is lost, damaged or old, from the newest commit that
+    /// can be read.
     Repair {
         /// The store: a directory or a URL.
         store: String,
     },
-    /// Rewrite variables that many commits have left in many segments, without what was replaced or deleted.
+    /// Rewrite variables that many commits have left in many segments, without what was replaced or
+    /// deleted.
     Compact {
         /// The store: a directory or a URL.
         store: String,
         /// The variables; all of them, by default.
         variables: Vec<String>,
     },
-    /// Add the datasets of other stores to a store, in one commit. Their segments are copied as they are.
+    /// Add the datasets of other stores to a store, in one commit. Their segments are copied as
+    /// they are.
     Merge {
         /// The store: a directory or a URL.
         store: String,
@@ -108,11 +112,13 @@ enum Command {
     Vacuum {
         /// The store: a directory or a URL.
         store: String,
-        /// How old they must be, such as 12h. It must be longer than any import or query that is running takes.
+        /// How old they must be, such as 12h. It must be longer than any import or query that is
+        /// running takes.
         #[arg(long, value_name = "AGE", default_value = "7days", value_parser = maintain::parse_age)]
         older_than: Duration,
     },
-    /// Print what lets a shell complete this command, such as `atlas completions bash > /etc/bash_completion.d/atlas`.
+    /// Print what lets a shell complete this command, such as `atlas completions bash >
+    /// /etc/bash_completion.d/atlas`.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -124,9 +130,9 @@ enum Command {
     },
 }
 
-/// Runs the command with its arguments, of which the first is its name, and gives its exit code. It takes
-/// over the process: it sets the panic hook, and ends the process where the arguments are wrong or
-/// ask for help.
+/// Runs the command with its arguments, of which the first is its name, and gives its exit code. It
+/// takes over the process: it sets the panic hook, and ends the process where the arguments are
+/// wrong or ask for help.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("unknown");

@@ -32,7 +32,8 @@ const MOST_ROWS: usize = 1000;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Stores, each a directory or a URL, and the name it gets in SQL: `atlas` for one without a name.
+    /// Stores, each a directory or a URL, and the name it gets in SQL: `atlas` for one without a
+    /// name.
     #[arg(value_name = "[NAME=]STORE")]
     stores: Vec<String>,
     /// Run statements and commands, and exit. Can be given several times.
@@ -47,8 +48,8 @@ pub(crate) struct Arguments {
     /// Write results to a file.
     #[arg(short, long)]
     output: Option<PathBuf>,
-    /// The memory that queries may use, such as 2G or 500M: sorts and aggregations that need more use the disk, and what
-    /// cannot fails.
+    /// The memory that queries may use, such as 2G or 500M: sorts and aggregations that need more
+    /// use the disk, and what cannot fails.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory_limit: Option<usize>,
     /// Do not run the commands of the rc file when the shell starts.
@@ -158,7 +159,8 @@ impl Session {
         Ok(())
     }
 
-    /// Makes the tables of a store known under a name, in place of those of another store of that name.
+    /// Makes the tables of a store known under a name, in place of those of another store of that
+    /// name.
     pub(crate) async fn attach(&mut self, name: &str, location: &str) -> Result<()> {
         self.add(name, location, Atlas::open_url(location).await?)
     }
@@ -310,9 +312,9 @@ pub(crate) fn name_of(store: &str) -> String {
     last.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
-/// A session without stores that knows everything that Atlas brings: its tables, functions and rules, and
-/// files as tables. Queries may use `memory_limit` bytes, if there is one; sorts and aggregations
-/// that need more use the disk.
+/// A session without stores that knows everything that Atlas brings: its tables, functions and
+/// rules, and files as tables. Queries may use `memory_limit` bytes, if there is one; sorts and
+/// aggregations that need more use the disk.
 ///
 /// # Errors
 /// Where DataFusion cannot set it up.
@@ -320,9 +322,9 @@ pub fn new_session(memory_limit: Option<usize>) -> Result<SessionContext> {
     Ok(new_context(memory_limit)?.0)
 }
 
-/// Plans a statement, such as a query or `SUMMARIZE`, as the shell does: names in the wrong case are made
-/// right where only one can be meant, and statements too deep for the stack of a [`runtime`](crate::runtime)
-/// are refused. A query runs when its rows are asked for.
+/// Plans a statement, such as a query or `SUMMARIZE`, as the shell does: names in the wrong case
+/// are made right where only one can be meant, and statements too deep for the stack of a
+/// [`runtime`](crate::runtime) are refused. A query runs when its rows are asked for.
 ///
 /// # Errors
 /// What is wrong with the statement, in a line for people.
@@ -433,7 +435,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Writes rows to stdout; what a terminal has no room for, to the user's pager, of whose start it tells.
+    /// Writes rows to stdout; what a terminal has no room for, to the user's pager, of whose start
+    /// it tells.
     async fn print(
         &self,
         rows: SendableRecordBatchStream,

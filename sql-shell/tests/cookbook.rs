@@ -1,4 +1,5 @@
-//! `docs/cookbook.md` gives the answers that the command gives on real data. `UPDATE_DOCS=1` writes them.
+//! `docs/cookbook.md` gives the answers that the command gives on real data. `UPDATE_DOCS=1` writes
+//! them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking")]
 
 use std::path::Path;

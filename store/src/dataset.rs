@@ -96,14 +96,16 @@ impl DatasetView {
         &self.name
     }
 
-    /// Defines an array of `shape` over `dims`, cut into chunks of `chunk_shape` or, without one, of a
-    /// sensible size. A cell that equals `fill` is missing.
+    /// Defines an array of `shape` over `dims`, cut into chunks of `chunk_shape` or, without one,
+    /// of a sensible size. A cell that equals `fill` is missing.
     ///
-    /// A dimension belongs to the dataset, and has one size. Where another array has one of `dims` with another
-    /// size, this array gets one of its own, named with a number: `x_2`. [`array_meta`](Self::array_meta) tells.
+    /// A dimension belongs to the dataset, and has one size. Where another array has one of `dims`
+    /// with another size, this array gets one of its own, named with a number: `x_2`.
+    /// [`array_meta`](Self::array_meta) tells.
     ///
     /// # Errors
-    /// [`Error::ArrayExists`], [`Error::Shape`] where the arguments do not fit together, [`Error::Name`].
+    /// [`Error::ArrayExists`], [`Error::Shape`] where the arguments do not fit together,
+    /// [`Error::Name`].
     pub fn define_array<T: Element>(
         &self,
         name: &str,
@@ -138,11 +140,12 @@ impl DatasetView {
         Ok(())
     }
 
-    /// Makes a dimension `size` long, and with it every array over it. The new cells are missing until they are
-    /// written.
+    /// Makes a dimension `size` long, and with it every array over it. The new cells are missing
+    /// until they are written.
     ///
     /// # Errors
-    /// [`Error::NoDimension`], [`Error::Shrink`], [`Error::Shape`] where an array would be too large.
+    /// [`Error::NoDimension`], [`Error::Shrink`], [`Error::Shape`] where an array would be too
+    /// large.
     pub async fn extend(&self, dimension: &str, size: usize) -> Result<()> {
         let _turn = self.atlas.writers().await;
         self.atlas.pending().extend(&self.name, dimension, size)
@@ -150,11 +153,12 @@ impl DatasetView {
 
     /// Writes the region that starts at `start` and has the shape of `values`.
     ///
-    /// Cells that were written before are overwritten. A chunk is encoded when its last cell is written; of chunks
-    /// that are cut, the other cells are read again in the flush.
+    /// Cells that were written before are overwritten. A chunk is encoded when its last cell is
+    /// written; of chunks that are cut, the other cells are read again in the flush.
     ///
     /// # Errors
-    /// [`Error::NoArray`], [`Error::WrongType`], [`Error::Shape`] where the region lies outside the array.
+    /// [`Error::NoArray`], [`Error::WrongType`], [`Error::Shape`] where the region lies outside the
+    /// array.
     #[cfg(feature = "ndarray")]
     pub async fn write_array<T: Element>(
         &self,
@@ -166,7 +170,8 @@ impl DatasetView {
         self.write_arrow(name, start.as_ref(), values.shape(), cells).await
     }
 
-    /// Writes the region of `shape` that starts at `start`: its cells in row-major order, missing ones null.
+    /// Writes the region of `shape` that starts at `start`: its cells in row-major order, missing
+    /// ones null.
     ///
     /// # Errors
     /// Those of [`write_array`](Self::write_array).
@@ -180,9 +185,9 @@ impl DatasetView {
         self.atlas.write(&self.name, name, Region::new(start, shape), cells).await
     }
 
-    /// Reads the region of `shape` that starts at `start`, or the whole array where both are empty. A
-    /// missing cell is the array's fill value, or zero or empty where it has none. `None` where the dataset
-    /// has no such array.
+    /// Reads the region of `shape` that starts at `start`, or the whole array where both are empty.
+    /// A missing cell is the array's fill value, or zero or empty where it has none. `None` where
+    /// the dataset has no such array.
     ///
     /// # Errors
     /// [`Error::WrongType`], [`Error::Shape`], and those of the storage.
@@ -210,8 +215,8 @@ impl DatasetView {
         })
     }
 
-    /// Reads the region of `shape` that starts at `start`, or the whole array where both are empty: its
-    /// cells in row-major order, missing ones null.
+    /// Reads the region of `shape` that starts at `start`, or the whole array where both are empty:
+    /// its cells in row-major order, missing ones null.
     ///
     /// # Errors
     /// [`Error::NoArray`], and those of [`read_array`](Self::read_array).

@@ -1,4 +1,5 @@
-//! What can go wrong, said so that the reader knows which object, what was expected and what was found.
+//! What can go wrong, said so that the reader knows which object, what was expected and what was
+//! found.
 
 use std::io::{self, ErrorKind};
 
@@ -60,7 +61,8 @@ pub enum Error {
         /// Where it is.
         location: String,
     },
-    /// A file does not hold what its format promises: it was truncated, altered, or is something else.
+    /// A file does not hold what its format promises: it was truncated, altered, or is something
+    /// else.
     #[error("{file} is damaged: {reason}")]
     Corrupt {
         /// The file, as a path inside the store.
@@ -192,8 +194,8 @@ pub enum Error {
         /// Why it cannot be had.
         reason: &'static str,
     },
-    /// What is pending cannot be committed any more, as somebody else has changed the same. It stays
-    /// pending.
+    /// What is pending cannot be committed any more, as somebody else has changed the same. It
+    /// stays pending.
     #[error(
         "conflict at {location}: {}{reason} (committed by another writer by generation {generation}); what is pending stays: refresh, or discard it, and repeat the changes",
         place(.dataset.as_deref(), .array.as_deref())
@@ -247,8 +249,8 @@ pub enum Error {
         /// What exceeds which limit, and what to do instead.
         reason: String,
     },
-    /// Others committed again and again before this writer could, though nothing of theirs stood in its
-    /// way. Its changes are still pending: committing them later may work.
+    /// Others committed again and again before this writer could, though nothing of theirs stood in
+    /// its way. Its changes are still pending: committing them later may work.
     #[error(
         "others commit to {location} faster than this writer can, which has tried {attempts} times: try later"
     )]

@@ -44,7 +44,8 @@ impl Atlas {
     /// The commits whose catalogs are kept, newest first.
     ///
     /// # Errors
-    /// Those of the storage; [`Error::Corrupt`](crate::error::Error::Corrupt) where a catalog is damaged.
+    /// Those of the storage; [`Error::Corrupt`](crate::error::Error::Corrupt) where a catalog is
+    /// damaged.
     pub async fn log(&self) -> Result<Vec<Commit>> {
         let mut generations: Vec<_> = records(&self.storage().list().await?)
             .filter(|(_, file)| file.size > 0)
@@ -69,8 +70,9 @@ impl Atlas {
         Ok(Self::of(self.snapshot().at(root, [])))
     }
 
-    /// Removes the catalogs of earlier generations that are older than `older_than`, and then the files of that age
-    /// that no catalog left needs: segments that were compacted or rewritten, and what writers left that died.
+    /// Removes the catalogs of earlier generations that are older than `older_than`, and then the
+    /// files of that age that no catalog left needs: segments that were compacted or rewritten, and
+    /// what writers left that died.
     ///
     /// Ages are told by the clock of the storage, which dates the files. What this handle reads
     /// stays. Nobody else may be reading such a generation still, and no writer may be at work
@@ -105,8 +107,8 @@ impl Atlas {
                 continue;
             }
             if old(file) {
-                // The record stays, empty: a writer that knows nothing newer than the generation before must still
-                // find that it has lost.
+                // The record stays, empty: a writer that knows nothing newer than the generation
+                // before must still find that it has lost.
                 storage.replace(&file.path, bytes::Bytes::new()).await?;
                 vacuumed.generations.push(generation);
             } else {

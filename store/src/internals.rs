@@ -77,7 +77,8 @@ pub fn decode_catalog(bytes: &[u8]) -> Result<usize, Error> {
     Ok(catalog.datasets().count())
 }
 
-/// The parts of a segment: its type, its blocks with their numbers of cells, and its index before compression.
+/// The parts of a segment: its type, its blocks with their numbers of cells, and its index before
+/// compression.
 pub async fn parts(
     atlas: &crate::store::Atlas,
     variable: &str,

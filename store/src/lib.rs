@@ -1,5 +1,6 @@
-//! A store for thousands of N-dimensional datasets, kept *variable-first*: every dataset's `temperature`
-//! lies in one place, so that a question about one variable in all datasets reads one file.
+//! A store for thousands of N-dimensional datasets, kept *variable-first*: every dataset's
+//! `temperature` lies in one place, so that a question about one variable in all datasets reads one
+//! file.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -26,26 +27,30 @@
 //!
 //! # What is what
 //!
-//! A store has **datasets**, each a set of named **arrays** over named **dimensions**, with attributes: the
-//! shape of a NetCDF file or of an `xarray.Dataset`. The arrays of one name in all datasets are a
-//! **variable**. An array is cut into **chunks**; chunks of one variable are encoded together in **blocks**;
-//! blocks and the index of their chunks make a **segment**, a file. A cell that nobody wrote, or that equals
-//! the array's **fill value**, is *missing*: null in Arrow arrays, the fill value in [`ndarray`] ones.
+//! A store has **datasets**, each a set of named **arrays** over named **dimensions**, with
+//! attributes: the shape of a NetCDF file or of an `xarray.Dataset`. The arrays of one name in all
+//! datasets are a **variable**. An array is cut into **chunks**; chunks of one variable are encoded
+//! together in **blocks**; blocks and the index of their chunks make a **segment**, a file. A cell
+//! that nobody wrote, or that equals the array's **fill value**, is *missing*: null in Arrow
+//! arrays, the fill value in [`ndarray`] ones.
 //!
 //! # How it is used
 //!
-//! - [`Atlas`] creates and opens stores, on any [`object_store`]; [`DatasetView`] defines, writes and reads
-//!   the arrays of one dataset.
-//! - What is written is read through the same handle at once, and by others after [`Atlas::flush`], which
-//!   commits all of it at once. Two writers who commit at the same time both succeed, unless they have
-//!   changed the same: then one gets [`Error::Conflict`].
-//! - A [`Snapshot`] is one generation of a store. It stays readable and the same while others are committed.
-//! - [`Catalog`] is what is known without reading any value; [`VariableIndex`] has [`Statistics`] of every
-//!   chunk. Engines plan with the two and then [`read`](Snapshot::read) regions of many datasets at once.
-//! - What is committed can be [overwritten](DatasetView::write_array), [extended](DatasetView::extend), deleted and
-//!   renamed, all in one commit. Earlier generations [stay readable](Atlas::open_at) until they are
-//!   [vacuumed](Atlas::vacuum); [`Atlas::compact`] puts in order what many commits have left, and
-//!   [`Atlas::verify`] reads everything to see whether it is whole.
+//! - [`Atlas`] creates and opens stores, on any [`object_store`]; [`DatasetView`] defines, writes
+//!   and reads the arrays of one dataset.
+//! - What is written is read through the same handle at once, and by others after [`Atlas::flush`],
+//!   which commits all of it at once. Two writers who commit at the same time both succeed, unless
+//!   they have changed the same: then one gets [`Error::Conflict`].
+//! - A [`Snapshot`] is one generation of a store. It stays readable and the same while others are
+//!   committed.
+//! - [`Catalog`] is what is known without reading any value; [`VariableIndex`] has [`Statistics`]
+//!   of every chunk. Engines plan with the two and then [`read`](Snapshot::read) regions of many
+//!   datasets at once.
+//! - What is committed can be [overwritten](DatasetView::write_array),
+//!   [extended](DatasetView::extend), deleted and renamed, all in one commit. Earlier generations
+//!   [stay readable](Atlas::open_at) until they are [vacuumed](Atlas::vacuum); [`Atlas::compact`]
+//!   puts in order what many commits have left, and [`Atlas::verify`] reads everything to see
+//!   whether it is whole.
 //!
 //! # Features
 //!

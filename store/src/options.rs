@@ -62,8 +62,8 @@ impl Options {
         Self { cache: budget, ..self }
     }
 
-    /// Configures the client of an object store: see [`Storage::with_options`] for the keys, and for
-    /// the variables of the environment that are read otherwise.
+    /// Configures the client of an object store: see [`Storage::with_options`] for the keys, and
+    /// for the variables of the environment that are read otherwise.
     ///
     /// [`Storage::with_options`]: crate::storage::files::Storage::with_options
     #[must_use]
@@ -119,8 +119,8 @@ impl Options {
     /// # Errors
     /// - [`Error::StoreExists`] where there is a store already.
     /// - [`Error::Location`] where the location, or a storage option for it, cannot be used.
-    /// - [`Error::Option`] for [`generation`](Self::generation), and for a codec that this program was built
-    ///   without.
+    /// - [`Error::Option`] for [`generation`](Self::generation), and for a codec that this program
+    ///   was built without.
     pub async fn create(self, location: impl Into<Location>) -> Result<Atlas> {
         self.create_at(location.into()).await
     }

@@ -47,7 +47,8 @@ struct Inner {
 }
 
 impl Atlas {
-    /// A new store under `prefix` of `objects`. Nothing is written before the first [`flush`](Self::flush).
+    /// A new store under `prefix` of `objects`. Nothing is written before the first
+    /// [`flush`](Self::flush).
     ///
     /// # Errors
     /// [`Error::StoreExists`] where there is a store already.
@@ -70,7 +71,8 @@ impl Atlas {
         Self::options().cache(config.cache).codec(config.codec).create(storage).await
     }
 
-    /// The store under `prefix` of `objects`. Reads the root of its catalog, and looks for a newer one.
+    /// The store under `prefix` of `objects`. Reads the root of its catalog, and looks for a newer
+    /// one.
     ///
     /// # Errors
     /// [`Error::NoStore`] where there is none, [`Error::Corrupt`] where its catalog is damaged:
@@ -94,8 +96,8 @@ impl Atlas {
         Self::options().open(storage).await
     }
 
-    /// Makes a store's `atlas.json` anew, where it is lost, damaged or not the newest, from the newest
-    /// record of a commit that can be read; and opens the store.
+    /// Makes a store's `atlas.json` anew, where it is lost, damaged or not the newest, from the
+    /// newest record of a commit that can be read; and opens the store.
     ///
     /// # Errors
     /// [`Error::NoStore`] where there is no record either; those of the storage.
@@ -114,7 +116,8 @@ impl Atlas {
         Self { inner: Arc::new(Inner { storage, pending, writers: tokio::sync::Mutex::default() }) }
     }
 
-    /// Another handle of the same store at the same generation, with empty caches of its own, and nothing pending.
+    /// Another handle of the same store at the same generation, with empty caches of its own, and
+    /// nothing pending.
     #[must_use]
     pub fn with_cache(&self, budget: CacheBudget) -> Self {
         let root = Arc::clone(self.snapshot().root());
@@ -147,7 +150,8 @@ impl Atlas {
         self.inner.writers.lock().await
     }
 
-    /// The names of the datasets, in the order in which they were added, with the changes that are pending.
+    /// The names of the datasets, in the order in which they were added, with the changes that are
+    /// pending.
     ///
     /// # Errors
     /// Where the list cannot be read: see [`Snapshot::catalog`].
@@ -155,7 +159,8 @@ impl Atlas {
         self.pending().names()
     }
 
-    /// The names of the arrays of all datasets, each once, sorted, with the changes that are pending.
+    /// The names of the arrays of all datasets, each once, sorted, with the changes that are
+    /// pending.
     ///
     /// # Errors
     /// Those of [`list_datasets`](Self::list_datasets).
@@ -163,7 +168,8 @@ impl Atlas {
         Ok(self.pending().variables()?.into_keys().collect())
     }
 
-    /// The type of an array in the datasets that have it; `None` where none has, or where they differ.
+    /// The type of an array in the datasets that have it; `None` where none has, or where they
+    /// differ.
     ///
     /// # Errors
     /// Those of [`list_datasets`](Self::list_datasets).
@@ -233,8 +239,8 @@ impl Atlas {
         self.pending().set_store_attribute(key, value.into())
     }
 
-    /// Changes an attribute of the store as a whole: `update` is given the value that it has when it is
-    /// committed, if any, and gives the new one. So two writers can both add to it.
+    /// Changes an attribute of the store as a whole: `update` is given the value that it has when
+    /// it is committed, if any, and gives the new one. So two writers can both add to it.
     ///
     /// # Errors
     /// [`Error::Name`].
@@ -286,13 +292,13 @@ impl Atlas {
     /// [vacuumed](Self::vacuum) since cannot tell what was changed: it gets a conflict too.
     ///
     /// # Errors
-    /// - [`Error::Conflict`] where others have changed the same. Nothing pending is committed, and all
-    ///   of it stays pending until it is [discarded](Self::discard) or the handle
+    /// - [`Error::Conflict`] where others have changed the same. Nothing pending is committed, and
+    ///   all of it stays pending until it is [discarded](Self::discard) or the handle
     ///   [refreshed](Self::refresh).
     /// - [`Error::Busy`] where others were always quicker. What is pending stays.
     /// - [`Error::NotShown`] where it is committed, and `atlas.json` could not be replaced.
-    /// - [`Error::Storage`] where the storage fails. Reopening the store then finds it as it was before, or as
-    ///   it was to be: the failure may have come after the commit.
+    /// - [`Error::Storage`] where the storage fails. Reopening the store then finds it as it was
+    ///   before, or as it was to be: the failure may have come after the commit.
     #[cfg_attr(feature = "tracing", tracing::instrument(skip_all, fields(store = %self.storage())))]
     pub async fn flush(&self) -> Result<()> {
         let mut writers = self.writers().await;
@@ -329,8 +335,9 @@ impl Atlas {
         shown
     }
 
-    /// Commits changes, under a token, to `base`, or to the newest generation where they can be made to that too.
-    /// Gives the generation in which they are made, and whether `atlas.json` shows it.
+    /// Commits changes, under a token, to `base`, or to the newest generation where they can be
+    /// made to that too. Gives the generation in which they are made, and whether `atlas.json`
+    /// shows it.
     pub(crate) async fn commit(
         &self,
         base: &Snapshot,
@@ -405,8 +412,8 @@ impl Atlas {
         self.flush().await
     }
 
-    /// Goes on to the newest generation of the store, completing a commit that was interrupted. What is
-    /// pending is forgotten.
+    /// Goes on to the newest generation of the store, completing a commit that was interrupted.
+    /// What is pending is forgotten.
     ///
     /// # Errors
     /// Those of the storage.
@@ -449,8 +456,8 @@ impl Atlas {
         }
     }
 
-    /// Goes on to the generation that another handle of the same store is at, where nothing is pending in
-    /// this one and that is newer.
+    /// Goes on to the generation that another handle of the same store is at, where nothing is
+    /// pending in this one and that is newer.
     pub async fn catch_up_with(&self, other: &Self) {
         let root = Root::clone(other.snapshot().root());
         if root.generation > self.snapshot().root().generation {

@@ -39,12 +39,13 @@ pub struct Verified {
 }
 
 impl Atlas {
-    /// Reads the whole store, as it is now and as far back as its catalogs are kept: every checksum is compared, every
-    /// statistic computed again from the values, every chunk held against the array that it is of, every file
-    /// accounted for.
+    /// Reads the whole store, as it is now and as far back as its catalogs are kept: every checksum
+    /// is compared, every statistic computed again from the values, every chunk held against the
+    /// array that it is of, every file accounted for.
     ///
     /// # Errors
-    /// Where the storage cannot be listed, or has no store. What is wrong with the store is in the answer.
+    /// Where the storage cannot be listed, or has no store. What is wrong with the store is in the
+    /// answer.
     pub async fn verify(&self) -> Result<Verified> {
         let storage = self.storage();
         let files = storage.list().await?;

@@ -1,4 +1,5 @@
-//! What the tests share: object stores that count and that fail, stores made by chance, and real data.
+//! What the tests share: object stores that count and that fail, stores made by chance, and real
+//! data.
 
 pub mod crash;
 pub mod generate;

@@ -1,4 +1,5 @@
-//! What model tests share: the values that they write, where these lie, and how many cases they run.
+//! What model tests share: the values that they write, where these lie, and how many cases they
+//! run.
 
 use atlas::{DType, Value};
 use proptest::prelude::ProptestConfig;

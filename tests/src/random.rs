@@ -1,7 +1,7 @@
 //! Stores made by chance, and a plain model of the tables they are.
 //!
-//! The model knows nothing of chunks, blocks, tiles or pruning: for each dataset it enumerates the cells of the grid with
-//! nested loops and looks every value up, as the definition of a table says.
+//! The model knows nothing of chunks, blocks, tiles or pruning: for each dataset it enumerates the
+//! cells of the grid with nested loops and looks every value up, as the definition of a table says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

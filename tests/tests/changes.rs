@@ -1,4 +1,5 @@
-//! Changes to a store that fail, or whose machine loses power, at any moment; and changes by many at one time.
+//! Changes to a store that fail, or whose machine loses power, at any moment; and changes by many
+//! at one time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! The same store on every storage: memory, a local disk, and over HTTP S3, Azure Blob Storage and Google Cloud
-//! Storage.
+//! The same store on every storage: memory, a local disk, and over HTTP S3, Azure Blob Storage and
+//! Google Cloud Storage.
 //!
 //! S3 is the server that `ATLAS_TEST_S3` names, such as `s3://bucket/` with `AWS_ENDPOINT` and
 //! credentials in the environment; `.ci/run` starts `moto` for it. Likewise `ATLAS_TEST_AZURE` has

@@ -1,4 +1,5 @@
-//! What the engine does to be fast changes no answer: with every optimisation, with each one switched off, and with none.
+//! What the engine does to be fast changes no answer: with every optimisation, with each one
+//! switched off, and with none.
 
 use std::sync::Arc;
 
@@ -38,7 +39,8 @@ async fn switch_off(ctx: &SessionContext, names: &[&str]) {
     }
 }
 
-/// Queries of every class over a table `t` with these columns, as chance picks them. Of ordered ones the order counts.
+/// Queries of every class over a table `t` with these columns, as chance picks them. Of ordered
+/// ones the order counts.
 fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -> Vec<(bool, String)> {
     let columns: Vec<(&str, &DataType)> =
         schema.fields().iter().map(|field| (field.name().as_str(), field.data_type())).collect();
@@ -284,8 +286,8 @@ async fn counted(ctx: &SessionContext, query: &str, name: &str) -> usize {
     digits.parse().unwrap()
 }
 
-/// Each optimisation shows in plans or in what they count, and does not where it is switched off: what the tests above
-/// compare is different work.
+/// Each optimisation shows in plans or in what they count, and does not where it is switched off:
+/// what the tests above compare is different work.
 #[tokio::test]
 async fn an_optimisation_that_is_off_does_nothing() {
     let atlas = two_datasets().await;
@@ -352,7 +354,8 @@ async fn an_optimisation_that_is_off_does_nothing() {
     assert!(!plan(&off("statistics").await, whole).await.contains("PlaceholderRowExec"));
 }
 
-/// Chunks with missing cells are answered from statistics too, where a predicate and all aggregates are of the same column.
+/// Chunks with missing cells are answered from statistics too, where a predicate and all aggregates
+/// are of the same column.
 #[tokio::test]
 async fn missing_cells_do_not_matter_to_the_values_of_their_column() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -625,8 +628,8 @@ async fn a_store_brings_its_rules_into_any_session() {
     assert_eq!(rows(&ctx, "SELECT count(*) FROM atlas WHERE lat = 47.3").await.unwrap(), ["0"]);
 }
 
-/// What is ruled out by a value that it has one of for many rows is not read any further: the statistics of
-/// the latitudes of both datasets allow for 1, and one has it.
+/// What is ruled out by a value that it has one of for many rows is not read any further: the
+/// statistics of the latitudes of both datasets allow for 1, and one has it.
 #[tokio::test]
 async fn what_is_ruled_out_at_a_lower_level_is_not_read() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();

@@ -1,8 +1,9 @@
-//! Stores that earlier versions wrote are read as they were meant. `tests/golden/v<version>` has one for each codec, and
-//! what they hold as JSON; `tests/golden/read.py` reads the same stores by `format.md` alone.
+//! Stores that earlier versions wrote are read as they were meant. `tests/golden/v<version>` has
+//! one for each codec, and what they hold as JSON; `tests/golden/read.py` reads the same stores by
+//! `format.md` alone.
 //!
-//! The stores of a version are built once, by `ATLAS_BUILD_GOLDEN=1 cargo test -p atlas-tests --test golden`, and never
-//! again.
+//! The stores of a version are built once, by `ATLAS_BUILD_GOLDEN=1 cargo test -p atlas-tests
+//! --test golden`, and never again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,10 @@
 //! A store against a plain model of it: whatever is done to the two, they hold the same.
 //!
-//! The model is a map of arrays with every cell in memory. Operations are drawn by chance: creating, defining, writing
-//! and overwriting regions, extending, deleting, renaming, attributes, flushing, reopening, compacting, vacuuming. After
-//! each flush everything is read and compared; with faults, the store must be what it was before the operation that
-//! failed or what it was to be. `PROPTEST_CASES=5000 cargo test --release -p atlas-tests --test model` runs more.
+//! The model is a map of arrays with every cell in memory. Operations are drawn by chance:
+//! creating, defining, writing and overwriting regions, extending, deleting, renaming, attributes,
+//! flushing, reopening, compacting, vacuuming. After each flush everything is read and compared;
+//! with faults, the store must be what it was before the operation that failed or what it was to
+//! be. `PROPTEST_CASES=5000 cargo test --release -p atlas-tests --test model` runs more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -430,8 +431,8 @@ async fn follow(operations: &[Operation], created: bool) -> Result<(), TestCaseE
     Ok(())
 }
 
-/// The same with a storage that is gone after some operations, more than once: what is found then is what was
-/// committed before, or what was to be.
+/// The same with a storage that is gone after some operations, more than once: what is found then
+/// is what was committed before, or what was to be.
 async fn follow_with_faults(operations: &[Operation], faults: &[i64]) -> Result<(), TestCaseError> {
     let objects: Arc<InMemory> = Arc::default();
     let created = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -457,7 +458,8 @@ async fn follow_with_faults(operations: &[Operation], faults: &[i64]) -> Result<
             }
             (None, Err(_)) if !matches!(operation, Operation::Flush) => {}
             (_, Err(Error::Storage { .. } | Error::NotShown { .. } | Error::Poisoned)) => {
-                // Whoever comes next finds the old state, or the new one where it was being committed.
+                // Whoever comes next finds the old state, or the new one where it was being
+                // committed.
                 let next_up = open(objects.clone()).await.unwrap();
                 next_up.refresh().await.unwrap();
                 let found = read(&next_up).await.unwrap();

@@ -18,7 +18,8 @@ const DATASETS: usize = 40;
 const TIMES: usize = 1000;
 const DEPTHS: usize = 20;
 
-/// Datasets with temperature and salinity over (time, depth), cut along time into ten chunks of 80 kB.
+/// Datasets with temperature and salinity over (time, depth), cut along time into ten chunks of 80
+/// kB.
 async fn store() -> (Arc<Watched>, Atlas) {
     let objects = memory();
     let atlas = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -32,7 +33,8 @@ async fn store() -> (Arc<Watched>, Atlas) {
         dataset.define_array::<f32>("depth", &["depth"], &[DEPTHS], None, None).unwrap();
         dataset.write_array("depth", &[0], depths.view().into_dyn()).await.unwrap();
         for (name, offset) in [("temperature", 0.0), ("salinity", 30.0)] {
-            // Values that hardly compress, so that bytes tell blocks apart; larger in later datasets.
+            // Values that hardly compress, so that bytes tell blocks apart; larger in later
+            // datasets.
             let values = Array2::from_shape_fn((TIMES, DEPTHS), |(i, j)| {
                 let chance = (i * 7919 + j * 104_729 + number * 1_299_709) as u32;
                 offset + number as f64 + f64::from(chance.wrapping_mul(2_654_435_761)) / f64::from(u32::MAX)
@@ -287,8 +289,8 @@ async fn counters_of_chunks_add_up() {
     }
 }
 
-/// A thousand profiles of 8,400 cells, in 37 blocks, as far away as a cloud: the clock is the test's own, which goes on
-/// only when everybody waits.
+/// A thousand profiles of 8,400 cells, in 37 blocks, as far away as a cloud: the clock is the
+/// test's own, which goes on only when everybody waits.
 #[tokio::test(start_paused = true)]
 async fn a_grouped_mean_of_a_thousand_distant_datasets_takes_few_round_trips() {
     let objects = memory();

@@ -1,4 +1,5 @@
-//! Runs `slt/*.slt`: SQL and its answers, by topic. With `UPDATE_SLT` set it writes the answers instead.
+//! Runs `slt/*.slt`: SQL and its answers, by topic. With `UPDATE_SLT` set it writes the answers
+//! instead.
 //!
 //! The tables are those of a small store, made here: see [`store`]. Some topics have a store of
 //! their own.
@@ -50,8 +51,8 @@ fn cell(text: &str) -> String {
     if text.is_empty() { "(empty)".to_owned() } else { text.to_owned() }
 }
 
-/// Two moorings with profiles over (time, depth), the second without coordinates for depths and with integers; a
-/// field over (time, lat, lon); and a dataset of a single number.
+/// Two moorings with profiles over (time, depth), the second without coordinates for depths and
+/// with integers; a field over (time, lat, lon); and a dataset of a single number.
 async fn store(atlas: &Atlas) -> atlas::Result<()> {
     let day = |day: i64| Timestamp(day * 86_400_000_000_000);
     let a = atlas.create_dataset("a").await?;

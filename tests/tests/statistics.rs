@@ -79,8 +79,8 @@ async fn a_predicate_that_comes_late_makes_them_inexact() {
     assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 10);
 }
 
-/// The optimizer calculates with bounds, and fails a query that compares columns where these are infinite
-/// or at the end of their type's range.
+/// The optimizer calculates with bounds, and fails a query that compares columns where these are
+/// infinite or at the end of their type's range.
 #[tokio::test]
 async fn bounds_are_told_where_one_can_calculate_with_them() {
     let atlas = Atlas::create(memory(), "s".into(), StoreConfig::default()).await.unwrap();

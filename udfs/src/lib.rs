@@ -13,9 +13,10 @@
 //! # }
 //! ```
 //!
-//! Numbers come as 64-bit floats or as what converts to them. Every function is NULL where an argument is NULL, and where
-//! it has no value (a latitude of 95 degrees, a pressure below zero); NaN stays NaN. Aggregates pass over
-//! NULL and over NaN, both of which mean "missing"; an infinity is a value.
+//! Numbers come as 64-bit floats or as what converts to them. Every function is NULL where an
+//! argument is NULL, and where it has no value (a latitude of 95 degrees, a pressure below zero);
+//! NaN stays NaN. Aggregates pass over NULL and over NaN, both of which mean "missing"; an infinity
+//! is a value.
 
 pub mod aggregates;
 pub mod atmosphere;

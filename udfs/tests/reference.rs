@@ -19,7 +19,8 @@ use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-/// How near each function comes to its reference: relatively, of numbers above one; where nothing is said, to 1e-12.
+/// How near each function comes to its reference: relatively, of numbers above one; where nothing
+/// is said, to 1e-12.
 const TOLERANCES: [(&str, f64); 9] = [
     ("haversine", 1e-9),
     ("initial_bearing", 1e-9),

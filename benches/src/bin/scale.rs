@@ -1,7 +1,8 @@
-//! What a store of many small datasets costs: each has a `(24,)` f32 variable of three decimals, and its hours.
+//! What a store of many small datasets costs: each has a `(24,)` f32 variable of three decimals,
+//! and its hours.
 //!
-//! `cargo run --release -p atlas-benches --bin scale -- 1000 10000 100000 1000000` prints a table; each phase runs in a
-//! process of its own, whose peak memory is told.
+//! `cargo run --release -p atlas-benches --bin scale -- 1000 10000 100000 1000000` prints a table;
+//! each phase runs in a process of its own, whose peak memory is told.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -23,8 +23,8 @@ use crate::tables::columns::Table;
 use crate::tables::layout::Origin;
 use crate::tables::widen::shown;
 
-/// Answers aggregates, all of which statistics know of, for those boxes for which the index says enough, and tells which
-/// these are.
+/// Answers aggregates, all of which statistics know of, for those boxes for which the index says
+/// enough, and tells which these are.
 pub async fn answer(
     aggregates: &[Aggregate],
     table: &Table,
@@ -114,8 +114,9 @@ struct Chosen {
     repeated: u64,
 }
 
-/// Calls `add` with the chunks that a box's cells of a column are, and tells how often the box repeats them; `None` where
-/// it has only parts of chunks, or does not take the column from an array. What nobody wrote is left out.
+/// Calls `add` with the chunks that a box's cells of a column are, and tells how often the box
+/// repeats them; `None` where it has only parts of chunks, or does not take the column from an
+/// array. What nobody wrote is left out.
 fn whole_chunks(
     chunks: &mut ColumnChunks<'_>,
     finder: &mut ChunkFinder<'_>,
@@ -259,7 +260,8 @@ impl<'a> Answers<'a> {
 }
 
 impl Aggregation {
-    /// The states of an aggregation without keys of all rows, where statistics of the table say enough.
+    /// The states of an aggregation without keys of all rows, where statistics of the table say
+    /// enough.
     pub fn known(&self, statistics: &Statistics) -> Result<Option<Vec<ScalarValue>>> {
         let Precision::Exact(rows) = statistics.num_rows else { return Ok(None) };
         if !self.keys.is_empty() {

@@ -248,7 +248,8 @@ fn numbered(columns: &[ArrayRef], schema: &SchemaRef) -> Result<(Vec<u32>, Vec<A
     Ok((numbers, values.emit(EmitTo::All)?))
 }
 
-/// The same for integers that are close to each other, none of them NULL: a table has a place for each.
+/// The same for integers that are close to each other, none of them NULL: a table has a place for
+/// each.
 fn numbered_integers(column: &ArrayRef) -> Result<Option<(Vec<u32>, Vec<ArrayRef>)>> {
     fn number<T: Copy>(values: &[T], offset: impl Fn(T) -> Option<usize>) -> Option<(Vec<u32>, Vec<u32>)> {
         let mut places = vec![u32::MAX; NEAR];
@@ -329,7 +330,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Rows have one number just where their values are the same, and the number stands for these.
+        /// Rows have one number just where their values are the same, and the number stands for
+        /// these.
         #[test]
         fn numbers_stand_for_values(rows in prop::collection::vec((prop::option::of(0i32..3), 0usize..3, 1usize..5), 0..30)) {
             let texts = ["", "short", "longer than what a view holds"];

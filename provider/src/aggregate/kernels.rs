@@ -56,8 +56,8 @@ pub fn sums(
     }
 }
 
-/// The least or the greatest value of each group, anything for a group of which no row counts; `None` for values of a type
-/// that is not supported. Floats must not be NaN.
+/// The least or the greatest value of each group, anything for a group of which no row counts;
+/// `None` for values of a type that is not supported. Floats must not be NaN.
 pub fn bounds(
     values: &ArrayRef,
     present: &Present,
@@ -98,7 +98,8 @@ pub fn bounds(
     }
 }
 
-/// Means and sums of squared deviations from them, by group: two passes, so that no digits are lost.
+/// Means and sums of squared deviations from them, by group: two passes, so that no digits are
+/// lost.
 pub struct Moments {
     pub means: Vec<f64>,
     pub m2: Vec<f64>,
@@ -129,8 +130,8 @@ pub fn moments(values: &Float64Array, present: &Present, slots: &Slots, counts: 
     Moments { means, m2 }
 }
 
-/// The moments of pairs of values: those of the first, those of the second, and the sum of the products of both
-/// deviations.
+/// The moments of pairs of values: those of the first, those of the second, and the sum of the
+/// products of both deviations.
 pub struct PairMoments {
     pub first: Moments,
     pub second: Moments,

@@ -1,16 +1,17 @@
 //! Aggregates of a scan that the scan computes itself, without making rows.
 //!
-//! DataFusion aggregates in two steps: a partial one for each partition, whose **states** a final one merges. An
-//! [`Aggregation`] takes the place of the partial one. For each frame of rows, and each aggregate,
+//! DataFusion aggregates in two steps: a partial one for each partition, whose **states** a final
+//! one merges. An [`Aggregation`] takes the place of the partial one. For each frame of rows, and
+//! each aggregate,
 //!
-//! - where all rows of a box are wanted, belong to one group and are whole chunks, the state follows from the
-//!   [statistics of the index](from_index);
+//! - where all rows of a box are wanted, belong to one group and are whole chunks, the state
+//!   follows from the [statistics of the index](from_index);
 //! - else the box's cells are read, and [kernels](kernels) add them up by group; or, where that is
 //!   not possible, DataFusion's own accumulators do, with the group of each row.
 //!
-//! [Groups](groups) are worked out once for each dataset or coordinate, not for each row. Where the dataset's name is among
-//! the keys, and a scan's parts are whole datasets, there is nothing to merge: then it gives values instead of states, and takes the place of
-//! the final step too.
+//! [Groups](groups) are worked out once for each dataset or coordinate, not for each row. Where the
+//! dataset's name is among the keys, and a scan's parts are whole datasets, there is nothing to
+//! merge: then it gives values instead of states, and takes the place of the final step too.
 
 mod from_index;
 mod groups;
@@ -43,7 +44,8 @@ use crate::scan::{Consumer, Work, sliced};
 use crate::tables::columns::Table;
 use crate::tables::level::Level;
 
-/// Rows that are added up at one time where all are of one group: their values stay in the processor's cache.
+/// Rows that are added up at one time where all are of one group: their values stay in the
+/// processor's cache.
 const SLICE: usize = 32_768;
 
 /// What a scan adds up.
@@ -56,7 +58,8 @@ pub struct Aggregation {
     columns: Vec<usize>,
     /// The keys, and the states of the aggregates; or their values.
     schema: SchemaRef,
-    /// Whether no group has rows in several batches, so that there is nothing to merge: what comes out are values.
+    /// Whether no group has rows in several batches, so that there is nothing to merge: what comes
+    /// out are values.
     finished: bool,
 }
 
@@ -111,15 +114,16 @@ impl Aggregation {
             && self.keys.iter().all(|keys| keys.expressions.level == Level::DATASET)
     }
 
-    /// The same with values instead of states, if no two datasets have a group in common: then it must be given all of a dataset
-    /// at once.
+    /// The same with values instead of states, if no two datasets have a group in common: then it
+    /// must be given all of a dataset at once.
     pub fn finished(&self, schema: SchemaRef) -> Option<Self> {
         let apart = self.keys.iter().any(|keys| keys.name_datasets);
         apart.then(|| Self { schema, finished: true, ..self.clone() })
     }
 
-    /// Whether it is of the values of the one column that predicates are on, and of nothing else: then it is all the same whether rows that
-    /// are NULL there come too. (With keys they might make a group.)
+    /// Whether it is of the values of the one column that predicates are on, and of nothing else:
+    /// then it is all the same whether rows that are NULL there come too. (With keys they might
+    /// make a group.)
     pub fn is_of_values(&self, predicates: &[Arc<dyn PhysicalExpr>]) -> bool {
         let mut columns = predicates.iter().flat_map(collect_columns).map(|column| column.index());
         let Some(column) = columns.next() else { return false };
@@ -299,7 +303,8 @@ impl Adder {
         Ok(())
     }
 
-    /// The states of groups by the values of their rows, and the number of values of each; `None` where kernels cannot tell.
+    /// The states of groups by the values of their rows, and the number of values of each; `None`
+    /// where kernels cannot tell.
     fn reduce(
         &self,
         aggregate: &Aggregate,
@@ -404,7 +409,8 @@ fn merge(states: &mut States, reduced: &[ArrayRef], counts: &[u64]) -> Result<()
     states.merge(&reduced.collect::<std::result::Result<Vec<_>, _>>()?, &groups)
 }
 
-/// The boxes that are not answered, in parts of which no more than `most` rows are read, unless one box has more.
+/// The boxes that are not answered, in parts of which no more than `most` rows are read, unless one
+/// box has more.
 fn parts(frame: &Frame, answered: &[bool], most: usize) -> Vec<Vec<bool>> {
     let mut parts: Vec<Vec<bool>> = Vec::new();
     let mut rows = most;

@@ -46,8 +46,8 @@ pub struct Keys {
 }
 
 impl Aggregation {
-    /// The aggregation that a partial one over a table is; `None` where it is not for a scan. `inputs` has the expressions
-    /// over the table that the columns of the partial one's input are.
+    /// The aggregation that a partial one over a table is; `None` where it is not for a scan.
+    /// `inputs` has the expressions over the table that the columns of the partial one's input are.
     pub fn of(
         partial: &AggregateExec,
         inputs: &[Arc<dyn PhysicalExpr>],
@@ -115,7 +115,8 @@ pub fn over(expr: Arc<dyn PhysicalExpr>, inputs: &[Arc<dyn PhysicalExpr>]) -> Re
     replaced.data()
 }
 
-/// The keys by what they depend on; `None` where one depends on all dimensions, so that each row has its own.
+/// The keys by what they depend on; `None` where one depends on all dimensions, so that each row
+/// has its own.
 fn by_level(keys: &[Arc<dyn PhysicalExpr>], schema: &Schema, layout: &Layout) -> Result<Option<Vec<Keys>>> {
     let mut parts: Vec<(Level, Vec<usize>)> = Vec::new();
     let rows = Level::of(0..layout.dims.len());

@@ -53,8 +53,8 @@ pub struct BoxSlots {
 }
 
 impl BoxSlots {
-    /// The groups `numbers` of a box with these `sizes` along its dimensions, slowest first, each with whether the group
-    /// depends on it.
+    /// The groups `numbers` of a box with these `sizes` along its dimensions, slowest first, each
+    /// with whether the group depends on it.
     pub fn new(sizes: &[(bool, usize)], numbers: &[u32]) -> Self {
         let last = sizes.iter().rposition(|(has, _)| *has);
         let length = sizes.iter().skip(last.map_or(0, |last| last + 1)).map(|(_, size)| size).product();
@@ -103,7 +103,8 @@ impl BoxSlots {
         });
     }
 
-    /// Calls `add` with each place, the first row of a run of it, counted from `start`, and the length.
+    /// Calls `add` with each place, the first row of a run of it, counted from `start`, and the
+    /// length.
     fn for_runs(&self, start: usize, mut add: impl FnMut(usize, usize, usize)) {
         let mut first = start;
         for &line in &self.lines {
@@ -231,8 +232,8 @@ impl Slots {
         counts
     }
 
-    /// Combines the values of each group that count, beginning with `start`; `step` and `combine` may be applied in any
-    /// order. `step` is told the group too.
+    /// Combines the values of each group that count, beginning with `start`; `step` and `combine`
+    /// may be applied in any order. `step` is told the group too.
     pub fn fold<T: Copy, A: Copy>(
         &self,
         values: &[T],
@@ -344,7 +345,8 @@ fn fold_all<T: Copy, A: Copy>(
     lanes.into_iter().fold(rest, combine)
 }
 
-/// As [`fold_all`], of the values whose bits are set, the first in the lowest bit of the first of the words.
+/// As [`fold_all`], of the values whose bits are set, the first in the lowest bit of the first of
+/// the words.
 fn fold_marked<T: Copy, A: Copy>(
     values: &[T],
     words: impl Iterator<Item = u64>,

@@ -21,7 +21,8 @@ enum Accumulators {
 }
 
 impl States {
-    /// The states of `groups` groups, for a function with arguments of `types`; `one`, where there are no keys.
+    /// The states of `groups` groups, for a function with arguments of `types`; `one`, where there
+    /// are no keys.
     pub fn new(
         function: &AggregateFunctionExpr,
         types: &[DataType],
@@ -35,7 +36,8 @@ impl States {
         if types.is_empty() {
             return Ok(Self { accumulators: Accumulators::Many(accumulators), groups });
         }
-        // Accumulators take a group that they have not heard of by a NULL or a filter for one with values.
+        // Accumulators take a group that they have not heard of by a NULL or a filter for one with
+        // values.
         let nothing: Vec<_> = types.iter().map(|data_type| new_null_array(data_type, groups)).collect();
         let none = BooleanArray::new(BooleanBuffer::new_unset(groups), None);
         let all: Vec<usize> = (0..groups).collect();

@@ -24,10 +24,12 @@ use crate::plan::aggregate_source::AggregateSource;
 use crate::plan::source::AtlasSource;
 use crate::tables::options::AtlasOptions;
 
-/// Lets scans of stores do aggregations themselves: partial ones, and where all of a group is in one dataset the final ones too.
+/// Lets scans of stores do aggregations themselves: partial ones, and where all of a group is in
+/// one dataset the final ones too.
 ///
-/// It looks for a partial aggregation right over a scan, and for a final one right over that. So it must come after filters were pushed into
-/// scans, and before distribution is enforced, which puts other operators between the two.
+/// It looks for a partial aggregation right over a scan, and for a final one right over that. So it
+/// must come after filters were pushed into scans, and before distribution is enforced, which puts
+/// other operators between the two.
 #[derive(Debug, Default)]
 pub struct AggregateInScan;
 
@@ -91,14 +93,16 @@ fn in_scan(partial: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let row = Arc::new(PlaceholderRowExec::new(Arc::new(Schema::empty())));
         return Ok(Some(Arc::new(ProjectionExec::try_new(literals.collect::<Vec<_>>(), row)?)));
     }
-    // Parts that are all alike and take no time need no sharing: the fewer, the fewer batches of states.
+    // Parts that are all alike and take no time need no sharing: the fewer, the fewer batches of
+    // states.
     let parts = &config.file_groups;
     let source = AggregateSource::new(source.clone(), aggregation, schema);
     let parts = if source.is_of_statistics() { parts.iter().map(joined).collect() } else { parts.clone() };
     Ok(Some(scan_of(config, source, parts)))
 }
 
-/// The scan that does a partial aggregation and the final one after it too, where each group is in one part of it.
+/// The scan that does a partial aggregation and the final one after it too, where each group is in
+/// one part of it.
 fn finished_in_scan(last: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let merges = matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned)
         && last.limit_options().is_none();

@@ -22,7 +22,8 @@ use crate::aggregate::plan::over;
 use crate::aggregate::{Adder, Aggregation};
 use crate::plan::source::{AtlasSource, of_tiles, tiles};
 
-/// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`], or of that and the final one.
+/// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`], or of
+/// that and the final one.
 #[derive(Clone)]
 pub struct AggregateSource {
     scan: AtlasSource,
@@ -35,8 +36,8 @@ impl AggregateSource {
         Self { scan, aggregation: Arc::new(aggregation), schema: TableSchema::from(schema) }
     }
 
-    /// The scan with what its groups add up to instead of states, and its parts, each of whole datasets; `None` where groups may have
-    /// rows in several parts.
+    /// The scan with what its groups add up to instead of states, and its parts, each of whole
+    /// datasets; `None` where groups may have rows in several parts.
     pub(crate) fn finished(&self, parts: &[FileGroup], schema: SchemaRef) -> Option<(Self, Vec<FileGroup>)> {
         let aggregation = self.aggregation.finished(Arc::clone(&schema))?;
         let layout = &self.scan.table().layout;
@@ -56,7 +57,8 @@ impl AggregateSource {
         Some((Self::new(self.scan.clone(), aggregation, schema), parts))
     }
 
-    /// Whether statistics answer it without a look at cells, but for chunks of which they do not say enough.
+    /// Whether statistics answer it without a look at cells, but for chunks of which they do not
+    /// say enough.
     pub(crate) fn is_of_statistics(&self) -> bool {
         self.aggregation.is_of_statistics() && self.scan.selects_datasets()
     }

@@ -34,8 +34,9 @@ use crate::tables::options::AtlasOptions;
 
 /// The scan of a table.
 ///
-/// A [`PartitionedFile`] of it is the store's catalog with a range of tile numbers. The numbers follow from the
-/// generation alone, so that a plan can be taken up by whoever opens the same generation.
+/// A [`PartitionedFile`] of it is the store's catalog with a range of tile numbers. The numbers
+/// follow from the generation alone, so that a plan can be taken up by whoever opens the same
+/// generation.
 #[derive(Clone)]
 pub struct AtlasSource {
     table: Table,
@@ -60,8 +61,8 @@ pub struct AtlasSource {
 }
 
 impl AtlasSource {
-    /// The scan of all rows of a table for which `predicates` hold. Rows for which an `inexact` one does not hold
-    /// may come or not.
+    /// The scan of all rows of a table for which `predicates` hold. Rows for which an `inexact` one
+    /// does not hold may come or not.
     pub(crate) fn new(
         table: Table,
         predicates: Vec<Arc<dyn PhysicalExpr>>,
@@ -117,8 +118,8 @@ impl AtlasSource {
         Some(source)
     }
 
-    /// Opens ranges of tiles for somebody who makes batches of their rows. `values_of` tells of predicates on values
-    /// whether nobody asks for rows that are NULL in their only column.
+    /// Opens ranges of tiles for somebody who makes batches of their rows. `values_of` tells of
+    /// predicates on values whether nobody asks for rows that are NULL in their only column.
     pub(crate) fn opener_for(
         &self,
         consumer: Arc<dyn Consumer>,
@@ -249,7 +250,8 @@ impl FileSource for AtlasSource {
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
-        // The table's statistics are exact for predicates that select whole datasets, where it knew them.
+        // The table's statistics are exact for predicates that select whole datasets, where it knew
+        // them.
         let (known, late) = self.predicates.split_at(self.counted);
         let rest = known.iter().filter(|expr| !self.selects_whole(expr)).chain(late);
         let rest: Vec<_> = rest.map(Arc::clone).collect();
@@ -257,7 +259,8 @@ impl FileSource for AtlasSource {
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
-        // Of all columns as they are there is nothing to be worked out anew for each step of a plan.
+        // Of all columns as they are there is nothing to be worked out anew for each step of a
+        // plan.
         (!self.shows_all()).then_some(&self.projection)
     }
 

@@ -40,10 +40,12 @@ pub struct AtlasTable {
 }
 
 impl AtlasTable {
-    /// The wide table: over the store's primary grid, or over the dimensions that `options` chooses.
+    /// The wide table: over the store's primary grid, or over the dimensions that `options`
+    /// chooses.
     ///
     /// # Errors
-    /// Where `options` has a dimension that no dataset has, and where the store's datasets cannot be read.
+    /// Where `options` has a dimension that no dataset has, and where the store's datasets cannot
+    /// be read.
     pub fn wide(name: &str, snapshot: Arc<Snapshot>, options: &TableOptions) -> Result<Self> {
         let catalog = snapshot.catalog().map_err(from_store)?;
         let dims = match &options.dimensions {
@@ -134,8 +136,8 @@ impl AtlasTable {
         statistics
     }
 
-    /// The tiles of the selected datasets, cut into parts for `partitions` partitions, and the number of rows of
-    /// those datasets.
+    /// The tiles of the selected datasets, cut into parts for `partitions` partitions, and the
+    /// number of rows of those datasets.
     fn parts(&self, filters: &[Filter], partitions: usize) -> Result<(Vec<Vec<FileRange>>, u64)> {
         let layout = &self.table.layout;
         let mut rows = 0u64;

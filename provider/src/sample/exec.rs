@@ -330,7 +330,8 @@ impl Sampler {
     }
 }
 
-/// The positions, among the dimensions of a dataset's rows, of those of the array that a column comes from.
+/// The positions, among the dimensions of a dataset's rows, of those of the array that a column
+/// comes from.
 fn dims_of(grid: &Table, ordinal: u32, column: usize) -> Option<&[usize]> {
     match grid.origin(ordinal, column) {
         Origin::Array(dims) => Some(dims),

@@ -43,8 +43,8 @@ impl Tile<'_> {
         self.spans.iter().map(|span| span.size).product()
     }
 
-    /// The sizes along the dimensions of a level, with which a column of another level has values in it: whether that
-    /// level has the dimension, and the size.
+    /// The sizes along the dimensions of a level, with which a column of another level has values
+    /// in it: whether that level has the dimension, and the size.
     pub fn sizes<'s>(
         &'s self,
         layout: &'s Layout,
@@ -163,7 +163,8 @@ impl Boxes {
     }
 }
 
-/// The different datasets of boxes that follow on one another, and for each box the place of its dataset among them.
+/// The different datasets of boxes that follow on one another, and for each box the place of its
+/// dataset among them.
 pub fn runs_of_datasets(boxes: &Boxes) -> (Vec<u32>, Vec<u32>) {
     let (mut datasets, mut places) = (Vec::new(), Vec::with_capacity(boxes.len()));
     for &dataset in boxes.datasets() {

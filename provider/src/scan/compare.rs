@@ -34,8 +34,8 @@ pub enum Test {
 }
 
 impl Test {
-    /// The predicate, over columns with `schema`, where it is no more than comparisons. Floats of these
-    /// are never NaN: with `no_nan`; else none are compared.
+    /// The predicate, over columns with `schema`, where it is no more than comparisons. Floats of
+    /// these are never NaN: with `no_nan`; else none are compared.
     pub fn new(expr: &Arc<dyn PhysicalExpr>, schema: &Schema, no_nan: bool) -> Option<Self> {
         let test = |expr| Self::new(expr, schema, no_nan);
         let column = |expr: &Arc<dyn PhysicalExpr>| {
@@ -251,7 +251,8 @@ mod tests {
         }
     }
 
-    /// Texts that begin alike, of which one is empty and two are as long as a view holds, or longer.
+    /// Texts that begin alike, of which one is empty and two are as long as a view holds, or
+    /// longer.
     fn text(value: i16) -> String {
         "same begin, and more".chars().take(usize::try_from(value.clamp(0, 3)).unwrap() * 6).collect()
     }

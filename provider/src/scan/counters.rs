@@ -55,8 +55,8 @@ impl Counters {
         self.requests.add(usize::try_from(metrics.requests()).unwrap_or(usize::MAX));
     }
 
-    /// Counts chunks that boxes have cells in and that were read; of all but `decoded` the index says all
-    /// there is to know.
+    /// Counts chunks that boxes have cells in and that were read; of all but `decoded` the index
+    /// says all there is to know.
     pub fn count_read(&self, crossed: usize, decoded: usize) {
         let decoded = decoded.min(crossed);
         self.decoded.add(decoded);

@@ -111,8 +111,8 @@ fn merge_into(merged: &mut Vec<(bool, usize)>, sizes: impl Iterator<Item = (bool
     }
 }
 
-/// Repeats values along the dimensions that they lack. `sizes` has for each dimension, slowest first, whether they have
-/// it, and its size.
+/// Repeats values along the dimensions that they lack. `sizes` has for each dimension, slowest
+/// first, whether they have it, and its size.
 fn repeat<T: Copy>(values: &[T], sizes: &[(bool, usize)], repeated: &mut Vec<T>) {
     let first = values.first().copied();
     match *sizes {
@@ -150,7 +150,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Each cell of a box has the value at its own indices along the dimensions that the values have.
+        /// Each cell of a box has the value at its own indices along the dimensions that the values
+        /// have.
         #[test]
         fn values_are_repeated_along_what_they_lack(dims in prop::collection::vec((any::<bool>(), 0usize..4), 0..5)) {
             let own: usize = dims.iter().filter(|(has, _)| *has).map(|(_, size)| size).product();

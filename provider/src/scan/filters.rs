@@ -137,7 +137,8 @@ impl Filter {
         self.columns().iter().all(|&column| layout.is_of_datasets(column))
     }
 
-    /// The names of which the dataset must have one for the predicate to hold; `None` where it may have any.
+    /// The names of which the dataset must have one for the predicate to hold; `None` where it may
+    /// have any.
     pub fn names(&self) -> Option<Vec<String>> {
         let guarantees = LiteralGuarantee::analyze(&self.expr);
         let names = guarantees
@@ -147,7 +148,8 @@ impl Filter {
         names.literals.iter().map(text).collect()
     }
 
-    /// Which of `rows` rows it selects; `columns` has the values of its columns. NULL selects nothing.
+    /// Which of `rows` rows it selects; `columns` has the values of its columns. NULL selects
+    /// nothing.
     pub fn evaluate(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<BooleanBuffer> {
         match self.try_evaluate(columns, rows) {
             Err(_) if self.inexact => Ok(BooleanBuffer::new_set(rows)),
@@ -185,8 +187,8 @@ impl Filter {
 pub struct Filters {
     /// Of datasets alone.
     pub datasets: Vec<Filter>,
-    /// Of one coordinate, or of several values along one dimension: they cut boxes. By dimension, those on
-    /// one coordinate together.
+    /// Of one coordinate, or of several values along one dimension: they cut boxes. By dimension,
+    /// those on one coordinate together.
     pub dimensions: Vec<Filter>,
     /// All others, those of lower levels first.
     pub rows: Vec<Filter>,
@@ -194,13 +196,15 @@ pub struct Filters {
     pub pruning: Vec<Pruning>,
     /// What rules out boxes of which not every row is wanted; `None` where that cannot be told.
     pub unless_all_match: Option<Pruning>,
-    /// Filters that others fill while the scan runs: rows for which they do not hold may come or not.
+    /// Filters that others fill while the scan runs: rows for which they do not hold may come or
+    /// not.
     pub dynamic: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 impl Filters {
-    /// Rows for which `predicates` hold; rows for which an `inexact` one does not may come or not. `values_of` tells of
-    /// predicates on values whether nobody asks for rows that are NULL in their only column.
+    /// Rows for which `predicates` hold; rows for which an `inexact` one does not may come or not.
+    /// `values_of` tells of predicates on values whether nobody asks for rows that are NULL in
+    /// their only column.
     pub fn new(
         table: &Table,
         predicates: &[Arc<dyn PhysicalExpr>],
@@ -253,8 +257,9 @@ impl Filters {
     }
 }
 
-/// Comparisons of columns of `f32`, cast to `f64`, with numbers, as comparisons in `f32`: they hold for the same values, and need no
-/// cast. Every number in SQL is an `f64`, and most columns are `f32`.
+/// Comparisons of columns of `f32`, cast to `f64`, with numbers, as comparisons in `f32`: they hold
+/// for the same values, and need no cast. Every number in SQL is an `f64`, and most columns are
+/// `f32`.
 fn narrowed(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
     let narrowed = expr.transform_up(|node| {
         let narrow = node.downcast_ref::<BinaryExpr>().and_then(|comparison| {

@@ -104,7 +104,8 @@ impl Frame {
         self.boxes.iter().map(|tile| tile.values(&table.layout, level)).sum()
     }
 
-    /// For each row the value of a level that it has, by number; `None` where these are the rows as they are.
+    /// For each row the value of a level that it has, by number; `None` where these are the rows as
+    /// they are.
     pub fn places(&self, table: &Table, from: Level) -> Option<Vec<u32>> {
         let expansion = Expansion { boxes: &self.boxes, layout: &table.layout, from, to: Level::ROWS };
         if expansion.is_none() {
@@ -166,8 +167,8 @@ impl Frame {
         Ok(part)
     }
 
-    /// Takes over what was found out about some of the boxes, whose rows are `part`. Of the others nothing was
-    /// read.
+    /// Takes over what was found out about some of the boxes, whose rows are `part`. Of the others
+    /// nothing was read.
     pub fn adopt(&mut self, part: Self, of: &[bool]) {
         let mut mask = BooleanBufferBuilder::new(self.rows());
         let mut start = 0;
@@ -277,8 +278,9 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    /// Datasets of sizes along `x` and `y`, with arrays over both, over one of them, over both the other way round, and
-    /// over none; some datasets lack some of them, or have them in another type or in chunks.
+    /// Datasets of sizes along `x` and `y`, with arrays over both, over one of them, over both the
+    /// other way round, and over none; some datasets lack some of them, or have them in another
+    /// type or in chunks.
     fn datasets(sizes: &[(usize, usize, u8)]) -> Vec<testing::Made> {
         let made = sizes.iter().map(|&(x, y, kind)| {
             let array = |name: &str, dtype, dims: &[&str]| {
@@ -324,8 +326,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// However much of a frame is read at a time, and whatever boxes are left out between, each row has the
-        /// values of its own cell.
+        /// However much of a frame is read at a time, and whatever boxes are left out between, each
+        /// row has the values of its own cell.
         #[test]
         fn columns_are_those_of_the_rows(
             sizes in prop::collection::vec((1usize..4, 1usize..6, 0u8..16), 1..6),

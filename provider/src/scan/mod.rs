@@ -1,7 +1,8 @@
 //! From a range of tiles to frames, and to what somebody makes of these.
 //!
-//! Tiles are [sifted](Selection::sift), many at a time, and what is left of them goes through in frames that are worth
-//! reading at once. The rows of a frame are [selected](Selection::select), and a [`Consumer`] makes batches of them.
+//! Tiles are [sifted](Selection::sift), many at a time, and what is left of them goes through in
+//! frames that are worth reading at once. The rows of a frame are [selected](Selection::select),
+//! and a [`Consumer`] makes batches of them.
 
 pub mod boxes;
 pub mod chunks;
@@ -42,8 +43,9 @@ use self::reader::{Reader, Reading};
 use self::select::Selection;
 use self::tiles::Tiles;
 
-/// Bytes of the values of a frame, unless one tile has more: so many that a distant storage is asked a few times for
-/// much, and that frames share few blocks; so few that some frames at a time are no burden.
+/// Bytes of the values of a frame, unless one tile has more: so many that a distant storage is
+/// asked a few times for much, and that frames share few blocks; so few that some frames at a time
+/// are no burden.
 const FRAME_BYTES: usize = 5 * 1024 * 1024;
 
 /// Rows from which on a frame may end where a block does.
@@ -73,7 +75,8 @@ pub trait Consumer: Send + Sync {
     /// Whether statistics will probably do where all rows of a box are wanted.
     fn is_of_statistics(&self) -> bool;
 
-    /// The batches of a frame. What is read of it, and which chunks need not be, is counted by `work`.
+    /// The batches of a frame. What is read of it, and which chunks need not be, is counted by
+    /// `work`.
     async fn consume(
         self: Arc<Self>,
         frame: Frame,
@@ -150,7 +153,8 @@ impl Scan {
 
     /// Tiles, those together that are sifted together.
     fn runs(&self, mut tiles: Tiles) -> impl Iterator<Item = Boxes> + use<> {
-        // Where few rows are wanted, the next tiles are mostly not: few at first, then more and more.
+        // Where few rows are wanted, the next tiles are mostly not: few at first, then more and
+        // more.
         let mut length = if self.limit.is_some() { 1 } else { TILES };
         let whole = self.consumer.whole_datasets();
         std::iter::from_fn(move || {
@@ -195,8 +199,8 @@ impl Scan {
         frames.all
     }
 
-    /// For each box whether a column that will be read of it lies in another block than that of the box before, as far as
-    /// indexes tell that are in memory.
+    /// For each box whether a column that will be read of it lies in another block than that of the
+    /// box before, as far as indexes tell that are in memory.
     fn begin_blocks(&self, boxes: &Boxes) -> Vec<bool> {
         let mut begin = vec![false; boxes.len()];
         if boxes.len() < 2 || boxes.iter().all(|tile| self.is_answered(&tile)) {

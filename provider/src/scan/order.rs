@@ -37,8 +37,8 @@ impl BestFirst {
         Ok(sorted)
     }
 
-    /// The places of parts of a scan, given by their ranges of tiles, those first that may have the first rows; `None`
-    /// where the index is not in memory.
+    /// The places of parts of a scan, given by their ranges of tiles, those first that may have the
+    /// first rows; `None` where the index is not in memory.
     pub fn sort_parts(&self, table: &Table, parts: &[Range<u64>]) -> Option<Vec<usize>> {
         let index = table.snapshot.resident_index(table.layout.variable(self.column)?)?;
         let (mut tiles, mut ends) = (Boxes::default(), Vec::with_capacity(parts.len()));

@@ -42,8 +42,8 @@ impl Pruning {
         Some(Self { predicate: pruning, columns })
     }
 
-    /// What rules out the boxes of which every row satisfies all `predicates`; or, where nobody asks for rows that are `NULL` in the
-    /// predicates' only column, every other row.
+    /// What rules out the boxes of which every row satisfies all `predicates`; or, where nobody
+    /// asks for rows that are `NULL` in the predicates' only column, every other row.
     pub fn unless_all_match(
         table: &Table,
         predicates: &[Arc<dyn PhysicalExpr>],
@@ -62,7 +62,8 @@ impl Pruning {
         Self::new(table, &open)
     }
 
-    /// Which boxes may have rows for which the predicate is true. Where that cannot be told, all of them.
+    /// Which boxes may have rows for which the predicate is true. Where that cannot be told, all of
+    /// them.
     pub async fn may_match(&self, table: &Table, boxes: &Boxes, metrics: &ReadMetrics) -> Result<Vec<bool>> {
         if boxes.is_empty() {
             return Ok(Vec::new());
@@ -179,7 +180,8 @@ impl Bounds {
                 continue;
             };
             let Some(counts) = known.get(place.0).map(|known| known.counts(place.1)) else { return Ok(None) };
-            // A NaN that is kept compares as greater or less than all numbers: bounds do not cover it.
+            // A NaN that is kept compares as greater or less than all numbers: bounds do not cover
+            // it.
             places.push(if counts.nans == 0 { place } else { unknown });
             nulls.push(match counts.nulls {
                 0 => Some(0),

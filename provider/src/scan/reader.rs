@@ -49,8 +49,8 @@ impl Reader {
         Self { table, held: all.then(Held::default) }
     }
 
-    /// The values of a column in boxes, one box after the other: for each box one value for each combination of
-    /// indices along the dimensions of the column's level.
+    /// The values of a column in boxes, one box after the other: for each box one value for each
+    /// combination of indices along the dimensions of the column's level.
     pub async fn column(&self, column: usize, boxes: &Boxes, reading: &Reading<'_>) -> Result<ArrayRef> {
         let variable = self.table.layout.variable(column);
         if boxes.is_empty() {
@@ -80,7 +80,8 @@ impl Reader {
         }
     }
 
-    /// The same of coordinates, which are read to cut boxes and are not counted among the chunks of the scan.
+    /// The same of coordinates, which are read to cut boxes and are not counted among the chunks of
+    /// the scan.
     pub async fn quietly(&self, column: usize, boxes: &Boxes, reading: &Reading<'_>) -> Result<ArrayRef> {
         let counters = Counters::apart();
         self.column(column, boxes, &Reading { counters: &counters, ..*reading }).await
@@ -102,7 +103,8 @@ impl Reader {
         Ok(take(&values, &UInt32Array::from(places), None)?)
     }
 
-    /// The regions that are a column's values as they are, where that is so in all boxes, with their type.
+    /// The regions that are a column's values as they are, where that is so in all boxes, with
+    /// their type.
     fn direct(&self, column: usize, boxes: &Boxes) -> Option<(Regions, DType)> {
         let width = width(&self.table.data_type(column));
         let (mut chunks, mut regions) = (ColumnChunks::new(&self.table, column), Regions::default());
@@ -118,8 +120,8 @@ impl Reader {
         Some((regions, dtype?))
     }
 
-    /// The cells of regions that are no parts of large chunks, with their memory reserved before it is used: twice while
-    /// they are decoded, once for as long as `reading` goes on.
+    /// The cells of regions that are no parts of large chunks, with their memory reserved before it
+    /// is used: twice while they are decoded, once for as long as `reading` goes on.
     async fn joined(
         &self,
         column: usize,
@@ -140,7 +142,8 @@ impl Reader {
         Ok(read.cells)
     }
 
-    /// The values of a column that come from somewhere else in some box, or have other types or dimensions.
+    /// The values of a column that come from somewhere else in some box, or have other types or
+    /// dimensions.
     async fn assemble(
         &self,
         column: usize,
@@ -293,7 +296,8 @@ fn indices(spans: impl Iterator<Item = Span>) -> ArrayRef {
     Arc::new(Int64Array::from(indices))
 }
 
-/// For each cell of a box over the `sorted` dimensions the cell of an array over the same in the order of `dims`.
+/// For each cell of a box over the `sorted` dimensions the cell of an array over the same in the
+/// order of `dims`.
 fn transposed(tile: &Tile<'_>, dims: &[usize], sorted: &[usize]) -> UInt32Array {
     let size = |dim: usize| tile.spans.get(dim).map_or(1, |span| span.size);
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);

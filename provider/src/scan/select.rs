@@ -1,8 +1,8 @@
 //! Which rows of boxes a scan is about.
 //!
-//! In this order: predicates along one dimension cut boxes, statistics rule boxes out or tell that all their rows are
-//! wanted, and of the others the columns of the remaining predicates are read, those of lower levels first: what has no
-//! row left is not read any further.
+//! In this order: predicates along one dimension cut boxes, statistics rule boxes out or tell that
+//! all their rows are wanted, and of the others the columns of the remaining predicates are read,
+//! those of lower levels first: what has no row left is not read any further.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -33,8 +33,8 @@ impl Selection {
         &self.reader.table
     }
 
-    /// The datasets of a range of tiles for which the predicates on datasets hold, with those of their tiles that are
-    /// in the range.
+    /// The datasets of a range of tiles for which the predicates on datasets hold, with those of
+    /// their tiles that are in the range.
     pub fn datasets(&self, tiles: Range<u64>) -> Result<Vec<(u32, Range<u64>)>> {
         let layout = &self.table().layout;
         let first = layout.first_in(&tiles);
@@ -118,7 +118,8 @@ impl Selection {
         Ok(frame)
     }
 
-    /// Which values of its level a predicate on coordinates selects in boxes, and whether it leaves some out.
+    /// Which values of its level a predicate on coordinates selects in boxes, and whether it leaves
+    /// some out.
     async fn evaluate_apart(
         &self,
         filter: &Filter,
@@ -138,7 +139,8 @@ impl Selection {
         Ok((selected, partly))
     }
 
-    /// The parts of boxes that a predicate along one dimension leaves, from the first index that it selects to the last.
+    /// The parts of boxes that a predicate along one dimension leaves, from the first index that it
+    /// selects to the last.
     async fn cut(&self, filter: &Filter, boxes: Boxes, reading: &Reading<'_>) -> Result<Boxes> {
         let (selected, partly) = self.evaluate_apart(filter, &boxes, reading).await?;
         if !partly {
@@ -232,8 +234,8 @@ impl Selection {
     }
 }
 
-/// Which of the datasets with rows, at these places among them, the predicates on datasets select; `None` where there
-/// are no such predicates.
+/// Which of the datasets with rows, at these places among them, the predicates on datasets select;
+/// `None` where there are no such predicates.
 pub fn select_datasets(
     table: &Table,
     filters: &[Filter],
@@ -254,8 +256,8 @@ pub fn select_datasets(
     Ok(Some(all.finish()))
 }
 
-/// The datasets that predicates name, as their places among those with rows, and their ordinals; `None` where others may be selected
-/// too.
+/// The datasets that predicates name, as their places among those with rows, and their ordinals;
+/// `None` where others may be selected too.
 fn named(table: &Table, filters: &[Filter]) -> Option<Vec<(usize, u32)>> {
     let names = filters.iter().find_map(Filter::names)?;
     let place = |name: &String| {

@@ -105,8 +105,8 @@ impl<'a> SegmentStatistics<'a> {
 /// The coordinate of the only chunk of an array of up to so many dimensions.
 const ZEROS: [u32; 32] = [0; 32];
 
-/// What is known of a column of a table with `rows` rows, without reading anything; `None` where its index is not in
-/// memory.
+/// What is known of a column of a table with `rows` rows, without reading anything; `None` where
+/// its index is not in memory.
 pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatistics> {
     let mut statistics = ColumnStatistics::new_unknown();
     let variable = match table.layout.columns.get(column)? {
@@ -121,7 +121,8 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
     let index = table.snapshot.resident_index(variable)?;
     let known = SegmentStatistics::of(&index, table.nan_as_null);
     let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); known.len()];
-    // Of values: how many rows have one, whether all bounds and sums are known, and whether each counts once.
+    // Of values: how many rows have one, whether all bounds and sums are known, and whether each
+    // counts once.
     let (mut values, mut bounded, mut summed) = (0u64, true, true);
     let (mut chunks, mut finder) = (ColumnChunks::new(table, column), ChunkFinder::new(&index));
     let shown = table.data_type(column);

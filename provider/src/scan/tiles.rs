@@ -11,7 +11,8 @@ use crate::tables::columns::Table;
 pub struct Tiles {
     table: Table,
     datasets: std::vec::IntoIter<(u32, Range<u64>)>,
-    /// The dataset whose tiles are being given out: its ordinal, its schema, and the tiles that are left.
+    /// The dataset whose tiles are being given out: its ordinal, its schema, and the tiles that are
+    /// left.
     left: Option<(u32, u32, Range<u64>)>,
     /// The sizes of the rows of that dataset, and those of a tile.
     shape: Vec<usize>,
@@ -19,7 +20,8 @@ pub struct Tiles {
 }
 
 impl Tiles {
-    /// The tiles of datasets of a table: for each dataset those with these numbers, counted from its first.
+    /// The tiles of datasets of a table: for each dataset those with these numbers, counted from
+    /// its first.
     pub fn new(table: Table, datasets: Vec<(u32, Range<u64>)>) -> Self {
         Self { table, datasets: datasets.into_iter(), left: None, shape: Vec::new(), tile: Vec::new() }
     }

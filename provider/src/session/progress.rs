@@ -27,8 +27,8 @@ pub struct Progress {
 }
 
 impl ScanProgress {
-    /// Counts what the scans of a plan have to do. That goes through all their tiles: for a million datasets it takes
-    /// tenths of a second.
+    /// Counts what the scans of a plan have to do. That goes through all their tiles: for a million
+    /// datasets it takes tenths of a second.
     ///
     /// # Errors
     /// Where a predicate cannot be evaluated.

@@ -37,13 +37,16 @@ pub const ATLAS_DATASETS: &str = "atlas_datasets";
 /// The name of the table function that lists the chunks of a variable.
 pub const ATLAS_CHUNKS: &str = "atlas_chunks";
 
-/// Registers a store under a name, and teaches the session what [`with_atlas`] adds to a new one: the wide table as `name`, and in a schema `name` a table for each
-/// variable, for each further grid, and about the store itself (`_datasets`, `_variables`, `_attributes`, `_chunks`).
+/// Registers a store under a name, and teaches the session what [`with_atlas`] adds to a new one:
+/// the wide table as `name`, and in a schema `name` a table for each variable, for each further
+/// grid, and about the store itself (`_datasets`, `_variables`, `_attributes`, `_chunks`).
 ///
-/// The tables show the generation that `atlas` has now. Registering again under the same name replaces them.
+/// The tables show the generation that `atlas` has now. Registering again under the same name
+/// replaces them.
 ///
 /// # Errors
-/// Where the session's default catalog takes no schemas, and where the store's datasets cannot be read.
+/// Where the session's default catalog takes no schemas, and where the store's datasets cannot be
+/// read.
 pub fn register_store(ctx: &SessionContext, name: &str, atlas: &Atlas) -> Result<()> {
     register_store_with(ctx, name, atlas, TableOptions::default())
 }
@@ -292,7 +295,8 @@ impl TableFunctionImpl for AtlasDatasets {
     }
 }
 
-/// `atlas_chunks('location', 'variable')`: the chunks of a variable, with where they are and what is known of their values.
+/// `atlas_chunks('location', 'variable')`: the chunks of a variable, with where they are and what
+/// is known of their values.
 #[derive(Debug)]
 struct AtlasChunks;
 
@@ -323,8 +327,8 @@ fn texts(args: &TableFunctionArgs) -> Option<Vec<String>> {
     args.exprs().iter().map(text).collect()
 }
 
-/// Opens a store where one cannot wait asynchronously: on a thread with a runtime of its own, since the
-/// caller's may have no other thread.
+/// Opens a store where one cannot wait asynchronously: on a thread with a runtime of its own, since
+/// the caller's may have no other thread.
 fn open_blocking(location: String) -> Result<Arc<Snapshot>> {
     let opened = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -20,10 +20,11 @@ use crate::plan::table::AtlasTable;
 use crate::scan::statistics::of_column;
 use crate::tables::layout::ColumnKind;
 
-/// The columns of a table as rows: `column_name`, `column_type`, `min`, `max`, `mean`, `rows`, `nulls`, `null_percentage`.
+/// The columns of a table as rows: `column_name`, `column_type`, `min`, `max`, `mean`, `rows`,
+/// `nulls`, `null_percentage`.
 ///
-/// Of a table of a store only the catalog and the indexes are read, and what these do not tell is NULL: bounds of text, means of
-/// coordinates. Other tables are read.
+/// Of a table of a store only the catalog and the indexes are read, and what these do not tell is
+/// NULL: bounds of text, means of coordinates. Other tables are read.
 ///
 /// # Errors
 /// Where an index or the other table cannot be read.
@@ -99,7 +100,8 @@ async fn of_store(table: &AtlasTable) -> Result<RecordBatch> {
             summary.push(field, [end(&values, false)?, end(&values, true)?], None, rows, Some(nulls))?;
             continue;
         };
-        // It stays in memory for as long as it is needed here. (A dimension may have no coordinate variable.)
+        // It stays in memory for as long as it is needed here. (A dimension may have no coordinate
+        // variable.)
         let known = inner.catalog.array_schemas().iter().any(|array| array.name == *variable);
         let _index = if known { Some(inner.index(variable, &ReadMetrics::default()).await?) } else { None };
         let Some(statistics) = of_column(inner, position, rows) else {

@@ -1,4 +1,5 @@
-//! A table over a generation of a store, and the values of its columns that depend on datasets alone.
+//! A table over a generation of a store, and the values of its columns that depend on datasets
+//! alone.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -31,7 +32,8 @@ pub struct Table {
     pub nan_as_null: bool,
     /// The indexes of variables that were read, by name: they stay for as long as a scan goes on.
     indexes: Arc<Mutex<HashMap<String, Arc<VariableIndex>>>>,
-    /// The columns that depend on the dataset alone, one value for each dataset with rows, as they were asked for.
+    /// The columns that depend on the dataset alone, one value for each dataset with rows, as they
+    /// were asked for.
     of_datasets: Arc<Mutex<HashMap<usize, ArrayRef>>>,
 }
 
@@ -97,8 +99,8 @@ impl Table {
         self.layout.schema.fields().get(column).map_or(DataType::Null, |field| field.data_type().clone())
     }
 
-    /// The values of a column that depends on the dataset alone, for datasets with rows: those at these places among all
-    /// of them.
+    /// The values of a column that depends on the dataset alone, for datasets with rows: those at
+    /// these places among all of them.
     pub fn of_places(&self, column: usize, places: Range<usize>) -> Result<ArrayRef> {
         let mut known = self.of_datasets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(values) = known.get(&column) {

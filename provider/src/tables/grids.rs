@@ -6,7 +6,8 @@ use atlas::{ArraySchema, Catalog, DatasetSchema};
 
 use crate::tables::places::places;
 
-/// A set of dimensions that is all that some variable has, and that no other variable of its dataset exceeds.
+/// A set of dimensions that is all that some variable has, and that no other variable of its
+/// dataset exceeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// The dimensions, in the order in which the largest array on the grid has them.
@@ -29,8 +30,8 @@ struct Found<'a> {
 pub fn grids(catalog: &Catalog) -> Vec<Grid> {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     let mut sets: HashMap<Set, usize> = HashMap::new();
-    // By schema: the arrays that lie on its grids, each with the place of its grid, and those of its dimensions
-    // among the schema's.
+    // By schema: the arrays that lie on its grids, each with the place of its grid, and those of
+    // its dimensions among the schema's.
     let of_schemas: Vec<_> = catalog
         .dataset_schemas()
         .iter()

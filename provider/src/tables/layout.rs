@@ -1,9 +1,10 @@
 //! Which rows and columns a table has, and where they come from. Pure: of the catalog alone.
 //!
-//! A table's rows are the cells of some dimensions, for each dataset over those of them that the dataset has. The rows
-//! of a dataset are cut into **tiles**, boxes as large as a chunk of its largest array: the unit of
-//! work. Tiles are numbered through all datasets; the numbers depend on nothing but the catalog, so that a
-//! range of them means the same to whoever opens the same generation.
+//! A table's rows are the cells of some dimensions, for each dataset over those of them that the
+//! dataset has. The rows of a dataset are cut into **tiles**, boxes as large as a chunk of its
+//! largest array: the unit of work. Tiles are numbered through all datasets; the numbers depend on
+//! nothing but the catalog, so that a range of them means the same to whoever opens the same
+//! generation.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -54,12 +55,14 @@ pub enum Origin {
 /// How datasets of one schema give rows to a table.
 #[derive(Debug)]
 pub struct SchemaLayout {
-    /// For each dimension of the rows its position in the table's dimensions, ascending, and in the dataset's sizes.
+    /// For each dimension of the rows its position in the table's dimensions, ascending, and in the
+    /// dataset's sizes.
     pub dims: Vec<(usize, usize)>,
     /// For each column of the table where it comes from.
     pub origins: Vec<Origin>,
-    /// For each column that comes from an array: whether its dimensions are the column's level here, in the order
-    /// of those of the rows, so that its cells are the column's values as they are.
+    /// For each column that comes from an array: whether its dimensions are the column's level
+    /// here, in the order of those of the rows, so that its cells are the column's values as they
+    /// are.
     pub direct: Vec<bool>,
     /// The chunk sizes that tiles have along the dimensions of the rows; 0 is all of a dimension.
     tile: Vec<usize>,
@@ -160,8 +163,8 @@ impl Layout {
         self.datasets.iter().enumerate().map(move |(i, &(ordinal, end))| (ordinal, start(i)..end))
     }
 
-    /// The datasets of a range of tiles, each with those of its tiles that are in the range, counted from its
-    /// first.
+    /// The datasets of a range of tiles, each with those of its tiles that are in the range,
+    /// counted from its first.
     pub fn datasets_in(&self, tiles: Range<u64>) -> impl Iterator<Item = (u32, Range<u64>)> {
         let first = self.first_in(&tiles);
         let before = first.checked_sub(1).and_then(|i| self.datasets.get(i)).map_or(0, |&(_, end)| end);
@@ -224,7 +227,8 @@ impl Layout {
         self.schemas.get(number)?.as_ref()
     }
 
-    /// True for a column that is known for each dataset without reading anything: a name or an attribute.
+    /// True for a column that is known for each dataset without reading anything: a name or an
+    /// attribute.
     pub fn is_of_datasets(&self, column: usize) -> bool {
         matches!(self.columns.get(column), Some(ColumnKind::Dataset | ColumnKind::Attribute(..)))
     }
@@ -322,7 +326,8 @@ impl SchemaLayout {
             ColumnKind::Attribute(..) => Origin::Missing,
         });
         let origins = origins.collect();
-        // Tiles follow the chunks of the first array that has all the dimensions, so that its chunks are rows as they are.
+        // Tiles follow the chunks of the first array that has all the dimensions, so that its
+        // chunks are rows as they are.
         let full = arrays.iter().find(|array| array.dims.len() == own.len());
         let tile = own
             .iter()
@@ -363,8 +368,8 @@ impl SchemaLayout {
         self.dims.iter().filter_map(|&(_, position)| dataset.size_at(position)).collect()
     }
 
-    /// The sizes of a dataset's rows along their dimensions, and those of its tiles, in place of what is in
-    /// the two.
+    /// The sizes of a dataset's rows along their dimensions, and those of its tiles, in place of
+    /// what is in the two.
     pub fn tile_sizes(&self, dataset: Dataset<'_>, shape: &mut Vec<usize>, tile: &mut Vec<usize>) {
         shape.clear();
         shape.extend(self.dims.iter().filter_map(|&(_, position)| dataset.size_at(position)));
@@ -514,7 +519,8 @@ fn arrays_of<'a>(catalog: &'a Catalog, schemas: &[Option<&DatasetSchema>]) -> Ve
     arrays
 }
 
-/// The attributes of datasets, in the order in which they are met, with the type that holds all values.
+/// The attributes of datasets, in the order in which they are met, with the type that holds all
+/// values.
 pub fn attribute_types(catalog: &Catalog) -> Vec<(String, AttributeType)> {
     let mut types: Vec<(String, AttributeType)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();

@@ -2,8 +2,9 @@
 
 use std::ops::BitOr;
 
-/// A set of the dimensions of a table, by their positions: what a column or an expression depends on besides
-/// the dataset. In a box of rows it has one value for each combination of indices along these.
+/// A set of the dimensions of a table, by their positions: what a column or an expression depends
+/// on besides the dataset. In a box of rows it has one value for each combination of indices along
+/// these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Level(u64);
 

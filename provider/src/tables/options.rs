@@ -21,16 +21,18 @@ impl Default for TableOptions {
 }
 
 extensions_options! {
-    /// What scans do besides reading, each to be switched off in a session: `SET atlas.aggregates = false`. Answers
-    /// are the same.
+    /// What scans do besides reading, each to be switched off in a session: `SET atlas.aggregates =
+    /// false`. Answers are the same.
     pub struct AtlasOptions {
         /// Whether scans aggregate themselves, from statistics where these say enough.
         pub aggregates: bool, default = true
         /// Whether statistics rule chunks out, and tell that all rows of a chunk are wanted.
         pub pruning: bool, default = true
-        /// Whether predicates on values choose rows before the other columns are read; else DataFusion filters.
+        /// Whether predicates on values choose rows before the other columns are read; else
+        /// DataFusion filters.
         pub late_materialization: bool, default = true
-        /// Whether filters that sorts and joins find while a query runs keep chunks and rows from being read.
+        /// Whether filters that sorts and joins find while a query runs keep chunks and rows from
+        /// being read.
         pub dynamic_filters: bool, default = true
         /// Whether a scan for the first rows of an order begins with the chunks that may have them.
         pub best_first: bool, default = true

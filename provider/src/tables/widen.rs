@@ -193,7 +193,8 @@ fn unsigned(width: usize) -> DType {
     }
 }
 
-/// A single value as one of `dtype`: text of anything where that is `String`, else a number as a number.
+/// A single value as one of `dtype`: text of anything where that is `String`, else a number as a
+/// number.
 #[allow(clippy::cast_precision_loss)]
 pub fn widen(value: &Value, dtype: DType) -> Value {
     match (value, dtype) {

@@ -174,7 +174,8 @@ impl Names {
         let role_of = |name| Role::of(name, self.variables.get(name).unwrap_or(&none));
         let role = match name.split_once('(') {
             None => role_of(name),
-            // An average of latitudes is a value like others; but `round(atlas.lat)` is along what `lat` is.
+            // An average of latitudes is a value like others; but `round(atlas.lat)` is along what
+            // `lat` is.
             Some((function, _)) if self.aggregates.contains(function) => None,
             Some((_, arguments)) => {
                 arguments.split(|c: char| !c.is_alphanumeric() && c != '_').find_map(role_of)

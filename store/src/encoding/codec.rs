@@ -25,8 +25,8 @@ pub enum Codec {
     Lz4,
 }
 
-/// The first of [`Zstd`](Codec::Zstd), [`Lz4`](Codec::Lz4) and [`None`](Codec::None) that this program was
-/// built with.
+/// The first of [`Zstd`](Codec::Zstd), [`Lz4`](Codec::Lz4) and [`None`](Codec::None) that this
+/// program was built with.
 impl Default for Codec {
     fn default() -> Self {
         [Self::Zstd, Self::Lz4].into_iter().find(|codec| codec.is_built()).unwrap_or(Self::None)
@@ -69,7 +69,8 @@ impl Codec {
     pub(crate) fn compress(self, raw: &[u8]) -> (Self, Cow<'_, [u8]>) {
         let compressed = match self {
             Self::None => return (Self::None, Cow::Borrowed(raw)),
-            // Compression into memory fails only for want of it; the bytes are then kept as they are.
+            // Compression into memory fails only for want of it; the bytes are then kept as they
+            // are.
             #[cfg(feature = "zstd")]
             Self::Zstd => zstd::bulk::compress(raw, ZSTD_LEVEL).ok(),
             #[cfg(feature = "lz4")]
@@ -85,8 +86,8 @@ impl Codec {
         }
     }
 
-    /// What `raw` has in several parts, compressed as [`compress`](Self::compress) does. zstd does so
-    /// part by part, without the whole in memory.
+    /// What `raw` has in several parts, compressed as [`compress`](Self::compress) does. zstd does
+    /// so part by part, without the whole in memory.
     pub(crate) fn compress_parts(self, raw: &Parts) -> (Self, Vec<u8>) {
         #[cfg(feature = "zstd")]
         if self == Self::Zstd {
@@ -106,8 +107,8 @@ impl Codec {
         (codec, compressed.unwrap_or(raw))
     }
 
-    /// What `raw` costs when it is compressed where that pays: the bytes it takes, and the time to get them
-    /// back in bytes that could be read in it.
+    /// What `raw` costs when it is compressed where that pays: the bytes it takes, and the time to
+    /// get them back in bytes that could be read in it.
     pub(crate) fn cost(self, raw: &[u8]) -> usize {
         let (codec, bytes) = self.compress(raw);
         codec.price(bytes.len(), raw.len())
@@ -122,7 +123,8 @@ impl Codec {
             }
     }
 
-    /// The bytes that `length` compressed ones can be at the most: what to allocate for hostile ones.
+    /// The bytes that `length` compressed ones can be at the most: what to allocate for hostile
+    /// ones.
     pub(crate) fn most(self, length: usize) -> usize {
         match self {
             Self::None => length,

@@ -36,13 +36,15 @@ const SAMPLE: usize = packed::VECTOR;
 /// How the values of a block became bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// Little-endian values one after the other; for text and bytes, all lengths (u32) and then all bytes.
+    /// Little-endian values one after the other; for text and bytes, all lengths (u32) and then all
+    /// bytes.
     Raw = 0,
     /// The first byte of every value, then the second of every value, and so on.
     Shuffle = 1,
     /// One value, encoded raw, that all of them equal.
     Constant = 2,
-    /// Integers, or floats' bits taken for integers, as multiples of a step above a base, bit-packed.
+    /// Integers, or floats' bits taken for integers, as multiples of a step above a base,
+    /// bit-packed.
     Packed = 3,
     /// Integers as differences to the one before, which are packed as in `Packed`.
     Delta = 4,
@@ -120,7 +122,8 @@ impl Encoding {
         }
     }
 
-    /// Of the `count` values of a fixed width that `bytes` are in this encoding those that are wanted, one after the other.
+    /// Of the `count` values of a fixed width that `bytes` are in this encoding those that are
+    /// wanted, one after the other.
     fn decode_fixed(
         self,
         bytes: &Buffer,
@@ -194,8 +197,8 @@ fn part<T: ArrowNativeType>(values: Vec<T>, wanted: Range<usize>) -> Buffer {
     Buffer::from_vec(values).slice_with_length(wanted.start * size_of::<T>(), wanted.len() * size_of::<T>())
 }
 
-/// The inverse of [`encode`]: `count` values, placed in the cells that `validity` says are not missing,
-/// or in as many cells where there is no validity; of these the wanted ones.
+/// The inverse of [`encode`]: `count` values, placed in the cells that `validity` says are not
+/// missing, or in as many cells where there is no validity; of these the wanted ones.
 pub(crate) fn decode(
     encoding: Encoding,
     dtype: DType,

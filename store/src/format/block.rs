@@ -29,8 +29,8 @@ pub(crate) const HEADER_LENGTH: usize = 4 // magic
     + 4 // length of the stored validity
     + 4; // checksum
 
-/// The length of a block is a multiple of this, and so is where it starts in its segment: values lie in memory as the
-/// processor wants them.
+/// The length of a block is a multiple of this, and so is where it starts in its segment: values
+/// lie in memory as the processor wants them.
 pub(crate) const ALIGNMENT: usize = 8;
 
 /// Bytes of the cells of a block in memory, at the most: those of one chunk of the largest size.
@@ -99,7 +99,8 @@ pub(crate) fn encode(cells: &ArrayRef, dtype: DType, codec: Codec) -> Result<Vec
     Ok(block)
 }
 
-/// True where the values of a block are stored as they are, and so lie in it still once it is decoded.
+/// True where the values of a block are stored as they are, and so lie in it still once it is
+/// decoded.
 pub(crate) fn is_used_in_place(block: &[u8]) -> bool {
     matches!(block, [_, _, _, _, _, encoding, codec, validity, ..]
         if [*encoding, *codec, *validity] == [Encoding::Raw.code(), Codec::None.code(), 0])
@@ -112,8 +113,8 @@ pub(crate) fn codecs(block: &[u8]) -> impl Iterator<Item = Codec> {
     values.into_iter().chain(validity)
 }
 
-/// The inverse of [`encode`], for a block that the index says has `cells` cells of `dtype`: those of them that are wanted.
-/// Values that are stored as they are lie in `block` still.
+/// The inverse of [`encode`], for a block that the index says has `cells` cells of `dtype`: those
+/// of them that are wanted. Values that are stored as they are lie in `block` still.
 pub(crate) fn decode(
     block: &Bytes,
     dtype: DType,
@@ -164,7 +165,8 @@ pub(crate) fn decode(
     if codec == Codec::None || matches!(encoding, Encoding::Raw | Encoding::Dictionary) {
         return decode(&decompress(codec, stored_values, encoded as u64)?);
     }
-    // What these encodings are decoded from is not needed any more then: the next block may have its memory.
+    // What these encodings are decoded from is not needed any more then: the next block may have
+    // its memory.
     let mut scratch = SCRATCH.take();
     inflate(codec, &stored_values, encoded as u64, &mut scratch)?;
     let encoded = Buffer::from_vec(scratch);
@@ -291,7 +293,8 @@ mod tests {
                     let sum = crc32c(&[head, payload]);
                     checksum.copy_from_slice(&sum.to_le_bytes());
                     if let Ok(read) = decode(&lie.into(), dtype, cells.len(), 0..cells.len()) {
-                        // Another encoding, or another codec of no bytes, is no lie that can be told from the truth.
+                        // Another encoding, or another codec of no bytes, is no lie that can be
+                        // told from the truth.
                         assert_eq!(read.len(), cells.len());
                         assert!([5, 6].contains(&byte) || value == block[byte], "{byte} {value}");
                     }

@@ -49,7 +49,8 @@ pub(crate) struct Index {
     length: usize,
     /// What is added to the ordinals of datasets in the table.
     first: u32,
-    /// The table of chunks as the format has it, in order of dataset and then of coordinate. Its columns:
+    /// The table of chunks as the format has it, in order of dataset and then of coordinate. Its
+    /// columns:
     chunks: RecordBatch,
     dataset: UInt32Array,
     chunk: ListArray,
@@ -66,9 +67,9 @@ pub(crate) struct Index {
     has_nan: bool,
 }
 
-/// The chunks of one segment as columns, a row for each: in order of dataset and then of coordinate. They
-/// have rows too that later segments replace, whose dataset is gone, or that delete chunks of earlier
-/// segments and have no coordinate.
+/// The chunks of one segment as columns, a row for each: in order of dataset and then of
+/// coordinate. They have rows too that later segments replace, whose dataset is gone, or that
+/// delete chunks of earlier segments and have no coordinate.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkColumns<'a> {
     file: &'a str,
@@ -142,7 +143,8 @@ impl<'a> ChunkColumns<'a> {
         &self.index.max
     }
 
-    /// [`Statistics::sum`] of each chunk, in the type of [`DType::sum`]; `None` where the dtype has none.
+    /// [`Statistics::sum`] of each chunk, in the type of [`DType::sum`]; `None` where the dtype has
+    /// none.
     pub fn sum(&self) -> Option<&'a ArrayRef> {
         self.index.sum.as_ref().map(|(_, sums)| sums)
     }
@@ -282,7 +284,8 @@ impl ChunkTable {
         self.key(a).cmp(&self.key(b))
     }
 
-    /// The rows that count, in the order that the format wants; `None` where these are all as they are.
+    /// The rows that count, in the order that the format wants; `None` where these are all as they
+    /// are.
     fn rows(&self) -> Option<UInt64Array> {
         if self.sorted && self.forgotten.is_empty() {
             return None;
@@ -390,8 +393,8 @@ pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Part
 }
 
 impl Index {
-    /// The inverse of [`encode`], for a segment whose index starts at `index_offset`, with what is to be
-    /// added to the ordinals of datasets in it.
+    /// The inverse of [`encode`], for a segment whose index starts at `index_offset`, with what is
+    /// to be added to the ordinals of datasets in it.
     pub(crate) fn decode(
         dtype: DType,
         bytes: &Buffer,

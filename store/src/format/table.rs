@@ -1,7 +1,7 @@
 //! Arrow tables in the index: IPC streams of one record batch, whose columns are known beforehand.
 //!
-//! Arrow's own reader trusts what a stream says of itself, lengths and types and all. Here a stream is first held against
-//! what it must be, and only then are its buffers taken for columns.
+//! Arrow's own reader trusts what a stream says of itself, lengths and types and all. Here a stream
+//! is first held against what it must be, and only then are its buffers taken for columns.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,8 @@ use crate::encoding::parts::Parts;
 
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// A table as an IPC stream, in parts that follow each other. Those of columns are the columns' own memory.
+/// A table as an IPC stream, in parts that follow each other. Those of columns are the columns' own
+/// memory.
 pub(super) fn write(table: &RecordBatch) -> Result<Parts, ArrowError> {
     let mut encoder = StreamEncoder::try_new(table.schema_ref())?;
     let mut parts: Parts = encoder.encode(table)?.into_iter().collect();
@@ -105,14 +106,14 @@ fn has_columns(message: &Message<'_>, schema: &Schema) -> bool {
         })
 }
 
-/// Whether a batch has the nodes and buffers that the columns of `schema` have, each as long as it must be, all within a
-/// body of `length` bytes.
+/// Whether a batch has the nodes and buffers that the columns of `schema` have, each as long as it
+/// must be, all within a body of `length` bytes.
 fn check(batch: &Batch<'_>, schema: &Schema, length: usize) -> Option<()> {
     let rows = usize::try_from(batch.length()).ok().filter(|rows| *rows <= length)?;
     let (mut nodes, mut buffers) = (batch.nodes()?.iter(), batch.buffers()?.iter());
     let mut variadic = batch.variadicBufferCounts().into_iter().flatten();
-    // The next buffer, which must have room for some items of so many bytes, no part of one, and start where Arrow
-    // wants it.
+    // The next buffer, which must have room for some items of so many bytes, no part of one, and
+    // start where Arrow wants it.
     let mut buffer = |items: usize, width: usize| {
         let buffer = buffers.next()?;
         let (start, size) = (usize::try_from(buffer.offset()).ok()?, usize::try_from(buffer.length()).ok()?);

@@ -355,7 +355,8 @@ macro_rules! with_element {
 }
 
 impl DType {
-    /// Values as an Arrow array of this type: null where there is none, or where it is of another type.
+    /// Values as an Arrow array of this type: null where there is none, or where it is of another
+    /// type.
     pub fn array(self, values: impl IntoIterator<Item = Option<Value>>) -> ArrayRef {
         with_element!(self, T => {
             let values: Vec<Option<T>> =
@@ -380,8 +381,8 @@ impl DType {
         with_element!(self, T => T::from_value(value).is_some())
     }
 
-    /// `array`, which is of this type, with the cells that equal `fill` null as well. A fill that is NaN
-    /// equals every NaN, and the two zeros are equal.
+    /// `array`, which is of this type, with the cells that equal `fill` null as well. A fill that
+    /// is NaN equals every NaN, and the two zeros are equal.
     pub fn mask(self, array: &ArrayRef, fill: &Value) -> ArrayRef {
         let equal = match (self, fill) {
             (Self::F32, &Value::F64(fill)) => {

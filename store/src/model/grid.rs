@@ -128,7 +128,8 @@ pub struct ChunkGrid {
 /// Consecutive cells of a region, in row-major order, that are consecutive in one chunk too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// The chunk's number among those that the region crosses, in the order of [`ChunkGrid::crossing`].
+    /// The chunk's number among those that the region crosses, in the order of
+    /// [`ChunkGrid::crossing`].
     pub chunk: usize,
     /// The first cell, counted from the chunk's first.
     pub offset: usize,
@@ -144,8 +145,8 @@ impl ChunkGrid {
         Self { shape: shape.to_vec(), chunk: chunk.to_vec() }
     }
 
-    /// Makes it the chunks of an array of another shape, with the chunk sizes of a schema: 0 is all of a
-    /// dimension.
+    /// Makes it the chunks of an array of another shape, with the chunk sizes of a schema: 0 is all
+    /// of a dimension.
     pub(crate) fn set(&mut self, shape: impl Iterator<Item = usize>, chunk: &[usize]) {
         self.shape.clear();
         self.shape.extend(shape);
@@ -154,7 +155,8 @@ impl ChunkGrid {
         self.chunk.extend(sizes.map(|(&chunk, &size)| if chunk == 0 { size.max(1) } else { chunk }));
     }
 
-    /// How a region lies in the grid; where that is in one chunk, its coordinate becomes `coordinate`.
+    /// How a region lies in the grid; where that is in one chunk, its coordinate becomes
+    /// `coordinate`.
     pub fn fit(&self, spans: impl IntoIterator<Item = Span>, coordinate: &mut Vec<u32>) -> Fit {
         coordinate.clear();
         let mut fit = Fit::Whole;
@@ -273,7 +275,8 @@ impl ChunkGrid {
         coordinates
     }
 
-    /// The number of chunks that a region crosses: given as the first index and the number of indices along each dimension.
+    /// The number of chunks that a region crosses: given as the first index and the number of
+    /// indices along each dimension.
     pub fn crossed_chunks(&self, spans: impl Iterator<Item = (usize, usize)>) -> usize {
         let crossed =
             spans.zip(&self.chunk).map(|((start, size), &chunk)| match (start + size).checked_sub(1) {

@@ -27,16 +27,17 @@ pub struct Statistics {
     pub null_count: u64,
     /// Number of cells that are NaN. They are not missing.
     pub nan_count: u64,
-    /// The least value, NaN apart; `None` where there is no value or the bound was too long to keep.
+    /// The least value, NaN apart; `None` where there is no value or the bound was too long to
+    /// keep.
     pub min: Option<Value>,
     /// The greatest value, NaN apart; `None` as for `min`.
     pub max: Option<Value>,
-    /// The sum of the values, NaN apart, as `i64`, `u64` or `f64`; `None` where there is no value, the
-    /// type has no sums, or the sum overflows.
+    /// The sum of the values, NaN apart, as `i64`, `u64` or `f64`; `None` where there is no value,
+    /// the type has no sums, or the sum overflows.
     pub sum: Option<Value>,
-    /// The sum of the squared deviations of the values, NaN apart, from their mean: divided by the number
-    /// of values it is their variance. `None` where there is no value, the type has no sums, or it is not
-    /// finite.
+    /// The sum of the squared deviations of the values, NaN apart, from their mean: divided by the
+    /// number of values it is their variance. `None` where there is no value, the type has no sums,
+    /// or it is not finite.
     pub m2: Option<f64>,
 }
 
@@ -92,8 +93,8 @@ impl Statistics {
         self.null_count == self.row_count
     }
 
-    /// True where `other` says the same, but for the last digits of sums, which depend on the order in
-    /// which they are added.
+    /// True where `other` says the same, but for the last digits of sums, which depend on the order
+    /// in which they are added.
     pub(crate) fn agrees(&self, other: &Self) -> bool {
         let same_sum = match (&self.sum, &other.sum) {
             (Some(Value::F64(a)), Some(Value::F64(b))) => {
@@ -105,9 +106,10 @@ impl Statistics {
         };
         let same_m2 = match (self.m2, other.m2) {
             (Some(a), Some(b)) => {
-                // The root of m2 is the length of the vector of deviations. Where each of n deviations
-                // is off by e, as the mean and the difference from it can be, the length is off by
-                // e·√n at the most; and e is as large as the values, not as the deviations.
+                // The root of m2 is the length of the vector of deviations. Where each of n
+                // deviations is off by e, as the mean and the difference from it can be, the length
+                // is off by e·√n at the most; and e is as large as the values, not as the
+                // deviations.
                 let (a, b) = (a.sqrt(), b.sqrt());
                 let off = 1e-12 * self.largest().unwrap_or_default() * self.values().sqrt();
                 (a - b).abs() <= 1e-9 * a.max(b) + off
@@ -129,9 +131,10 @@ impl Statistics {
         self.row_count.saturating_sub(self.null_count).saturating_sub(self.nan_count) as f64
     }
 
-    /// The sum of squared deviations of two sets of values from the mean of all of them: Chan, Golub and
-    /// LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
-    /// `None` where that of a set, or its mean, is not known: the sum overflowed.
+    /// The sum of squared deviations of two sets of values from the mean of all of them: Chan,
+    /// Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+    /// Variances" (1979). `None` where that of a set, or its mean, is not known: the sum
+    /// overflowed.
     fn merged_m2(&self, other: &Self) -> Option<f64> {
         let (own, others) = (self.values(), other.values());
         let mean = |statistics: &Self, count| Some(number(statistics.sum.as_ref()?)? / count);
@@ -140,8 +143,8 @@ impl Statistics {
         m2.is_finite().then_some(m2)
     }
 
-    /// Counts `other`'s cells too. A sum that overflows is unknown from then on, and so is `m2` with the
-    /// next that is merged.
+    /// Counts `other`'s cells too. A sum that overflows is unknown from then on, and so is `m2`
+    /// with the next that is merged.
     pub fn merge(&mut self, other: &Self) {
         let (empty, other_empty) = (self.is_valueless(), other.is_valueless());
         self.m2 = match (empty, other_empty) {
@@ -274,9 +277,10 @@ fn present<P: ArrowPrimitiveType>(array: &PrimitiveArray<P>) -> Cow<'_, [P::Nati
     }
 }
 
-/// The sum of the squared deviations of `count` values, NaN apart, from their mean; `None` where it is
-/// not finite. The second of two passes, in which `mean` may be off by what rounding does to sums: that
-/// is taken out again (Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", 1983).
+/// The sum of the squared deviations of `count` values, NaN apart, from their mean; `None` where it
+/// is not finite. The second of two passes, in which `mean` may be off by what rounding does to
+/// sums: that is taken out again (Chan, Golub and LeVeque, "Algorithms for Computing the Sample
+/// Variance", 1983).
 fn m2<T: Copy>(values: &[T], mean: f64, count: f64, wide: impl Fn(T) -> f64) -> Option<f64> {
     if !mean.is_finite() {
         return None;
@@ -320,7 +324,8 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// One side's knowledge where the other has no values, both combined where both are known, else none.
+/// One side's knowledge where the other has no values, both combined where both are known, else
+/// none.
 fn merge<T: Clone>(
     empty: bool,
     a: Option<T>,

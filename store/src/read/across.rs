@@ -27,15 +27,15 @@ struct Wanted<T> {
 }
 
 impl Atlas {
-    /// The region of `shape` that starts at `start` of one array in each of several datasets, in the order of
-    /// `names`; the whole of each where both are empty; `None` for datasets without that array. A missing cell is
-    /// the array's fill value there, or zero or empty where it has none. All are read as they were at one
-    /// generation, with what is pending; they are shared out over the processor's cores, where the runtime has
-    /// several threads.
+    /// The region of `shape` that starts at `start` of one array in each of several datasets, in
+    /// the order of `names`; the whole of each where both are empty; `None` for datasets without
+    /// that array. A missing cell is the array's fill value there, or zero or empty where it has
+    /// none. All are read as they were at one generation, with what is pending; they are shared out
+    /// over the processor's cores, where the runtime has several threads.
     ///
     /// # Errors
-    /// Those of [`read_array`](crate::DatasetView::read_array), but for [`Error::NoArray`], for the first dataset
-    /// that cannot be read.
+    /// Those of [`read_array`](crate::DatasetView::read_array), but for [`Error::NoArray`], for the
+    /// first dataset that cannot be read.
     pub async fn read_array_across<T: Element>(
         &self,
         array: &str,
@@ -53,12 +53,12 @@ impl Atlas {
         Ok(read)
     }
 
-    /// The same as one array, whose first dimension is the datasets in the order of `names`. All must have the
-    /// array.
+    /// The same as one array, whose first dimension is the datasets in the order of `names`. All
+    /// must have the array.
     ///
     /// # Errors
-    /// Those of [`read_array_across`](Self::read_array_across), [`Error::NoArray`], and [`Error::Shape`] where
-    /// whole arrays differ in shape.
+    /// Those of [`read_array_across`](Self::read_array_across), [`Error::NoArray`], and
+    /// [`Error::Shape`] where whole arrays differ in shape.
     pub async fn read_array_stacked<T: Element>(
         &self,
         array: &str,

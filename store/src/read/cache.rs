@@ -13,8 +13,8 @@ use crate::read::segment::Segment;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Items that a cache is made for. It remembers as many that it had to drop, so that what is read again and again stays
-/// once it was read a second time.
+/// Items that a cache is made for. It remembers as many that it had to drop, so that what is read
+/// again and again stays once it was read a second time.
 const ITEMS: usize = 1024;
 
 /// Bytes of memory for what was read, shared by all arrays of a store. What is used most stays.
@@ -85,7 +85,8 @@ impl Weighter<(u64, usize), Cells> for Weight {
     }
 }
 
-/// A cache in one piece: in several, each would have a share of the budget that a large index would not fit.
+/// A cache in one piece: in several, each would have a share of the budget that a large index would
+/// not fit.
 fn cache<Key: Eq + Hash, Value: Clone>(budget: u64) -> Cache<Key, Value, Weight>
 where
     Weight: Weighter<Key, Value>,

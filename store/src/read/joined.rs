@@ -1,8 +1,8 @@
 //! Regions of an array in many datasets as one array.
 //!
-//! Chunks of consecutive datasets mostly follow each other in a block. So regions that are whole chunks
-//! are found row by row in the index and put together as pieces of blocks; nothing is allocated for one
-//! of them.
+//! Chunks of consecutive datasets mostly follow each other in a block. So regions that are whole
+//! chunks are found row by row in the index and put together as pieces of blocks; nothing is
+//! allocated for one of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -43,8 +43,8 @@ impl<'a> ArrayCursor<'a> {
         Self { catalog, variable, last: None, places, ordinal: None, grid }
     }
 
-    /// The array in the dataset with an ordinal, and its chunks; `None` where the dataset lacks it, or there is
-    /// no such dataset.
+    /// The array in the dataset with an ordinal, and its chunks; `None` where the dataset lacks it,
+    /// or there is no such dataset.
     pub fn at(&mut self, ordinal: u32) -> Option<(&'a Arc<ArraySchema>, &ChunkGrid)> {
         if self.ordinal == Some(ordinal) {
             return self.last.and_then(|(_, array)| array).map(|array| (array, &self.grid));
@@ -202,8 +202,9 @@ impl Pieces {
 }
 
 impl Snapshot {
-    /// The cells of regions of a variable as one array: those of each in row-major order, one region after the
-    /// other, missing cells null. The arrays must have one type, `dtype`. Each block is read and decoded once.
+    /// The cells of regions of a variable as one array: those of each in row-major order, one
+    /// region after the other, missing cells null. The arrays must have one type, `dtype`. Each
+    /// block is read and decoded once.
     ///
     /// # Errors
     /// Where a dataset has no such array, a region lies outside it, or a file cannot be read.
@@ -358,7 +359,8 @@ mod tests {
     use crate::model::grid::Span;
     use crate::store::{Atlas, StoreConfig};
 
-    /// A store of arrays `t` of several shapes and chunks, some of them not written, some written twice.
+    /// A store of arrays `t` of several shapes and chunks, some of them not written, some written
+    /// twice.
     async fn store(number: usize, text: bool, shapes: &[(usize, usize, usize)]) -> Atlas {
         let location = format!("memory:///joined-{number}-{text}");
         let atlas = Atlas::create_url(&location, StoreConfig::default()).await.unwrap();

@@ -89,8 +89,8 @@ impl Segment {
         block.ok_or_else(|| Error::corrupt(&self.file, format!("it has no block {number}")))
     }
 
-    /// Reads blocks, given by number, each once, and decodes the wanted cells of each. What is to be kept for long
-    /// (`keep`) does not hold on to what was read beside it.
+    /// Reads blocks, given by number, each once, and decodes the wanted cells of each. What is to
+    /// be kept for long (`keep`) does not hold on to what was read beside it.
     pub(crate) async fn blocks(
         &self,
         storage: &Storage,

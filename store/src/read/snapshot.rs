@@ -67,8 +67,8 @@ pub struct ArrayRead {
 pub(crate) struct Plan<K> {
     pub(crate) dtype: DType,
     pub(crate) cells: usize,
-    /// What the cells of the chunks are known by; `None` for chunks without values. With the number of
-    /// cells that the grid gives the chunk.
+    /// What the cells of the chunks are known by; `None` for chunks without values. With the number
+    /// of cells that the grid gives the chunk.
     pub(crate) chunks: Vec<(Option<K>, usize)>,
     pub(crate) runs: Vec<Run>,
 }
@@ -95,8 +95,8 @@ impl Snapshot {
         &self.root
     }
 
-    /// The catalog, with all datasets. The first call reads the manifests, if the store has some, and
-    /// waits for them; who can wait otherwise calls [`load`](Self::load) first.
+    /// The catalog, with all datasets. The first call reads the manifests, if the store has some,
+    /// and waits for them; who can wait otherwise calls [`load`](Self::load) first.
     ///
     /// # Errors
     /// Where a manifest cannot be read, or is damaged.
@@ -214,8 +214,9 @@ impl Snapshot {
         Ok(counts)
     }
 
-    /// The cells of regions of a variable, each in row-major order with missing cells null: one array for
-    /// each read, in the variable's type in that dataset. Each block is read and decoded once.
+    /// The cells of regions of a variable, each in row-major order with missing cells null: one
+    /// array for each read, in the variable's type in that dataset. Each block is read and decoded
+    /// once.
     ///
     /// # Errors
     /// Where a dataset has no such array, a region lies outside it, or a file cannot be read.
@@ -287,7 +288,8 @@ impl Snapshot {
         cells.collect()
     }
 
-    /// Cells of blocks of one segment, by the block's number: those that are not in the cache are read.
+    /// Cells of blocks of one segment, by the block's number: those that are not in the cache are
+    /// read.
     pub(super) async fn blocks(
         &self,
         index: &VariableIndex,
@@ -483,7 +485,8 @@ impl VariableIndex {
         Ok(self.index_of(chunk)?.statistics(chunk.row))
     }
 
-    /// What is known of the chunks that a region of a dataset's array crosses; `grid` has the array's chunks.
+    /// What is known of the chunks that a region of a dataset's array crosses; `grid` has the
+    /// array's chunks.
     ///
     /// # Errors
     /// None, unless the index contradicts itself.
@@ -536,7 +539,8 @@ impl VariableIndex {
         self.segments.iter().map(|segment| ChunkColumns::new(&segment.file, &segment.index))
     }
 
-    /// The chunks that no later one replaces, in order of their tables: with the dataset and the coordinate.
+    /// The chunks that no later one replaces, in order of their tables: with the dataset and the
+    /// coordinate.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (ChunkRef, u32, &[u32])> {
         self.segments.iter().enumerate().flat_map(move |(number, segment)| {
             (0..segment.index.len()).filter(|&row| !segment.index.is_deletion(row)).filter_map(move |row| {
@@ -547,8 +551,8 @@ impl VariableIndex {
         })
     }
 
-    /// The chunks of a variable that datasets have, in order of their tables: with the dataset and the
-    /// coordinate.
+    /// The chunks of a variable that datasets have, in order of their tables: with the dataset and
+    /// the coordinate.
     pub fn live<'a>(
         &'a self,
         catalog: &'a Catalog,
@@ -585,12 +589,14 @@ impl VariableIndex {
         self.rows(dataset) == 0
     }
 
-    /// A chunk's place: the number of its segment among [`columns`](Self::columns), and of its row there.
+    /// A chunk's place: the number of its segment among [`columns`](Self::columns), and of its row
+    /// there.
     pub fn place(&self, chunk: ChunkRef) -> (usize, usize) {
         (chunk.segment, chunk.row)
     }
 
-    /// What chunks of one block have in common: the numbers of their segment and of the block there.
+    /// What chunks of one block have in common: the numbers of their segment and of the block
+    /// there.
     pub fn block(&self, chunk: ChunkRef) -> (usize, usize) {
         let block = self.index_of(chunk).map_or(usize::MAX, |index| index.cells(chunk.row).0);
         (chunk.segment, block)

@@ -18,8 +18,8 @@ use crate::storage::exclusive::{self, WAYS, Way};
 /// Files that are synced at one time. A file system makes what comes together durable together.
 const SYNCS: usize = 32;
 
-/// How objects that were written are made to survive. Object stores in the cloud need none of it: what they have taken
-/// is safe. A file system has promised nothing before it was told to sync.
+/// How objects that were written are made to survive. Object stores in the cloud need none of it:
+/// what they have taken is safe. A file system has promised nothing before it was told to sync.
 #[async_trait]
 pub trait Durability: Send + Sync + 'static {
     /// Makes objects under `prefix`, and their names, durable.

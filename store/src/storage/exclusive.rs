@@ -40,7 +40,8 @@ pub(super) fn publish(ways: &[Way], from: &Path, to: &Path) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::Unsupported, format!("{} has neither {lacking}", file_system(to))))
 }
 
-/// True where an error says that the file system cannot do such a thing, rather than that it failed.
+/// True where an error says that the file system cannot do such a thing, rather than that it
+/// failed.
 fn is_lacking(error: &io::Error) -> bool {
     #[cfg(unix)]
     {

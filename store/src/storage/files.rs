@@ -123,8 +123,8 @@ impl Storage {
         Ok(path)
     }
 
-    /// The time by the clock that dates the files of this storage, which need not be this machine's:
-    /// that of a file which is written for it.
+    /// The time by the clock that dates the files of this storage, which need not be this
+    /// machine's: that of a file which is written for it.
     pub(crate) async fn now(&self) -> Result<DateTime<Utc>> {
         let file = new_file();
         let path = self.path(&file);
@@ -223,7 +223,8 @@ impl Storage {
         Ok(generations)
     }
 
-    /// Files that the object store began to write and has not shown yet: a process that was killed leaves them.
+    /// Files that the object store began to write and has not shown yet: a process that was killed
+    /// leaves them.
     pub(crate) async fn staged(&self) -> Result<Vec<StoredFile>> {
         match &self.durability {
             Some(durability) => {

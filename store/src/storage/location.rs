@@ -139,8 +139,8 @@ impl fmt::Debug for Location {
 }
 
 impl Storage {
-    /// The objects under `prefix` of `objects`. The store is told from others by the object store's own
-    /// address: two of them at the same address are taken to be the same.
+    /// The objects under `prefix` of `objects`. The store is told from others by the object store's
+    /// own address: two of them at the same address are taken to be the same.
     pub fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
         static OTHERS: AtomicU64 = AtomicU64::new(0);
         let number = OTHERS.fetch_add(1, Ordering::Relaxed);

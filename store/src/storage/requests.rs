@@ -77,7 +77,8 @@ impl Storage {
         }
     }
 
-    /// The bytes of `ranges` of a file that must be `size` bytes long, in as few requests as is sensible.
+    /// The bytes of `ranges` of a file that must be `size` bytes long, in as few requests as is
+    /// sensible.
     pub(crate) async fn get_ranges(
         &self,
         file: &str,
@@ -89,7 +90,8 @@ impl Storage {
             .await
     }
 
-    /// Why a range could not be read: because the file is shorter than it was, or as the storage says.
+    /// Why a range could not be read: because the file is shorter than it was, or as the storage
+    /// says.
     async fn unreadable(&self, file: &str, size: u64, source: object_store::Error) -> Error {
         match self.objects().head(&self.path(file)).await {
             Ok(meta) if meta.size != size => wrong_size(file, size, meta.size),
@@ -98,8 +100,8 @@ impl Storage {
     }
 }
 
-/// The bytes of an object. Those of a local file are read without writing zeros first where they are to be, as
-/// [`GetResult::bytes`] does: a twentieth of what it takes to read them.
+/// The bytes of an object. Those of a local file are read without writing zeros first where they
+/// are to be, as [`GetResult::bytes`] does: a twentieth of what it takes to read them.
 async fn bytes_of(result: GetResult) -> object_store::Result<Bytes> {
     let GetResultPayload::File(file, _) = result.payload else { return result.bytes().await };
     let read = move || {

@@ -190,8 +190,8 @@ impl Changes {
         self.segments.iter().map(|segment| segment.entry.path(&segment.variable)).collect()
     }
 
-    /// What the record of the commit is to say, where it comes after `newest`; `writer` tells it from
-    /// all others.
+    /// What the record of the commit is to say, where it comes after `newest`; `writer` tells it
+    /// from all others.
     pub(crate) fn recorded(&self, newest: &Root, renamed: Vec<u32>, writer: &str) -> Recorded {
         let there = |there: bool| {
             let changed = self.changed.iter().filter(move |(_, changed)| changed.is_some() == there);
@@ -285,8 +285,8 @@ impl Changes {
         added >= OWN_MANIFEST && (!newest.manifests.is_empty() || newest.rows.len() + added > MAX_INLINE)
     }
 
-    /// The rows of the root: those that it had, the changed ones, and the new ones where these get no
-    /// manifest of their own.
+    /// The rows of the root: those that it had, the changed ones, and the new ones where these get
+    /// no manifest of their own.
     fn inline(
         &self,
         newest: &Root,

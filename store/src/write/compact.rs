@@ -1,5 +1,5 @@
-//! Compaction: the chunks that count of each variable, in order of dataset, in as few segments as can be; and the
-//! datasets in one manifest.
+//! Compaction: the chunks that count of each variable, in order of dataset, in as few segments as
+//! can be; and the datasets in one manifest.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -39,15 +39,16 @@ struct Rewritten {
 }
 
 impl Atlas {
-    /// Rewrites the segments of variables, or of all of them: chunks in order of dataset, without those that were
-    /// replaced or deleted. Variables that are so already stay. Earlier generations keep their files until
-    /// [`vacuum`](Self::vacuum).
+    /// Rewrites the segments of variables, or of all of them: chunks in order of dataset, without
+    /// those that were replaced or deleted. Variables that are so already stay. Earlier generations
+    /// keep their files until [`vacuum`](Self::vacuum).
     ///
-    /// Others can commit meanwhile: what they commit is kept, and what they have pending can still be committed.
+    /// Others can commit meanwhile: what they commit is kept, and what they have pending can still
+    /// be committed.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where others have compacted the same variables or would not leave it time to commit: the
-    /// store is as they left it. Those of the storage.
+    /// [`Error::Conflict`] where others have compacted the same variables or would not leave it
+    /// time to commit: the store is as they left it. Those of the storage.
     #[cfg_attr(feature = "tracing", tracing::instrument(skip(self), fields(store = %self.storage())))]
     pub async fn compact(&self, variables: Option<&[&str]>) -> Result<Compacted> {
         let storage = self.storage();
@@ -92,8 +93,8 @@ impl Atlas {
         Ok(compacted)
     }
 
-    /// Commits new segments in the place of those that they were made of, after whatever others have
-    /// committed; with `datasets`, their rows in one manifest too.
+    /// Commits new segments in the place of those that they were made of, after whatever others
+    /// have committed; with `datasets`, their rows in one manifest too.
     async fn commit_rewritten(&self, base: &Snapshot, rewritten: &[Rewritten], datasets: bool) -> Result<()> {
         let storage = self.storage();
         let files: Vec<_> = rewritten

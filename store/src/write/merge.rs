@@ -32,13 +32,14 @@ pub struct Merged {
 }
 
 impl Atlas {
-    /// Adds the datasets of other stores to this one, in one commit. Segments are copied as they are: no value is
-    /// decoded. Of an attribute of the store as a whole that both have the value of this store stays.
+    /// Adds the datasets of other stores to this one, in one commit. Segments are copied as they
+    /// are: no value is decoded. Of an attribute of the store as a whole that both have the value
+    /// of this store stays.
     ///
     /// # Errors
     /// [`Error::DatasetExists`] where two of the stores have a dataset of one name, and all that
-    /// [`flush`](Self::flush) gives. Nothing is changed then. [`Error::Pending`] where something is pending in
-    /// this handle or in one of the others.
+    /// [`flush`](Self::flush) gives. Nothing is changed then. [`Error::Pending`] where something is
+    /// pending in this handle or in one of the others.
     #[cfg_attr(feature = "tracing", tracing::instrument(skip_all, fields(store = %self.storage(), stores = others.len())))]
     pub async fn merge(&self, others: &[&Self]) -> Result<Merged> {
         let base = self.snapshot();

@@ -1,6 +1,6 @@
 //! Whether changes can still be made after others have committed theirs: the only place that
-//! decides it. The table in the documentation of [`Atlas::flush`](crate::Atlas::flush) says the same
-//! in words.
+//! decides it. The table in the documentation of [`Atlas::flush`](crate::Atlas::flush) says the
+//! same in words.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -66,8 +66,8 @@ pub(crate) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// A segment of a variable. It takes chunks of datasets whose ordinals are at least `first`, and has
-    /// `first` in its entry and the rest of each ordinal in its index.
+    /// A segment of a variable. It takes chunks of datasets whose ordinals are at least `first`,
+    /// and has `first` in its entry and the rest of each ordinal in its index.
     pub(crate) fn new(
         storage: &Storage,
         variable: &str,
@@ -196,7 +196,8 @@ impl SegmentWriter {
         Error::internal(&self.path, reason)
     }
 
-    /// Writes what is left: the file is there when this returns. `None` where there is nothing to keep, and so no file.
+    /// Writes what is left: the file is there when this returns. `None` where there is nothing to
+    /// keep, and so no file.
     pub(crate) async fn finish(&mut self) -> Result<Option<SegmentEntry>> {
         if !self.filling.is_empty() {
             self.seal().await?;
@@ -219,8 +220,8 @@ impl SegmentWriter {
         Ok(Some(entry))
     }
 
-    /// The index with its trailer, and what the catalog is to say of the segment; `None` where no chunk
-    /// counts. The table of chunks, which is large where chunks are small, ends here.
+    /// The index with its trailer, and what the catalog is to say of the segment; `None` where no
+    /// chunk counts. The table of chunks, which is large where chunks are small, ends here.
     fn index(&mut self) -> Result<Option<(Vec<u8>, SegmentEntry)>> {
         let chunks = std::mem::replace(&mut self.chunks, ChunkTable::new(self.dtype));
         let corrupt = |reason| Error::corrupt(&self.path, reason);

@@ -1,5 +1,6 @@
-//! Every two operations by two writers, in both orders: both commits succeed, but for the pairs that
-//! the table of [`Atlas::flush`] excludes. Of those that both succeed, the order does not matter.
+//! Every two operations by two writers, in both orders: both commits succeed, but for the pairs
+//! that the table of [`Atlas::flush`] excludes. Of those that both succeed, the order does not
+//! matter.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -124,8 +125,8 @@ const OF_D: [Operation; 19] = [
 /// What a conflict names: a dataset and an array.
 type Place = (Option<&'static str>, Option<&'static str>);
 
-/// The pairs that do not commute, with the dataset and the array that the error names: of the table,
-/// line by line.
+/// The pairs that do not commute, with the dataset and the array that the error names: of the
+/// table, line by line.
 fn conflicts() -> BTreeMap<(Operation, Operation), Place> {
     let mut found = BTreeMap::new();
     let mut add = |dataset, array, one: &[Operation], other: &[Operation]| {
@@ -279,8 +280,8 @@ async fn commit(atlas: &Atlas, operation: Operation) -> Result<()> {
     }
 }
 
-/// What a store holds after both operations, or why the second was not committed. `collide` is whether
-/// that is expected.
+/// What a store holds after both operations, or why the second was not committed. `collide` is
+/// whether that is expected.
 async fn both(
     old: &InMemory,
     first: Operation,

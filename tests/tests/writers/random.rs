@@ -1,5 +1,6 @@
-//! Two writers and a reader of one store, against the [model](super::model): whatever the writers do,
-//! their commits succeed just where the table of [`Atlas::flush`] says so, and nobody loses anything.
+//! Two writers and a reader of one store, against the [model](super::model): whatever the writers
+//! do, their commits succeed just where the table of [`Atlas::flush`] says so, and nobody loses
+//! anything.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -129,8 +130,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Both writers are at work, and then commit one after the other; who meets a conflict may go on with
-/// what is pending, or refresh.
+/// Both writers are at work, and then commit one after the other; who meets a conflict may go on
+/// with what is pending, or refresh.
 #[derive(Clone, Debug)]
 struct Round {
     operations: Vec<(usize, Operation)>,

@@ -38,7 +38,8 @@ impl<const N: usize, const M: usize> Clone for Sums<N, M> {
 
 impl<const N: usize, const M: usize> Copy for Sums<N, M> {}
 
-/// The SQL function of these states. Its arguments are numbers, and a timestamp where `last_is_time`, as seconds.
+/// The SQL function of these states. Its arguments are numbers, and a timestamp where
+/// `last_is_time`, as seconds.
 pub fn aggregate<const N: usize, const M: usize>(
     about: &About,
     last_is_time: bool,

@@ -1,4 +1,5 @@
-//! Places on the earth, taken as a sphere of 6,371,008.8 m, its mean radius. Latitudes and longitudes are degrees north and east.
+//! Places on the earth, taken as a sphere of 6,371,008.8 m, its mean radius. Latitudes and
+//! longitudes are degrees north and east.
 
 mod cell_area;
 mod geohash;

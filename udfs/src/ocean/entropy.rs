@@ -1,8 +1,9 @@
 //! Potential temperature, from the entropy of seawater.
 //!
-//! The Gibbs function of seawater (Feistel 2008, IAPWS R13-08) is a polynomial in x, the root of a reduced salinity, and reduced
-//! temperature and pressure. Its derivative by temperature is minus the entropy; what of that depends only on
-//! salinity is the same at all temperatures and pressures, and left out.
+//! The Gibbs function of seawater (Feistel 2008, IAPWS R13-08) is a polynomial in x, the root of a
+//! reduced salinity, and reduced temperature and pressure. Its derivative by temperature is minus
+//! the entropy; what of that depends only on salinity is the same at all temperatures and
+//! pressures, and left out.
 
 /// The derivative by reduced temperature, as powers of the three and a coefficient in J/kg.
 const TERMS: [(usize, usize, usize, f64); 71] = [
@@ -107,7 +108,8 @@ fn powers(x: f64) -> [f64; 7] {
     powers
 }
 
-/// The temperature that seawater would have at the surface, with the entropy that it has at a temperature and pressure.
+/// The temperature that seawater would have at the surface, with the entropy that it has at a
+/// temperature and pressure.
 pub fn potential_temperature(sa: f64, t: f64, p: f64) -> f64 {
     let (wanted, _) = entropy(sa, t, p);
     let mut surface = t;

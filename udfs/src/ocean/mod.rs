@@ -1,5 +1,6 @@
-//! Seawater by TEOS-10 (IOC, SCOR and IAPSO 2010). Pressures are sea pressures in dbar (0 at the surface), salinities Absolute
-//! Salinities in g/kg, temperatures degrees Celsius (ITS-90), all as the `gsw` toolboxes have them.
+//! Seawater by TEOS-10 (IOC, SCOR and IAPSO 2010). Pressures are sea pressures in dbar (0 at the
+//! surface), salinities Absolute Salinities in g/kg, temperatures degrees Celsius (ITS-90), all as
+//! the `gsw` toolboxes have them.
 
 mod absolute_salinity;
 mod conservative_temperature;

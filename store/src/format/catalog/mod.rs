@@ -1,5 +1,5 @@
-//! The catalog: everything about a store but its values. Its root is one JSON document, `atlas.json`;
-//! datasets, once they are many, lie in manifests.
+//! The catalog: everything about a store but its values. Its root is one JSON document,
+//! `atlas.json`; datasets, once they are many, lie in manifests.
 
 mod check;
 mod names;

@@ -53,7 +53,8 @@ pub struct SegmentEntry {
     /// The variable's directory, where it is not named like the variable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
-    /// The type of its values. Datasets that declare the variable with another type have other segments.
+    /// The type of its values. Datasets that declare the variable with another type have other
+    /// segments.
     pub dtype: DType,
     /// What is added to the ordinals of datasets in its index.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -116,8 +117,8 @@ struct Document {
     datasets: Vec<InlineRow>,
 }
 
-/// A dataset in the root: its ordinal, name, schema, sizes and attribute values; or only the ordinal
-/// of one that was deleted.
+/// A dataset in the root: its ordinal, name, schema, sizes and attribute values; or only the
+/// ordinal of one that was deleted.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum InlineRow {
@@ -446,7 +447,8 @@ fn section<'a, T: Serialize + 'a>(
     Ok(())
 }
 
-/// Checks the document's head and its checksum, which is that of the document with zeros in its place.
+/// Checks the document's head and its checksum, which is that of the document with zeros in its
+/// place.
 fn unseal(file: &str, bytes: &[u8]) -> Result<()> {
     if bytes.is_empty() {
         return Err(Error::corrupt(file, "it is empty"));

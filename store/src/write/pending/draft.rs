@@ -22,8 +22,8 @@ pub(super) struct Draft {
     pub(super) arrays: Arrays,
     pub(super) attributes: Attributes,
     pub(super) deleted: bool,
-    /// Arrays that were deleted and of which complete segments have chunks: they must not come back in
-    /// arrays of others.
+    /// Arrays that were deleted and of which complete segments have chunks: they must not come back
+    /// in arrays of others.
     pub(super) stale: BTreeSet<String>,
 }
 
@@ -240,7 +240,8 @@ impl DraftArray {
         }
     }
 
-    /// Makes the array `size` long along dimension `d`. Chunks that had their end there are written again.
+    /// Makes the array `size` long along dimension `d`. Chunks that had their end there are written
+    /// again.
     pub(super) fn extend(&mut self, d: usize, size: usize, schema: Arc<ArraySchema>) {
         let old = self.grid();
         let edge = self.shape.get(d).map_or(0, |&size| size.saturating_sub(1));
@@ -276,8 +277,9 @@ impl DraftArray {
     }
 }
 
-/// The schema of an array that is `size` long along dimension `d` and has had `shape`: a dimension that is one chunk
-/// stays one while that is small, so that arrays that grow step by step do not fall apart into steps.
+/// The schema of an array that is `size` long along dimension `d` and has had `shape`: a dimension
+/// that is one chunk stays one while that is small, so that arrays that grow step by step do not
+/// fall apart into steps.
 pub(super) fn extended(schema: &ArraySchema, shape: &[usize], d: usize, size: usize) -> ArraySchema {
     let mut longer = shape.to_vec();
     let mut schema = schema.clone();

@@ -49,7 +49,8 @@ pub(crate) struct Pending {
     flushing: bool,
     /// True once a write failed half-way.
     poisoned: bool,
-    /// The token of a commit that may have been made of just what is pending, for all that is known.
+    /// The token of a commit that may have been made of just what is pending, for all that is
+    /// known.
     attempt: Option<String>,
     /// True once such a commit was tried and not refused: files may be those of a generation.
     attempted: bool,
@@ -72,8 +73,8 @@ impl Pending {
         }
     }
 
-    /// Begins to commit what is pending, under a token: that of the last time, where nothing was changed
-    /// since.
+    /// Begins to commit what is pending, under a token: that of the last time, where nothing was
+    /// changed since.
     pub(crate) fn attempt(&mut self) -> String {
         self.attempted = true;
         self.attempt.get_or_insert_with(token).clone()
@@ -296,8 +297,8 @@ impl Pending {
         self.drafts.get_mut(&ordinal).ok_or_else(missing)
     }
 
-    /// Takes a dataset away, and gives the chunks that need not be written any more: by their arrays
-    /// and the dataset's ordinal.
+    /// Takes a dataset away, and gives the chunks that need not be written any more: by their
+    /// arrays and the dataset's ordinal.
     pub(crate) fn delete_dataset(&mut self, name: &str) -> Result<(Vec<Arc<ArraySchema>>, u32)> {
         let draft = self.draft(name)?;
         draft.deleted = true;

@@ -18,8 +18,8 @@ pub(super) struct Datasets<'a> {
     pub(super) first_new: u32,
 }
 
-/// Names and the datasets that have them. New datasets, of which there may be millions, are found by
-/// their ordinals alone: their names are kept with them already.
+/// Names and the datasets that have them. New datasets, of which there may be millions, are found
+/// by their ordinals alone: their names are kept with them already.
 #[derive(Default)]
 pub(super) struct Names {
     /// The ordinals of new datasets that have the name they were created with.
@@ -39,8 +39,8 @@ impl<'a> Datasets<'a> {
 }
 
 impl Names {
-    /// The ordinal of the dataset that has a name now, or that none has it; `None` where it means what
-    /// it does in the base.
+    /// The ordinal of the dataset that has a name now, or that none has it; `None` where it means
+    /// what it does in the base.
     pub(super) fn get(&self, name: &str, datasets: Datasets<'_>) -> Option<Option<u32>> {
         if let Some(ordinal) = self.others.get(name) {
             return Some(*ordinal);

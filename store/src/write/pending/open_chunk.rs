@@ -7,7 +7,8 @@ use arrow::error::ArrowError;
 use crate::model::dtype::DType;
 use crate::model::grid::{ChunkGrid, Region};
 
-/// A chunk until all its cells are written: pieces of it, later ones over earlier ones, and over what is there.
+/// A chunk until all its cells are written: pieces of it, later ones over earlier ones, and over
+/// what is there.
 #[derive(Clone)]
 pub(crate) struct OpenChunk {
     region: Region,
@@ -81,7 +82,8 @@ impl OpenChunk {
         self.left == 0
     }
 
-    /// The cells of the chunk over `under`, the cells of what is under it; missing where there are none.
+    /// The cells of the chunk over `under`, the cells of what is under it; missing where there are
+    /// none.
     pub(crate) fn assemble(&self, dtype: DType, under: Option<ArrayRef>) -> Result<ArrayRef, ArrowError> {
         let missing = new_null_array(&dtype.arrow(), 1);
         let mut sources: Vec<&dyn Array> = vec![&missing];

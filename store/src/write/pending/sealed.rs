@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// A set of numbers, small where they follow each other: most arrays are written from the first chunk to the last.
+/// A set of numbers, small where they follow each other: most arrays are written from the first
+/// chunk to the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sealed {
     /// A range that grows at its end; `rest` has the others, in order.

@@ -23,8 +23,8 @@ const CONCURRENCY: usize = 8;
 pub(crate) struct Target {
     pub(crate) variable: String,
     pub(crate) dtype: DType,
-    /// True where their datasets are new. Such a segment can be moved to other ordinals, together with
-    /// these.
+    /// True where their datasets are new. Such a segment can be moved to other ordinals, together
+    /// with these.
     pub(crate) of_new: bool,
 }
 

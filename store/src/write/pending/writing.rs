@@ -59,9 +59,9 @@ impl Pending {
         Target { variable: variable.to_owned(), dtype, of_new: ordinal >= self.first_new() }
     }
 
-    /// Writes the cells of a region, in row-major order; null ones and those that equal the fill value
-    /// are missing. Gives the chunks that are complete now, if there are some. The changes are
-    /// poisoned until these are on their way.
+    /// Writes the cells of a region, in row-major order; null ones and those that equal the fill
+    /// value are missing. Gives the chunks that are complete now, if there are some. The changes
+    /// are poisoned until these are on their way.
     pub(crate) fn write(
         &mut self,
         dataset: &str,
