@@ -12,7 +12,6 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use super::groups::Groups;
 use super::states::States;
 use super::{Aggregate, Aggregation, Measure};
 use crate::scan::boxes::Tile;
@@ -24,17 +23,17 @@ use crate::tables::layout::Origin;
 use crate::tables::widen::shown;
 
 /// Answers aggregates, all of which statistics know of, for those boxes for which the index says
-/// enough, and tells which these are.
+/// enough, and tells which these are. `only` has for each box the only group of its rows, if there is
+/// only one.
 pub async fn answer(
     aggregates: &[Aggregate],
     table: &Table,
     frame: &Frame,
-    groups: &Groups,
+    only: &[Option<u32>],
     states: &mut [States],
     metrics: &ReadMetrics,
 ) -> Result<Vec<bool>> {
-    let mut answered: Vec<bool> = groups
-        .only(table, &frame.boxes)
+    let mut answered: Vec<bool> = only
         .iter()
         .enumerate()
         .map(|(place, group)| {
@@ -44,7 +43,6 @@ pub async fn answer(
             group.is_some() && is_whole
         })
         .collect();
-    let only = groups.only(table, &frame.boxes);
     let mut chosen: Vec<Option<(Arc<VariableIndex>, Vec<Chosen>)>> = Vec::with_capacity(aggregates.len());
     // First what all of them know, then the states: a box is answered as a whole.
     for aggregate in aggregates {

@@ -17,6 +17,7 @@ use crate::scan::boxes::{Boxes, Tile, runs_of_datasets};
 use crate::scan::expand::Expansion;
 use crate::scan::frame::Frame;
 use crate::tables::columns::Table;
+use crate::tables::layout::Layout;
 use crate::tables::level::Level;
 
 /// Combinations of keys, at the most, that a table has a place for each of.
@@ -84,7 +85,7 @@ impl Groups {
             let expansion = Expansion { boxes: &frame.boxes, layout: &table.layout, from, to: level };
             columns.push(expansion.array(&values)?);
         }
-        let columns = keys.expressions.evaluate(columns, frame.values(table, level))?;
+        let columns = keys.expressions.evaluate(columns, frame.boxes.values(&table.layout, level))?;
         let (numbers, keys) = numbered(&columns, &keys.schema)?;
         let len = keys.first().map_or(0, |keys| keys.len());
         Ok(Self { level, numbers, keys, len })
@@ -143,13 +144,23 @@ impl Groups {
         &self.keys
     }
 
+    /// The boxes, each with the numbers of its own.
+    fn of_boxes<'a>(
+        &'a self,
+        layout: &'a Layout,
+        boxes: &'a Boxes,
+    ) -> impl Iterator<Item = (Tile<'a>, &'a [u32])> {
+        let mut rest = self.numbers.as_slice();
+        boxes.iter().map(move |tile| {
+            let (own, after) = rest.split_at_checked(tile.values(layout, self.level)).unwrap_or((rest, &[]));
+            rest = after;
+            (tile, own)
+        })
+    }
+
     /// For each box the only group of its rows, if there is only one.
     pub fn only(&self, table: &Table, boxes: &Boxes) -> Vec<Option<u32>> {
-        let mut rest = self.numbers.as_slice();
-        let only = boxes.iter().map(|tile| {
-            let (own, after) =
-                rest.split_at_checked(tile.values(&table.layout, self.level)).unwrap_or((rest, &[]));
-            rest = after;
+        let only = self.of_boxes(&table.layout, boxes).map(|(_, own)| {
             let first = own.first()?;
             own.iter().all(|number| number == first).then_some(*first)
         });
@@ -158,15 +169,9 @@ impl Groups {
 
     /// The same groups of some of the boxes.
     pub fn part(&self, table: &Table, boxes: &Boxes, wanted: &[bool]) -> Self {
-        let mut start = 0;
-        let mut numbers = Vec::new();
-        for (tile, wanted) in boxes.iter().zip(wanted) {
-            let end = start + tile.values(&table.layout, self.level);
-            if *wanted {
-                numbers.extend_from_slice(self.numbers.get(start..end).unwrap_or_default());
-            }
-            start = end;
-        }
+        let own = self.of_boxes(&table.layout, boxes).zip(wanted);
+        let own = own.filter(|(_, wanted)| **wanted).flat_map(|((_, own), _)| own);
+        let numbers = own.copied().collect();
         Self { numbers, keys: Vec::new(), ..*self }
     }
 
@@ -184,25 +189,17 @@ impl Groups {
         });
         let expansion = Expansion { boxes, layout, from: self.level, to: Level::ROWS };
         if !is_leading && boxes.rows() / LARGE >= boxes.len() {
-            let mut rest = self.numbers.as_slice();
-            let of_box = |tile: Tile<'_>| {
-                let count = tile.values(layout, self.level);
-                let (own, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-                rest = after;
+            let of_box = |(tile, own): (Tile<'_>, &[u32])| {
                 BoxSlots::new(&tile.sizes(layout, Level::ROWS, self.level).collect::<Vec<_>>(), own)
             };
-            return Slots::Boxes(boxes.iter().map(of_box).collect());
+            return Slots::Boxes(self.of_boxes(layout, boxes).map(of_box).collect());
         }
         if !is_leading || expansion.is_none() {
             return Slots::Rows(expansion.values(&self.numbers));
         }
         let mut runs: Vec<(u32, usize)> = Vec::new();
-        let mut rest = self.numbers.as_slice();
-        for tile in boxes.iter() {
-            let count = tile.values(layout, self.level);
-            let (own, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-            rest = after;
-            let rows = tile.rows() / count.max(1);
+        for (tile, own) in self.of_boxes(layout, boxes) {
+            let rows = tile.rows() / own.len().max(1);
             for &group in own {
                 match runs.last_mut() {
                     Some((last, length)) if *last == group => *length += rows,

@@ -208,14 +208,15 @@ impl Adder {
             let types = aggregate.arguments.types()?;
             states.push(States::new(&aggregate.function, &types, keys.is_empty(), groups.len())?);
         }
+        let only = groups.only(&self.table, &frame.boxes);
         let answered = if aggregates.iter().all(Aggregate::is_of_statistics) {
-            from_index::answer(aggregates, &self.table, &frame, &groups, &mut states, work.reading.metrics)
+            from_index::answer(aggregates, &self.table, &frame, &only, &mut states, work.reading.metrics)
                 .await?
         } else {
             vec![false; frame.boxes.len()]
         };
         let mut rows = vec![0; groups.len()];
-        for (place, group) in groups.only(&self.table, &frame.boxes).into_iter().enumerate() {
+        for (place, group) in only.into_iter().enumerate() {
             // All rows of what is answered count.
             let answered = answered.get(place) == Some(&true);
             if let Some(rows) = group.filter(|_| answered).and_then(|group| rows.get_mut(group as usize)) {
@@ -225,10 +226,7 @@ impl Adder {
         for wanted in parts(&frame, &answered, work.most) {
             let mut part = frame.part(&self.table, &wanted)?;
             part.read(work.reader, &self.aggregation.columns, work.reading).await?;
-            for &column in work.needed {
-                let lacking = part.lacking(column);
-                work.reading.counters.count_answered(&self.table, column, &lacking);
-            }
+            work.count_unread(&part);
             let own = groups.part(&self.table, &frame.boxes, &wanted);
             let slots = own.slots(&self.table, &part.boxes);
             let selected = Present::new(part.mask.clone(), []);
@@ -239,11 +237,7 @@ impl Adder {
             }
         }
         if answered.contains(&true) {
-            let unread = frame.part(&self.table, &answered)?;
-            for &column in work.needed {
-                let lacking = unread.lacking(column);
-                work.reading.counters.count_answered(&self.table, column, &lacking);
-            }
+            work.count_unread(&frame.part(&self.table, &answered)?);
         }
         self.batch(&groups, states, &rows)
     }

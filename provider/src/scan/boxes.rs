@@ -103,6 +103,14 @@ impl Boxes {
         self.ends.last().copied().unwrap_or(0)
     }
 
+    /// The number of values that a column of a level has in all of them.
+    pub fn values(&self, layout: &Layout, level: Level) -> usize {
+        if level == Level::ROWS {
+            return self.rows();
+        }
+        self.iter().map(|tile| tile.values(layout, level)).sum()
+    }
+
     /// The rows of a box among those of all.
     pub fn range(&self, place: usize) -> Range<usize> {
         let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);

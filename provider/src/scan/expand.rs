@@ -33,10 +33,7 @@ impl Expansion<'_> {
 
     /// The number of values at the higher level.
     fn len(&self) -> usize {
-        if self.to == Level::ROWS {
-            return self.boxes.rows();
-        }
-        self.boxes.iter().map(|tile| tile.values(self.layout, self.to)).sum()
+        self.boxes.values(self.layout, self.to)
     }
 
     /// Values as those of the higher level.

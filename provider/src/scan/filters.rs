@@ -161,7 +161,7 @@ impl Filter {
     pub fn evaluate_in(&self, table: &Table, frame: &Frame) -> Result<BooleanBuffer> {
         let level = self.level();
         let columns = self.columns().iter().map(|&column| frame.column_at(table, column, level));
-        let values = frame.values(table, level);
+        let values = frame.boxes.values(&table.layout, level);
         self.evaluate(columns.collect::<Result<_>>()?, values)
     }
 

@@ -96,14 +96,6 @@ impl Frame {
         Expansion { boxes: &self.boxes, layout: &table.layout, from, to }.array(&self.column(column)?)
     }
 
-    /// The number of values of a level.
-    pub fn values(&self, table: &Table, level: Level) -> usize {
-        if level == Level::ROWS {
-            return self.rows();
-        }
-        self.boxes.iter().map(|tile| tile.values(&table.layout, level)).sum()
-    }
-
     /// For each row the value of a level that it has, by number; `None` where these are the rows as
     /// they are.
     pub fn places(&self, table: &Table, from: Level) -> Option<Vec<u32>> {
@@ -113,13 +105,21 @@ impl Frame {
         }
         Some(
             expansion.values(
-                &(0..u32::try_from(self.values(table, from)).unwrap_or(u32::MAX)).collect::<Vec<_>>(),
+                &(0..u32::try_from(self.boxes.values(&table.layout, from)).unwrap_or(u32::MAX))
+                    .collect::<Vec<_>>(),
             ),
         )
     }
 
+    /// The rows of which `selected` has the value of a level, besides those that are ruled out already.
+    pub fn restrict_at(&mut self, table: &Table, from: Level, selected: &BooleanBuffer) {
+        let to_rows = Expansion { boxes: &self.boxes, layout: &table.layout, from, to: Level::ROWS };
+        let selected = to_rows.bits(selected);
+        self.restrict(selected);
+    }
+
     /// The rows that `selected` has, besides those that are ruled out already.
-    pub fn restrict(&mut self, selected: BooleanBuffer) {
+    fn restrict(&mut self, selected: BooleanBuffer) {
         self.mask = Some(match self.mask.take() {
             Some(mask) => &mask & &selected,
             None => selected,

@@ -95,6 +95,16 @@ pub struct Work<'a> {
     pub batch_size: usize,
 }
 
+impl Work<'_> {
+    /// Counts the chunks of needed columns that were not read for a frame.
+    pub fn count_unread(&self, frame: &Frame) {
+        for &column in self.needed {
+            let unread = frame.lacking(column);
+            self.reading.counters.count_answered(&self.reader.table, column, &unread);
+        }
+    }
+}
+
 /// A scan of a table.
 pub struct Scan {
     pub selection: Selection,

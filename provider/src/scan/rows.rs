@@ -52,9 +52,7 @@ impl Consumer for Rows {
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let mut frame = frame.compacted(&self.table)?;
         frame.read(work.reader, &self.columns, work.reading).await?;
-        for &column in work.needed {
-            work.reading.counters.count_answered(&self.table, column, &frame.lacking(column));
-        }
+        work.count_unread(&frame);
         work.reading.memory.try_resize(frame.memory())?;
         let (rows, batch_size) = (self, work.batch_size);
         // In stretches of boxes, so that what is repeated for rows stays small.

@@ -19,7 +19,6 @@ use super::frame::Frame;
 use super::pruning::Pruning;
 use super::reader::{Reader, Reading};
 use crate::tables::columns::Table;
-use crate::tables::level::Level;
 
 /// Selects the rows of a scan.
 pub struct Selection {
@@ -108,10 +107,7 @@ impl Selection {
         for filter in &self.filters.dimensions {
             let (selected, partly) = self.evaluate_apart(filter, &frame.boxes, reading).await?;
             if partly {
-                let layout = &self.table().layout;
-                let to_rows =
-                    Expansion { boxes: &frame.boxes, layout, from: filter.level(), to: Level::ROWS };
-                frame.restrict(to_rows.bits(&selected));
+                frame.restrict_at(self.table(), filter.level(), &selected);
                 frame = frame.compacted(self.table())?;
             }
         }
@@ -133,7 +129,7 @@ impl Selection {
             let (from, to) = (table.layout.level(column), filter.level());
             columns.push(Expansion { boxes, layout: &table.layout, from, to }.array(&values)?);
         }
-        let values = boxes.iter().map(|tile| tile.values(&table.layout, filter.level())).sum();
+        let values = boxes.values(&table.layout, filter.level());
         let selected = filter.evaluate(columns, values)?;
         let partly = selected.count_set_bits() < selected.len();
         Ok((selected, partly))
@@ -216,13 +212,7 @@ impl Selection {
             if selected.count_set_bits() == selected.len() {
                 continue;
             }
-            let to_rows = Expansion {
-                boxes: &frame.boxes,
-                layout: &table.layout,
-                from: filter.level(),
-                to: Level::ROWS,
-            };
-            frame.restrict(to_rows.bits(&selected));
+            frame.restrict_at(table, filter.level(), &selected);
             let live = frame.live();
             if live.contains(&false) {
                 let is_live = |&(place, _): &(usize, usize)| live.get(place) == Some(&true);
