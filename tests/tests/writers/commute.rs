@@ -14,9 +14,22 @@ use object_store::path::Path;
 
 use super::model::{Attributes, Change, Dataset, add, read};
 
-/// What a writer does to dataset `d`, unless another is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Operation {
+/// Names what a writer does, and all of that.
+macro_rules! operations {
+    ($($operation:ident,)*) => {
+        /// What a writer does to dataset `d`, unless another is named.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        enum Operation {
+            $($operation,)*
+        }
+
+        use Operation::*;
+
+        const ALL: [Operation; 36] = [$($operation,)*];
+    };
+}
+
+operations! {
     Append,
     AppendAnother,
     AppendR,
@@ -54,47 +67,6 @@ enum Operation {
     CompactT,
     Vacuum,
 }
-
-use Operation::*;
-
-const ALL: [Operation; 36] = [
-    Append,
-    AppendAnother,
-    AppendR,
-    WriteOther,
-    Write,
-    WriteSameChunk,
-    WriteOtherChunk,
-    WriteOtherArray,
-    ExtendX,
-    ExtendZ,
-    DefineU,
-    DefineUOtherwise,
-    DefineV,
-    DefineOverX,
-    DeleteT,
-    DeleteS,
-    ReplaceT,
-    SetTitle,
-    SetTitleElse,
-    RemoveTitle,
-    SetNote,
-    SetUnits,
-    SetUnitsElse,
-    SetArrayNote,
-    RenameR,
-    RenameQ,
-    RenameOtherR,
-    Delete,
-    DeleteOther,
-    StoreNote,
-    StoreNoteElse,
-    StoreKey,
-    StoreAdd,
-    Compact,
-    CompactT,
-    Vacuum,
-];
 
 /// The chunk of `t` that is written, or all of it.
 const IN_T: [Operation; 3] = [Write, WriteSameChunk, WriteOtherChunk];
