@@ -14,7 +14,7 @@ The functions that Atlas adds to those of
 `atlas-udfs`: the shell has them, and any DataFusion session after
 `atlas_udfs::register_all(&ctx)`. `sample_at` is of the crate `atlas-datafusion`, and comes with the
 tables of a store. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace
---test functions`).
+--test claims functions`).
 
 Numbers are 64-bit floats, or what converts to them. A function of a row is NULL where an argument is
 NULL and where it has no value, such as for a latitude of 95 degrees; NaN stays NaN. Aggregates pass

@@ -5,7 +5,6 @@
 //! their own.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use arrow::datatypes::DataType;
 use async_trait::async_trait;
@@ -128,25 +127,19 @@ async fn run(file: &Path, directory: &Path) -> Result<(), String> {
     runner.run_file_async(file).await.map_err(|e| e.display(false).to_string())
 }
 
-fn main() -> ExitCode {
-    let Ok(runtime) = tokio::runtime::Runtime::new() else { return ExitCode::FAILURE };
-    let Ok(directory) = tempfile::tempdir() else { return ExitCode::FAILURE };
+#[tokio::test]
+async fn topics() {
+    let directory = tempfile::tempdir().unwrap();
     let topics = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
-    let files = std::fs::read_dir(&topics).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> =
-        files.filter(|path| path.extension().is_some_and(|ending| ending == "slt")).collect();
+    let files = std::fs::read_dir(&topics).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "slt")).collect();
     files.sort();
-    let mut failed = 0;
-    for file in &files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        match runtime.block_on(run(file, directory.path())) {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(error) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n{error}");
-            }
+    assert!(!files.is_empty());
+    let mut failed = Vec::new();
+    for file in files {
+        if let Err(error) = run(&file, directory.path()).await {
+            failed.push(format!("{}\n{error}", file.display()));
         }
     }
-    println!("\n{} passed, {failed} failed", files.len() - failed);
-    if failed == 0 && !files.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }

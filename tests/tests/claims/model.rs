@@ -4,7 +4,7 @@
 //! creating, defining, writing and overwriting regions, extending, deleting, renaming, attributes,
 //! flushing, reopening, compacting, vacuuming. After each flush everything is read and compared;
 //! with faults, the store must be what it was before the operation that failed or what it was to
-//! be. `PROPTEST_CASES=5000 cargo test --release -p atlas-tests --test model` runs more.
+//! be. `PROPTEST_CASES=5000 cargo test --release -p atlas-tests --test claims model::` runs more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! `format.md` alone.
 //!
 //! The stores of a version are built once, by `ATLAS_BUILD_GOLDEN=1 cargo test -p atlas-tests
-//! --test golden`, and never again.
+//! --test claims golden`, and never again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
