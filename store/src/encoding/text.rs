@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, StringViewArray, make_view};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewArray, MAX_INLINE_VIEW_LEN, StringViewArray, make_view,
+};
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 
@@ -84,7 +86,8 @@ pub(super) fn decode(
         let mut values = views.into_iter();
         views = validity.iter().map(|valid| valid.then(|| values.next()).flatten().unwrap_or(0)).collect();
     }
-    let (views, buffers) = (ScalarBuffer::from(views), vec![Buffer::from(text)]);
+    let buffers = if text.is_empty() { Vec::new() } else { vec![Buffer::from(text)] };
+    let views = ScalarBuffer::from(views);
     let array: Result<ArrayRef, _> = if dtype == DType::String {
         StringViewArray::try_new(views, buffers, validity).map(|array| Arc::new(array) as _)
     } else {
@@ -98,19 +101,22 @@ pub(super) fn all_equal(values: &ArrayRef) -> bool {
     values.first().is_none_or(|first| values.iter().all(|value| value == first))
 }
 
-/// Views of `count` values, and the bytes that they look at; `None` where `bytes` are too few or too many.
+/// Views of `count` values, and the bytes that they look at: none where each value lies in its view.
+/// `None` where `bytes` are too few or too many.
 fn views(bytes: &[u8], count: usize) -> Option<(Vec<u128>, &[u8])> {
     let (lengths, text) = bytes.split_at_checked(count.checked_mul(4)?)?;
     let mut views = Vec::with_capacity(count);
     let mut rest = text;
-    let mut offset = 0u32;
+    let (mut offset, mut longest) = (0u32, 0);
     for length in lengths.as_chunks::<4>().0 {
         let length = u32::from_le_bytes(*length);
+        longest = longest.max(length);
         let (value, after) = rest.split_at_checked(length as usize)?;
         views.push(make_view(value, 0, offset));
         offset = offset.checked_add(length)?;
         rest = after;
     }
+    let text = if longest > MAX_INLINE_VIEW_LEN { text } else { &[] };
     rest.is_empty().then_some((views, text))
 }
 
