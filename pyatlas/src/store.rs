@@ -74,34 +74,6 @@ impl PyAtlas {
     }
 }
 
-/// Runs `$body` with `$type` standing for the Rust type of `$dtype`.
-macro_rules! with_element {
-    ($dtype:expr, $type:ident => $body:expr) => {{
-        macro_rules! arm {
-            ($element:ty) => {{
-                type $type = $element;
-                $body
-            }};
-        }
-        match $dtype {
-            DType::Bool => arm!(bool),
-            DType::I8 => arm!(i8),
-            DType::I16 => arm!(i16),
-            DType::I32 => arm!(i32),
-            DType::I64 => arm!(i64),
-            DType::U8 => arm!(u8),
-            DType::U16 => arm!(u16),
-            DType::U32 => arm!(u32),
-            DType::U64 => arm!(u64),
-            DType::F32 => arm!(f32),
-            DType::F64 => arm!(f64),
-            DType::Timestamp => arm!(atlas::Timestamp),
-            DType::String => arm!(String),
-            DType::Binary => arm!(Vec<u8>),
-        }
-    }};
-}
-
 /// An array of any dimensions, for Python.
 trait IntoNumpy {
     fn into_numpy(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>>;
@@ -329,7 +301,7 @@ impl PyAtlas {
         let names = dataset_names.into_iter().zip(&existing).filter(|(_, exists)| **exists);
         let names: Vec<String> = names.map(|(name, _)| name).collect();
         let (start, shape) = (start.unwrap_or_default(), shape.unwrap_or_default());
-        with_element!(dtype, T => {
+        atlas::with_element!(dtype, T => {
             let arrays = wait(py, async move {
                 atlas.read_array_across::<T>(&array, &names, &start, &shape).await
             })?;
@@ -363,7 +335,7 @@ impl PyAtlas {
             (start, shape) => whole_or_part(start, shape, &meta.shape),
         };
         let atlas = self.atlas()?.clone();
-        with_element!(meta.schema.dtype, T => {
+        atlas::with_element!(meta.schema.dtype, T => {
             let stacked = wait(py, async move {
                 atlas.read_array_stacked::<T>(&array, &dataset_names, &start, &shape).await
             })?;

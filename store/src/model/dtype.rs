@@ -326,7 +326,8 @@ impl Element for Vec<u8> {
     }
 }
 
-/// Runs `$body` with `$type` standing for the Rust type of `$dtype`.
+/// Runs code for the Rust type of a [`DType`]: `with_element!(dtype, T => size_of::<T>())`.
+#[macro_export]
 macro_rules! with_element {
     ($dtype:expr, $type:ident => $body:expr) => {{
         macro_rules! arm {
@@ -336,20 +337,20 @@ macro_rules! with_element {
             }};
         }
         match $dtype {
-            DType::Bool => arm!(bool),
-            DType::I8 => arm!(i8),
-            DType::I16 => arm!(i16),
-            DType::I32 => arm!(i32),
-            DType::I64 => arm!(i64),
-            DType::U8 => arm!(u8),
-            DType::U16 => arm!(u16),
-            DType::U32 => arm!(u32),
-            DType::U64 => arm!(u64),
-            DType::F32 => arm!(f32),
-            DType::F64 => arm!(f64),
-            DType::Timestamp => arm!(Timestamp),
-            DType::String => arm!(String),
-            DType::Binary => arm!(Vec<u8>),
+            $crate::DType::Bool => arm!(bool),
+            $crate::DType::I8 => arm!(i8),
+            $crate::DType::I16 => arm!(i16),
+            $crate::DType::I32 => arm!(i32),
+            $crate::DType::I64 => arm!(i64),
+            $crate::DType::U8 => arm!(u8),
+            $crate::DType::U16 => arm!(u16),
+            $crate::DType::U32 => arm!(u32),
+            $crate::DType::U64 => arm!(u64),
+            $crate::DType::F32 => arm!(f32),
+            $crate::DType::F64 => arm!(f64),
+            $crate::DType::Timestamp => arm!($crate::Timestamp),
+            $crate::DType::String => arm!(String),
+            $crate::DType::Binary => arm!(Vec<u8>),
         }
     }};
 }
