@@ -246,15 +246,19 @@ impl Filters {
         let mut current = Vec::new();
         for filter in &self.dynamic {
             for expr in dynamic::current(filter, &table.layout.schema)? {
-                let filter = Filter::new(&expr, table)?.inexact();
-                // A filter that nobody filled yet is a literal.
-                if !filter.columns().is_empty() {
-                    current.push(filter);
+                // A filter that nobody filled yet is `true`. One that has become `false` says that
+                // no row can be better than those that were found.
+                if !is_true(&expr) {
+                    current.push(Filter::new(&expr, table)?.inexact());
                 }
             }
         }
         Ok(current)
     }
+}
+
+fn is_true(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<Literal>().is_some_and(|literal| literal.value() == &ScalarValue::Boolean(Some(true)))
 }
 
 /// Comparisons of columns of `f32`, cast to `f64`, with numbers, as comparisons in `f32`: they hold

@@ -663,3 +663,26 @@ async fn what_is_ruled_out_at_a_lower_level_is_not_read() {
         assert!(told.contains("filtered once per profile=[latitude@"), "{told}");
     }
 }
+
+/// Once enough rows are NULL that come first, no other row can be better: nothing more is read.
+#[tokio::test]
+async fn an_order_that_begins_with_missing_values_stops_when_it_has_enough() {
+    let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
+    let cells = 3000u16;
+    for number in 0..40 {
+        let dataset = atlas.create_dataset(&format!("d{number:02}")).await.unwrap();
+        let value = |cell: u16| f32::from(if cell % 100 == number { 9999 } else { cell });
+        let values = ndarray::Array1::from_iter((0..cells).map(value));
+        dataset.define_array::<f32>("t", &["z"], &[usize::from(cells)], None, Some(9999.0)).unwrap();
+        dataset.write_array("t", &[0], values.view().into_dyn()).await.unwrap();
+    }
+    atlas.flush().await.unwrap();
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    let query = "SELECT t FROM atlas ORDER BY t DESC LIMIT 10";
+    assert_eq!(rows(&ctx, query).await.unwrap(), [""; 10]);
+    let decoded = counted(&ctx, query, "chunks_decoded").await;
+    assert!((1..20).contains(&decoded), "{decoded} of 40 chunks");
+    // With values among the first rows all of them may have better ones.
+    let query = "SELECT t FROM atlas ORDER BY t DESC NULLS LAST LIMIT 10";
+    assert_eq!(rows(&ctx, query).await.unwrap()[0], "2999.0");
+}
