@@ -1,8 +1,9 @@
 //! The groups that rows belong to, worked out at the levels of the keys instead of for rows.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
 use datafusion::common::Result;
@@ -73,6 +74,10 @@ impl Groups {
         if known && frame.boxes.datasets().is_sorted() {
             return Self::of_datasets(keys, table, &frame.boxes);
         }
+        if let Some(groups) = keys.expressions.column().and_then(|column| Self::of_index(column, frame, work))
+        {
+            return Ok(groups);
+        }
         let mut columns = Vec::with_capacity(keys.expressions.columns.len());
         for &column in &keys.expressions.columns {
             let values = if work.needed.contains(&column) {
@@ -89,6 +94,31 @@ impl Groups {
         let (numbers, keys) = numbered(&columns, &keys.schema)?;
         let len = keys.first().map_or(0, |keys| keys.len());
         Ok(Self { level, numbers, keys, len })
+    }
+
+    /// A key that is the index along its dimension in all boxes, which are numbers already; `None`
+    /// where it is not, or where these are far apart.
+    fn of_index(column: usize, frame: &Frame, work: &Work<'_>) -> Option<Self> {
+        let (table, boxes) = (&work.reader.table, &frame.boxes);
+        if *table.layout.schema.field(column).data_type() != DataType::Int64 {
+            return None;
+        }
+        let spans = work.reader.index_spans(column, boxes)?;
+        let least = spans.iter().map(|span| span.start).min()?;
+        let end = spans.iter().map(|span| span.end()).max()?;
+        let count = spans.iter().map(|span| span.size).sum::<usize>();
+        if end - least > NEAR.max(count) {
+            return None;
+        }
+        let mut numbers = Vec::with_capacity(count);
+        for span in spans {
+            let narrow = |index: usize| u32::try_from(index - least).ok();
+            numbers.extend(narrow(span.start)?..narrow(span.end())?);
+        }
+        let indices = i64::try_from(least).ok()?..i64::try_from(end).ok()?;
+        let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(indices));
+        let (level, len) = (table.layout.level(column), keys.len());
+        Some(Self { level, numbers, keys: vec![keys], len })
     }
 
     /// Keys that are others for each dataset: none need to be compared.
@@ -195,7 +225,7 @@ impl Groups {
             return Slots::Boxes(self.of_boxes(layout, boxes).map(of_box).collect());
         }
         if !is_leading || expansion.is_none() {
-            return Slots::Rows(expansion.values(&self.numbers));
+            return Slots::of_rows(expansion.values(&self.numbers));
         }
         let mut runs: Vec<(u32, usize)> = Vec::new();
         for (tile, own) in self.of_boxes(layout, boxes) {
@@ -318,8 +348,6 @@ fn mark<T: PartialEq>(values: &[T], differs: &mut [bool]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Int32Array, StringViewArray};
     use arrow::datatypes::{Field, Schema};
     use proptest::prelude::*;
@@ -357,7 +385,7 @@ mod tests {
             far in prop::option::of(prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(100_000)]),
         ) {
             let values: Vec<i64> = values.into_iter().chain(far).collect();
-            let column: ArrayRef = Arc::new(arrow::array::Int64Array::from(values.clone()));
+            let column: ArrayRef = Arc::new(Int64Array::from(values.clone()));
             prop_assert_eq!(numbered_integers(&column).unwrap().is_some(), far.is_none());
             let schema = Arc::new(Schema::new(vec![Field::new("i", DataType::Int64, true)]));
             let (numbers, keys) = numbered(&[column], &schema).unwrap();

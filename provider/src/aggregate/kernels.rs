@@ -178,7 +178,7 @@ mod tests {
             stretches in prop::collection::vec(0usize..150, 0..20),
             masked: bool,
             offset in 0usize..70,
-            kind in 0..4,
+            kind in 0..5,
             sizes in prop::collection::vec((any::<bool>(), 1usize..6), 0..4),
         ) {
             let mut rows: usize = runs.iter().map(|(_, length)| length).sum();
@@ -192,6 +192,7 @@ mod tests {
                     rows = sizes.iter().map(|(_, size)| size).product::<usize>() * 2;
                     Slots::Boxes(vec![of_box(0), of_box(1)])
                 }
+                4 => Slots::Sequences(runs.clone()),
                 0 => Slots::One,
                 1 => Slots::Runs(runs.clone()),
                 _ => Slots::Rows(runs.iter().flat_map(|&(group, length)| std::iter::repeat_n(group, length)).collect()),
@@ -204,8 +205,9 @@ mod tests {
                 .collect();
             let mask = masked.then(|| bits.slice(offset, rows));
             let values = Int32Array::from_iter_values((0..rows).map(|i| (i * 7919 % 1009) as i32));
-            let (mut sums, mut greatest, mut counts) = ([0i64; 3], [i32::MIN; 3], [0u64; 3]);
-            let mut of_groups: [Vec<f64>; 3] = Default::default();
+            let groups = if kind == 4 { 92 } else { 3 };
+            let (mut sums, mut greatest, mut counts) = (vec![0i64; groups], vec![i32::MIN; groups], vec![0u64; groups]);
+            let mut of_groups: Vec<Vec<f64>> = vec![Vec::new(); groups];
             for (row, group) in slots.to_rows(rows).into_iter().enumerate() {
                 if mask.as_ref().is_none_or(|mask| mask.value(row)) {
                     sums[group] += i64::from(values.value(row));
@@ -216,10 +218,10 @@ mod tests {
             }
             let present = Present::new(mask, []);
             let values: ArrayRef = Arc::new(values);
-            prop_assert_eq!(slots.counts(&present, rows, 3), counts);
-            let got = super::sums(&values, &present, &slots, 3, &DataType::Int64).unwrap();
+            prop_assert_eq!(&slots.counts(&present, rows, groups), &counts);
+            let got = super::sums(&values, &present, &slots, groups, &DataType::Int64).unwrap();
             prop_assert_eq!(got.as_primitive::<Int64Type>().values(), &sums);
-            let got = bounds(&values, &present, &slots, 3, true).unwrap();
+            let got = bounds(&values, &present, &slots, groups, true).unwrap();
             prop_assert_eq!(got.as_primitive::<Int32Type>().values(), &greatest);
 
             let x = doubles(&values).unwrap();
@@ -245,6 +247,17 @@ mod tests {
                     prop_assert!((got - expected).abs() <= 1e-9 * (1.0 + expected.abs()) * 1e3, "{got} {expected}");
                 }
             }
+        }
+    }
+
+    proptest! {
+        /// Whatever is made of the groups of rows: they are the same.
+        #[test]
+        fn groups_of_rows_are_kept(sequences in prop::collection::vec((0u32..50, 1usize..60), 0..8)) {
+            let groups = sequences.iter().flat_map(|&(first, length)| (first..).take(length));
+            let groups: Vec<u32> = groups.collect();
+            let expected: Vec<usize> = groups.iter().map(|&group| group as usize).collect();
+            prop_assert_eq!(Slots::of_rows(groups).to_rows(expected.len()), expected);
         }
     }
 

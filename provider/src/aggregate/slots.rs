@@ -6,6 +6,9 @@ use arrow::util::bit_chunk_iterator::BitChunks;
 /// Values that are added side by side, so that one need not wait for the other.
 const LANES: usize = 8;
 
+/// Rows of a sequence, on average, from which on sequences are worth it.
+const SEQUENCE: usize = 16;
+
 /// The rows of a frame that count.
 #[derive(Clone, Debug, Default)]
 pub struct Present(Option<BooleanBuffer>);
@@ -31,6 +34,9 @@ pub enum Slots {
     One,
     /// Groups of rows that follow on one another, with the numbers of these.
     Runs(Vec<(u32, usize)>),
+    /// Rows of which each is of the group after that of the row before it: the first group of each
+    /// such sequence, and its length.
+    Sequences(Vec<(u32, usize)>),
     /// Those of large boxes, one after the other.
     Boxes(Vec<BoxSlots>),
     /// One for each row.
@@ -152,17 +158,8 @@ impl BoxSlots {
                 let place = line as usize..line as usize + values.len();
                 let groups = self.numbers.get(place.clone()).unwrap_or_default();
                 let slots = folded.get_mut(place).unwrap_or_default();
-                let each = slots.iter_mut().zip(groups).zip(values);
-                match bits {
-                    None => each.for_each(|((slot, &group), &value)| *slot = step(group, *slot, value)),
-                    Some(bits) => {
-                        let row = first + number * self.runs.len();
-                        for (i, ((slot, &group), &value)) in each.enumerate() {
-                            let with = step(group, *slot, value);
-                            *slot = if bits.value(row + i) { with } else { *slot };
-                        }
-                    }
-                }
+                let step = |i: usize, a, value| step(groups.get(i).copied().unwrap_or_default(), a, value);
+                add_beside(slots, values, bits.map(|bits| (bits, first + number * self.runs.len())), step);
             }
             return folded;
         }
@@ -180,6 +177,18 @@ impl BoxSlots {
 }
 
 impl Slots {
+    /// The groups of rows, given for each.
+    pub fn of_rows(groups: Vec<u32>) -> Self {
+        let is_next = |pair: &[u32]| matches!(pair, [before, group] if *group == before.wrapping_add(1));
+        let sequences = groups.windows(2).filter(|pair| !is_next(pair)).count() + 1;
+        if groups.len() / SEQUENCE < sequences {
+            return Self::Rows(groups);
+        }
+        let sequence = |own: &[u32]| Some((*own.first()?, own.len()));
+        let chunks = groups.chunk_by(|before, group| is_next(&[*before, *group]));
+        Self::Sequences(chunks.filter_map(sequence).collect())
+    }
+
     /// The groups of some rows, as numbers.
     pub fn to_rows(&self, rows: usize) -> Vec<usize> {
         match self {
@@ -187,6 +196,10 @@ impl Slots {
             Self::Runs(runs) => {
                 let run = |&(group, length): &(u32, usize)| std::iter::repeat_n(group as usize, length);
                 runs.iter().flat_map(run).collect()
+            }
+            Self::Sequences(sequences) => {
+                let groups = |&(first, length): &(u32, usize)| (first as usize..).take(length);
+                sequences.iter().flat_map(groups).collect()
             }
             Self::Boxes(boxes) => {
                 let mut groups = Vec::with_capacity(rows);
@@ -222,6 +235,13 @@ impl Slots {
                     let counts = own.numbers.iter().zip(counts);
                     counts.for_each(|(&group, count)| add(group, usize::try_from(count).unwrap_or(0)));
                     start += own.rows();
+                }
+            }
+            (Self::Sequences(sequences), bits) => {
+                for ((first, length), row) in with_starts(sequences) {
+                    let counts = counts.get_mut(first..first + length).unwrap_or_default();
+                    let bits = bits.as_ref().map(|bits| (bits, row));
+                    add_beside(counts, &vec![(); length], bits, |_, count, ()| count + 1);
                 }
             }
             (Self::Rows(groups), None) => groups.iter().for_each(|&group| add(group, 1)),
@@ -272,6 +292,15 @@ impl Slots {
                     first += own.rows();
                 }
             }
+            Self::Sequences(sequences) => {
+                for ((first, length), row) in with_starts(sequences) {
+                    let values = values.get(row..row + length).unwrap_or_default();
+                    let slots = folded.get_mut(first..first + length).unwrap_or_default();
+                    let bits = present.0.as_ref().map(|bits| (bits, row));
+                    let group = |i: usize| u32::try_from(first + i).unwrap_or(u32::MAX);
+                    add_beside(slots, values, bits, |i, a, value| step(group(i), a, value));
+                }
+            }
             Self::Rows(of_rows) => {
                 let mut add = |group: u32, value: T| {
                     if let Some(slot) = folded.get_mut(group as usize) {
@@ -289,6 +318,42 @@ impl Slots {
             }
         }
         folded
+    }
+}
+
+/// Sequences, each as the place of its first group and its length, with the number of its first row.
+fn with_starts(sequences: &[(u32, usize)]) -> impl Iterator<Item = ((usize, usize), usize)> {
+    sequences.iter().scan(0, |row, &(first, length)| {
+        *row += length;
+        Some(((first as usize, length), *row - length))
+    })
+}
+
+/// Adds to each slot the value at its place, where that counts: `bits` tells of all rows, and comes
+/// with the row of the first value. `step` is told the place.
+fn add_beside<T: Copy, A: Copy>(
+    slots: &mut [A],
+    values: &[T],
+    bits: Option<(&BooleanBuffer, usize)>,
+    step: impl Fn(usize, A, T) -> A,
+) {
+    let Some((bits, first)) = bits else {
+        let each = slots.iter_mut().zip(values).enumerate();
+        return each.for_each(|(i, (slot, &value))| *slot = step(i, *slot, value));
+    };
+    let words = BitChunks::new(bits.values(), bits.offset() + first, values.len()).iter_padded();
+    for (number, ((slots, values), word)) in
+        slots.chunks_mut(64).zip(values.chunks(64)).zip(words).enumerate()
+    {
+        let each = slots.iter_mut().zip(values).enumerate();
+        match word {
+            0 => {}
+            u64::MAX => each.for_each(|(i, (slot, &value))| *slot = step(number * 64 + i, *slot, value)),
+            _ => each.for_each(|(i, (slot, &value))| {
+                let with = step(number * 64 + i, *slot, value);
+                *slot = if word & (1 << i) == 0 { *slot } else { with };
+            }),
+        }
     }
 }
 

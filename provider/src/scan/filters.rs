@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
 use datafusion::physical_expr::utils::{
     Guarantee, LiteralGuarantee, collect_columns, conjunction, reassign_expr_columns,
 };
@@ -70,6 +70,14 @@ impl Expressions {
         let exprs = exprs.collect::<Result<_>>()?;
         let level = layout.level_of(columns.iter().copied());
         Ok(Self { columns, level, schema, exprs })
+    }
+
+    /// The column that they are, where they are one as it is.
+    pub fn column(&self) -> Option<usize> {
+        match (self.exprs.as_slice(), self.columns.as_slice()) {
+            ([expr], &[column]) if expr.is::<Column>() => Some(column),
+            _ => None,
+        }
     }
 
     /// Their types.
@@ -318,7 +326,6 @@ pub fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<
 mod tests {
     use arrow::array::Float32Array;
     use arrow::datatypes::Field;
-    use datafusion::physical_expr::expressions::Column;
 
     use super::*;
 

@@ -58,15 +58,10 @@ impl Reader {
         }
         match variable {
             None if self.table.layout.is_of_datasets(column) => self.of_datasets(column, boxes),
-            None if self.is_index(column, boxes) => {
-                let chunks = ColumnChunks::new(&self.table, column);
-                let spans = boxes.iter().map(|tile| match chunks.origin(&tile) {
-                    Origin::Index(dim) => tile.spans.get(*dim).copied().unwrap_or_default(),
-                    _ => Span::default(),
-                });
-                self.table.shown(indices(spans), column, false)
-            }
-            None => self.assemble(column, boxes, None, reading).await,
+            None => match self.index_spans(column, boxes) {
+                Some(spans) => self.table.shown(indices(spans), column, false),
+                None => self.assemble(column, boxes, None, reading).await,
+            },
             Some(variable) => {
                 let index = self.table.index(variable, reading.metrics).await?;
                 match self.direct(column, boxes) {
@@ -87,10 +82,15 @@ impl Reader {
         self.column(column, boxes, &Reading { counters: &counters, ..*reading }).await
     }
 
-    /// True where a column is the index along its dimension in all boxes.
-    fn is_index(&self, column: usize, boxes: &Boxes) -> bool {
+    /// The indices that a column is in each box, where it is the index along its dimension in all of
+    /// them.
+    pub fn index_spans(&self, column: usize, boxes: &Boxes) -> Option<Vec<Span>> {
         let chunks = ColumnChunks::new(&self.table, column);
-        boxes.iter().all(|tile| matches!(chunks.origin(&tile), Origin::Index(_)))
+        let span = |tile: Tile<'_>| match chunks.origin(&tile) {
+            Origin::Index(dim) => tile.spans.get(*dim).copied(),
+            _ => None,
+        };
+        boxes.iter().map(span).collect()
     }
 
     /// One value for each box.
@@ -162,7 +162,7 @@ impl Reader {
             let count = tile.values(layout, level);
             if let Origin::Index(dim) = chunks.origin(&tile) {
                 let span = tile.spans.get(*dim).copied().unwrap_or_default();
-                let values = table.shown(indices(std::iter::once(span)), column, false)?;
+                let values = table.shown(indices([span]), column, false)?;
                 parts.push(Part::Own(self.raised(values, &[*dim], &tile, level)?));
                 kinds.push(0);
                 continue;
@@ -289,10 +289,10 @@ fn cells(spans: &[Span]) -> usize {
     spans.iter().fold(1, |cells, span| cells.saturating_mul(span.size))
 }
 
-fn indices(spans: impl Iterator<Item = Span>) -> ArrayRef {
+fn indices(spans: impl IntoIterator<Item = Span>) -> ArrayRef {
     let index = |i: usize| i64::try_from(i).unwrap_or(i64::MAX);
     let mut indices = Vec::new();
-    spans.for_each(|span| indices.extend((span.start..span.end()).map(index)));
+    spans.into_iter().for_each(|span| indices.extend((span.start..span.end()).map(index)));
     Arc::new(Int64Array::from(indices))
 }
 
