@@ -237,7 +237,7 @@ impl Workload {
     /// Writes the workload into `directory`, as a store and as Parquet, unless it is there.
     ///
     /// # Errors
-    /// Where there is no room, or real files cannot be read.
+    /// If there is no room, or real files cannot be read.
     pub async fn make(&self, directory: &Path) -> Result<()> {
         let parquet = self.parquet(directory);
         if parquet.exists() {
@@ -317,7 +317,7 @@ impl Workload {
     /// and above those of the others; and the share of the chunks that it splits.
     ///
     /// # Errors
-    /// Where the index cannot be read.
+    /// If the index cannot be read.
     pub async fn threshold(&self, atlas: &Atlas) -> Result<(f64, f64)> {
         let snapshot = atlas.snapshot();
         let catalog = snapshot.load().await?;

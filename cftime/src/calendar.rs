@@ -47,13 +47,13 @@ impl Calendar {
         })
     }
 
-    /// True where times of the calendar are the same instants as timestamps with their dates, in
+    /// True if times of the calendar are the same instants as timestamps with their dates, in
     /// all years that timestamps can express.
     pub fn is_of_timestamps(self) -> bool {
         matches!(self, Self::Standard | Self::ProlepticGregorian)
     }
 
-    /// True where 1 BC is the year -1, and no year is 0.
+    /// True if 1 BC is the year -1, and no year is 0.
     fn lacks_year_zero(self) -> bool {
         matches!(self, Self::Standard | Self::Julian)
     }

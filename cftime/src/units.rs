@@ -94,7 +94,7 @@ impl TimeUnits {
     /// `offset` is added. The offset is a time like others; it moves the reference date.
     ///
     /// # Errors
-    /// [`UnitsError::Packing`] where times cannot be computed with them.
+    /// [`UnitsError::Packing`] if times cannot be computed with them.
     pub fn packed(self, scale: Stored, offset: Stored) -> Result<Self, UnitsError> {
         let (day, of_day) = self.instant(offset).ok_or(UnitsError::Packing)?;
         #[allow(clippy::cast_possible_truncation)]

@@ -18,8 +18,8 @@ use crate::store::Atlas;
 
 /// A dataset: its arrays and attributes.
 ///
-/// What is written here is pending until [`Atlas::flush`]. What is read is what was committed, with
-/// what is pending in this handle of the store.
+/// Changes are pending until [`Atlas::flush`]. Reads show committed data together with the pending
+/// changes of this handle of the store.
 #[derive(Clone)]
 pub struct DatasetView {
     atlas: Atlas,
@@ -64,7 +64,7 @@ impl<const N: usize> Names for [&str; N] {
     }
 }
 
-/// What is known of a dataset but for its values.
+/// The metadata of a dataset: everything but its values.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct DatasetMeta {
@@ -74,7 +74,7 @@ pub struct DatasetMeta {
     pub attributes: Attributes,
 }
 
-/// What is known of an array but for its values.
+/// The metadata of an array: everything but its values.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ArrayMeta {
@@ -82,7 +82,7 @@ pub struct ArrayMeta {
     pub schema: Arc<ArraySchema>,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// The shape of its chunks, but for those at the far edges.
+    /// The shape of its chunks; chunks at the far edges may be smaller.
     pub chunk_shape: Vec<usize>,
 }
 
@@ -96,16 +96,16 @@ impl DatasetView {
         &self.name
     }
 
-    /// Defines an array of `shape` over `dims`, cut into chunks of `chunk_shape` or, without one,
-    /// of a sensible size. A cell that equals `fill` is missing.
+    /// Defines an array of `shape` over `dims`, divided into chunks of `chunk_shape`. Without a
+    /// chunk shape, Atlas chooses one. A cell that equals `fill` is missing.
     ///
-    /// A dimension belongs to the dataset, and has one size. Where another array has one of `dims`
-    /// with another size, this array gets one of its own, named with a number: `x_2`.
-    /// [`array_meta`](Self::array_meta) tells.
+    /// A dimension belongs to the dataset, and has one size. If another array has one of `dims`
+    /// with another size, this array gets a dimension of its own, whose name ends in a number:
+    /// `x_2`. [`array_meta`](Self::array_meta) returns the names of the dimensions.
     ///
     /// # Errors
-    /// [`Error::ArrayExists`], [`Error::Shape`] where the arguments do not fit together,
-    /// [`Error::Name`].
+    /// [`Error::ArrayExists`], [`Error::Name`], and [`Error::Shape`] if the arguments do not fit
+    /// together.
     pub fn define_array<T: Element>(
         &self,
         name: &str,
@@ -129,7 +129,7 @@ impl DatasetView {
         self.atlas.pending().define(&self.name, schema, shape)
     }
 
-    /// Takes an array away.
+    /// Deletes an array.
     ///
     /// # Errors
     /// [`Error::NoArray`].
@@ -140,11 +140,11 @@ impl DatasetView {
         Ok(())
     }
 
-    /// Makes a dimension `size` long, and with it every array over it. The new cells are missing
+    /// Extends a dimension to `size`, and with it every array over it. The new cells are missing
     /// until they are written.
     ///
     /// # Errors
-    /// [`Error::NoDimension`], [`Error::Shrink`], [`Error::Shape`] where an array would be too
+    /// [`Error::NoDimension`], [`Error::Shrink`], [`Error::Shape`] if an array would become too
     /// large.
     pub async fn extend(&self, dimension: &str, size: usize) -> Result<()> {
         let _turn = self.atlas.writers().await;
@@ -153,11 +153,11 @@ impl DatasetView {
 
     /// Writes the region that starts at `start` and has the shape of `values`.
     ///
-    /// Cells that were written before are overwritten. A chunk is encoded when its last cell is
-    /// written; of chunks that are cut, the other cells are read again in the flush.
+    /// Values that were written before are overwritten. A chunk is encoded once its last cell is
+    /// written. Of partially overwritten chunks, the flush reads the other cells again.
     ///
     /// # Errors
-    /// [`Error::NoArray`], [`Error::WrongType`], [`Error::Shape`] where the region lies outside the
+    /// [`Error::NoArray`], [`Error::WrongType`], [`Error::Shape`] if the region lies outside the
     /// array.
     #[cfg(feature = "ndarray")]
     pub async fn write_array<T: Element>(
@@ -185,9 +185,9 @@ impl DatasetView {
         self.atlas.write(&self.name, name, Region::new(start, shape), cells).await
     }
 
-    /// Reads the region of `shape` that starts at `start`, or the whole array where both are empty.
-    /// A missing cell is the array's fill value, or zero or empty where it has none. `None` where
-    /// the dataset has no such array.
+    /// Reads the region of `shape` that starts at `start`, or the whole array if both are empty. A
+    /// missing cell is read as the array's fill value, or as zero or empty if the array has none.
+    /// `None` if the dataset has no such array.
     ///
     /// # Errors
     /// [`Error::WrongType`], [`Error::Shape`], and those of the storage.
@@ -215,7 +215,7 @@ impl DatasetView {
         })
     }
 
-    /// Reads the region of `shape` that starts at `start`, or the whole array where both are empty:
+    /// Reads the region of `shape` that starts at `start`, or the whole array if both are empty:
     /// its cells in row-major order, missing ones null.
     ///
     /// # Errors
@@ -225,7 +225,8 @@ impl DatasetView {
         self.atlas.cells(&self.name, name, region(start, shape, &whole)).await
     }
 
-    /// Statistics of all cells of an array, from those of its chunks: no committed value is read.
+    /// Statistics of all cells of an array, computed from those of its chunks, without reading
+    /// committed values.
     ///
     /// # Errors
     /// [`Error::NoArray`], and those of the storage.
@@ -236,7 +237,7 @@ impl DatasetView {
     /// Its arrays and attributes.
     ///
     /// # Errors
-    /// [`Error::NoDataset`] where it was deleted.
+    /// [`Error::NoDataset`] if it was deleted.
     pub fn meta(&self) -> Result<DatasetMeta> {
         let found = self.atlas.pending().describe(&self.name)?;
         Ok(DatasetMeta { arrays: found.arrays, attributes: found.attributes })
@@ -262,7 +263,7 @@ impl DatasetView {
         self.atlas.pending().array(&self.name, name)
     }
 
-    /// What is known of an array but for its values.
+    /// The metadata of an array: everything but its values.
     ///
     /// # Errors
     /// [`Error::NoArray`].
@@ -328,7 +329,7 @@ impl DatasetView {
         self.atlas.pending().set_attribute(&self.name, key, value.into())
     }
 
-    /// Takes an attribute of the dataset away.
+    /// Removes an attribute of the dataset.
     ///
     /// # Errors
     /// [`Error::NoAttribute`].
@@ -349,7 +350,7 @@ impl DatasetView {
         self.atlas.pending().set_array_attribute(&self.name, array, key, value.into())
     }
 
-    /// Takes an attribute of an array away.
+    /// Removes an attribute of an array.
     ///
     /// # Errors
     /// [`Error::NoArray`], [`Error::NoAttribute`].
@@ -358,7 +359,7 @@ impl DatasetView {
     }
 }
 
-/// The region that is asked for of an array of shape `whole`.
+/// The region of an array of shape `whole` that `start` and `shape` ask for.
 fn region(start: &[usize], shape: &[usize], whole: &[usize]) -> Region {
     if start.is_empty() && shape.is_empty() { Region::all(whole) } else { Region::new(start, shape) }
 }

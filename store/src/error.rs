@@ -1,5 +1,4 @@
-//! What can go wrong, said so that the reader knows which object, what was expected and what was
-//! found.
+//! Errors of the store. Each message names the object, what was expected and what was found.
 
 use std::io::{self, ErrorKind};
 
@@ -12,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The object storage failed, or refused.
+    /// The object storage failed, or refused a request.
     #[error("{file}: {source}")]
     Storage {
         /// The object, as a path inside the storage.
@@ -20,7 +19,7 @@ pub enum Error {
         /// What the storage said.
         source: object_store::Error,
     },
-    /// A place that cannot be understood as a store's address.
+    /// An address that cannot be interpreted as the location of a store.
     #[error("cannot use `{location}` as a store: {reason}")]
     Location {
         /// The address as given, without credentials.
@@ -28,13 +27,13 @@ pub enum Error {
         /// Why it cannot be used.
         reason: String,
     },
-    /// There is no store where one was to be opened.
+    /// No store exists at the location that was to be opened.
     #[error("no Atlas store at {location}: it has no atlas.json")]
     NoStore {
         /// Where it was looked for.
         location: String,
     },
-    /// The bucket or container that a store was to be in is not there.
+    /// The bucket or container of the location does not exist.
     #[error(
         "there is no bucket `{bucket}` for {location}: create it, or check its name, region and endpoint"
     )]
@@ -44,7 +43,7 @@ pub enum Error {
         /// The bucket or container.
         bucket: String,
     },
-    /// No credentials were given for a place that may need them.
+    /// The location may need credentials, and none were given.
     #[error(
         "no credentials for {location}: give them as storage options or in the environment, or switch signing off for public data \
          (AWS_SKIP_SIGNATURE=true, GOOGLE_SKIP_SIGNATURE=true, AZURE_SKIP_SIGNATURE=true); this machine has none: {source}"
@@ -55,14 +54,14 @@ pub enum Error {
         /// What the client has tried.
         source: object_store::Error,
     },
-    /// There is a store where one was to be created.
+    /// A store exists at the location where one was to be created.
     #[error("there is an Atlas store at {location} already: open it, or choose another place")]
     StoreExists {
         /// Where it is.
         location: String,
     },
-    /// A file does not hold what its format promises: it was truncated, altered, or is something
-    /// else.
+    /// The content of a file violates its format: the file was truncated or altered, or is
+    /// something else.
     #[error("{file} is damaged: {reason}")]
     Corrupt {
         /// The file, as a path inside the store.
@@ -93,7 +92,7 @@ pub enum Error {
     /// A name that a dataset, an array, a dimension or an attribute cannot have.
     #[error("`{name}` cannot name {kind}: {reason}")]
     Name {
-        /// What it was to name, with its article: "a dataset".
+        /// What was to get the name, with an article: "a dataset".
         kind: &'static str,
         /// The name as given.
         name: String,
@@ -128,7 +127,7 @@ pub enum Error {
         /// The name as given.
         array: String,
     },
-    /// Values of one type were given or asked for where the array has another.
+    /// Values of one type were given or requested, but the array has another type.
     #[error("array `{array}` of dataset `{dataset}` holds {expected}, not {found}")]
     WrongType {
         /// The dataset.
@@ -164,7 +163,7 @@ pub enum Error {
         /// The name as given.
         dimension: String,
     },
-    /// A dimension was to be made shorter.
+    /// A dimension was to be shortened.
     #[error("dimension `{dimension}` of dataset `{dataset}` has size {size}: it cannot become {wanted}")]
     Shrink {
         /// The dataset.
@@ -184,18 +183,18 @@ pub enum Error {
         /// The name as given.
         attribute: String,
     },
-    /// A generation that the store has not, or no longer.
+    /// A generation that the store does not have, or no longer has.
     #[error("{location} has no generation {generation}: {reason}")]
     NoGeneration {
         /// The store.
         location: String,
         /// The generation as given.
         generation: u64,
-        /// Why it cannot be had.
+        /// Why the generation is not available.
         reason: &'static str,
     },
-    /// What is pending cannot be committed any more, as somebody else has changed the same. It
-    /// stays pending.
+    /// Pending changes cannot be committed any more, because another writer has changed the same
+    /// thing. They stay pending.
     #[error(
         "conflict at {location}: {}{reason} (committed by another writer by generation {generation}); what is pending stays: refresh, or discard it, and repeat the changes",
         place(.dataset.as_deref(), .array.as_deref())
@@ -203,11 +202,11 @@ pub enum Error {
     Conflict {
         /// The store.
         location: String,
-        /// The newest generation, of those that others have committed.
+        /// The newest generation that others have committed.
         generation: u64,
-        /// The dataset that both have changed, where it is one.
+        /// The dataset that both have changed, if the conflict is about one.
         dataset: Option<String>,
-        /// Its array that both have changed, where it is one.
+        /// Its array that both have changed, if the conflict is about one.
         array: Option<String>,
         /// What collided.
         reason: String,
@@ -222,7 +221,7 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
-    /// Changes that together exceed what a store can hold.
+    /// Changes that together exceed the limits of a store.
     #[error("the changes cannot be committed to {location}: {reason}")]
     Limit {
         /// The store.
@@ -238,19 +237,20 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
-    /// Another task is committing what is pending in this handle.
+    /// Another task is committing the pending changes of this handle.
     #[error("this handle is being flushed: await that before changing more")]
     Flushing,
-    /// More was asked for than memory, or a limit of the store, allows. Less at a time may work.
+    /// The request exceeds the available memory, or a limit of the store. A smaller request may
+    /// work.
     #[error("{of}: {reason}")]
     TooLarge {
-        /// What it was asked of, with its name: an array, say.
+        /// The object of the request with its name, for example an array.
         of: String,
         /// What exceeds which limit, and what to do instead.
         reason: String,
     },
-    /// Others committed again and again before this writer could, though nothing of theirs stood in
-    /// its way. Its changes are still pending: committing them later may work.
+    /// Other writers committed again and again before this one could, without conflicting with it.
+    /// Its changes are still pending: committing them later may work.
     #[error(
         "others commit to {location} faster than this writer can, which has tried {attempts} times: try later"
     )]
@@ -263,12 +263,12 @@ pub enum Error {
     /// A fault of this program, rather than of the store, the storage or the request.
     #[error("{of}: a fault in Atlas, please report it: {reason}")]
     Internal {
-        /// What was at work: a file, an array.
+        /// The object that was being processed: a file, an array.
         of: String,
         /// What should not have happened.
         reason: String,
     },
-    /// An option that does not apply to what was asked for.
+    /// An option that does not apply to the request.
     #[error("the option `{option}` {reason}")]
     Option {
         /// The option.
@@ -276,13 +276,13 @@ pub enum Error {
         /// What it applies to instead.
         reason: &'static str,
     },
-    /// Something is pending in a handle that is to have nothing pending.
+    /// A handle has pending changes although the operation requires that it has none.
     #[error("something is pending in a handle of {location}: flush it, or discard it, first")]
     Pending {
         /// The store.
         location: String,
     },
-    /// An earlier write of this handle failed half-way, so its pending changes are no longer whole.
+    /// An earlier write of this handle failed halfway, so its pending changes are incomplete.
     #[error(
         "an earlier write failed, so the pending changes cannot be committed: discard them, or open the store again"
     )]
@@ -294,7 +294,7 @@ fn remedy(found: u32, supported: u32) -> &'static str {
     if found > supported { "use a newer Atlas" } else { "import the files again into a new store" }
 }
 
-/// "array `t` of dataset `d`: ", as far as these are known.
+/// "array `t` of dataset `d`: ", as far as the two are known.
 fn place(dataset: Option<&str>, array: Option<&str>) -> String {
     match (dataset, array) {
         (Some(dataset), Some(array)) => format!("array `{array}` of dataset `{dataset}`: "),
@@ -304,18 +304,19 @@ fn place(dataset: Option<&str>, array: Option<&str>) -> String {
 }
 
 impl Error {
-    /// True where the storage does not let this reader look.
+    /// True if the storage denies this reader access.
     pub(crate) fn is_denied(&self) -> bool {
         use object_store::Error as E;
         matches!(self, Self::Storage { source: E::PermissionDenied { .. } | E::Unauthenticated { .. }, .. })
     }
 
-    /// True where the storage has no room left: the disk is full, or a quota is used up.
+    /// True if the storage has no room left: the disk is full, or a quota is exhausted.
     pub fn is_storage_full(&self) -> bool {
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                // What an error was made from hides behind it, and its source is that one's source.
+                // An `io::Error` hides the error that it was made from; its source is the source of
+                // that error.
                 let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
                 let kinds = [Some(error.kind()), inner.map(io::Error::kind)];
                 let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];

@@ -1,4 +1,4 @@
-//! Earlier generations of a store, and the files that none of them needs.
+//! Earlier generations of a store, and the removal of files that no generation needs.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::write::commit;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Commit {
-    /// Counts the commits, from 1.
+    /// The number of the commit, from 1.
     pub generation: u64,
-    /// When it was committed, in milliseconds since 1970-01-01T00:00:00Z by the clock of who did.
+    /// The time of the commit, in milliseconds since 1970-01-01T00:00:00Z, by the writer's clock.
     pub committed: i64,
-    /// What was done: `write` or `compact`.
+    /// The kind of the commit: `write`, `merge` or `compact`.
     pub operation: String,
     /// The number of datasets after it.
     pub datasets: usize,
@@ -41,10 +41,10 @@ pub struct Vacuumed {
 }
 
 impl Atlas {
-    /// The commits whose catalogs are kept, newest first.
+    /// The commits whose records are kept, newest first.
     ///
     /// # Errors
-    /// Those of the storage; [`Error::Corrupt`](crate::error::Error::Corrupt) where a catalog is
+    /// Those of the storage; [`Error::Corrupt`](crate::error::Error::Corrupt) if a record is
     /// damaged.
     pub async fn log(&self) -> Result<Vec<Commit>> {
         let mut generations: Vec<_> = records(&self.storage().list().await?)
@@ -59,27 +59,28 @@ impl Atlas {
         Ok(commits)
     }
 
-    /// This store as it was at a generation. What is written through it is committed to the newest
-    /// generation, as a writer's is that has opened the store then.
+    /// Opens this store as it was at a generation. Changes through the new handle are committed to
+    /// the newest generation, as if a writer had opened the store back then.
     ///
     /// # Errors
-    /// [`Error::NoGeneration`](crate::error::Error::NoGeneration) where there is no such
-    /// generation, or its catalog was vacuumed.
+    /// [`Error::NoGeneration`](crate::error::Error::NoGeneration) if there is no such generation,
+    /// or it was vacuumed.
     pub async fn open_at(&self, generation: u64) -> Result<Self> {
         let (root, _) = commit::read_generation(self.storage(), generation).await?;
         Ok(Self::of(self.snapshot().at(root, [])))
     }
 
-    /// Removes the catalogs of earlier generations that are older than `older_than`, and then the
-    /// files of that age that no catalog left needs: segments that were compacted or rewritten, and
-    /// what writers left that died.
+    /// Empties the records of earlier generations that are older than `older_than`, so that these
+    /// can no longer be opened. Then removes the files of that age that no remaining generation
+    /// needs: segments that were compacted or rewritten, and leftovers of writers that died.
     ///
-    /// Ages are told by the clock of the storage, which dates the files. What this handle reads
-    /// stays. Nobody else may be reading such a generation still, and no writer may be at work
-    /// whose first segment is older than that: a day is sensible where imports take hours.
+    /// The storage's clock, which dates the files, determines ages. The files that this handle
+    /// reads stay. Other programs must no longer read the removed generations, and the first
+    /// segment of every active writer must be younger than `older_than`. A day is sensible if
+    /// imports take hours.
     ///
     /// # Errors
-    /// Those of the storage. What was removed until then is gone; the store is whole.
+    /// Those of the storage. The files removed until then are gone; the store itself is intact.
     #[cfg_attr(feature = "tracing", tracing::instrument(skip(self), fields(store = %self.storage())))]
     pub async fn vacuum(&self, older_than: Duration) -> Result<Vacuumed> {
         let storage = self.storage();
@@ -87,7 +88,7 @@ impl Atlas {
         let current = match commit::mend(storage).await {
             Ok(root) => root,
             Err(Error::NoStore { .. }) => return Ok(vacuumed),
-            // On a full disk nothing can be written, and this is what makes room.
+            // On a full disk nothing can be written, and vacuuming makes room.
             Err(Error::Storage { .. }) => commit::newest(storage).await?,
             Err(error) => return Err(error),
         };
@@ -96,7 +97,7 @@ impl Atlas {
         let age = chrono::Duration::from_std(older_than).unwrap_or(chrono::Duration::MAX);
         let old = |file: &StoredFile| now.signed_duration_since(file.modified) >= age;
 
-        // What is pending in this handle may still be put together with what it reads.
+        // The pending changes of this handle may still be merged with the generation that it reads.
         let own = self.snapshot();
         let pending = self.pending().segments().to_vec();
         let pending = pending.iter().map(|segment| segment.entry.file.clone());
@@ -107,8 +108,8 @@ impl Atlas {
                 continue;
             }
             if old(file) {
-                // The record stays, empty: a writer that knows nothing newer than the generation
-                // before must still find that it has lost.
+                // The record stays, empty. A writer that has not seen this generation must still
+                // find that it exists, and lose.
                 storage.replace(&file.path, bytes::Bytes::new()).await?;
                 vacuumed.generations.push(generation);
             } else {
@@ -143,14 +144,14 @@ impl Commit {
     }
 }
 
-/// The names of the files of a generation. No two files of a store have one name, in whatever
-/// directory they are; of the directories of variables some file systems take several for one.
+/// The names of the files of a generation. No two files of a store have the same name, in any
+/// directory. Some file systems treat several directories of variables as one.
 pub(crate) fn files_of(root: &Root) -> impl Iterator<Item = String> {
     let segments = root.variables.values().flatten().map(|entry| entry.file.clone());
     segments.chain(root.manifests.iter().map(|entry| entry.file.clone()))
 }
 
-/// The records of commits among files, vacuumed ones too.
+/// The records of commits among files, including vacuumed ones.
 pub(crate) fn records(files: &[StoredFile]) -> impl Iterator<Item = (u64, &StoredFile)> {
     files.iter().filter_map(|file| Some((names::generation_of(&file.path)?, file)))
 }
@@ -235,7 +236,7 @@ mod tests {
             atlas.create_dataset(name).await.unwrap();
             atlas.flush().await.unwrap();
         }
-        // What another writer has under way.
+        // A segment that another writer is still writing.
         let segment = "t/data.0123456789abcdef.f32.af";
         atlas.storage().replace(segment, bytes::Bytes::from_static(b"x")).await.unwrap();
         let vacuumed = atlas.vacuum(Duration::from_secs(24 * 60 * 60)).await.unwrap();

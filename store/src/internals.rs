@@ -1,4 +1,4 @@
-//! What benches and fuzzers take hold of, and nobody else: none of it keeps its shape.
+//! Access for this crate's benches and fuzzers only. Any version may change it.
 
 use std::sync::Arc;
 
@@ -38,14 +38,14 @@ pub fn describe_block(block: &[u8]) -> String {
     }
 }
 
-/// A block with its checksum made right, so that a fuzzer gets past it.
+/// Corrects the checksum of a block, so that a fuzzer gets past it.
 pub fn seal_block(block: &mut [u8]) {
     let Some((header, payload)) = block.split_first_chunk_mut::<{ block::HEADER_LENGTH }>() else { return };
     let Some((head, checksum)) = header.split_last_chunk_mut::<4>() else { return };
     *checksum = encoding::checksum::crc32c(&[head, payload]).to_le_bytes();
 }
 
-/// `count` values in the encoding with a code; `None` where there is no such encoding.
+/// `count` values in the encoding with this code; `None` if there is no such encoding.
 pub fn decode_values(code: u8, dtype: DType, bytes: &[u8], count: usize) -> Option<Result<ArrayRef, String>> {
     let encoding = Encoding::from_code(code)?;
     Some(encoding::decode(encoding, dtype, &Buffer::from(bytes), count, None, 0..count))
@@ -60,12 +60,12 @@ pub fn decode_index(dtype: DType, bytes: &[u8], offset: u64) -> Result<usize, St
     Ok(index.len())
 }
 
-/// True where bytes are a trailer.
+/// True if the bytes are a trailer.
 pub fn decode_trailer(bytes: &[u8]) -> bool {
     <&[u8; trailer::LENGTH]>::try_from(bytes).is_ok_and(|bytes| Trailer::decode(bytes).is_ok())
 }
 
-/// The number of datasets of a catalog whose checksum is made right.
+/// The number of datasets of a catalog, after its checksum is corrected.
 pub fn decode_catalog(bytes: &[u8]) -> Result<usize, Error> {
     let (root, _) = Root::decode("fuzz", &Root::sealed(bytes))?;
     let catalog = Catalog::of(Arc::new(root), Vec::new()).map_err(|reason| Error::corrupt("fuzz", reason))?;
@@ -143,8 +143,7 @@ pub fn record(atlas: &crate::store::Atlas) -> Result<Vec<u8>, serde_json::Error>
     atlas.snapshot().root().encode(Some(&recorded))
 }
 
-/// The number of variables of which a record, whose checksum is made right, says that chunks were
-/// written.
+/// The number of variables with written chunks in a record, after its checksum is corrected.
 pub fn decode_record(bytes: &[u8]) -> Result<usize, Error> {
     let (_, recorded) = Root::decode("fuzz", &Root::sealed(bytes))?;
     Ok(recorded.map_or(0, |recorded| recorded.written.len()))

@@ -1,6 +1,5 @@
-//! A store for thousands of N-dimensional datasets, kept *variable-first*: every dataset's
-//! `temperature` lies in one place, so that a question about one variable in all datasets reads one
-//! file.
+//! A store for thousands of N-dimensional datasets, kept *variable-first*: the `temperature` of all
+//! datasets lies together, so that a query about one variable in all datasets reads few files.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -25,46 +24,47 @@
 //! # }
 //! ```
 //!
-//! # What is what
+//! # Terms
 //!
-//! A store has **datasets**, each a set of named **arrays** over named **dimensions**, with
-//! attributes: the shape of a NetCDF file or of an `xarray.Dataset`. The arrays of one name in all
-//! datasets are a **variable**. An array is cut into **chunks**; chunks of one variable are encoded
-//! together in **blocks**; blocks and the index of their chunks make a **segment**, a file. A cell
-//! that nobody wrote, or that equals the array's **fill value**, is *missing*: null in Arrow
-//! arrays, the fill value in [`ndarray`] ones.
+//! A store contains **datasets**. A dataset is a set of named **arrays** over named **dimensions**,
+//! with attributes, like a NetCDF file or an `xarray.Dataset`. All arrays of one name form a
+//! **variable**. An array is divided into **chunks**. Chunks of one variable are encoded together
+//! in **blocks**. Blocks and an index of their chunks make a **segment**, which is a file. A cell
+//! is *missing* if it was never written or equals the array's **fill value**. Missing cells are
+//! null in Arrow arrays, and the fill value in [`ndarray`] arrays.
 //!
-//! # How it is used
+//! # How to use it
 //!
-//! - [`Atlas`] creates and opens stores, on any [`object_store`]; [`DatasetView`] defines, writes
+//! - [`Atlas`] creates and opens stores, on any [`object_store`]. [`DatasetView`] defines, writes
 //!   and reads the arrays of one dataset.
-//! - What is written is read through the same handle at once, and by others after [`Atlas::flush`],
-//!   which commits all of it at once. Two writers who commit at the same time both succeed, unless
-//!   they have changed the same: then one gets [`Error::Conflict`].
-//! - A [`Snapshot`] is one generation of a store. It stays readable and the same while others are
-//!   committed.
-//! - [`Catalog`] is what is known without reading any value; [`VariableIndex`] has [`Statistics`]
-//!   of every chunk. Engines plan with the two and then [`read`](Snapshot::read) regions of many
+//! - The handle that made changes reads them at once. Others see them after [`Atlas::flush`], which
+//!   commits all of them together. Two writers that commit at the same time both succeed, unless
+//!   they have changed the same thing; then one of them gets [`Error::Conflict`].
+//! - A [`Snapshot`] is one generation of a store. It stays readable and unchanged while other
+//!   generations are committed.
+//! - [`Catalog`] has the metadata of all datasets, and [`VariableIndex`] has [`Statistics`] of
+//!   every chunk. Query engines plan with both, and then [`read`](Snapshot::read) regions of many
 //!   datasets at once.
-//! - What is committed can be [overwritten](DatasetView::write_array),
+//! - Committed data can be [overwritten](DatasetView::write_array),
 //!   [extended](DatasetView::extend), deleted and renamed, all in one commit. Earlier generations
-//!   [stay readable](Atlas::open_at) until they are [vacuumed](Atlas::vacuum); [`Atlas::compact`]
-//!   puts in order what many commits have left, and [`Atlas::verify`] reads everything to see
-//!   whether it is whole.
+//!   [stay readable](Atlas::open_at) until they are [vacuumed](Atlas::vacuum). [`Atlas::compact`]
+//!   rewrites the small files of many commits, and [`Atlas::verify`] reads everything to find
+//!   damage.
 //!
 //! # Features
 //!
-//! | feature | on unless switched off | what it adds |
+//! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `aws`, `azure`, `gcp`, `http` | yes | URLs of Amazon S3, Azure, Google Cloud Storage and HTTP servers |
-//! | `zstd`, `lz4` | yes | blocks of that [`Codec`]; a program without one cannot read them |
-//! | `ndarray` | yes | [`write_array`](DatasetView::write_array), [`read_array`](DatasetView::read_array) and [`read_array_across`](Atlas::read_array_across), beside those for Arrow |
+//! | `zstd`, `lz4` | yes | blocks of that [`Codec`]; a program without the feature cannot read them |
+//! | `ndarray` | yes | [`write_array`](DatasetView::write_array), [`read_array`](DatasetView::read_array) and [`read_array_across`](Atlas::read_array_across), in addition to the methods for Arrow |
 //! | `tracing` | no | spans and events of the crate `tracing`: `open`, `flush`, `commit`, `compact`, `read`, and each request at level trace |
-//! | `internals` | no | what the benches and fuzzers of this crate use; it may change in any version |
+//! | `internals` | no | access for the benches and fuzzers of this crate; any version may change it |
 //!
-//! # What it is not
+//! # What it does not do
 //!
-//! It is not a file system and not a database: there are no transactions over several stores.
+//! It is neither a file system nor a database: there are no transactions over several stores. It
+//! does not query, interpolate or regrid; the crates `atlas-datafusion` and `atlas-udfs` add SQL.
 
 mod dataset;
 mod encoding;

@@ -12,7 +12,7 @@ use crate::storage::names::CATALOG_FILE;
 use crate::store::Atlas;
 use crate::write::commit;
 
-/// How to open or create a store: see [`Atlas::options`].
+/// Options for opening or creating a store; see [`Atlas::options`].
 #[derive(Clone, Default)]
 pub struct Options {
     cache: CacheBudget,
@@ -56,14 +56,14 @@ impl Atlas {
 }
 
 impl Options {
-    /// What is kept in memory of what is read.
+    /// The budget of the caches.
     #[must_use]
     pub fn cache(self, budget: CacheBudget) -> Self {
         Self { cache: budget, ..self }
     }
 
-    /// Configures the client of an object store: see [`Storage::with_options`] for the keys, and
-    /// for the variables of the environment that are read otherwise.
+    /// Configures the client of an object store. [`Storage::with_options`] documents the keys, and
+    /// the environment variables that are read for keys without an option.
     ///
     /// [`Storage::with_options`]: crate::storage::files::Storage::with_options
     #[must_use]
@@ -87,9 +87,9 @@ impl Options {
     /// Opens an existing store. Reads the root of its catalog, and looks for a newer one.
     ///
     /// # Errors
-    /// - [`Error::NoStore`] where there is none, [`Error::Corrupt`] where its catalog is damaged.
-    /// - [`Error::NoGeneration`] where it has no such generation, or no longer.
-    /// - [`Error::Location`] where the location, or a storage option for it, cannot be used.
+    /// - [`Error::NoStore`] if there is none, [`Error::Corrupt`] if its catalog is damaged.
+    /// - [`Error::NoGeneration`] if it has no such generation, or no longer.
+    /// - [`Error::Location`] if the location, or a storage option for it, cannot be used.
     /// - [`Error::Option`] for [`codec`](Self::codec).
     pub async fn open(self, location: impl Into<Location>) -> Result<Atlas> {
         self.open_at(location.into()).await
@@ -117,8 +117,8 @@ impl Options {
     /// Creates a store. Nothing is written before the first [`flush`](Atlas::flush).
     ///
     /// # Errors
-    /// - [`Error::StoreExists`] where there is a store already.
-    /// - [`Error::Location`] where the location, or a storage option for it, cannot be used.
+    /// - [`Error::StoreExists`] if there is a store already.
+    /// - [`Error::Location`] if the location, or a storage option for it, cannot be used.
     /// - [`Error::Option`] for [`generation`](Self::generation), and for a codec that this program
     ///   was built without.
     pub async fn create(self, location: impl Into<Location>) -> Result<Atlas> {
@@ -137,7 +137,7 @@ impl Options {
             return Err(Error::Option { option: "codec", reason });
         }
         let storage = location.storage(self.storage)?;
-        // A store may have lost its `atlas.json`. Not every storage has lists.
+        // A store may have lost its `atlas.json`. Some storages cannot list files.
         let records = async || storage.generations().await.is_ok_and(|records| !records.is_empty());
         if storage.exists(CATALOG_FILE).await? || records().await {
             return Err(Error::StoreExists { location: storage.to_string() });
@@ -147,7 +147,7 @@ impl Options {
     }
 }
 
-/// Without the values of storage options, which may be secrets.
+/// Omits the values of storage options, which may be secrets.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys: Vec<_> = self.storage.iter().map(|(key, _)| key).collect();

@@ -1,4 +1,4 @@
-//! Reading through a handle: what was committed, with what is pending over it.
+//! Reading through a handle: committed data with pending changes on top.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::store::Atlas;
 use crate::write::changes::NewSegment;
 use crate::write::pending::{OpenChunk, PendingChunks, PendingRead, Source};
 
-/// Chunks that are pending, and what is needed to read them.
+/// Pending chunks, and what is needed to read them.
 struct Found {
     base: Arc<Snapshot>,
     chunks: PendingChunks,
-    /// Those that are in memory still, by their place among the chunks.
+    /// The chunks that are still in memory, by their position among the chunks.
     peeked: HashMap<usize, ArrayRef>,
     /// Segments that no catalog names.
     segments: Vec<NewSegment>,
@@ -37,7 +37,7 @@ impl Atlas {
                 .ok_or_else(|| Error::NoArray { dataset: dataset.to_owned(), array: array.to_owned() });
         }
         let Some(found) = self.find(dataset, array, Some(&region)).await? else {
-            // Committed by another task meanwhile.
+            // Another task has committed them meanwhile.
             return Box::pin(self.cells(dataset, array, region)).await;
         };
         let (committed, written) = found.indexes().await?;
@@ -105,7 +105,7 @@ impl Atlas {
         Ok(all)
     }
 
-    /// Where the chunks of an array are that is pending. `None` where it is not any more.
+    /// Where the chunks of a pending array are. `None` if the array is no longer pending.
     async fn find(&self, dataset: &str, array: &str, region: Option<&Region>) -> Result<Option<Found>> {
         let mut writers = self.writers().await;
         let (base, reading) = {
@@ -128,7 +128,7 @@ impl Atlas {
                 Source::Committed | Source::Nothing => {}
             }
         }
-        // A file can be read once it is complete: later chunks go to another.
+        // A file can be read once it is complete. Later chunks go to another file.
         if in_files {
             self.pending().poison();
             let complete = writers.finish_one(&chunks.target).await?;
@@ -142,7 +142,7 @@ impl Atlas {
 }
 
 impl Found {
-    /// The index of what is committed, and that of what was written since.
+    /// The index of the committed chunks, and that of the chunks written since.
     async fn indexes(&self) -> Result<(VariableIndex, VariableIndex)> {
         let (variable, metrics) = (&self.chunks.target.variable, ReadMetrics::default());
         let committed = self.base.root().segments(variable).iter();
@@ -152,13 +152,13 @@ impl Found {
         Ok((committed, written))
     }
 
-    /// The cells that `index` has of the chunk at `coordinate`.
+    /// The cells of the chunk at `coordinate`, as in `index`.
     async fn read(&self, index: &VariableIndex, coordinate: &[u32]) -> Result<Option<ArrayRef>> {
         let Some(chunk) = index.find(self.chunks.ordinal, coordinate) else { return Ok(None) };
         Ok(self.base.chunks(index, &[chunk], &ReadMetrics::default()).await?.pop())
     }
 
-    /// The cells of an open chunk, over those that `under` has of it.
+    /// The cells of an open chunk, over the cells that `under` has of it.
     async fn assemble(
         &self,
         chunk: &OpenChunk,

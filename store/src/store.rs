@@ -24,16 +24,16 @@ use crate::write::commit::{self, ATTEMPTS, Published};
 use crate::write::pending::{Pending, Writers};
 use crate::write::rebase::{Collision, Theirs, rebase};
 
-/// How a new store is to be.
+/// The configuration of a new store.
 #[derive(Clone, Debug, Default)]
 pub struct StoreConfig {
     /// The compression of its blocks.
     pub codec: Codec,
-    /// What is kept in memory of what is read.
+    /// The budget of the caches.
     pub cache: CacheBudget,
 }
 
-/// A store. Clones of it are the same store with the same pending changes.
+/// A store. Clones of a handle are the same store with the same pending changes.
 #[derive(Clone)]
 pub struct Atlas {
     inner: Arc<Inner>,
@@ -42,7 +42,7 @@ pub struct Atlas {
 struct Inner {
     storage: Storage,
     pending: Mutex<Pending>,
-    /// Who writes chunks or commits has them, before `pending`.
+    /// Locked by the task that writes chunks or commits, before `pending`.
     writers: tokio::sync::Mutex<Writers>,
 }
 
@@ -51,7 +51,7 @@ impl Atlas {
     /// [`flush`](Self::flush).
     ///
     /// # Errors
-    /// [`Error::StoreExists`] where there is a store already.
+    /// [`Error::StoreExists`] if there is a store already.
     pub async fn create(objects: Arc<dyn ObjectStore>, prefix: Path, config: StoreConfig) -> Result<Self> {
         Self::options().cache(config.cache).codec(config.codec).create((objects, prefix)).await
     }
@@ -71,12 +71,12 @@ impl Atlas {
         Self::options().cache(config.cache).codec(config.codec).create(storage).await
     }
 
-    /// The store under `prefix` of `objects`. Reads the root of its catalog, and looks for a newer
-    /// one.
+    /// Opens the store under `prefix` of `objects`. Reads the root of its catalog, and looks for a
+    /// newer root.
     ///
     /// # Errors
-    /// [`Error::NoStore`] where there is none, [`Error::Corrupt`] where its catalog is damaged:
-    /// [`repair`](Self::repair) then makes `atlas.json` anew from the records of commits.
+    /// [`Error::NoStore`] if there is none, [`Error::Corrupt`] if its catalog is damaged.
+    /// [`repair`](Self::repair) then restores `atlas.json` from the records of commits.
     pub async fn open(objects: Arc<dyn ObjectStore>, prefix: Path) -> Result<Self> {
         Self::options().open((objects, prefix)).await
     }
@@ -96,11 +96,11 @@ impl Atlas {
         Self::options().open(storage).await
     }
 
-    /// Makes a store's `atlas.json` anew, where it is lost, damaged or not the newest, from the
-    /// newest record of a commit that can be read; and opens the store.
+    /// Restores a store's `atlas.json` from the newest record of a commit that can be read, if
+    /// `atlas.json` is lost, damaged or not the newest; and opens the store.
     ///
     /// # Errors
-    /// [`Error::NoStore`] where there is no record either; those of the storage.
+    /// [`Error::NoStore`] if there is no record either; those of the storage.
     pub async fn repair(storage: Storage) -> Result<Self> {
         let root = commit::mend(&storage).await?;
         Ok(Self::with(storage, Arc::new(Caches::new(CacheBudget::default())), root))
@@ -116,8 +116,8 @@ impl Atlas {
         Self { inner: Arc::new(Inner { storage, pending, writers: tokio::sync::Mutex::default() }) }
     }
 
-    /// Another handle of the same store at the same generation, with empty caches of its own, and
-    /// nothing pending.
+    /// Another handle of the same store at the same generation, with empty caches of its own and no
+    /// pending changes.
     #[must_use]
     pub fn with_cache(&self, budget: CacheBudget) -> Self {
         let root = Arc::clone(self.snapshot().root());
@@ -129,12 +129,13 @@ impl Atlas {
         &self.inner.storage
     }
 
-    /// The generation that this handle reads: the one it opened, committed or refreshed to last.
+    /// The generation that this handle reads: the last one that it opened, committed or refreshed
+    /// to.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(self.pending().base())
     }
 
-    /// True where this handle has changes that are not committed.
+    /// True if this handle has changes that are not committed.
     ///
     /// # Errors
     /// Those of [`list_datasets`](Self::list_datasets).
@@ -150,17 +151,15 @@ impl Atlas {
         self.inner.writers.lock().await
     }
 
-    /// The names of the datasets, in the order in which they were added, with the changes that are
-    /// pending.
+    /// The names of the datasets, in the order in which they were added, including pending changes.
     ///
     /// # Errors
-    /// Where the list cannot be read: see [`Snapshot::catalog`].
+    /// If the list cannot be read: see [`Snapshot::catalog`].
     pub fn list_datasets(&self) -> Result<Vec<String>> {
         self.pending().names()
     }
 
-    /// The names of the arrays of all datasets, each once, sorted, with the changes that are
-    /// pending.
+    /// The distinct names of the arrays of all datasets, sorted, including pending changes.
     ///
     /// # Errors
     /// Those of [`list_datasets`](Self::list_datasets).
@@ -168,7 +167,7 @@ impl Atlas {
         Ok(self.pending().variables()?.into_keys().collect())
     }
 
-    /// The type of an array in the datasets that have it; `None` where none has, or where they
+    /// The type of an array in the datasets that have it; `None` if no dataset has it, or the types
     /// differ.
     ///
     /// # Errors
@@ -179,7 +178,7 @@ impl Atlas {
         Ok(types.and_then(|types| types.iter().next().copied()))
     }
 
-    /// True where there is a dataset of that name, with the changes that are pending.
+    /// True if there is a dataset with that name, including pending changes.
     ///
     /// # Errors
     /// Those of [`list_datasets`](Self::list_datasets).
@@ -210,7 +209,7 @@ impl Atlas {
         }
     }
 
-    /// Takes a dataset away; one that was not committed yet, with all that was written of it.
+    /// Deletes a dataset. If it was not committed yet, everything written to it is dropped.
     ///
     /// # Errors
     /// [`Error::NoDataset`].
@@ -221,10 +220,10 @@ impl Atlas {
         Ok(())
     }
 
-    /// Gives a dataset another name. What is pending of it goes on under the new name.
+    /// Renames a dataset. Its pending changes continue under the new name.
     ///
     /// # Errors
-    /// [`Error::NoDataset`], [`Error::DatasetExists`] where the new name is taken, [`Error::Name`].
+    /// [`Error::NoDataset`], [`Error::DatasetExists`] if the new name is taken, [`Error::Name`].
     pub async fn rename_dataset(&self, name: &str, new: &str) -> Result<()> {
         let _turn = self.turn(name).await?;
         self.look(new).await?;
@@ -239,8 +238,9 @@ impl Atlas {
         self.pending().set_store_attribute(key, value.into())
     }
 
-    /// Changes an attribute of the store as a whole: `update` is given the value that it has when
-    /// it is committed, if any, and gives the new one. So two writers can both add to it.
+    /// Changes an attribute of the store as a whole. `update` gets the value that the attribute has
+    /// at the time of the commit, if any, and returns the new one. Two writers can thus both add to
+    /// it.
     ///
     /// # Errors
     /// [`Error::Name`].
@@ -252,53 +252,54 @@ impl Atlas {
         self.pending().update_store_attribute(key, StoreAttribute::Update(Arc::new(update)))
     }
 
-    /// The attributes of the store as a whole, with the changes that are pending.
+    /// The attributes of the store as a whole, including pending changes.
     pub fn attributes(&self) -> Attributes {
         self.pending().store_attributes()
     }
 
-    /// Waits until nobody writes or commits through this handle, so that `name` can be looked up.
+    /// Waits until no task writes or commits through this handle, and makes sure that `name` can be
+    /// looked up.
     async fn turn(&self, name: &str) -> Result<tokio::sync::MutexGuard<'_, Writers>> {
         let turn = self.writers().await;
         self.look(name).await?;
         Ok(turn)
     }
 
-    /// Reads the datasets, where that is needed to tell whether there is one with a name.
+    /// Loads the datasets, if that is needed to decide whether one has this name.
     async fn look(&self, name: &str) -> Result<()> {
         let snapshot = self.snapshot();
         if snapshot.root().may_have(name) { snapshot.load().await.map(drop) } else { Ok(()) }
     }
 
-    /// Commits all that is pending, in one commit; nothing where nothing is pending.
+    /// Commits all pending changes in one commit. Does nothing if none are pending.
     ///
-    /// Others may have committed since this handle was opened or refreshed. Both commits are made
-    /// where they are of different things:
+    /// Others may have committed since this handle was opened or refreshed. Both commits succeed if
+    /// they concern different things:
     ///
-    /// | of one dataset | commute | do not |
+    /// | change of a dataset | commutes with | conflicts with |
     /// | --- | --- | --- |
-    /// | create | with everything | two datasets of one name |
-    /// | overwrite cells | other chunks, other arrays, attributes, a new name | the same chunk |
-    /// | extend | arrays without the dimension, attributes, a new name | writes to an array over the dimension, its definition, extension or deletion |
-    /// | define or delete an array | other arrays, attributes, a new name | writes to that array, its definition or deletion |
-    /// | set or remove an attribute | other attributes, and everything else | another value of the same, its array's deletion |
-    /// | rename | everything but names | another name of it, the same name of another |
-    /// | delete | | everything, another deletion too |
+    /// | create | everything | creating a dataset of the same name |
+    /// | overwrite cells | other chunks, other arrays, attributes, renaming | the same chunk |
+    /// | extend | arrays without the dimension, attributes, renaming | writes to an array over the dimension, its definition, extension or deletion |
+    /// | define or delete an array | other arrays, attributes, renaming | writes to that array, its definition or deletion |
+    /// | set or remove an attribute | other attributes, and everything else | another value of the same attribute, deletion of its array |
+    /// | rename | everything but names | another name of the dataset, the same name of another dataset |
+    /// | delete | nothing | everything, including another deletion |
     ///
-    /// Where both have made the same of something but cells, arrays and dimensions, there is no
-    /// conflict. Changes of different datasets always commute but for names, and so do attributes
-    /// of the store that are [updated](Self::update_attribute), and [`compact`](Self::compact) with
-    /// all of these. A writer that has opened the store before commits that were
-    /// [vacuumed](Self::vacuum) since cannot tell what was changed: it gets a conflict too.
+    /// If both have made the same change to anything but cells, arrays and dimensions, there is no
+    /// conflict. Changes of different datasets always commute, except for names.
+    /// [Updated](Self::update_attribute) attributes of the store and [`compact`](Self::compact)
+    /// commute with all of these. If a writer opened the store before commits that were
+    /// [vacuumed](Self::vacuum) since, it cannot know what they changed, and gets a conflict.
     ///
     /// # Errors
-    /// - [`Error::Conflict`] where others have changed the same. Nothing pending is committed, and
-    ///   all of it stays pending until it is [discarded](Self::discard) or the handle
+    /// - [`Error::Conflict`] if others have changed the same thing. Nothing is committed, and all
+    ///   changes stay pending until they are [discarded](Self::discard) or the handle is
     ///   [refreshed](Self::refresh).
-    /// - [`Error::Busy`] where others were always quicker. What is pending stays.
-    /// - [`Error::NotShown`] where it is committed, and `atlas.json` could not be replaced.
-    /// - [`Error::Storage`] where the storage fails. Reopening the store then finds it as it was
-    ///   before, or as it was to be: the failure may have come after the commit.
+    /// - [`Error::Busy`] if others always committed first. Changes stay pending.
+    /// - [`Error::NotShown`] if the changes are committed, but `atlas.json` could not be replaced.
+    /// - [`Error::Storage`] if the storage fails. The failure may have come after the commit:
+    ///   reopening the store finds it with all of the changes or with none.
     #[cfg_attr(feature = "tracing", tracing::instrument(skip_all, fields(store = %self.storage())))]
     pub async fn flush(&self) -> Result<()> {
         let mut writers = self.writers().await;
@@ -335,8 +336,8 @@ impl Atlas {
         shown
     }
 
-    /// Commits changes, under a token, to `base`, or to the newest generation where they can be
-    /// made to that too. Gives the generation in which they are made, and whether `atlas.json`
+    /// Commits changes, identified by a token, to `base`, or to the newest generation if they do
+    /// not conflict with it. Returns the generation with the changes, and whether `atlas.json`
     /// shows it.
     pub(crate) async fn commit(
         &self,
@@ -350,7 +351,7 @@ impl Atlas {
         let (files, mut manifests) = (changes.files(), HashSet::new());
         for attempt in 0..ATTEMPTS {
             if attempt > 0 && changes.is_empty() {
-                // Another has made the store.
+                // Another writer has created the store.
                 return Ok((newest, Ok(())));
             }
             let next = if attempt == 0 {
@@ -375,7 +376,7 @@ impl Atlas {
                 theirs
             });
             newest = newest.at(root, []);
-            // An earlier attempt failed only after it was made.
+            // An earlier attempt failed only after its commit.
             if theirs.as_ref().is_some_and(|theirs| theirs.have(writer)) {
                 return Ok((newest, Ok(())));
             }
@@ -383,7 +384,7 @@ impl Atlas {
         Err(Error::Busy { location: storage.to_string(), attempts: ATTEMPTS as usize })
     }
 
-    /// The changes to `base` as they are to be made to `newest`.
+    /// The changes to `base`, rebased onto `newest`.
     async fn rebased(
         &self,
         base: &Snapshot,
@@ -407,13 +408,13 @@ impl Atlas {
         rebase(changes, &base, &newest, theirs).map_err(conflict)
     }
 
-    /// Flushes, and gives the handle up.
+    /// Flushes, and consumes the handle.
     pub async fn close(self) -> Result<()> {
         self.flush().await
     }
 
-    /// Goes on to the newest generation of the store, completing a commit that was interrupted.
-    /// What is pending is forgotten.
+    /// Moves to the newest generation of the store, and completes a commit that was interrupted.
+    /// Drops pending changes.
     ///
     /// # Errors
     /// Those of the storage.
@@ -422,7 +423,7 @@ impl Atlas {
         let storage = &self.inner.storage;
         let root = match commit::mend(storage).await {
             Ok(root) => root,
-            // Who may only read sees the newest generation all the same.
+            // A client that may only read can still see the newest generation.
             Err(Error::Storage { .. }) => commit::newest(storage).await?,
             Err(Error::NoStore { .. }) => Root::empty(self.snapshot().root().codec),
             Err(error) => return Err(error),
@@ -432,32 +433,32 @@ impl Atlas {
         Ok(())
     }
 
-    /// Forgets what is pending, and stays at this generation.
+    /// Drops pending changes, and stays at this generation.
     pub async fn discard(&self) {
         let mut writers = self.writers().await;
         let base = Snapshot::clone(&self.snapshot());
         self.forget(&mut writers, base).await;
     }
 
-    /// Goes on to a generation with nothing pending.
+    /// Moves to a generation, without pending changes.
     async fn forget(&self, writers: &mut Writers, snapshot: Snapshot) {
         writers.abort().await;
         let segments = {
             let mut pending = self.pending();
-            // What may have been committed is left to `vacuum`.
+            // Files that may be committed are left to `vacuum`.
             let keep = pending.may_be_committed();
             let segments = if keep { Vec::new() } else { pending.segments().to_vec() };
             *pending = Pending::new(Arc::new(snapshot));
             segments
         };
-        // What cannot be removed does no harm: no catalog names it.
+        // A leftover file is harmless: no catalog names it.
         for segment in segments {
             let _ = self.inner.storage.delete(&segment.entry.path(&segment.variable)).await;
         }
     }
 
-    /// Goes on to the generation that another handle of the same store is at, where nothing is
-    /// pending in this one and that is newer.
+    /// Moves to the generation of another handle of the same store, if that is newer and nothing is
+    /// pending in this handle.
     pub async fn catch_up_with(&self, other: &Self) {
         let root = Root::clone(other.snapshot().root());
         if root.generation > self.snapshot().root().generation {
@@ -466,7 +467,7 @@ impl Atlas {
         }
     }
 
-    /// Goes on to a generation, but for a handle that has something pending to an earlier one.
+    /// Moves to a generation, unless this handle has pending changes to an earlier one.
     pub(crate) async fn show_unless_pending(&self, snapshot: Snapshot) {
         let _writers = self.writers().await;
         let mut pending = self.pending();
@@ -482,7 +483,7 @@ impl Atlas {
         region: Region,
         cells: ArrayRef,
     ) -> Result<()> {
-        // What could not be committed in the end had better not be begun.
+        // Do not begin to write what could not be committed in the end.
         self.inner.storage.check_exclusive_create().await?;
         let mut writers = self.turn(dataset).await?;
         let (writing, base) = {
@@ -497,7 +498,7 @@ impl Atlas {
     }
 }
 
-/// The generation after `newest` in which changes are made.
+/// The generation after `newest`, with the changes.
 async fn follow(changes: &Changes, newest: &Snapshot, operation: &str) -> Result<Next> {
     let root = newest.root();
     let catalog = if changes.is_apart(root) { None } else { Some(newest.load().await?) };
@@ -505,7 +506,7 @@ async fn follow(changes: &Changes, newest: &Snapshot, operation: &str) -> Result
     next.map_err(|reason| Error::Limit { location: newest.storage().to_string(), reason })
 }
 
-/// The datasets that changes give another name.
+/// The datasets that the changes rename.
 fn renamed(changes: &Changes, base: &Snapshot) -> Result<Vec<u32>> {
     if changes.changed.is_empty() {
         return Ok(Vec::new());
@@ -682,8 +683,7 @@ mod tests {
         assert_eq!(atlas.snapshot().root().variables["s"][0].chunks, 2);
     }
 
-    /// A first commit may have a chunk in two segments: whole, and with what was written of it
-    /// later.
+    /// A first commit may have a chunk in two segments: complete, and with later changes.
     #[tokio::test]
     async fn a_chunk_that_is_written_again_in_one_commit_counts_once() {
         let atlas = Atlas::create_url("memory:///counted", StoreConfig::default()).await.unwrap();
@@ -750,7 +750,7 @@ mod tests {
             dataset.read_array::<f64>("huge", &[(1 << 45) - 2], &[2]).await.unwrap().unwrap().len(),
             2
         );
-        // Nothing of it was written: that is told without looking at its chunks one by one.
+        // Nothing of the array was written, which is known without visiting its chunks one by one.
         assert_eq!(dataset.array_stats("huge").await.unwrap().null_count, 1 << 45);
         let all = dataset.read_arrow("huge", &[0], &[1 << 45]).await.unwrap_err().to_string();
         assert!(all.contains("no memory for 35184372088832 cells"), "{all}");
@@ -758,7 +758,7 @@ mod tests {
         assert_eq!((verified.problems, verified.foreign, verified.unused), (vec![], vec![], vec![]));
     }
 
-    /// On disk too, where names of directories have at most 255 bytes.
+    /// Also on disk, where names of directories have at most 255 bytes.
     #[tokio::test]
     async fn variables_with_long_names_can_be_kept_on_disk() {
         let directory = tempfile::tempdir().unwrap();
@@ -785,7 +785,7 @@ mod tests {
         assert_eq!(atlas.verify().await.unwrap().problems, [""; 0]);
     }
 
-    /// A record that says that it is of another generation, or none, would be followed for ever.
+    /// A record with the number of another generation, or without one, would be followed forever.
     #[tokio::test]
     async fn a_record_of_another_generation_is_refused() {
         let storage = Storage::at("memory:///hostile").unwrap();
@@ -801,8 +801,8 @@ mod tests {
         assert!(matches!(atlas.flush().await, Err(Error::Corrupt { .. })));
     }
 
-    /// A catalog that gives a chunk other cells than its index does is found out before memory is
-    /// taken.
+    /// If catalog and index disagree on the number of cells of a chunk, this is found before memory
+    /// is allocated.
     #[tokio::test]
     async fn an_index_with_other_cells_than_its_array_is_refused() {
         let atlas = Atlas::create_url("memory:///shorter", StoreConfig::default()).await.unwrap();
@@ -850,8 +850,7 @@ mod tests {
         add("b").await;
         atlas.flush().await.unwrap();
         atlas.compact(None).await.unwrap();
-        // Nothing but the attribute is new, and the generation of others has been compacted
-        // meanwhile.
+        // Only the attribute is new, and another writer has compacted the store meanwhile.
         let other = Atlas::open_in(atlas.storage().clone()).await.unwrap();
         add("c").await;
         atlas.flush().await.unwrap();

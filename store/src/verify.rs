@@ -1,4 +1,4 @@
-//! Verification: whether a store is what it says it is.
+//! Verification: whether a store is intact.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,39 +13,39 @@ use crate::storage::requests::ReadMetrics;
 use crate::store::Atlas;
 use crate::write::commit;
 
-/// Blocks that are in memory at one time.
+/// The number of blocks in memory at a time.
 const BLOCKS: usize = 16;
 
 /// What [`Atlas::verify`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Generations whose catalogs were checked.
+    /// The number of generations whose catalogs were checked.
     pub generations: usize,
     /// Segments that were read.
     pub segments: usize,
     /// Blocks that were decoded.
     pub blocks: usize,
-    /// Chunks whose statistics were computed again.
+    /// The number of chunks whose statistics were computed again.
     pub chunks: usize,
     /// Bytes that were read.
     pub bytes: u64,
-    /// What is wrong, each with the file that it is in.
+    /// The problems found, each with the file that it concerns.
     pub problems: Vec<String>,
-    /// Files that no catalog needs: they do no harm, and [`vacuum`](Atlas::vacuum) removes them.
+    /// Files that no catalog needs. They are harmless, and [`vacuum`](Atlas::vacuum) removes them.
     pub unused: Vec<String>,
-    /// Files that are not the store's.
+    /// Files that do not belong to the store.
     pub foreign: Vec<String>,
 }
 
 impl Atlas {
-    /// Reads the whole store, as it is now and as far back as its catalogs are kept: every checksum
-    /// is compared, every statistic computed again from the values, every chunk held against the
-    /// array that it is of, every file accounted for.
+    /// Reads the whole store, in all generations whose records are kept. Compares every checksum,
+    /// computes every statistic again from the values, checks every chunk against its array, and
+    /// accounts for every file.
     ///
     /// # Errors
-    /// Where the storage cannot be listed, or has no store. What is wrong with the store is in the
-    /// answer.
+    /// If the storage cannot be listed, or has no store. Problems of the store are part of the
+    /// result, not errors.
     pub async fn verify(&self) -> Result<Verified> {
         let storage = self.storage();
         let files = storage.list().await?;
@@ -131,13 +131,13 @@ async fn verify_catalog(snapshot: &Snapshot, checked: &mut BTreeSet<(String, u32
                     verified.problems.extend(misplaced.map(|problem| format!("{variable}: {problem}")));
                 }
             }
-            // Said of its segment already.
+            // Already reported with its segment.
             Err(_) => continue,
         }
     }
 }
 
-/// What is wrong with the place of a chunk of `cells` cells.
+/// What is wrong with the position of a chunk of `cells` cells.
 fn misplaced(
     catalog: &Catalog,
     variable: &str,
@@ -145,7 +145,7 @@ fn misplaced(
     coordinate: &[u32],
     cells: usize,
 ) -> Option<String> {
-    // Chunks of datasets and arrays that were deleted mean nothing.
+    // Chunks of deleted datasets and arrays are obsolete.
     let dataset = catalog.dataset(dataset)?;
     let array = catalog.array(dataset, variable)?;
     let grid = catalog.chunk_grid(dataset, array);

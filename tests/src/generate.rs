@@ -8,7 +8,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use crate::random::{Model, ModelArray, ModelDataset};
 
-/// The dimensions that arrays are made of, and how many cells they have at the most.
+/// The dimensions that arrays are made of, and how many cells they have at most.
 const DIMS: [&str; 4] = ["x", "y", "z", "w"];
 const NUMBERS: [DType; 10] = [
     DType::I8,

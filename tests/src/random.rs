@@ -85,7 +85,7 @@ impl Model {
     /// name a variable has is `dim.<name>`.
     ///
     /// # Errors
-    /// Where a value does not fit the schema's type.
+    /// If a value does not fit the schema's type.
     pub fn table(
         &self,
         dims: &[String],

@@ -13,7 +13,7 @@
 //! # }
 //! ```
 //!
-//! Numbers come as 64-bit floats or as what converts to them. Every function is NULL where an
+//! Numbers come as 64-bit floats or as what converts to them. Every function is NULL if an
 //! argument is NULL, and where it has no value (a latitude of 95 degrees, a pressure below zero);
 //! NaN stays NaN. Aggregates pass over NULL and over NaN, both of which mean "missing"; an infinity
 //! is a value.

@@ -21,7 +21,7 @@ use crate::tables::columns::Table;
 use crate::tables::layout::Layout;
 use crate::tables::level::Level;
 
-/// Combinations of keys, at the most, that a table has a place for each of.
+/// Combinations of keys, at most, that a table has a place for each of.
 const DENSE: usize = 1 << 22;
 
 /// Integers within so many of each other are numbered by a table.

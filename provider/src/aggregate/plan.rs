@@ -215,7 +215,7 @@ fn without_widening(argument: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dy
     Arc::clone(inner.unwrap_or(argument))
 }
 
-/// True where every value of one type is the same value of the other, or the nearest float.
+/// True if every value of one type is the same value of the other, or the nearest float.
 fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
     match to {

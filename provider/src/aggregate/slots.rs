@@ -54,7 +54,7 @@ pub struct BoxSlots {
     lines: Vec<u32>,
     /// The lengths of the runs of a line, each of the next place.
     runs: Vec<usize>,
-    /// True where each run is one row.
+    /// True if each run is one row.
     side_by_side: bool,
 }
 

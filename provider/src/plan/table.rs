@@ -62,7 +62,7 @@ impl AtlasTable {
     /// The table of one variable: its own cells only. `name` is the table's, for plans.
     ///
     /// # Errors
-    /// Where the store's datasets cannot be read.
+    /// If the store's datasets cannot be read.
     pub fn variable(
         name: &str,
         snapshot: Arc<Snapshot>,

@@ -236,7 +236,7 @@ impl Sampler {
         Ok(Self { grid, along, shown, schema, datasets, read })
     }
 
-    /// The rows that a point has at the most.
+    /// The rows that a point has at most.
     fn rows_of_point(&self) -> usize {
         let rows = self.datasets.iter().map(|dataset| dataset.kept.iter().product::<usize>());
         rows.fold(0usize, usize::saturating_add)

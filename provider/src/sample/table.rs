@@ -53,7 +53,7 @@ impl Sampled {
     /// The table of a grid at points.
     ///
     /// # Errors
-    /// Where the points have no column for a dimension of the grid or one of another kind, where a
+    /// If the points have no column for a dimension of the grid or one of another kind, where a
     /// name would be twice, and where the method is not understood.
     pub fn new(grid: Table, points: LogicalPlan, method: &str) -> Result<Self> {
         let layout = &grid.layout;

@@ -93,7 +93,7 @@ impl Boxes {
         self.schemas.len()
     }
 
-    /// True where there is no box.
+    /// True if there is no box.
     pub fn is_empty(&self) -> bool {
         self.schemas.is_empty()
     }

@@ -20,7 +20,7 @@ pub struct ColumnArray<'a, 'c> {
     pub schema: &'a Arc<ArraySchema>,
     /// For each of its dimensions the position among those of the dataset's rows.
     pub dims: &'a [usize],
-    /// True where its cells are the column's values as they are.
+    /// True if its cells are the column's values as they are.
     pub direct: bool,
     pub chunks: &'c ChunkGrid,
 }

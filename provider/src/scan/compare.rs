@@ -17,7 +17,7 @@ use datafusion::physical_expr::expressions::{
 
 use crate::bits::bits;
 
-/// Literals of a list, at the most: of more, a set is faster.
+/// Literals of a list, at most: of more, a set is faster.
 const LIST: usize = 8;
 
 /// A predicate as comparisons of columns with literals.
@@ -25,7 +25,7 @@ const LIST: usize = 8;
 pub enum Test {
     /// A column, by its place, against a literal of its type that is neither NULL nor NaN.
     Compare(usize, Operator, ScalarValue),
-    /// True where the column is one of the literals.
+    /// True if the column is one of the literals.
     OneOf(usize, Vec<ScalarValue>),
     IsNull(usize),
     And(Vec<Test>),

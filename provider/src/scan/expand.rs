@@ -22,7 +22,7 @@ pub struct Expansion<'a> {
 }
 
 impl Expansion<'_> {
-    /// True where no value is repeated.
+    /// True if no value is repeated.
     pub fn is_none(&self) -> bool {
         self.from == self.to
             || self.boxes.iter().all(|tile| {

@@ -140,7 +140,7 @@ impl Filter {
         self.own.level
     }
 
-    /// True where it can be decided for each dataset without reading anything.
+    /// True if it can be decided for each dataset without reading anything.
     pub fn is_of_datasets(&self, layout: &Layout) -> bool {
         self.columns().iter().all(|&column| layout.is_of_datasets(column))
     }

@@ -25,7 +25,7 @@ pub fn width(data_type: &DataType) -> usize {
     data_type.primitive_width().unwrap_or(VIEW_BYTES)
 }
 
-/// True where a chunk of values of `width` bytes may be large.
+/// True if a chunk of values of `width` bytes may be large.
 pub fn is_large(chunks: &ChunkGrid, width: usize) -> bool {
     let cells = chunks.chunk().iter().fold(1usize, |cells, &size| cells.saturating_mul(size));
     cells.saturating_mul(width) >= LARGE

@@ -54,7 +54,7 @@ const WORTHWHILE: usize = 131_072;
 /// Frames that a box has the rows of when it is cut: to be cut is to be looked at several times.
 const LARGE_BOX: usize = 4;
 
-/// Tiles that are sifted together, at the most, and boxes of a frame.
+/// Tiles that are sifted together, at most, and boxes of a frame.
 const TILES: usize = 65_536;
 
 /// Rows that are looked at first where those that come first in an order are wanted.
@@ -243,7 +243,7 @@ impl Scan {
         FRAME_BYTES / row.max(size_of::<f32>())
     }
 
-    /// True where statistics will probably do for a box.
+    /// True if statistics will probably do for a box.
     fn is_answered(&self, tile: &Tile<'_>) -> bool {
         !tile.undecided && self.consumer.is_of_statistics()
     }

@@ -84,18 +84,18 @@ impl<'a> SegmentStatistics<'a> {
         }
     }
 
-    /// True where a statistic of a chunk is known.
+    /// True if a statistic of a chunk is known.
     pub fn has(&self, statistic: Statistic, row: usize) -> bool {
         self.column(statistic).is_some_and(|column| row < column.len() && column.is_valid(row))
     }
 
-    /// True where bounds of the values as they are stored, [shown](crate::widen::shown) in a
+    /// True if bounds of the values as they are stored, [shown](crate::widen::shown) in a
     /// column's type, are bounds of the values that the column shows.
     pub fn bounds_hold_for(&self, column: &DataType) -> bool {
         self.stored == *column || self.stored.is_numeric() && column.is_numeric()
     }
 
-    /// True where sums of the values as they are stored are sums of the values that a column of a
+    /// True if sums of the values as they are stored are sums of the values that a column of a
     /// type shows.
     pub fn sums_hold_for(&self, column: &DataType) -> bool {
         self.bounds_hold_for(column) && !is_decimal(&self.stored, column)

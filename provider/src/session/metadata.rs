@@ -136,7 +136,7 @@ impl MetadataTable {
     /// The table of a kind.
     ///
     /// # Errors
-    /// Where the store's datasets have to be read for it, and cannot be.
+    /// If the store's datasets have to be read for it, and cannot be.
     pub fn new(kind: Metadata, snapshot: Arc<Snapshot>, options: &TableOptions) -> Result<Self> {
         let schema = kind.schema(&snapshot)?;
         Ok(Self { kind, variable: None, snapshot, nan_as_null: options.nan_as_null, schema })

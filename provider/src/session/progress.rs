@@ -20,7 +20,7 @@ pub struct ScanProgress {
 pub struct Progress {
     /// Chunks that were decoded, or pruned, or answered from statistics.
     pub chunks_done: usize,
-    /// Chunks that there are to do, at the most: a scan that has enough rows leaves the rest.
+    /// Chunks that there are to do, at most: a scan that has enough rows leaves the rest.
     pub chunks: usize,
     /// Bytes that were read from storage.
     pub bytes: usize,
@@ -31,7 +31,7 @@ impl ScanProgress {
     /// datasets it takes tenths of a second.
     ///
     /// # Errors
-    /// Where a predicate cannot be evaluated.
+    /// If a predicate cannot be evaluated.
     pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Result<Self> {
         let mut progress = Self { scans: Vec::new(), chunks: 0 };
         progress.add(plan)?;

@@ -45,7 +45,7 @@ pub const ATLAS_CHUNKS: &str = "atlas_chunks";
 /// replaces them.
 ///
 /// # Errors
-/// Where the session's default catalog takes no schemas, and where the store's datasets cannot be
+/// If the session's default catalog takes no schemas, and where the store's datasets cannot be
 /// read.
 pub fn register_store(ctx: &SessionContext, name: &str, atlas: &Atlas) -> Result<()> {
     register_store_with(ctx, name, atlas, TableOptions::default())

@@ -27,7 +27,7 @@ use crate::tables::layout::ColumnKind;
 /// NULL: bounds of text, means of coordinates. Other tables are read.
 ///
 /// # Errors
-/// Where an index or the other table cannot be read.
+/// If an index or the other table cannot be read.
 pub async fn summarize(ctx: &SessionContext, table: Arc<dyn TableProvider>) -> Result<RecordBatch> {
     match table.downcast_ref::<AtlasTable>() {
         Some(table) => of_store(table).await,

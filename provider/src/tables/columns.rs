@@ -153,7 +153,7 @@ impl Table {
         }
     }
 
-    /// Values as a column shows them: in its type, and NaN as NULL where that is wanted.
+    /// Values as a column shows them: in its type, and NaN as NULL if that is wanted.
     pub fn shown(&self, values: ArrayRef, column: usize, may_be_nan: bool) -> Result<ArrayRef> {
         let data_type = self.data_type(column);
         let values = if self.nan_as_null && may_be_nan { nan_to_null(values) } else { values };

@@ -22,12 +22,12 @@ impl Level {
         dims.into_iter().try_fold(0, |level, dim| Some(level | bit(dim)?)).map_or(Self::ROWS, Self)
     }
 
-    /// True where a dimension is in it.
+    /// True if a dimension is in it.
     pub fn has(self, dim: usize) -> bool {
         self == Self::ROWS || dim < 64 && self.0 & (1 << dim) != 0
     }
 
-    /// True where it has no dimension that `other` has not.
+    /// True if it has no dimension that `other` has not.
     pub fn is_part_of(self, other: Self) -> bool {
         self.0 & !other.0 == 0
     }

@@ -80,7 +80,7 @@ pub fn types_with_index(coordinates: impl IntoIterator<Item = DType>) -> Vec<DTy
 /// `f64`.
 ///
 /// # Errors
-/// Where the values cannot be of that type.
+/// If the values cannot be of that type.
 pub fn shown(values: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     if is_decimal(values.data_type(), data_type) {
         let values = values.as_primitive::<Float32Type>();
@@ -98,7 +98,7 @@ pub fn shown_scalar(value: &ScalarValue, data_type: &DataType) -> Option<ScalarV
     ScalarValue::try_from_array(&value, 0).ok()
 }
 
-/// True where values of the first type are shown in the second as the decimals that they stand for,
+/// True if values of the first type are shown in the second as the decimals that they stand for,
 /// so that sums of the one are not sums of the other.
 pub fn is_decimal(stored: &DataType, shown: &DataType) -> bool {
     *stored == DataType::Float32 && *shown == DataType::Float64
@@ -256,7 +256,7 @@ impl AttributeType {
         }
     }
 
-    /// Values of attributes as an array, NULL where a dataset has none and, with `nan_as_null`, for
+    /// Values of attributes as an array, NULL if a dataset has none and, with `nan_as_null`, for
     /// NaN.
     pub fn array<V: Borrow<AttributeValue>>(
         self,

@@ -1,4 +1,4 @@
-//! CRC-32C, which tells what is on disk from what was written.
+//! CRC-32C, which detects that bytes on disk differ from those that were written.
 
 use crc_fast::{CrcAlgorithm, Digest};
 

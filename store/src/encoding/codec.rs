@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use crate::encoding::parts::Parts;
 use crate::error::Error;
 
-/// zstd's own default: a good ratio at a rate that import does not notice.
+/// zstd's default level: a good ratio, and fast enough not to slow down imports.
 #[cfg(feature = "zstd")]
 const ZSTD_LEVEL: i32 = 3;
 
-/// The compression of a store's blocks, kept only where it makes a block smaller.
+/// The compression of a store's blocks. A block is stored compressed only if that makes it smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
     /// No compression.
     None,
-    /// Zstandard, level 3. It takes the feature `zstd`.
+    /// Zstandard, level 3. It needs the feature `zstd`.
     Zstd,
-    /// LZ4 blocks: larger, faster. It takes the feature `lz4`.
+    /// LZ4 blocks: larger than with Zstandard, and faster. They need the feature `lz4`.
     Lz4,
 }
 
@@ -38,7 +38,7 @@ impl Codec {
     #[allow(non_upper_case_globals)]
     pub const Uncompressed: Self = Self::None;
 
-    /// True where this program was built with the feature that the codec takes.
+    /// True if this program was built with the feature that the codec needs.
     pub fn is_built(self) -> bool {
         match self {
             Self::None => true,
@@ -48,7 +48,7 @@ impl Codec {
     }
 
     /// # Errors
-    /// [`Error::Feature`] where bytes of `file` that have this codec cannot be decompressed.
+    /// [`Error::Feature`] if this program cannot decompress bytes of `file` that have this codec.
     pub(crate) fn check_built(self, file: &str) -> Result<(), Error> {
         if self.is_built() {
             return Ok(());
@@ -64,13 +64,13 @@ impl Codec {
         [Self::None, Self::Zstd, Self::Lz4].get(usize::from(code)).copied()
     }
 
-    /// `raw` compressed with this codec, or as it is where that does not pay or the codec is not
-    /// built; and the codec that was used.
+    /// `raw` compressed with this codec, and the codec used. The bytes stay uncompressed if
+    /// compression does not pay or the codec is not built.
     pub(crate) fn compress(self, raw: &[u8]) -> (Self, Cow<'_, [u8]>) {
         let compressed = match self {
             Self::None => return (Self::None, Cow::Borrowed(raw)),
-            // Compression into memory fails only for want of it; the bytes are then kept as they
-            // are.
+            // Compression into memory fails only if memory runs out; the bytes then stay
+            // uncompressed.
             #[cfg(feature = "zstd")]
             Self::Zstd => zstd::bulk::compress(raw, ZSTD_LEVEL).ok(),
             #[cfg(feature = "lz4")]
@@ -86,8 +86,8 @@ impl Codec {
         }
     }
 
-    /// What `raw` has in several parts, compressed as [`compress`](Self::compress) does. zstd does
-    /// so part by part, without the whole in memory.
+    /// Compresses the parts of `raw` as [`compress`](Self::compress) does. zstd compresses part by
+    /// part, without the whole in memory.
     pub(crate) fn compress_parts(self, raw: &Parts) -> (Self, Vec<u8>) {
         #[cfg(feature = "zstd")]
         if self == Self::Zstd {
@@ -107,8 +107,8 @@ impl Codec {
         (codec, compressed.unwrap_or(raw))
     }
 
-    /// What `raw` costs when it is compressed where that pays: the bytes it takes, and the time to
-    /// get them back in bytes that could be read in it.
+    /// The cost of `raw` once it is compressed, if compression pays: its compressed size, plus the
+    /// time of decompression, as the number of bytes that could be read in that time.
     pub(crate) fn cost(self, raw: &[u8]) -> usize {
         let (codec, bytes) = self.compress(raw);
         codec.price(bytes.len(), raw.len())
@@ -123,18 +123,18 @@ impl Codec {
             }
     }
 
-    /// The bytes that `length` compressed ones can be at the most: what to allocate for hostile
-    /// ones.
+    /// The greatest size that `length` compressed bytes can decompress to. It limits what hostile
+    /// bytes can make a reader allocate.
     pub(crate) fn most(self, length: usize) -> usize {
         match self {
             Self::None => length,
-            // A block of 128 KiB of one byte takes four.
+            // A block of 128 KiB of one byte compresses to four bytes.
             Self::Zstd => length.saturating_mul(128 * 1024 / 4),
             Self::Lz4 => length.saturating_mul(255),
         }
     }
 
-    /// Puts the `length` bytes that `bytes` were compressed from in place of what is in `raw`.
+    /// Replaces the content of `raw` with the `length` bytes that `bytes` were compressed from.
     pub(crate) fn decompress(self, bytes: &[u8], length: usize, raw: &mut Vec<u8>) -> Result<(), String> {
         raw.clear();
         raw.try_reserve_exact(length).map_err(|e| format!("no memory for {length} bytes: {e}"))?;
@@ -142,7 +142,7 @@ impl Codec {
             Self::None => raw.extend_from_slice(bytes),
             #[cfg(feature = "zstd")]
             Self::Zstd => {
-                // Into memory that need not be cleared before.
+                // Decompress into memory that need not be cleared first.
                 decompress_zstd(bytes, raw).map_err(|e| format!("zstd: {e}"))?;
             }
             #[cfg(feature = "lz4")]
@@ -166,7 +166,7 @@ fn compress_zstd(raw: &Parts) -> std::io::Result<Vec<u8>> {
     use std::io::Write;
 
     let mut encoder = zstd::stream::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-    // As compressing it at once does, which tells readers what they will get.
+    // One-shot compression also records the size, from which readers know how much they will get.
     encoder.set_pledged_src_size(u64::try_from(raw.len()).ok())?;
     for part in raw.iter() {
         encoder.write_all(part)?;
@@ -174,7 +174,7 @@ fn compress_zstd(raw: &Parts) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// A decompressor takes longer to make than a small block to read: each thread keeps one.
+/// Making a decompressor takes longer than reading a small block, so each thread keeps one.
 #[cfg(feature = "zstd")]
 fn decompress_zstd(bytes: &[u8], raw: &mut Vec<u8>) -> std::io::Result<usize> {
     use std::cell::RefCell;

@@ -1,5 +1,6 @@
-//! Floats that are decimals of few digits, as integers: ALP (Afroozeh, Kuffo and Boncz, "ALP: Adaptive Lossless
-//! floating-Point Compression", SIGMOD 2024), computed in f64 for f32 too, where it knows more decimals.
+//! Floats that are decimals of few digits, stored as integers: ALP (Afroozeh, Kuffo and Boncz,
+//! "ALP: Adaptive Lossless floating-Point Compression", SIGMOD 2024). It computes in f64 for f32
+//! too, which represents more decimals exactly.
 
 use std::ops::Range;
 
@@ -12,21 +13,22 @@ use super::packed::{self, PackedLane};
 const AS_THEY_ARE: u8 = 0;
 const AS_DIFFERENCES: u8 = 1;
 
-/// Values to choose the exponents of f32 by.
+/// The number of values from which the exponents of f32 are chosen.
 const SAMPLE: usize = 256;
 
 /// Floats, and the integers that they become.
 pub(super) trait Decimal: Copy {
-    /// The lane that these are packed in: signed integers, with the highest bit turned over to keep their order.
+    /// The lane in which these integers are packed. They are signed; their highest bit is inverted
+    /// to keep their order.
     type Lane: PackedLane;
 
-    /// The exponents by which most values are decimals.
+    /// The exponents with which most values are decimals.
     fn exponents(values: &[Self]) -> Exponents;
 
-    /// The integer that a value is with these exponents, if it is one.
+    /// The integer of a value with these exponents, if there is one.
     fn to_lane(self, exponents: Exponents) -> Option<Self::Lane>;
 
-    /// The value of an integer, with 10^f and 10^-e.
+    /// The value of an integer, given 10^f and 10^-e.
     fn of_lane(lane: Self::Lane, up: f64, down: f64) -> Self;
 
     /// The float's bits.
@@ -45,7 +47,7 @@ impl Decimal for f64 {
 
     fn to_lane(self, exponents: Exponents) -> Option<u64> {
         let integer = alp::encode_single(self, exponents)?;
-        // The library compares values: zeros of both signs are equal to it.
+        // The library compares values, so it treats zeros of both signs as equal.
         let lane = integer.cast_unsigned().flip_sign();
         let (up, down) = scales(exponents)?;
         (Self::of_lane(lane, up, down).to_bits() == self.to_bits()).then_some(lane)
@@ -67,7 +69,7 @@ impl Decimal for f64 {
 impl Decimal for f32 {
     type Lane = u32;
 
-    /// Those with the fewest bytes for a sample of the values.
+    /// The exponents that need the fewest bytes for a sample of the values.
     fn exponents(values: &[Self]) -> Exponents {
         let sample: Vec<_> = values.iter().step_by(values.len() / SAMPLE + 1).copied().collect();
         let cost = |exponents: Exponents| {
@@ -108,8 +110,8 @@ fn scales(exponents: Exponents) -> Option<(f64, f64)> {
     up.copied().zip(f64::IF10.get(usize::from(exponents.e)).copied())
 }
 
-/// The exponents, how the integers are packed, the number of exceptions, the integers, the places of the exceptions,
-/// their values.
+/// Encodes as the format says: the exponents, how the integers are packed, the number of
+/// exceptions, the integers, the positions of the exceptions, their values.
 pub(super) fn encode<F: Decimal>(values: &[F]) -> Vec<u8> {
     let exponents = F::exponents(values);
     let mut exceptions = Vec::new();
@@ -134,7 +136,7 @@ pub(super) fn encode<F: Decimal>(values: &[F]) -> Vec<u8> {
         .collect();
     let mut packed_differences = Vec::new();
     packed::pack(&differences, &mut packed_differences);
-    // Adding up takes time: it must save a twentieth.
+    // Adding up differences takes time, so they must save a twentieth.
     let (how, packed) = if packed_differences.len() * 20 < packed.len() * 19 {
         (AS_DIFFERENCES, packed_differences)
     } else {
@@ -151,14 +153,14 @@ pub(super) fn encode<F: Decimal>(values: &[F]) -> Vec<u8> {
     out
 }
 
-/// The inverse of [`encode`], for those of `count` values that are wanted.
+/// The inverse of [`encode`]: the wanted values among `count`.
 pub(super) fn decode<F: Decimal>(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<F>, String> {
     let short = || format!("{} bytes for {count} decimals", bytes.len());
     let (&[e, f, how, _, n0, n1, n2, n3], rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
     let exceptions = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
     let scales = scales(Exponents { e, f });
     let (up, down) = scales.ok_or_else(|| format!("a decimal has no exponents {e} and {f}"))?;
-    // Differences add up from the first value on.
+    // Differences add up from the first value on, so all values before the wanted ones are needed.
     let decoded = if how == AS_THEY_ARE { wanted.clone() } else { 0..wanted.end };
     let mut values = Vec::with_capacity(decoded.len().min(bytes.len().saturating_mul(packed::VECTOR)));
     let rest = match how {
@@ -221,7 +223,7 @@ mod tests {
     }
 
     proptest! {
-        /// To the bit, NaN and infinities and zeros of both signs included.
+        /// Floats come back bit by bit, including NaN, infinities and zeros of both signs.
         #[test]
         fn floats_come_back(
             bits in prop::collection::vec(any::<u64>(), 0..2100), decimals in 0i32..6, odd in 0usize..5,
@@ -263,7 +265,8 @@ mod tests {
 
     #[test]
     fn profiles_are_kept_by_their_differences() {
-        // From the surface down, one after the other: small steps, and a great one between profiles.
+        // Profiles from the surface down, one after the other: small steps, and a large one between
+        // profiles.
         let levels = (0..8192).map(|i| (28_000 - (i % 70) * 370 + i * 7919 % 40) as f32 / 1000.0);
         assert!(same(&levels.collect::<Vec<_>>()) < 8192 * 12 / 8);
     }

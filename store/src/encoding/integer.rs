@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use super::packed::{self, PackedLane};
 
-/// Values as `base + step * multiple`, the multiples packed.
+/// Encodes values as `base + step * multiple`, with packed multiples.
 pub(super) fn encode_packed<L: PackedLane>(values: &[L], signed: bool) -> Vec<u8> {
     let mut out = Vec::new();
     multiples(values, signed, &mut out);
     out
 }
 
-/// The inverse of [`encode_packed`], for those of `count` values that are wanted.
+/// The inverse of [`encode_packed`]: the wanted values among `count`.
 pub(super) fn decode_packed<L: PackedLane>(
     bytes: &[u8],
     count: usize,
@@ -22,7 +22,8 @@ pub(super) fn decode_packed<L: PackedLane>(
     Ok(values)
 }
 
-/// The first value, and the differences of each value to the one before as [`encode_packed`] has them.
+/// Encodes the first value, and then the difference of each value to the one before, as
+/// [`encode_packed`] does.
 pub(super) fn encode_delta<L: PackedLane>(values: &[L]) -> Vec<u8> {
     let mut out = Vec::new();
     values.first().copied().unwrap_or_default().put(&mut out);
@@ -51,7 +52,7 @@ pub(super) fn decode_delta<L: PackedLane>(bytes: &[u8], count: usize) -> Result<
     Ok(values)
 }
 
-/// Room for `count` values, or for as many as packed `bytes` can be.
+/// The capacity for `count` values, or for as many as the packed `bytes` can contain.
 fn capacity(count: usize, bytes: &[u8]) -> usize {
     count.min(bytes.len().saturating_mul(packed::VECTOR))
 }
@@ -133,7 +134,7 @@ mod tests {
         const HOUR: i64 = 3_600_000_000_000;
         let hours: Vec<u64> = (0..100_000).map(|i| (-HOUR * 50_000 + i * HOUR) as u64).collect();
         assert!(encode_delta(&hours).len() < hours.len() * 8 / 400);
-        // Days of hours, one after the other, as short series of many stations are.
+        // Hours of consecutive days, as in short series of many stations.
         let days: Vec<u64> =
             (0..100_000).map(|i| (i / 24 % 7 * 1000 * HOUR + i % 24 * HOUR) as u64).collect();
         assert!(encode_packed(&days, true).len() < days.len() * 8 / 4);

@@ -1,4 +1,4 @@
-//! Unsigned integers of the widths that values have, as which values are moved and packed.
+//! Unsigned integers of the widths of values. Values are moved and packed as such integers.
 
 /// An unsigned integer.
 pub(super) trait Lane: Copy + Default + Ord + PartialEq {
@@ -9,7 +9,7 @@ pub(super) trait Lane: Copy + Default + Ord + PartialEq {
     /// The number 1.
     const ONE: Self;
 
-    /// The little-endian integers that `bytes` are, without an incomplete one at the end.
+    /// The little-endian integers in `bytes`; an incomplete one at the end is left out.
     fn all(bytes: &[u8]) -> impl Iterator<Item = Self>;
 
     /// Writes its bytes.
@@ -30,13 +30,14 @@ pub(super) trait Lane: Copy + Default + Ord + PartialEq {
     /// The greatest common divisor with another; that of 0 and `n` is `n`.
     fn common_divisor(self, other: Self) -> Self;
 
-    /// With those bits turned over that `other` has.
+    /// With the bits inverted that are set in `other`.
     fn xor(self, other: Self) -> Self;
 
-    /// With the highest bit turned over, which takes the order of signed integers to that of unsigned ones.
+    /// With the highest bit inverted, which maps the order of signed integers to that of unsigned
+    /// ones.
     fn flip_sign(self) -> Self;
 
-    /// The bits that it takes.
+    /// The number of bits that it needs.
     fn bits(self) -> usize;
 }
 

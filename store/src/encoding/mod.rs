@@ -1,6 +1,6 @@
-//! Encodings of a block's values: what the values become before general-purpose compression.
+//! Encodings of a block's values: how values become bytes before general-purpose compression.
 //!
-//! The values here are those that are not missing, so an encoder never meets a null.
+//! Encodings see only values that are not missing, so they never meet a null.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
@@ -29,28 +29,27 @@ use crate::model::dtype::DType;
 #[cfg(target_endian = "big")]
 compile_error!("Atlas reads and writes its little-endian files by copying: it needs a little-endian machine");
 
-/// Runs of values on which encodings are tried before one is chosen, and the values of a run.
+/// The number of runs of values on which encodings are tried, and the length of a run.
 const SAMPLES: usize = 8;
 const SAMPLE: usize = packed::VECTOR;
 
-/// How the values of a block became bytes.
+/// How the values of a block are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// Little-endian values one after the other; for text and bytes, all lengths (u32) and then all
+    /// Little-endian values one after the other. For text and bytes: all lengths (u32), then all
     /// bytes.
     Raw = 0,
     /// The first byte of every value, then the second of every value, and so on.
     Shuffle = 1,
-    /// One value, encoded raw, that all of them equal.
+    /// One raw value, which all values equal.
     Constant = 2,
-    /// Integers, or floats' bits taken for integers, as multiples of a step above a base,
-    /// bit-packed.
+    /// Integers, or the bits of floats as integers, as bit-packed multiples of a step above a base.
     Packed = 3,
-    /// Integers as differences to the one before, which are packed as in `Packed`.
+    /// Integers as differences to the previous one, packed as in `Packed`.
     Delta = 4,
     /// Floats as decimals, bit-packed.
     Decimal = 5,
-    /// Text and bytes as places in a list of those that differ, bit-packed.
+    /// Text and bytes as bit-packed positions in a list of the distinct values.
     Dictionary = 6,
 }
 
@@ -122,8 +121,7 @@ impl Encoding {
         }
     }
 
-    /// Of the `count` values of a fixed width that `bytes` are in this encoding those that are
-    /// wanted, one after the other.
+    /// The wanted values of a fixed width among the `count` that `bytes` contain in this encoding.
     fn decode_fixed(
         self,
         bytes: &Buffer,
@@ -162,7 +160,7 @@ impl Encoding {
     }
 }
 
-/// Encodes `values`, which has no nulls, in the way that costs least to keep and to read.
+/// Encodes `values`, which has no nulls, in the encoding that is cheapest to store and to read.
 pub(crate) fn encode(values: &ArrayRef, dtype: DType, codec: Codec) -> (Encoding, Vec<u8>) {
     let encoding = choose(values, dtype, codec);
     (encoding, encoding.encode(values, dtype))
@@ -181,7 +179,7 @@ fn choose(values: &ArrayRef, dtype: DType, codec: Codec) -> Encoding {
     candidates.min_by_key(|encoding| cost(encoding)).copied().unwrap_or(Encoding::Raw)
 }
 
-/// All values, or some runs of them from all over.
+/// All values, or some runs from all over them.
 fn sample(values: &ArrayRef) -> Cow<'_, ArrayRef> {
     if values.len() <= SAMPLES * SAMPLE {
         return Cow::Borrowed(values);
@@ -197,8 +195,8 @@ fn part<T: ArrowNativeType>(values: Vec<T>, wanted: Range<usize>) -> Buffer {
     Buffer::from_vec(values).slice_with_length(wanted.start * size_of::<T>(), wanted.len() * size_of::<T>())
 }
 
-/// The inverse of [`encode`]: `count` values, placed in the cells that `validity` says are not
-/// missing, or in as many cells where there is no validity; of these the wanted ones.
+/// The inverse of [`encode`]: decodes `count` values and places them in the cells that `validity`
+/// marks as not missing, or in consecutive cells without a validity. Returns the wanted cells.
 pub(crate) fn decode(
     encoding: Encoding,
     dtype: DType,
@@ -284,7 +282,7 @@ mod tests {
         assert_eq!(round_trip(vec![-1i8, 5]), Encoding::Raw);
         assert_eq!(round_trip((0..2000).map(|i| f64::from(i).sin()).collect()), Encoding::Shuffle);
         let chance = |i: u32| (i * i).wrapping_mul(2_654_435_761) >> 20;
-        // Noise of one magnitude, and floats of half the precision that their type has.
+        // Noise of one magnitude, and floats with half the precision of their type.
         let noise = |i: u64| {
             let x = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (x ^ (x >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / u64::MAX as f64

@@ -1,4 +1,4 @@
-//! Integers in as few bits as their range takes, in vectors of 1,024.
+//! Integers packed in as few bits as their range needs, in vectors of 1,024.
 
 use std::ops::Range;
 
@@ -6,14 +6,14 @@ use fastlanes::{BitPacking, FoR};
 
 use super::lane::Lane;
 
-/// Values of a vector, which are packed together.
+/// The number of values in a vector. Values of a vector are packed together.
 pub(super) const VECTOR: usize = 1024;
 
-/// The bytes of an outlier's place.
+/// The number of bytes of an outlier's position.
 const PLACE: usize = 4;
 
-/// Packs `values`: the reference of each vector, the bits that the differences to it take, the number of outliers, the
-/// differences, the places of the outliers, their values.
+/// Packs `values`: the reference of each vector, the number of bits of its differences, the number
+/// of outliers, the differences, the positions of the outliers, their values.
 pub(super) fn pack<L: PackedLane>(values: &[L], out: &mut Vec<u8>) {
     let frames: Vec<Frame<L>> = values.chunks(VECTOR).map(Frame::of).collect();
     for frame in &frames {
@@ -40,7 +40,8 @@ pub(super) fn pack<L: PackedLane>(values: &[L], out: &mut Vec<u8>) {
     }
 }
 
-/// The range of values that a vector packs: from a reference on, as far as some bits reach. Others are outliers.
+/// The range of values that a vector packs: from a reference on, as far as its bits reach. Other
+/// values are outliers.
 #[derive(Clone, Copy)]
 struct Frame<L> {
     reference: L,
@@ -48,12 +49,13 @@ struct Frame<L> {
 }
 
 impl<L: PackedLane> Frame<L> {
-    /// The frame in which a vector takes the fewest bytes.
+    /// The frame in which a vector needs the fewest bytes.
     fn of(vector: &[L]) -> Self {
         let least = vector.iter().copied().min().unwrap_or_default();
         let most = vector.iter().copied().max().unwrap_or_default();
         let whole = Self { reference: least, bits: most.wrapping_less(least).bits() };
-        // Most vectors have no outliers worth a search: a few values tell, from places that repeat with no period.
+        // Most vectors have no outliers worth a search. A few values show that; their positions
+        // have no period.
         let places = (0..64).map(|i| i * 40_503 % 65_536 * vector.len() / 65_536);
         let mut few: Vec<L> = places.filter_map(|place| vector.get(place).copied()).collect();
         few.sort_unstable();
@@ -77,14 +79,14 @@ impl<L: PackedLane> Frame<L> {
         best
     }
 
-    /// The difference of a value to the reference, where it is in the frame.
+    /// The difference between a value and the reference, if the value is in the frame.
     fn difference(&self, value: L) -> Option<L> {
         let difference = value.wrapping_less(self.reference);
         (value >= self.reference && difference.bits() <= self.bits).then_some(difference)
     }
 }
 
-/// The run of `sorted` that has most values of those that some bits can tell apart: its start and its length.
+/// The run of `sorted` with the most values that `bits` can distinguish: its start and its length.
 fn widest<L: Lane>(sorted: &[L], bits: usize) -> (usize, usize) {
     let (mut best, mut end) = ((0, 0), 0);
     for (start, &low) in sorted.iter().enumerate() {
@@ -108,7 +110,8 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// The parts of `count` integers at the start of `bytes`, and what follows them; `None` where they are too few.
+    /// The parts of `count` integers at the start of `bytes`, and the bytes after them; `None` if
+    /// there are too few bytes.
     fn split<L: PackedLane>(bytes: &'a [u8], count: usize) -> Option<(Self, &'a [u8])> {
         let vectors = count.div_ceil(VECTOR);
         let (references, rest) = bytes.split_at_checked(vectors.checked_mul(L::BYTES)?)?;
@@ -123,8 +126,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The inverse of [`pack`]: gives those of `count` values that are `wanted` to `take`, vector after vector. Gives what
-/// follows the packed values in `bytes`.
+/// The inverse of [`pack`]: passes the `wanted` values among `count` to `take`, vector by vector.
+/// Returns the bytes after the packed values.
 pub(super) fn unpack<L: PackedLane>(
     bytes: &[u8],
     count: usize,
@@ -166,9 +169,10 @@ pub(super) fn unpack<L: PackedLane>(
     }
 }
 
-/// Sums of `differences`, each with those bits turned over that `flip` has: from `start` on. Gives the last.
+/// Running sums of `differences`, with the bits of `flip` inverted in each, beginning at `start`.
+/// Returns the last sum.
 pub(super) fn add_up<L: Lane>(differences: &[L], flip: L, start: L, sums: &mut [L; VECTOR]) -> L {
-    // As many sums at a time as a processor has adders, each of a stretch of its own.
+    // As many sums at a time as a processor has adders, each over a stretch of its own.
     const STRETCH: usize = VECTOR / 8;
     let mut padded;
     let differences: &[L; VECTOR] = match differences.try_into() {
@@ -217,7 +221,7 @@ pub(super) fn add_up<L: Lane>(differences: &[L], flip: L, start: L, sums: &mut [
     before
 }
 
-/// As [`unpack`], of `bytes` that have nothing more.
+/// Like [`unpack`], for `bytes` with nothing after the packed values.
 pub(super) fn unpack_all<L: PackedLane>(
     bytes: &[u8],
     count: usize,
@@ -233,8 +237,8 @@ pub(super) trait PackedLane: Lane {
     /// Packs a vector of values of `width` bits.
     fn pack_vector(width: usize, values: &[Self; VECTOR], out: &mut Vec<u8>);
 
-    /// Unpacks a vector of values of `width` bits and adds `least` to each; `None` where `bytes` are too few.
-    /// `words` is room for what is packed.
+    /// Unpacks a vector of values of `width` bits and adds `least` to each; `None` if there are too
+    /// few `bytes`. `words` is a buffer for the packed words.
     fn unpack_vector(
         width: usize,
         bytes: &[u8],
@@ -296,7 +300,7 @@ mod tests {
 
     use super::*;
 
-    /// The bits of a vector by the words of the format, one at a time.
+    /// Reads the bits of a vector word by word, as the format describes it.
     fn naive(bytes: &[u8], width: usize) -> Vec<u32> {
         const ORDER: [usize; 8] = [0, 4, 2, 6, 1, 5, 3, 7];
         let words: Vec<u32> = u32::all(bytes).collect();

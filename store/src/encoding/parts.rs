@@ -2,7 +2,7 @@
 
 use arrow::buffer::Buffer;
 
-/// Bytes in parts that follow each other, to be compressed or written without a copy of the whole.
+/// Consecutive parts of bytes, which are compressed or written without copying them together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts(Vec<Buffer>);
 

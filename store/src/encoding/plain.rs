@@ -1,4 +1,4 @@
-//! Values of a fixed width as bytes: side by side, byte by byte, once for all.
+//! Values of a fixed width as bytes: one after the other, shuffled, or one value for all.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) fn bytes(values: &ArrayRef) -> Buffer {
     )
 }
 
-/// True where all values are the same to the bit.
+/// True if all values are equal bit by bit.
 pub(super) fn all_equal(values: &ArrayRef, dtype: DType) -> bool {
     match dtype.width() {
         Some(width) => {
@@ -45,10 +45,10 @@ pub(super) fn shuffle(values: &[u8], width: usize) -> Vec<u8> {
     bytes
 }
 
-/// Values that are put together at one time: little enough to stay close to the processor.
+/// The number of values that are assembled at a time: few enough to stay in the processor's caches.
 const TOGETHER: usize = 512;
 
-/// The inverse of [`shuffle`], for the values that are wanted.
+/// The inverse of [`shuffle`], for the wanted values.
 pub(super) fn unshuffle(bytes: &[u8], width: usize, wanted: Range<usize>) -> MutableBuffer {
     let mut values = MutableBuffer::with_capacity(wanted.len() * width);
     let length = bytes.len() / width.max(1);
@@ -60,7 +60,8 @@ pub(super) fn unshuffle(bytes: &[u8], width: usize, wanted: Range<usize>) -> Mut
             let first = byte * length + start;
             bytes.get(first..first + count).unwrap_or_default()
         };
-        // Pairs of planes first, then pairs of these: steps that a processor does for many values at once.
+        // Combine pairs of planes first, then pairs of the results. A processor does each step for
+        // many values at once.
         for (half, pair) in halves.iter_mut().zip(0..width / 2) {
             pairs(plane(2 * pair), plane(2 * pair + 1), half);
         }
@@ -106,19 +107,19 @@ twice! {
     u32, u64;
 }
 
-/// Each of `low` with the same of `high` above it.
+/// Each integer of `low` with the corresponding one of `high` in its upper half.
 fn pairs<Half: Copy, Whole: Twice<Half>>(low: &[Half], high: &[Half], wholes: &mut [Whole; TOGETHER]) {
     for ((whole, &low), &high) in wholes.iter_mut().zip(low).zip(high) {
         *whole = Whole::of(low, high);
     }
 }
 
-/// Adds the bytes of the first `count` integers.
+/// Appends the bytes of the first `count` integers.
 fn put<Whole: ArrowNativeType>(wholes: &[Whole; TOGETHER], count: usize, values: &mut MutableBuffer) {
     values.extend_from_slice(wholes.get(..count).unwrap_or_default());
 }
 
-/// The value that `bytes` are, `count` times.
+/// The value in `bytes`, repeated `count` times.
 pub(super) fn repeat(bytes: &[u8], count: usize) -> MutableBuffer {
     if bytes.iter().all(|&byte| byte == 0) {
         return MutableBuffer::from_len_zeroed(bytes.len() * count);
@@ -130,10 +131,10 @@ pub(super) fn repeat(bytes: &[u8], count: usize) -> MutableBuffer {
     values
 }
 
-/// An array of the values that lie side by side in `values`, moved to the cells that are not missing.
+/// An array of the values in `values`, moved to the cells that are not missing.
 pub(super) fn array(dtype: DType, values: Buffer, validity: Option<NullBuffer>) -> Result<ArrayRef, String> {
     fn array<P: ArrowPrimitiveType>(values: Buffer, validity: Option<NullBuffer>) -> ArrayRef {
-        // Scalars must lie where their width asks for it, which bytes out of a file need not.
+        // Scalars must be aligned to their width; bytes from a file may not be.
         let aligned = values.as_ptr().align_offset(align_of::<P::Native>()) == 0;
         let values = if aligned { values } else { Buffer::from(values.as_slice()) };
         Arc::new(PrimitiveArray::<P>::new(ScalarBuffer::from(values), validity))
@@ -165,7 +166,7 @@ pub(super) fn array(dtype: DType, values: Buffer, validity: Option<NullBuffer>) 
     })
 }
 
-/// Moves values that lie side by side to the cells that are not missing.
+/// Moves consecutive values to the cells that are not missing.
 fn spread(values: &[u8], width: usize, validity: &NullBuffer) -> Result<MutableBuffer, String> {
     let mut cells = MutableBuffer::with_capacity(validity.len() * width);
     let mut rest = values;

@@ -18,8 +18,8 @@ pub(super) fn encode(values: &ArrayRef) -> Vec<u8> {
     lengths_and_bytes(&slices(values))
 }
 
-/// The number of values that differ, the length of what follows, they as [`encode`] has them, and for each
-/// value its place among them, packed.
+/// Encodes the number of distinct values, the length of their list, the list as [`encode`] writes
+/// it, and the packed position of each value in the list.
 pub(super) fn encode_dictionary(values: &ArrayRef) -> Vec<u8> {
     let mut places: HashMap<&[u8], u32> = HashMap::new();
     let mut different = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn encode_dictionary(values: &ArrayRef) -> Vec<u8> {
     out
 }
 
-/// `count` values, placed in the cells that `validity` says are not missing.
+/// Decodes `count` values and places them in the cells that `validity` marks as not missing.
 pub(super) fn decode(
     encoding: Encoding,
     dtype: DType,
@@ -128,7 +128,7 @@ fn slices(values: &ArrayRef) -> Vec<&[u8]> {
 }
 
 fn lengths_and_bytes(values: &[&[u8]]) -> Vec<u8> {
-    // A view's length is a u32 already.
+    // The length of a view is a u32 already.
     let lengths =
         values.iter().flat_map(|value| u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
     lengths.chain(values.iter().copied().flatten().copied()).collect()
@@ -149,7 +149,7 @@ mod tests {
     fn a_place_that_the_dictionary_has_not_is_refused() {
         let values: ArrayRef = Arc::new(StringViewArray::from(vec!["a", "b", "a"]));
         let mut bytes = encode_dictionary(&values);
-        // One more to the least code.
+        // Add one to the least code.
         bytes[8 + 10] = 2;
         let error =
             decode(Encoding::Dictionary, DType::String, &Buffer::from_vec(bytes), 3, None).unwrap_err();

@@ -29,23 +29,23 @@ pub(crate) const HEADER_LENGTH: usize = 4 // magic
     + 4 // length of the stored validity
     + 4; // checksum
 
-/// The length of a block is a multiple of this, and so is where it starts in its segment: values
-/// lie in memory as the processor wants them.
+/// The length of a block is a multiple of this, and so is its offset in the segment. Values are
+/// thus aligned in memory as the processor requires.
 pub(crate) const ALIGNMENT: usize = 8;
 
-/// Bytes of the cells of a block in memory, at the most: those of one chunk of the largest size.
+/// The greatest size of a block's cells in memory: one chunk of the largest size.
 const MAX_BYTES: usize = crate::model::schema::MAX_CHUNK_BYTES;
 
-/// Bytes of a block's encoded values, at the most.
+/// The greatest size of a block's encoded values.
 const MAX_ENCODED: usize = 1 << 30;
 
-/// Cells of a block, at the most.
+/// The greatest number of cells in a block.
 pub(crate) fn max_cells(dtype: DType) -> usize {
     MAX_BYTES / dtype.memory_width()
 }
 
-/// Bytes that the encoded values of some cells can take. No encoding is worth much more than the
-/// values as they are; text is as long as it likes to be.
+/// The greatest size of the encoded values of some cells. No encoding is much longer than the raw
+/// values; text may have any length.
 fn max_encoded(dtype: DType, cells: usize) -> usize {
     const OVERHEAD: usize = 64 * 1024;
     match dtype.width() {
@@ -54,10 +54,10 @@ fn max_encoded(dtype: DType, cells: usize) -> usize {
     }
 }
 
-/// `cells`, whose Arrow type is that of `dtype`, as a block.
+/// Encodes `cells`, whose Arrow type is that of `dtype`, as a block.
 ///
 /// # Errors
-/// Where the cells, or the bytes of their values, are too many for one block.
+/// If the cells, or the bytes of their values, are too many for one block.
 pub(crate) fn encode(cells: &ArrayRef, dtype: DType, codec: Codec) -> Result<Vec<u8>, String> {
     let (bitmap, values) = match cells.nulls().filter(|nulls| nulls.null_count() > 0) {
         None => (None, Cow::Borrowed(cells)),
@@ -99,22 +99,21 @@ pub(crate) fn encode(cells: &ArrayRef, dtype: DType, codec: Codec) -> Result<Vec
     Ok(block)
 }
 
-/// True where the values of a block are stored as they are, and so lie in it still once it is
-/// decoded.
+/// True if a block stores its values raw, so that the decoded values stay in the block's memory.
 pub(crate) fn is_used_in_place(block: &[u8]) -> bool {
     matches!(block, [_, _, _, _, _, encoding, codec, validity, ..]
         if [*encoding, *codec, *validity] == [Encoding::Raw.code(), Codec::None.code(), 0])
 }
 
-/// The codecs that it takes to decode a block.
+/// The codecs that are needed to decode a block.
 pub(crate) fn codecs(block: &[u8]) -> impl Iterator<Item = Codec> {
     let values = block.get(6).and_then(|&code| Codec::from_code(code));
     let validity = block.get(7).and_then(|&code| validity_codec(code).ok().flatten());
     values.into_iter().chain(validity)
 }
 
-/// The inverse of [`encode`], for a block that the index says has `cells` cells of `dtype`: those
-/// of them that are wanted. Values that are stored as they are lie in `block` still.
+/// The inverse of [`encode`], for a block that has `cells` cells of `dtype` according to the index:
+/// decodes the wanted cells. Values that are stored raw stay in the memory of `block`.
 pub(crate) fn decode(
     block: &Bytes,
     dtype: DType,
@@ -165,8 +164,8 @@ pub(crate) fn decode(
     if codec == Codec::None || matches!(encoding, Encoding::Raw | Encoding::Dictionary) {
         return decode(&decompress(codec, stored_values, encoded as u64)?);
     }
-    // What these encodings are decoded from is not needed any more then: the next block may have
-    // its memory.
+    // These encodings do not refer to the bytes that they decode. The next block may reuse the
+    // memory.
     let mut scratch = SCRATCH.take();
     inflate(codec, &stored_values, encoded as u64, &mut scratch)?;
     let encoded = Buffer::from_vec(scratch);
@@ -176,7 +175,8 @@ pub(crate) fn decode(
     decoded
 }
 
-/// The `length` bytes that `bytes` were compressed from: `bytes` themselves, where they were not.
+/// The `length` bytes that `bytes` were compressed from; `bytes` themselves if they are
+/// uncompressed.
 pub(crate) fn decompress(codec: Codec, bytes: Bytes, length: u64) -> Result<Buffer, String> {
     if codec == Codec::None {
         return if bytes.len() as u64 == length {
@@ -203,7 +203,7 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// 0 where no cell is missing, else 1 and the code of the codec of the bitmap.
+/// 0 if no cell is missing, otherwise 1 plus the code of the bitmap's codec.
 fn validity_code(codec: Option<Codec>) -> u8 {
     codec.map_or(0, |codec| codec.code() + 1)
 }
@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    /// Sealed with a right checksum, a header that lies is still an error.
+    /// A header with wrong content is an error even if its checksum is right.
     #[test]
     fn lying_headers_are_refused() {
         for (cells, dtype) in examples() {
@@ -293,8 +293,8 @@ mod tests {
                     let sum = crc32c(&[head, payload]);
                     checksum.copy_from_slice(&sum.to_le_bytes());
                     if let Ok(read) = decode(&lie.into(), dtype, cells.len(), 0..cells.len()) {
-                        // Another encoding, or another codec of no bytes, is no lie that can be
-                        // told from the truth.
+                        // Another encoding, or another codec of no bytes, cannot be distinguished
+                        // from the right one.
                         assert_eq!(read.len(), cells.len());
                         assert!([5, 6].contains(&byte) || value == block[byte], "{byte} {value}");
                     }

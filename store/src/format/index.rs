@@ -26,12 +26,12 @@ pub(crate) struct BlockEntry {
     pub cells: u32,
 }
 
-/// A chunk, as it goes into an index.
+/// A chunk to be added to an index.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ChunkEntry {
-    /// The ordinal of its dataset, as the index has it: less the segment's `first`.
+    /// The ordinal of its dataset as the index has it: without the segment's `first`.
     pub dataset: u32,
-    /// Its coordinate; `None` deletes every chunk that earlier segments have of the dataset.
+    /// Its coordinate. `None` deletes every chunk of the dataset in earlier segments.
     pub chunk: Option<Vec<u32>>,
     /// The block that holds it.
     pub block: u32,
@@ -45,12 +45,12 @@ pub(crate) struct ChunkEntry {
 pub(crate) struct Index {
     pub dtype: DType,
     pub blocks: Vec<BlockEntry>,
-    /// The length of the tables, in which the columns lie.
+    /// The length of the tables, in whose memory the columns lie.
     length: usize,
-    /// What is added to the ordinals of datasets in the table.
+    /// A number that is added to the ordinals of datasets in the table.
     first: u32,
-    /// The table of chunks as the format has it, in order of dataset and then of coordinate. Its
-    /// columns:
+    /// The table of chunks as stored, in order of dataset and then of coordinate. Its columns
+    /// follow.
     chunks: RecordBatch,
     dataset: UInt32Array,
     chunk: ListArray,
@@ -67,9 +67,9 @@ pub(crate) struct Index {
     has_nan: bool,
 }
 
-/// The chunks of one segment as columns, a row for each: in order of dataset and then of
-/// coordinate. They have rows too that later segments replace, whose dataset is gone, or that
-/// delete chunks of earlier segments and have no coordinate.
+/// The chunks of one segment as columns, with a row for each chunk, in order of dataset and then of
+/// coordinate. Some rows are obsolete: later segments replace them, or their dataset is deleted.
+/// Rows without a coordinate delete chunks of earlier segments.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkColumns<'a> {
     file: &'a str,
@@ -99,7 +99,7 @@ impl<'a> ChunkColumns<'a> {
     /// The ordinals of the datasets in the catalog.
     pub fn datasets(&self) -> UInt32Array {
         let Index { first, dataset, .. } = self.index;
-        // `decode` saw to it that they do not overflow.
+        // `decode` made sure that they do not overflow.
         if *first == 0 { dataset.clone() } else { dataset.unary(|ordinal| ordinal.wrapping_add(*first)) }
     }
 
@@ -155,7 +155,7 @@ impl<'a> ChunkColumns<'a> {
     }
 }
 
-/// Bytes of an index before compression, at the most.
+/// The greatest size of an index before compression.
 pub(crate) const MAX_BYTES: u64 = 1 << 31;
 
 /// The columns of the table of blocks.
@@ -187,25 +187,25 @@ pub(crate) fn chunk_schema(dtype: DType) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Bounds and sums that are gathered before they become columns.
+/// The number of bounds and sums that are gathered before they become columns.
 const GATHERED: usize = 4096;
 
-/// The table of chunks while it is written: columns, which take a fraction of what entries would.
+/// The table of chunks while it is written. Columns need a fraction of the memory of entries.
 pub(crate) struct ChunkTable {
     dtype: DType,
     dataset: Vec<u32>,
     coordinates: Vec<u32>,
-    /// For each row the end of its coordinate in `coordinates`, and whether it has one.
+    /// For each row, the end of its coordinate in `coordinates`, and whether it has one.
     ends: Vec<i32>,
     located: Vec<bool>,
     /// `block`, `offset`, `row_count`, `null_count`, `nan_count`.
     numbers: [Vec<u32>; 5],
-    /// `min`, `max`, `sum`, `m2`: what is gathered, and what became columns.
+    /// `min`, `max`, `sum`, `m2`: the values gathered so far, and the finished columns.
     gathered: [Vec<Option<Value>>; 4],
     values: [Vec<ArrayRef>; 4],
-    /// The rows of these datasets before these ones mean nothing.
+    /// For these datasets, rows before the given one are obsolete.
     forgotten: HashMap<u32, usize>,
-    /// True while rows come in the order that the format wants.
+    /// True while rows come in the order that the format requires.
     sorted: bool,
 }
 
@@ -225,10 +225,10 @@ impl ChunkTable {
         }
     }
 
-    /// Adds a row. It takes the place of an earlier one with the same dataset and coordinate.
+    /// Adds a row. It replaces an earlier row with the same dataset and coordinate.
     ///
     /// # Errors
-    /// Where the table has too many rows, or the chunk too many cells.
+    /// If the table has too many rows, or the chunk too many cells.
     pub(crate) fn push(&mut self, entry: ChunkEntry) -> Result<(), String> {
         let ChunkEntry { dataset, chunk, block, offset, statistics } = entry;
         let row = self.dataset.len();
@@ -272,7 +272,7 @@ impl ChunkTable {
     }
 
     fn key(&self, row: usize) -> (u32, bool, &[u32]) {
-        // Of rows that are there: `push` has numbered them.
+        // The rows exist: `push` has numbered them.
         let end = |row: usize| self.ends.get(row).and_then(|&end| usize::try_from(end).ok()).unwrap_or(0);
         let start = row.checked_sub(1).map_or(0, end);
         let coordinate = self.coordinates.get(start..end(row)).unwrap_or_default();
@@ -284,8 +284,8 @@ impl ChunkTable {
         self.key(a).cmp(&self.key(b))
     }
 
-    /// The rows that count, in the order that the format wants; `None` where these are all as they
-    /// are.
+    /// The rows that count, in the order that the format requires; `None` if these are all rows as
+    /// they are.
     fn rows(&self) -> Option<UInt64Array> {
         if self.sorted && self.forgotten.is_empty() {
             return None;
@@ -296,7 +296,7 @@ impl ChunkTable {
             forgotten.is_none_or(|before| row >= before)
         };
         let mut rows: Vec<usize> = (0..self.dataset.len()).filter(counts).collect();
-        // Stable, so that of equal rows the last is the newest.
+        // The sort is stable, so that the last of equal rows is the newest.
         rows.sort_by(|&a, &b| self.order(a, b));
         let newest = |pair: &[usize]| match *pair {
             [row, next] => self.order(row, next).is_ne().then_some(row as u64),
@@ -306,7 +306,7 @@ impl ChunkTable {
         Some(rows.windows(2).filter_map(newest).chain(last).collect())
     }
 
-    /// The table; empty where no chunk counts.
+    /// The finished table; empty if no chunk counts.
     pub(crate) fn finish(mut self) -> Result<RecordBatch, ArrowError> {
         self.gather();
         let rows = self.rows();
@@ -337,7 +337,7 @@ fn sum_type(dtype: DType) -> Option<DType> {
     dtype.sum().as_ref().and_then(DType::from_arrow)
 }
 
-/// The types of the columns `min`, `max`, `sum` and `m2`; `None` for one that is not there.
+/// The types of the columns `min`, `max`, `sum` and `m2`; `None` for a column that does not exist.
 fn value_types(dtype: DType) -> [Option<DType>; 4] {
     let sum = sum_type(dtype);
     [Some(dtype), Some(dtype), sum, sum.map(|_| DType::F64)]
@@ -359,7 +359,7 @@ fn coordinates(table: &RecordBatch) -> Result<&ListArray, String> {
     column(table, "chunk")?.as_list_opt().ok_or_else(|| "its column `chunk` has no coordinates".to_owned())
 }
 
-/// Chunks, cells and missing cells of a table of chunks. Rows that delete count for nothing.
+/// The numbers of chunks, cells and missing cells of a table of chunks, without rows that delete.
 pub(crate) fn totals(table: &RecordBatch) -> Result<(u64, u64, u64), String> {
     let chunk = coordinates(table)?;
     let sum = |name: &str| -> Result<u64, String> {
@@ -369,7 +369,7 @@ pub(crate) fn totals(table: &RecordBatch) -> Result<(u64, u64, u64), String> {
     Ok(((table.num_rows() - chunk.null_count()) as u64, sum("row_count")?, sum("null_count")?))
 }
 
-/// `blocks` and the table of `chunks` as the bytes of an index, in parts.
+/// Encodes `blocks` and the table of `chunks` as the bytes of an index, in parts.
 pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Parts, String> {
     let rows = chunks.num_rows();
     let blocks = RecordBatch::try_new(
@@ -393,15 +393,15 @@ pub(crate) fn encode(blocks: &[BlockEntry], chunks: &RecordBatch) -> Result<Part
 }
 
 impl Index {
-    /// The inverse of [`encode`], for a segment whose index starts at `index_offset`, with what is
-    /// to be added to the ordinals of datasets in it.
+    /// The inverse of [`encode`], for a segment whose index starts at `index_offset`. `first` is
+    /// added to the ordinals of datasets.
     pub(crate) fn decode(
         dtype: DType,
         bytes: &Buffer,
         index_offset: u64,
         first: u32,
     ) -> Result<Self, String> {
-        // Arrow wants numbers where their width asks for them.
+        // Arrow requires that numbers are aligned to their width.
         let aligned = bytes.as_ptr().align_offset(8) == 0;
         let bytes = &if aligned { bytes.clone() } else { Buffer::from(bytes.as_slice()) };
         let (length, tables) = bytes.split_first_chunk::<8>().ok_or("it is too short")?;
@@ -446,7 +446,8 @@ impl Index {
         Ok(index)
     }
 
-    /// Every row lies in its block, rows are sorted, each once, and datasets have ordinals.
+    /// Checks that every row lies in its block, that rows are sorted and unique, and that datasets
+    /// have valid ordinals.
     fn check(&self) -> Result<(), String> {
         for row in 0..self.len() {
             let cells = u64::from(self.offset.value(row)) + u64::from(self.row_count.value(row));
@@ -474,7 +475,7 @@ impl Index {
                 }
             }
         }
-        // The last is the greatest. `u32::MAX` is no ordinal.
+        // The last ordinal is the greatest. `u32::MAX` is not a valid ordinal.
         let Some(last) = self.dataset.values().last() else { return Ok(()) };
         match last.checked_add(self.first) {
             None | Some(u32::MAX) => {
@@ -503,17 +504,17 @@ impl Index {
         start..start + length
     }
 
-    /// True where the index deletes what earlier segments have of the dataset of `rows`.
+    /// True if the index deletes the chunks of the dataset of `rows` in earlier segments.
     pub(crate) fn deletes(&self, rows: &std::ops::Range<usize>) -> bool {
         !rows.is_empty() && self.chunk.is_null(rows.start)
     }
 
-    /// True for a row that deletes, and is no chunk.
+    /// True for a row that deletes rather than describes a chunk.
     pub(crate) fn is_deletion(&self, row: usize) -> bool {
         self.chunk.is_null(row)
     }
 
-    /// True where some chunk has a cell that is NaN.
+    /// True if some chunk has a cell that is NaN.
     pub(crate) fn has_nan(&self) -> bool {
         self.has_nan
     }
@@ -540,7 +541,7 @@ impl Index {
 
     /// The dataset of a row.
     pub(crate) fn dataset(&self, row: usize) -> u32 {
-        // `check` saw to it that this does not overflow.
+        // `check` made sure that this does not overflow.
         self.dataset.value(row).wrapping_add(self.first)
     }
 
@@ -559,12 +560,12 @@ impl Index {
         (self.block.value(row) as usize, start..start + self.row_count.value(row) as usize)
     }
 
-    /// True where all cells of a row's chunk are missing.
+    /// True if all cells of a row's chunk are missing.
     pub(crate) fn all_missing(&self, row: usize) -> bool {
         self.null_count.value(row) == self.row_count.value(row)
     }
 
-    /// What is known of a row's chunk.
+    /// The statistics of a row's chunk.
     pub(crate) fn statistics(&self, row: usize) -> Statistics {
         Statistics {
             row_count: u64::from(self.row_count.value(row)),
@@ -578,7 +579,7 @@ impl Index {
     }
 }
 
-/// The blocks of a segment, which fill it from its start to its index.
+/// The blocks of a segment. They fill it from its start to its index.
 fn decode_blocks(table: &RecordBatch, dtype: DType, index_offset: u64) -> Result<Vec<BlockEntry>, String> {
     let columns = table.columns();
     let [offset, length, cells] = columns else { return Err("a table of it has other columns".to_owned()) };
@@ -626,7 +627,7 @@ mod tests {
     fn encode_all(dtype: DType, blocks: &[BlockEntry], chunks: &[ChunkEntry]) -> Buffer {
         let mut table = ChunkTable::new(dtype);
         chunks.iter().cloned().for_each(|chunk| table.push(chunk).unwrap());
-        // As they come, to tell what is refused.
+        // Keep the order of the entries, to test what is refused.
         table.sorted = true;
         Buffer::from_vec(encode(blocks, &table.finish().unwrap()).unwrap().concat())
     }
@@ -675,7 +676,7 @@ mod tests {
         let columns = ChunkColumns::new("x", &index);
         assert_eq!(columns.datasets().values(), &[5, 7, 7]);
         assert_eq!(columns.m2().unwrap().value(1), 1.5);
-        // The table stays as it is stored.
+        // The table itself stays unchanged.
         assert_eq!(numbers(index.table(), "dataset").unwrap().values(), &[0, 2, 2]);
         let last = u32::MAX - 1;
         assert!(Index::decode(DType::F64, &bytes, 100, last - 2).is_ok());
@@ -700,7 +701,7 @@ mod tests {
         table.push(entry(5, Some(vec![0, 1]), 6)).unwrap();
         table.push(entry(5, None, 7)).unwrap();
         let table = table.finish().unwrap();
-        // The row that deletes counts for nothing.
+        // The row that deletes does not count.
         assert_eq!(totals(&table), Ok((4, 40, 8)));
         let offset = table.column_by_name("offset").unwrap().as_primitive::<UInt32Type>();
         assert_eq!(offset.values(), &[2, 4, 5, 7, 6]);
@@ -732,7 +733,7 @@ mod tests {
         assert!(refused(&BLOCKS, &[none]).contains("has no cells"));
     }
 
-    /// Found by fuzzing: Arrow takes offsets, lengths and counts of buffers as it is told.
+    /// Found by fuzzing: Arrow trusts the offsets, lengths and counts of buffers.
     #[test]
     fn an_index_that_lies_about_its_buffers_is_refused() {
         let text = ChunkEntry {
@@ -748,7 +749,7 @@ mod tests {
                 for value in [0, 1, 0x10, 0x80, 0xfe, 0xff] {
                     let mut damaged = bytes.to_vec();
                     damaged[byte] = value;
-                    // Any answer but a panic: the checksum was for telling this.
+                    // Any result but a panic: only the checksum could have detected this damage.
                     let _ = Index::decode(dtype, &Buffer::from_vec(damaged), 100, 0);
                 }
             }

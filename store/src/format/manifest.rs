@@ -1,4 +1,4 @@
-//! Manifests: files of datasets, which the catalog names and reads when it needs them.
+//! Manifests: files with datasets. The catalog names them, and loads them on demand.
 
 use arrow::buffer::Buffer;
 use arrow::compute::{max_string_view, min_string_view};
@@ -13,20 +13,20 @@ use crate::format::rows::{AttributeKind, Rows, schema_of};
 use crate::format::table;
 use crate::model::schema::check_name;
 
-/// Bytes of a manifest before compression, at the most.
+/// The greatest size of a manifest before compression.
 const MAX_BYTES: u64 = 8 << 30;
 
-/// A manifest, as the catalog has it.
+/// The description of a manifest in the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ManifestEntry {
     /// Its name in the directory of manifests.
     pub(crate) file: String,
-    /// What is added to the ordinals in it.
+    /// A number that is added to the ordinals in it.
     pub(crate) first: u32,
     /// The number of its rows.
     pub(crate) rows: u32,
-    /// The ordinal after its last, before `first` is added.
+    /// Its last ordinal plus 1, before `first` is added.
     pub(crate) end: u32,
     /// Its length in bytes.
     pub(crate) size: u64,
@@ -37,7 +37,7 @@ pub(crate) struct ManifestEntry {
     pub(crate) crc32c: u32,
     /// The least and the greatest of its names.
     pub(crate) names: (String, String),
-    /// The numbers that its schemas have in the catalog; `null` for those that no dataset has any
+    /// For each of its schemas, the number in the catalog; `null` if no dataset has the schema any
     /// more.
     pub(crate) schemas: Vec<Option<u32>>,
 }
@@ -61,7 +61,7 @@ impl ManifestEntry {
     }
 }
 
-/// Rows as a file; and what a catalog says of it, with the numbers of its schemas.
+/// Encodes rows as a file, and describes the file for a catalog that uses these numbers of schemas.
 pub(crate) fn encode(
     file: String,
     rows: &Rows,
@@ -90,7 +90,7 @@ pub(crate) fn encode(
     Ok((entry, Bytes::from(bytes)))
 }
 
-/// Rows as a manifest is before compression, in parts.
+/// Encodes rows as a manifest before compression, in parts.
 pub(crate) fn write(rows: &Rows) -> Result<Parts, String> {
     let attributes = serde_json::to_vec(&rows.kinds()).map_err(|e| e.to_string())?;
     let mut head = (attributes.len() as u64).to_le_bytes().to_vec();
@@ -131,7 +131,7 @@ pub(crate) fn decode(entry: &ManifestEntry, bytes: Bytes) -> Result<Rows, String
 /// The inverse of [`write`].
 pub(crate) fn parse(raw: &Buffer) -> Result<Rows, String> {
     let short = || "it is too short".to_owned();
-    // Arrow wants numbers where their width asks for them.
+    // Arrow requires that numbers are aligned to their width.
     let aligned = raw.as_ptr().align_offset(8) == 0;
     let raw = &if aligned { raw.clone() } else { Buffer::from(raw.as_slice()) };
     let (length, rest) = raw.split_first_chunk::<8>().ok_or_else(short)?;

@@ -22,7 +22,7 @@ mod tests {
 
     const TEXT: &str = include_str!("../../docs/format.md");
 
-    /// The rows of the table after the first line that is `heading`, without its own heading.
+    /// The rows of the first table after `heading`, without the heading of the table.
     fn table(heading: &str) -> Vec<Vec<&'static str>> {
         let (_, after) = TEXT.split_once(heading).expect("the heading is there");
         after

@@ -1,4 +1,4 @@
-//! What the record of a commit says of the changes that it made.
+//! The changes of a commit, as its record describes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::catalog::each_once;
 
-/// The changes of a commit, as its record has them: enough for others to see whether theirs can
-/// still be made.
+/// The changes of a commit, as in its record. They are enough for other writers to decide whether
+/// their own changes conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recorded {
-    /// Tells the commit from one of another writer that changed the same.
+    /// Distinguishes the commit from one of another writer with the same changes.
     pub(crate) writer: String,
     /// The ordinal of the first dataset that was added, and their number.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -19,13 +19,13 @@ pub(crate) struct Recorded {
     /// The ordinals of datasets whose attributes, arrays or dimensions were changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) changed: Vec<u32>,
-    /// Of datasets that were given another name.
+    /// The ordinals of datasets that were renamed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) renamed: Vec<u32>,
-    /// Of datasets that were deleted.
+    /// The ordinals of datasets that were deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) deleted: Vec<u32>,
-    /// By variable, the chunks that were written of datasets that were there.
+    /// For each variable, the chunks that were written to datasets that existed before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "each_once")]
     pub(crate) written: BTreeMap<String, Written>,
     /// The variables whose segments were compacted.
@@ -45,7 +45,7 @@ pub(crate) struct Written(BTreeMap<u32, Chunks>);
 /// Chunks of an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Chunks {
-    /// All that it has, or had.
+    /// All chunks that the array has, or had.
     All,
     These(BTreeSet<Vec<u32>>),
 }
@@ -88,7 +88,7 @@ impl Written {
         }
     }
 
-    /// True where some chunk of a dataset is among them.
+    /// True if some chunk of a dataset is among them.
     pub(crate) fn touches(&self, dataset: u32) -> bool {
         self.0.contains_key(&dataset)
     }

@@ -1,4 +1,4 @@
-//! Datasets as columns: what a manifest holds, and what is in memory of the datasets of a store.
+//! Datasets as columns: the content of a manifest, and the form of datasets in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use arrow::error::ArrowError;
 use crate::model::dtype::DType;
 use crate::model::value::{AttributeValue, Value};
 
-/// Values of an attribute that are gathered before they become a column.
+/// The number of values of an attribute that are gathered before they become a column.
 const GATHERED: usize = 4096;
 
-/// Datasets, in ascending order of their ordinals, which are counted from where the rows are said
-/// to start. A row without a name deletes what earlier rows have of its ordinal.
+/// Datasets, in ascending order of their ordinals. The ordinals are relative to a start that the
+/// owner knows. A row without a name deletes earlier rows of its ordinal.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     table: RecordBatch,
@@ -28,7 +28,7 @@ pub(crate) struct Rows {
     schemas: UInt32Array,
     sizes: ListArray,
     attributes: Vec<AttributeColumn>,
-    /// The columns of attributes by name: one for each type that values have.
+    /// The columns of attributes by name: one for each type of their values.
     by_key: HashMap<String, Vec<usize>>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn schema_of(attributes: &[AttributeKind]) -> SchemaRef {
 }
 
 impl Rows {
-    /// The rows of a table with the columns of [`schema_of`] these attributes.
+    /// The rows of a table whose columns are [`schema_of`] these attributes.
     pub(crate) fn of(table: RecordBatch, attributes: &[AttributeKind]) -> Result<Self, String> {
         let columns = table.columns();
         let [ordinals, names, schemas, sizes, values @ ..] = columns else {
@@ -99,7 +99,7 @@ impl Rows {
     }
 
     pub(crate) fn empty() -> Self {
-        // A table without rows has nothing that could be wrong.
+        // A table without rows has no errors.
         RowsBuilder::default().finish().unwrap_or_else(|_| unreachable!("no rows are rows"))
     }
 
@@ -131,7 +131,7 @@ impl Rows {
     pub(crate) fn find(&self, ordinal: u32) -> Option<usize> {
         let ordinals = self.ordinals.values();
         let first = *ordinals.first()?;
-        // Mostly no ordinal is left out.
+        // In most cases no ordinal is unused.
         let dense = usize::try_from(ordinal.checked_sub(first)?).ok()?;
         if ordinals.get(dense) == Some(&ordinal) {
             return Some(dense);
@@ -175,7 +175,7 @@ impl Rows {
         Some((column.kind.1, column.kind.2))
     }
 
-    /// True where a row has a value of an attribute.
+    /// True if a row has a value of an attribute.
     pub(crate) fn has(&self, row: usize, key: &str) -> bool {
         let columns = self.by_key.get(key).into_iter().flatten();
         columns.filter_map(|&place| self.attributes.get(place)).any(|column| column.values.is_valid(row))
@@ -216,7 +216,7 @@ pub(crate) struct RowsBuilder {
 
 struct ColumnBuilder {
     kind: AttributeKind,
-    /// The rows that have their place in it, for lists with the ends of their items.
+    /// The number of rows that are in the column, for lists with the ends of their items.
     rows: usize,
     ends: Vec<usize>,
     valid: Vec<bool>,
@@ -269,7 +269,7 @@ impl RowsBuilder {
         self.end(ordinal);
     }
 
-    /// Adds a row of others, under an ordinal and with the number of its schema.
+    /// Adds a row of other rows, with another ordinal and another schema number.
     pub(crate) fn push_row<'a>(
         &mut self,
         ordinal: u32,
@@ -326,7 +326,7 @@ impl ColumnBuilder {
 
     fn push(&mut self, row: usize, value: AttributeValue) {
         if self.rows > row {
-            // A row that has it twice is refused with its schema.
+            // A row with a duplicate is refused together with its schema.
             return;
         }
         self.pad(row);
@@ -342,7 +342,7 @@ impl ColumnBuilder {
         self.rows = row + 1;
     }
 
-    /// Leaves out the rows up to `row`.
+    /// Adds nulls for the rows before `row`.
     fn pad(&mut self, row: usize) {
         for _ in self.rows..row {
             if self.kind.2 {

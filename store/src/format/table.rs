@@ -1,7 +1,7 @@
 //! Arrow tables in the index: IPC streams of one record batch, whose columns are known beforehand.
 //!
-//! Arrow's own reader trusts what a stream says of itself, lengths and types and all. Here a stream
-//! is first held against what it must be, and only then are its buffers taken for columns.
+//! Arrow's own reader trusts the lengths and types in a stream. This module first checks the stream
+//! against the expected table, and only then uses its buffers as columns.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,8 @@ use crate::encoding::parts::Parts;
 
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// A table as an IPC stream, in parts that follow each other. Those of columns are the columns' own
-/// memory.
+/// Encodes a table as an IPC stream, in consecutive parts. The parts of columns share the memory of
+/// the columns.
 pub(super) fn write(table: &RecordBatch) -> Result<Parts, ArrowError> {
     let mut encoder = StreamEncoder::try_new(table.schema_ref())?;
     let mut parts: Parts = encoder.encode(table)?.into_iter().collect();
@@ -26,7 +26,8 @@ pub(super) fn write(table: &RecordBatch) -> Result<Parts, ArrowError> {
     Ok(parts)
 }
 
-/// The inverse of [`write`], for a table with these columns. They lie in `bytes` still.
+/// The inverse of [`write`], for a table with these columns. The columns stay in the memory of
+/// `bytes`.
 pub(super) fn read(bytes: &Buffer, schema: &SchemaRef) -> Result<RecordBatch, String> {
     let strange = || "a table of it is not an Arrow IPC stream as the format has it".to_owned();
     let (head, rest) = message(bytes).ok_or_else(strange)?;
@@ -60,7 +61,7 @@ fn message(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
     (*continuation == CONTINUATION && message.version() == MetadataVersion::V5).then_some((message, body))
 }
 
-/// True where a message is a schema with the columns of `schema`.
+/// True if a message is a schema with the columns of `schema`.
 fn has_columns(message: &Message<'_>, schema: &Schema) -> bool {
     use arrow::ipc::{Precision, TimeUnit as Unit, Type};
     let Some(fields) = message.header_as_schema().and_then(|schema| schema.fields()) else { return false };
@@ -106,14 +107,14 @@ fn has_columns(message: &Message<'_>, schema: &Schema) -> bool {
         })
 }
 
-/// Whether a batch has the nodes and buffers that the columns of `schema` have, each as long as it
-/// must be, all within a body of `length` bytes.
+/// Checks that a batch has the nodes and buffers of the columns of `schema`, that each has the
+/// right length, and that all lie within a body of `length` bytes.
 fn check(batch: &Batch<'_>, schema: &Schema, length: usize) -> Option<()> {
     let rows = usize::try_from(batch.length()).ok().filter(|rows| *rows <= length)?;
     let (mut nodes, mut buffers) = (batch.nodes()?.iter(), batch.buffers()?.iter());
     let mut variadic = batch.variadicBufferCounts().into_iter().flatten();
-    // The next buffer, which must have room for some items of so many bytes, no part of one, and
-    // start where Arrow wants it.
+    // The next buffer. It must have room for a whole number of items of that width, and be aligned
+    // as Arrow requires.
     let mut buffer = |items: usize, width: usize| {
         let buffer = buffers.next()?;
         let (start, size) = (usize::try_from(buffer.offset()).ok()?, usize::try_from(buffer.length()).ok()?);
@@ -139,7 +140,7 @@ fn check(batch: &Batch<'_>, schema: &Schema, length: usize) -> Option<()> {
                 let items = nodes.next()?;
                 let count = usize::try_from(items.length()).ok()?;
                 buffer(0, 1)?;
-                // Numbers of a coordinate, u32 and never null.
+                // The numbers of a coordinate: u32, and never null.
                 buffer(count, 4)?;
                 if items.null_count() != 0 {
                     return None;

@@ -1,4 +1,4 @@
-//! The trailer: the last bytes of a segment, which say where its index lies.
+//! The trailer: the last bytes of a segment, which give the position of its index.
 
 use crate::encoding::checksum::crc32c;
 use crate::encoding::codec::Codec;
@@ -19,7 +19,7 @@ pub(crate) const LENGTH: usize = 8 // index offset
 
 const CHECKED: usize = LENGTH - 4 - MAGIC.len();
 
-/// Where the index of a segment lies, and what the segment holds.
+/// The position of a segment's index, and the type of the segment's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trailer {
     pub index_offset: u64,

@@ -93,7 +93,7 @@ impl DType {
         Self::ALL.into_iter().find(|dtype| dtype.arrow() == *data_type)
     }
 
-    /// Bytes of one value, or `None` where values differ in length.
+    /// The size of a value in bytes, or `None` if values differ in length.
     pub fn width(self) -> Option<usize> {
         match self {
             Self::Bool | Self::I8 | Self::U8 => Some(1),
@@ -104,12 +104,12 @@ impl DType {
         }
     }
 
-    /// Bytes of one value in memory: of text and bytes, those of its view.
+    /// The size of a value in memory; for text and bytes, the size of its view.
     pub(crate) fn memory_width(self) -> usize {
         self.width().unwrap_or(size_of::<u128>())
     }
 
-    /// The type of this type's sums as SQL computes them, or `None` where there is no sum.
+    /// The type in which SQL computes sums of this type, or `None` if there is no sum.
     pub fn sum(self) -> Option<DataType> {
         match self {
             Self::I8 | Self::I16 | Self::I32 | Self::I64 => Some(DataType::Int64),
@@ -175,16 +175,16 @@ pub trait Element: Clone + Default + Send + Sync + 'static + sealed::Sealed {
     /// The type of an array of these.
     const DTYPE: DType;
 
-    /// This value, free of its Rust type.
+    /// This value as a [`Value`].
     fn into_value(self) -> Value;
 
-    /// The value of this type that `value` is, or `None` where it is of another.
+    /// The value of this type in `value`, or `None` if that is of another type.
     fn from_value(value: &Value) -> Option<Self>;
 
     #[doc(hidden)]
     fn to_arrow(values: impl Iterator<Item = Self>) -> ArrayRef;
 
-    /// The elements of `array`, which is of this type; `missing` where it is null.
+    /// The elements of `array`, which is of this type; `missing` for null elements.
     #[doc(hidden)]
     fn from_arrow(array: &dyn Array, missing: &Self) -> Vec<Self>;
 }
@@ -356,8 +356,7 @@ macro_rules! with_element {
 }
 
 impl DType {
-    /// Values as an Arrow array of this type: null where there is none, or where it is of another
-    /// type.
+    /// Values as an Arrow array of this type: null for None and for values of another type.
     pub fn array(self, values: impl IntoIterator<Item = Option<Value>>) -> ArrayRef {
         with_element!(self, T => {
             let values: Vec<Option<T>> =
@@ -377,13 +376,13 @@ impl DType {
         })
     }
 
-    /// True where `value` can be an element of an array of this type.
+    /// True if `value` can be an element of an array of this type.
     pub fn holds(self, value: &Value) -> bool {
         with_element!(self, T => T::from_value(value).is_some())
     }
 
-    /// `array`, which is of this type, with the cells that equal `fill` null as well. A fill that
-    /// is NaN equals every NaN, and the two zeros are equal.
+    /// `array`, which is of this type, with null also in the cells that equal `fill`. A fill value
+    /// that is NaN equals every NaN, and the two zeros are equal.
     pub fn mask(self, array: &ArrayRef, fill: &Value) -> ArrayRef {
         let equal = match (self, fill) {
             (Self::F32, &Value::F64(fill)) => {
@@ -415,7 +414,7 @@ fn same_number(value: f64, fill: f64) -> bool {
     value == fill || value.is_nan() && fill.is_nan()
 }
 
-/// `array`, which has no nulls, with those cells null where `validity` has none.
+/// `array`, which has no nulls, with nulls where `validity` has them.
 fn with_validity(array: &ArrayRef, validity: NullBuffer) -> ArrayRef {
     let data = array.to_data().into_builder().nulls(Some(validity)).build();
     data.map_or_else(|_| Arc::clone(array), arrow::array::make_array)

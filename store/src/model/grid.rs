@@ -1,4 +1,5 @@
-//! Chunk arithmetic: which chunks a region crosses, and where its cells lie in them. No I/O.
+//! Chunk arithmetic without I/O: the chunks that a region crosses, and the positions of its cells
+//! in them.
 
 /// A box of cells: its first cell and its extent along each dimension.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +16,7 @@ impl Region {
         Self { start: start.into(), shape: shape.into() }
     }
 
-    /// All of an array of `shape`.
+    /// The whole of an array of `shape`.
     pub fn all(shape: &[usize]) -> Self {
         Self::new(vec![0; shape.len()], shape)
     }
@@ -25,7 +26,7 @@ impl Region {
         self.shape.iter().product()
     }
 
-    /// The cells that both boxes have, which may be none.
+    /// The cells in both boxes, possibly none.
     pub fn intersect(&self, other: &Self) -> Self {
         let dims = self.start.iter().zip(&self.shape).zip(other.start.iter().zip(&other.shape));
         let (start, shape) = dims
@@ -61,17 +62,17 @@ impl From<&[Span]> for Region {
     }
 }
 
-/// Regions of arrays of several datasets, one after the other, in few allocations.
+/// Regions of arrays of several datasets, stored in few allocations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Regions {
     datasets: Vec<u32>,
     spans: Vec<Span>,
-    /// For each region the end of its spans.
+    /// For each region, the end of its spans.
     ends: Vec<usize>,
 }
 
 impl Regions {
-    /// Adds a region of an array of the dataset with an ordinal, by its spans.
+    /// Adds a region of an array, by its spans; `dataset` is the dataset's ordinal.
     pub fn push(&mut self, dataset: u32, spans: impl IntoIterator<Item = Span>) {
         self.datasets.push(dataset);
         self.spans.extend(spans);
@@ -83,7 +84,7 @@ impl Regions {
         self.datasets.len()
     }
 
-    /// True where there is no region.
+    /// True if there is no region.
     pub fn is_empty(&self) -> bool {
         self.datasets.is_empty()
     }
@@ -138,15 +139,15 @@ pub struct Run {
 }
 
 impl ChunkGrid {
-    /// The chunks of an array of `shape`, each of `chunk` cells but for those at the far edges.
-    /// The two have the same length, and no chunk size is 0.
+    /// The chunks of an array of `shape`, each of size `chunk`; chunks at the far edges may be
+    /// smaller. Both slices have the same length, and no chunk size is 0.
     pub fn new(shape: &[usize], chunk: &[usize]) -> Self {
         debug_assert!(shape.len() == chunk.len() && chunk.iter().all(|&size| size > 0));
         Self { shape: shape.to_vec(), chunk: chunk.to_vec() }
     }
 
-    /// Makes it the chunks of an array of another shape, with the chunk sizes of a schema: 0 is all
-    /// of a dimension.
+    /// Sets the grid to that of an array of another shape. `chunk` has the chunk sizes of a schema,
+    /// in which 0 means the whole dimension.
     pub(crate) fn set(&mut self, shape: impl Iterator<Item = usize>, chunk: &[usize]) {
         self.shape.clear();
         self.shape.extend(shape);
@@ -155,8 +156,8 @@ impl ChunkGrid {
         self.chunk.extend(sizes.map(|(&chunk, &size)| if chunk == 0 { size.max(1) } else { chunk }));
     }
 
-    /// How a region lies in the grid; where that is in one chunk, its coordinate becomes
-    /// `coordinate`.
+    /// How a region lies in the grid. If it lies in one chunk, `coordinate` is set to that of the
+    /// chunk.
     pub fn fit(&self, spans: impl IntoIterator<Item = Span>, coordinate: &mut Vec<u32>) -> Fit {
         coordinate.clear();
         let mut fit = Fit::Whole;
@@ -185,12 +186,12 @@ impl ChunkGrid {
         self.counts().iter().product()
     }
 
-    /// True where a dimension has size 0, so that there is nothing to store.
+    /// True if a dimension has size 0, so that there is nothing to store.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// True where `coordinate` is that of a chunk.
+    /// True if a chunk has this `coordinate`.
     pub fn contains(&self, coordinate: &[u32]) -> bool {
         let counts = self.counts();
         coordinate.len() == counts.len()
@@ -202,12 +203,12 @@ impl ChunkGrid {
         &self.shape
     }
 
-    /// The size of a chunk along each dimension, but for those at the far edges.
+    /// The size of a chunk along each dimension; chunks at the far edges may be smaller.
     pub fn chunk(&self) -> &[usize] {
         &self.chunk
     }
 
-    /// The number of a chunk among all, in row-major order.
+    /// The number of a chunk, in row-major order.
     pub(crate) fn number(&self, coordinate: &[u32]) -> u64 {
         self.counts()
             .iter()
@@ -215,7 +216,7 @@ impl ChunkGrid {
             .fold(0, |number, (&count, &c)| number * count as u64 + u64::from(c))
     }
 
-    /// The coordinate of the chunk with a number, counted in row-major order.
+    /// The coordinate of the chunk with this number, in row-major order.
     pub fn coordinate(&self, mut number: u64) -> Vec<u32> {
         let mut coordinate = vec![0; self.shape.len()];
         for (c, count) in coordinate.iter_mut().zip(self.counts()).rev() {
@@ -234,7 +235,7 @@ impl ChunkGrid {
         Region { start, shape }
     }
 
-    /// The coordinate of the chunk that a region is, if it is just one.
+    /// The coordinate of the chunk that equals a region, if one does.
     pub fn chunk_of(&self, region: &Region) -> Option<Vec<u32>> {
         let dims = region.start.iter().zip(&region.shape).zip(self.shape.iter().zip(&self.chunk));
         let mut whole = dims.map(|((&start, &size), (&all, &chunk))| {
@@ -243,7 +244,7 @@ impl ChunkGrid {
         if whole.all(|whole| whole) { self.chunk_around(region) } else { None }
     }
 
-    /// The coordinate of the chunk that a region lies in, if that is one.
+    /// The coordinate of the chunk that contains a region, if one does.
     pub fn chunk_around(&self, region: &Region) -> Option<Vec<u32>> {
         let dims = region.start.iter().zip(&region.shape).zip(&self.chunk);
         let coordinate = dims.map(|((&start, &size), &chunk)| {
@@ -275,8 +276,8 @@ impl ChunkGrid {
         coordinates
     }
 
-    /// The number of chunks that a region crosses: given as the first index and the number of
-    /// indices along each dimension.
+    /// The number of chunks that a region crosses. The region is given by the first index and the
+    /// number of indices along each dimension.
     pub fn crossed_chunks(&self, spans: impl Iterator<Item = (usize, usize)>) -> usize {
         let crossed =
             spans.zip(&self.chunk).map(|((start, size), &chunk)| match (start + size).checked_sub(1) {
@@ -306,7 +307,7 @@ impl ChunkGrid {
         }
         let crossed: Vec<_> = self.crossed(region).collect();
         let rank = self.shape.len();
-        // Row by row along the fastest dimension, and in a row chunk by chunk.
+        // Row by row along the fastest dimension, and chunk by chunk within a row.
         let rows = region.cells() / region.shape.last().copied().unwrap_or(1);
         let mut index = region.start.clone();
         for _ in 0..rows {
@@ -356,7 +357,7 @@ impl ChunkGrid {
             .map(|((&start, &size), &chunk)| start / chunk..(start + size).div_ceil(chunk))
     }
 
-    /// The extent along dimension `d` of the chunks whose coordinate there is `c`.
+    /// The extent along dimension `d` of the chunks with coordinate `c` there.
     fn extent(&self, d: usize, c: usize) -> usize {
         (self.shape[d] - c * self.chunk[d]).min(self.chunk[d])
     }
@@ -399,7 +400,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every cell of a region is found at the place in its chunk that its index says.
+        /// Every cell of a region is at the position in its chunk that its index implies.
         #[test]
         fn runs_name_the_cells_of_a_region_in_order((shape, chunk, region) in case()) {
             let grid = ChunkGrid::new(&shape, &chunk);
@@ -432,7 +433,7 @@ mod tests {
             prop_assert!(around.is_none_or(|around| *around == coordinate));
         }
 
-        /// The chunks of an array are its cells, each once.
+        /// The chunks of an array contain each of its cells once.
         #[test]
         fn chunks_partition_an_array((shape, chunk, _) in case()) {
             let grid = ChunkGrid::new(&shape, &chunk);

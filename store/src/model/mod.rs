@@ -1,4 +1,4 @@
-//! What the data are: types, values, schemas, grids of chunks, statistics. Pure.
+//! The data model: types, values, schemas, grids of chunks, statistics. Without I/O.
 
 pub(crate) mod dtype;
 pub(crate) mod grid;

@@ -1,4 +1,4 @@
-//! What a dataset's arrays look like, apart from their sizes, which differ from dataset to dataset.
+//! Schemas of arrays and datasets, without the sizes of dimensions, which differ between datasets.
 
 use std::collections::HashSet;
 
@@ -13,36 +13,36 @@ use crate::model::value::{AttributeValue, Value};
 /// Attributes in the order in which they were set.
 pub type Attributes = Vec<(String, AttributeValue)>;
 
-/// Cells of a chunk when nobody says otherwise: half a MiB of `f32`.
+/// The number of cells of a chunk by default: half a MiB of `f32`.
 pub(crate) const DEFAULT_CHUNK_CELLS: usize = 128 * 1024;
 
 /// The largest chunk, in bytes of raw values.
 pub(crate) const MAX_CHUNK_BYTES: usize = 256 * 1024 * 1024;
 
-/// An array without its sizes.
+/// The description of an array without its sizes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArraySchema {
-    /// The array's name, one per dataset.
+    /// The array's name, unique in its dataset.
     pub name: String,
     /// The type of its elements.
     pub dtype: DType,
     /// Its dimensions, slowest first; none for a single value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dims: Vec<String>,
-    /// Cells of a chunk along each dimension; 0 is all of the dimension.
+    /// The size of a chunk along each dimension; 0 means the whole dimension.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chunk: Vec<usize>,
     /// The value that stands for a missing cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fill: Option<Value>,
-    /// `units`, `long_name` and the like.
+    /// Attributes such as `units` and `long_name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Attributes,
 }
 
 impl ArraySchema {
-    /// An array of `dtype` over `dims`, in chunks as long as its dimensions.
+    /// An array of `dtype` over `dims`, whose chunks span all dimensions.
     pub fn new(name: impl Into<String>, dtype: DType, dims: &[&str]) -> Self {
         Self {
             name: name.into(),
@@ -59,7 +59,7 @@ impl ArraySchema {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// Checks that the array of `dataset` that this describes holds values of a type.
+    /// Checks that this array of `dataset` holds values of a type.
     #[cfg(feature = "ndarray")]
     pub(crate) fn check_type<T: Element>(&self, dataset: &str) -> Result<()> {
         if self.dtype == T::DTYPE {
@@ -83,8 +83,8 @@ impl ArraySchema {
     }
 }
 
-/// A chunk shape (0 is all of a dimension) for an array of `shape` that nobody chose one for: whole
-/// where that is small, else cut along the slowest dimensions.
+/// The default chunk shape for an array of `shape`: the whole array if that is small, otherwise
+/// divided along the slowest dimensions. 0 means the whole dimension.
 pub fn default_chunk(shape: &[usize]) -> Vec<usize> {
     let mut chunk = vec![0; shape.len()];
     let mut cells = 1usize;
@@ -98,19 +98,19 @@ pub fn default_chunk(shape: &[usize]) -> Vec<usize> {
     chunk
 }
 
-/// What datasets of one shape have in common.
+/// What datasets of one kind have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSchema {
     /// The names of the dimensions.
     pub dims: Vec<String>,
-    /// The arrays, as numbers into [`Root::array_schemas`](crate::Root::array_schemas).
+    /// The arrays, as indices into [`Root::array_schemas`](crate::Root::array_schemas).
     pub arrays: Vec<usize>,
     /// The names of the attributes.
     pub attributes: Vec<String>,
 }
 
-/// Checks a name against the rules of the store: see [`Error::Name`].
+/// Checks a name against the rules of the store; see [`Error::Name`].
 pub(crate) fn check_name(kind: &'static str, name: &str) -> Result<()> {
     let reason = if name.is_empty() {
         "it is empty"
@@ -167,10 +167,10 @@ pub(crate) fn check_shape(schema: &ArraySchema, shape: &[usize]) -> Result<(), S
 }
 
 impl ArraySchema {
-    /// Checks all that does not depend on the array's sizes.
+    /// Checks everything that does not depend on the sizes of dimensions.
     ///
     /// # Errors
-    /// What is wrong with it, but for its name.
+    /// What is wrong with it; the message does not contain its name.
     pub(crate) fn check(&self) -> Result<(), String> {
         check_name("an array", &self.name).map_err(|e| e.to_string())?;
         if self.chunk.len() != self.dims.len() {
@@ -188,13 +188,13 @@ impl ArraySchema {
         check_attributes(&self.attributes)
     }
 
-    /// Checks the sizes of the array's dimensions, and gives its number of cells.
+    /// Checks the sizes of the array's dimensions, and returns its number of cells.
     ///
     /// # Errors
-    /// Which limit they exceed.
+    /// The limit that they exceed.
     pub(crate) fn check_sizes(&self, sizes: impl Iterator<Item = usize> + Clone) -> Result<u64, String> {
         let shape = || sizes.clone().collect::<Vec<_>>();
-        // Dimensions of size 0 may be extended: they count as if they were.
+        // A dimension of size 0 counts as one of size 1, because it may be extended.
         let (mut cells, mut chunks, mut bytes) = (Some(1u64), Some(1usize), Some(self.dtype.memory_width()));
         let mut empty = false;
         for (size, &chunk) in sizes.clone().zip(&self.chunk) {
@@ -220,10 +220,11 @@ impl ArraySchema {
     }
 }
 
-/// Cells of one array, at the most: so many that counts of them can be added up without care.
+/// The greatest number of cells of an array: small enough that counts of them can be added up
+/// without overflow.
 const MAX_CELLS: u64 = 1 << 48;
 
-/// Chunks of an array, at the most: as many as one segment's index can have rows.
+/// The greatest number of chunks of an array: as many as the index of one segment can have rows.
 const MAX_CHUNKS: usize = 1 << 28;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is known of a chunk without reading it.
+//! Statistics of chunks.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use arrow::datatypes::{
 use crate::model::dtype::{DType, Element};
 use crate::model::value::Value;
 
-/// Text and bytes longer than this are not kept as bounds: the bounds of their chunk are unknown.
+/// Text and bytes longer than this are not stored as bounds; the chunk then has no known bounds.
 const MAX_BOUND: usize = 64;
 
-/// Partial sums of squared deviations, which a processor can add up side by side.
+/// The number of partial sums of squared deviations, which a processor adds up side by side.
 const LANES: usize = 8;
 
 /// Statistics of some cells: of a chunk, or of a whole array.
@@ -25,19 +25,19 @@ pub struct Statistics {
     pub row_count: u64,
     /// Number of missing cells.
     pub null_count: u64,
-    /// Number of cells that are NaN. They are not missing.
+    /// The number of cells that are NaN. These are not missing.
     pub nan_count: u64,
-    /// The least value, NaN apart; `None` where there is no value or the bound was too long to
-    /// keep.
+    /// The least value, not counting NaN; `None` if there is no value, or the bound was too long to
+    /// store.
     pub min: Option<Value>,
-    /// The greatest value, NaN apart; `None` as for `min`.
+    /// The greatest value, not counting NaN; `None` as for `min`.
     pub max: Option<Value>,
-    /// The sum of the values, NaN apart, as `i64`, `u64` or `f64`; `None` where there is no value,
-    /// the type has no sums, or the sum overflows.
+    /// The sum of the values, not counting NaN, as `i64`, `u64` or `f64`; `None` if there is no
+    /// value, the type has no sums, or the sum overflows.
     pub sum: Option<Value>,
-    /// The sum of the squared deviations of the values, NaN apart, from their mean: divided by the
-    /// number of values it is their variance. `None` where there is no value, the type has no sums,
-    /// or it is not finite.
+    /// The sum of the squared deviations of the values, not counting NaN, from their mean. Divided
+    /// by the number of values it is their variance. `None` if there is no value, the type has no
+    /// sums, or the result is not finite.
     pub m2: Option<f64>,
 }
 
@@ -88,13 +88,13 @@ impl Statistics {
         Self { row_count: cells as u64, null_count: cells as u64, ..Self::default() }
     }
 
-    /// True where every cell is missing.
+    /// True if every cell is missing.
     pub fn all_missing(&self) -> bool {
         self.null_count == self.row_count
     }
 
-    /// True where `other` says the same, but for the last digits of sums, which depend on the order
-    /// in which they are added.
+    /// True if `other` is equal, except for the last digits of sums, which depend on the order of
+    /// the additions.
     pub(crate) fn agrees(&self, other: &Self) -> bool {
         let same_sum = match (&self.sum, &other.sum) {
             (Some(Value::F64(a)), Some(Value::F64(b))) => {
@@ -106,10 +106,9 @@ impl Statistics {
         };
         let same_m2 = match (self.m2, other.m2) {
             (Some(a), Some(b)) => {
-                // The root of m2 is the length of the vector of deviations. Where each of n
-                // deviations is off by e, as the mean and the difference from it can be, the length
-                // is off by e·√n at the most; and e is as large as the values, not as the
-                // deviations.
+                // The root of m2 is the length of the vector of deviations. If each of n deviations
+                // has an error of e, because of the mean or of the subtraction, the error of the
+                // length is at most e·√n. And e is as large as the values, not as the deviations.
                 let (a, b) = (a.sqrt(), b.sqrt());
                 let off = 1e-12 * self.largest().unwrap_or_default() * self.values().sqrt();
                 (a - b).abs() <= 1e-9 * a.max(b) + off
@@ -126,14 +125,14 @@ impl Statistics {
         bounds.map(|(min, max)| min.abs().max(max.abs()))
     }
 
-    /// The number of values, NaN apart.
+    /// The number of values, not counting NaN.
     fn values(&self) -> f64 {
         self.row_count.saturating_sub(self.null_count).saturating_sub(self.nan_count) as f64
     }
 
-    /// The sum of squared deviations of two sets of values from the mean of all of them: Chan,
+    /// The sum of the squared deviations of two sets of values from the mean of all of them: Chan,
     /// Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
-    /// Variances" (1979). `None` where that of a set, or its mean, is not known: the sum
+    /// Variances" (1979). `None` if that of a set, or its mean, is unknown because the sum
     /// overflowed.
     fn merged_m2(&self, other: &Self) -> Option<f64> {
         let (own, others) = (self.values(), other.values());
@@ -143,8 +142,8 @@ impl Statistics {
         m2.is_finite().then_some(m2)
     }
 
-    /// Counts `other`'s cells too. A sum that overflows is unknown from then on, and so is `m2`
-    /// with the next that is merged.
+    /// Merges the statistics of `other`'s cells. A sum that overflows becomes unknown, and `m2`
+    /// becomes unknown with the next merge.
     pub fn merge(&mut self, other: &Self) {
         let (empty, other_empty) = (self.is_valueless(), other.is_valueless());
         self.m2 = match (empty, other_empty) {
@@ -165,7 +164,7 @@ impl Statistics {
         self.nan_count += other.nan_count;
     }
 
-    /// True where there is no value to have bounds or a sum.
+    /// True if there is no value that could have bounds or a sum.
     fn is_valueless(&self) -> bool {
         self.null_count + self.nan_count == self.row_count
     }
@@ -225,7 +224,7 @@ where
     if statistics.is_valueless() {
         return;
     }
-    // The total order tells -0.0 from 0.0, so that equal bounds mean equal values.
+    // The total order distinguishes -0.0 from 0.0, so that equal bounds mean equal values.
     let has = |zero: f64| values.iter().any(|&value| Into::<f64>::into(value).to_bits() == zero.to_bits());
     if least == 0.0 {
         least = if has(-0.0) { -0.0 } else { 0.0 };
@@ -239,9 +238,10 @@ where
     statistics.m2 = m2(values, sum / statistics.values(), statistics.values(), Into::into);
 }
 
-/// What one pass over values gives.
+/// The result of one pass over values.
 struct Pass {
-    /// The least value that is no NaN, infinite where there is none; of zeros, any.
+    /// The least value that is not NaN; infinite if there is none. Any of the zeros if zero is the
+    /// least.
     least: f64,
     greatest: f64,
     /// NaN apart.
@@ -250,7 +250,7 @@ struct Pass {
 }
 
 impl Pass {
-    /// Not inlined: among what is around it the loop has no registers for its sums.
+    /// Not inlined: in its caller, the loop would not have enough registers for its sums.
     #[inline(never)]
     fn over<T: Copy + Into<f64>>(values: &[T]) -> Self {
         let mut pass = Self { least: f64::INFINITY, greatest: f64::NEG_INFINITY, sum: 0.0, nans: 0 };
@@ -277,9 +277,9 @@ fn present<P: ArrowPrimitiveType>(array: &PrimitiveArray<P>) -> Cow<'_, [P::Nati
     }
 }
 
-/// The sum of the squared deviations of `count` values, NaN apart, from their mean; `None` where it
-/// is not finite. The second of two passes, in which `mean` may be off by what rounding does to
-/// sums: that is taken out again (Chan, Golub and LeVeque, "Algorithms for Computing the Sample
+/// The sum of the squared deviations of `count` values, not counting NaN, from their mean; `None`
+/// if the result is not finite. This is the second of two passes. `mean` may be off by the rounding
+/// of sums, which is corrected here (Chan, Golub and LeVeque, "Algorithms for Computing the Sample
 /// Variance", 1983).
 fn m2<T: Copy>(values: &[T], mean: f64, count: f64, wide: impl Fn(T) -> f64) -> Option<f64> {
     if !mean.is_finite() {
@@ -290,7 +290,8 @@ fn m2<T: Copy>(values: &[T], mean: f64, count: f64, wide: impl Fn(T) -> f64) -> 
     m2.is_finite().then_some(m2)
 }
 
-/// The sums of the deviations of values, NaN apart, from a finite number, and of their squares.
+/// The sums of the deviations of values, not counting NaN, from a finite number, and of the squared
+/// deviations.
 fn deviations<T: Copy>(values: &[T], mean: f64, wide: impl Fn(T) -> f64) -> (f64, f64) {
     let deviation = |value| {
         let deviation = wide(value) - mean;
@@ -324,8 +325,8 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// One side's knowledge where the other has no values, both combined where both are known, else
-/// none.
+/// One side's bound or sum if the other side has no values, both combined if both are known,
+/// otherwise none.
 fn merge<T: Clone>(
     empty: bool,
     a: Option<T>,
@@ -429,7 +430,7 @@ mod tests {
         assert_eq!(of_f64(&[1.0, f64::INFINITY]).m2, None);
         assert_eq!(of_f64(&[1e200, -1e200]).m2, None);
         assert_eq!(of_f64(&[0.1; 1000]).m2, Some(0.0));
-        // A sum of i64 overflows, and the mean is still known.
+        // A sum of i64 overflows, but the mean is still known.
         let large = of_i64(&[i64::MAX, i64::MAX]);
         assert_eq!((&large.sum, large.m2), (&None, Some(0.0)));
         let mut merged = large;
@@ -462,7 +463,7 @@ mod tests {
         assert!(!own.agrees(&told(Some(2.1e-6))) && !own.agrees(&told(None)) && !told(None).agrees(&own));
     }
 
-    /// Values, missing ones among them, in parts.
+    /// Parts of values, with missing ones among them.
     fn parts() -> impl Strategy<Value = Vec<Vec<Option<f64>>>> {
         let value = prop_oneof![Just(None), Just(Some(f64::NAN)), (-1e3..1e3).prop_map(Some)];
         let parts = prop::collection::vec(prop::collection::vec(value, 0..70), 0..6);

@@ -1,4 +1,4 @@
-//! Single values: fill values, statistics, attributes; and their form in the catalog's JSON.
+//! Single values (fill values, statistics, attributes), and their JSON in the catalog.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -9,9 +9,9 @@ use serde_json::{Map, Number, Value as Json, json};
 
 use crate::model::dtype::DType;
 
-/// One value, free of its Rust type. Integers and floats are as wide as they come.
+/// One value, independent of its Rust type. Integers and floats have the greatest width.
 ///
-/// Floats are equal when their bits are, so that values can be interned.
+/// Floats are equal if their bits are equal, so that values can be interned.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// True or false.
@@ -45,7 +45,7 @@ impl Value {
         matches!(self, Self::F64(value) if value.is_nan())
     }
 
-    /// The type of an attribute that holds this value: integers and floats at their widest.
+    /// The type of an attribute with this value; integers and floats have their widest type.
     pub fn dtype(&self) -> DType {
         match self {
             Self::Bool(_) => DType::Bool,
@@ -121,7 +121,7 @@ impl AttributeValue {
         }
     }
 
-    /// A list of `values`, which must be of one type; `dtype` is taken where there are none.
+    /// A list of `values`, which must be of one type. For an empty list, `dtype` is the type.
     pub fn list(dtype: DType, values: Vec<Value>) -> Self {
         Self::List(values.first().map_or(dtype, Value::dtype), values)
     }

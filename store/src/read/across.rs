@@ -16,25 +16,26 @@ use crate::write::pending::PendingRead;
 
 /// What to read of one dataset.
 struct Wanted<T> {
-    /// The dataset's place in the answer.
+    /// The dataset's position in the result.
     place: usize,
     dataset: String,
     region: Region,
-    /// What stands for its missing cells.
+    /// The value for its missing cells.
     missing: T,
-    /// Its ordinal, where nothing of the array is pending.
+    /// Its ordinal, if nothing of the array is pending.
     committed: Option<u32>,
 }
 
 impl Atlas {
-    /// The region of `shape` that starts at `start` of one array in each of several datasets, in
-    /// the order of `names`; the whole of each where both are empty; `None` for datasets without
-    /// that array. A missing cell is the array's fill value there, or zero or empty where it has
-    /// none. All are read as they were at one generation, with what is pending; they are shared out
-    /// over the processor's cores, where the runtime has several threads.
+    /// Reads one array of several datasets: the region of `shape` that starts at `start`, or the
+    /// whole array if both are empty. Results are in the order of `names`; `None` for datasets
+    /// without the array. A missing cell is read as the fill value of the dataset's array, or as
+    /// zero or empty if the array has none. All datasets are read at the same generation, with
+    /// pending changes. If the runtime has several threads, the work is distributed over the
+    /// processor's cores.
     ///
     /// # Errors
-    /// Those of [`read_array`](crate::DatasetView::read_array), but for [`Error::NoArray`], for the
+    /// Those of [`read_array`](crate::DatasetView::read_array) except [`Error::NoArray`], for the
     /// first dataset that cannot be read.
     pub async fn read_array_across<T: Element>(
         &self,
@@ -53,12 +54,12 @@ impl Atlas {
         Ok(read)
     }
 
-    /// The same as one array, whose first dimension is the datasets in the order of `names`. All
-    /// must have the array.
+    /// The same as a single array, whose first dimension is the datasets in the order of `names`.
+    /// All datasets must have the array.
     ///
     /// # Errors
     /// Those of [`read_array_across`](Self::read_array_across), [`Error::NoArray`], and
-    /// [`Error::Shape`] where whole arrays differ in shape.
+    /// [`Error::Shape`] if whole arrays differ in shape.
     pub async fn read_array_stacked<T: Element>(
         &self,
         array: &str,
@@ -125,7 +126,7 @@ impl Atlas {
             for wanted in &pending {
                 read.push(self.cells(&wanted.dataset, array, wanted.region.clone()).await?);
             }
-            // Another task has committed what was pending: it is in another generation now.
+            // Another task has committed the pending changes, which are now in another generation.
             if !pending.is_empty() && !Arc::ptr_eq(&base, &self.snapshot()) {
                 continue;
             }
@@ -136,7 +137,7 @@ impl Atlas {
         }
     }
 
-    /// What to read of each dataset, where this handle is still at `base`.
+    /// What to read of each dataset, provided that this handle is still at `base`.
     fn wanted<T: Element>(
         &self,
         base: &Arc<Snapshot>,
@@ -171,7 +172,7 @@ impl Atlas {
             };
             wanted.push(Wanted { place, dataset, region, missing, committed });
         }
-        // Neighbours in the store share blocks.
+        // Datasets that are neighbours in the store share blocks.
         wanted.sort_by_key(|wanted| wanted.committed);
         Ok(Some(wanted))
     }
@@ -225,7 +226,7 @@ mod tests {
         let names: Vec<String> = (0..25).map(|number| format!("d{number}")).collect();
         for (number, name) in (0i32..).zip(&names) {
             let dataset = atlas.create_dataset(name).await.unwrap();
-            // Those with odd numbers are larger, and have a fill value.
+            // Datasets with odd numbers are larger, and have a fill value.
             let (size, fill) = if number % 2 == 1 { (5, Some(-1)) } else { (4, None) };
             dataset.define_array::<i32>("t", &["x", "y"], &[size, 3], Some(vec![2, 3]), fill).unwrap();
             let values = Array2::from_shape_fn((2, 3), |(i, j)| number * 100 + (i * 10 + j) as i32);

@@ -1,4 +1,4 @@
-//! What a store keeps in memory of what it read.
+//! The caches of a store.
 
 use std::hash::Hash;
 use std::ops::Range;
@@ -13,14 +13,15 @@ use crate::read::segment::Segment;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Items that a cache is made for. It remembers as many that it had to drop, so that what is read
-/// again and again stays once it was read a second time.
+/// The number of items that a cache is made for. It remembers as many dropped items, so that items
+/// that are read repeatedly stay after the second read.
 const ITEMS: usize = 1024;
 
-/// Bytes of memory for what was read, shared by all arrays of a store. What is used most stays.
+/// The memory budget in bytes for cached data, shared by all arrays of a store. The caches keep
+/// what is used most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheBudget {
-    /// For indexes. A million chunks of `f32` take about 50 MB.
+    /// For indexes. The index of a million chunks of `f32` takes about 50 MB.
     pub indexes: u64,
     /// For decoded blocks.
     pub blocks: u64,
@@ -41,29 +42,29 @@ impl CacheBudget {
 /// Consecutive cells of a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Cells {
-    /// The place of the first in the block.
+    /// The position of the first cell in the block.
     pub(crate) start: usize,
     pub(crate) values: ArrayRef,
 }
 
 impl Cells {
-    /// True where they have all of some cells, given by their places in the block.
+    /// True if they include all of the cells at these positions in the block.
     pub(crate) fn have(&self, cells: &Range<usize>) -> bool {
         self.start <= cells.start && cells.end <= self.start + self.values.len()
     }
 
-    /// Some of the cells, by their place in the block; `None` where they are not among these.
+    /// The cells at these positions in the block; `None` if some are not among these cells.
     pub(crate) fn slice(&self, cells: &Range<usize>) -> Option<ArrayRef> {
         self.have(cells).then(|| self.values.slice(cells.start - self.start, cells.len()))
     }
 }
 
-/// The caches of a store. Its generations share them: a segment never changes.
+/// The caches of a store. All its generations share them, because a segment never changes.
 #[derive(Debug)]
 pub(crate) struct Caches {
-    /// Segments by path and by what is added to their ordinals of datasets.
+    /// Segments by their path and by the number that is added to their ordinals.
     pub(crate) segments: Cache<(String, u32), Arc<Segment>, Weight>,
-    /// Decoded blocks, by the number of their segment and their own.
+    /// Decoded blocks, by the number of their segment and their number in it.
     blocks: Cache<(u64, usize), Cells, Weight>,
     keeps_blocks: bool,
     numbers: AtomicU64,
@@ -85,8 +86,7 @@ impl Weighter<(u64, usize), Cells> for Weight {
     }
 }
 
-/// A cache in one piece: in several, each would have a share of the budget that a large index would
-/// not fit.
+/// A cache with a single shard. With several shards, a large index would exceed the budget of each.
 fn cache<Key: Eq + Hash, Value: Clone>(budget: u64) -> Cache<Key, Value, Weight>
 where
     Weight: Weighter<Key, Value>,
@@ -113,17 +113,17 @@ impl Caches {
         }
     }
 
-    /// A number for a segment that is opened, which no other has had.
+    /// A unique number for a segment that is opened.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// True where it is worth giving blocks.
+    /// True if it has room for blocks.
     pub(crate) fn keeps_blocks(&self) -> bool {
         self.keeps_blocks
     }
 
-    /// What is kept of the cells of a block.
+    /// The cached cells of a block.
     pub(crate) fn block(&self, segment: u64, number: usize) -> Option<Cells> {
         self.blocks.get(&(segment, number))
     }

@@ -1,8 +1,8 @@
 //! Regions of an array in many datasets as one array.
 //!
-//! Chunks of consecutive datasets mostly follow each other in a block. So regions that are whole
-//! chunks are found row by row in the index and put together as pieces of blocks; nothing is
-//! allocated for one of them.
+//! Chunks of consecutive datasets mostly follow each other in a block. Regions that are whole
+//! chunks are therefore found row by row in the index, and combined as pieces of blocks. No single
+//! region needs an allocation.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -29,12 +29,12 @@ use crate::model::grid::{ChunkGrid, Fit, Region, Regions};
 use crate::model::schema::ArraySchema;
 use crate::storage::requests::ReadMetrics;
 
-/// The array of one variable in one dataset after the other.
+/// Iterates over the arrays of one variable in consecutive datasets.
 #[derive(Clone, Debug)]
 pub struct ArrayCursor<'a> {
     catalog: &'a Catalog,
     variable: &'a str,
-    /// The schema of the last dataset, its array, and the places of the array's dimensions.
+    /// The schema of the last dataset, its array, and the positions of the array's dimensions.
     last: Option<(usize, Option<&'a Arc<ArraySchema>>)>,
     places: Vec<usize>,
     ordinal: Option<u32>,
@@ -48,8 +48,8 @@ impl<'a> ArrayCursor<'a> {
         Self { catalog, variable, last: None, places, ordinal: None, grid }
     }
 
-    /// The array in the dataset with an ordinal, and its chunks; `None` where the dataset lacks it,
-    /// or there is no such dataset.
+    /// The array of the dataset with this ordinal, and its chunks; `None` if the dataset lacks the
+    /// array, or does not exist.
     pub fn at(&mut self, ordinal: u32) -> Option<(&'a Arc<ArraySchema>, &ChunkGrid)> {
         if self.ordinal == Some(ordinal) {
             return self.last.and_then(|(_, array)| array).map(|array| (array, &self.grid));
@@ -75,11 +75,11 @@ impl<'a> ArrayCursor<'a> {
     }
 }
 
-/// Finds chunks of an index that are asked for in ascending order.
+/// Finds chunks in an index, requested in ascending order.
 #[derive(Clone, Debug)]
 pub struct ChunkFinder<'a> {
     index: &'a VariableIndex,
-    /// For each segment the row after the last that was found.
+    /// For each segment, the row after the last one that was found.
     next: Vec<usize>,
 }
 
@@ -102,7 +102,7 @@ impl<'a> ChunkFinder<'a> {
                 *next
             } else {
                 let is_after = |row: usize| row >= index.len() || index.dataset(row) > dataset;
-                // Between two datasets there is nothing to look for.
+                // There is nothing to look for between two consecutive datasets.
                 if is_after(*next) && next.checked_sub(1).is_none_or(|row| index.dataset(row) < dataset) {
                     continue;
                 }
@@ -126,15 +126,15 @@ impl<'a> ChunkFinder<'a> {
 pub struct Joined {
     /// The cells of the regions, one region after the other.
     pub cells: ArrayRef,
-    /// The chunks that they are of, each counted for each region.
+    /// The number of chunks that the regions cross, counted for each region.
     pub chunks: usize,
-    /// Those of them that have values, and were decoded.
+    /// The number of these chunks that have values, and were decoded.
     pub decoded: usize,
 }
 
-/// Consecutive cells of the answer.
+/// Consecutive cells of the result.
 enum Piece {
-    /// Of a block, by its place among those that are read.
+    /// Cells of a block, given by its position among the blocks that are read.
     Cells {
         block: usize,
         start: usize,
@@ -143,13 +143,13 @@ enum Piece {
     Missing(usize),
 }
 
-/// Pieces, and the blocks that they are of.
+/// Pieces, and the blocks that contain them.
 #[derive(Default)]
 struct Pieces {
     pieces: Vec<Piece>,
-    /// The place of each block, by its segment and number.
+    /// The position of each block, by its segment and number.
     places: HashMap<(usize, usize), usize>,
-    /// For each block its segment and number, and the cells that are wanted of it.
+    /// For each block, its segment and number, and the cells that are needed of it.
     blocks: Vec<((usize, usize), Range<usize>)>,
     /// The block of the last piece.
     last: Option<((usize, usize), usize)>,
@@ -187,7 +187,7 @@ impl Pieces {
         }
     }
 
-    /// Adds what a plan puts together.
+    /// Adds the pieces of a plan.
     fn push_plan(&mut self, plan: &Plan<ChunkRef>, index: &VariableIndex) -> Result<()> {
         for run in &plan.runs {
             let chunk = plan.chunks.get(run.chunk).and_then(|(chunk, _)| *chunk);
@@ -207,12 +207,12 @@ impl Pieces {
 }
 
 impl Snapshot {
-    /// The cells of regions of a variable as one array: those of each in row-major order, one
+    /// Reads regions of a variable as one array: the cells of each region in row-major order, one
     /// region after the other, missing cells null. The arrays must have one type, `dtype`. Each
     /// block is read and decoded once.
     ///
     /// # Errors
-    /// Where a dataset has no such array, a region lies outside it, or a file cannot be read.
+    /// If a dataset has no such array, a region lies outside it, or a file cannot be read.
     pub async fn read_joined(
         &self,
         index: &VariableIndex,
@@ -302,7 +302,7 @@ fn pieces(
     Ok(pieces)
 }
 
-/// Pieces of blocks as one array.
+/// Concatenates pieces of blocks into one array.
 fn join(pieces: &[Piece], blocks: &[&Cells], dtype: DType) -> std::result::Result<ArrayRef, ArrowError> {
     match pieces {
         [] => return Ok(dtype.array([])),
@@ -414,8 +414,8 @@ mod tests {
     use crate::model::grid::Span;
     use crate::store::{Atlas, StoreConfig};
 
-    /// A store of arrays `t` of several shapes and chunks, some of them not written, some written
-    /// twice.
+    /// A store with arrays `t` of several shapes and chunk sizes. Some are not written, some are
+    /// written twice.
     async fn store(number: usize, text: bool, shapes: &[(usize, usize, usize)]) -> Atlas {
         let location = format!("memory:///joined-{number}-{text}");
         let atlas = Atlas::create_url(&location, StoreConfig::default()).await.unwrap();
@@ -454,7 +454,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// What is read at once is what is read one by one.
+        /// Reading regions together gives the same cells as reading them one by one.
         #[test]
         fn joined_regions_are_the_regions(
             number: u32,

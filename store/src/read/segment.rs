@@ -18,7 +18,7 @@ use crate::storage::requests::ReadMetrics;
 /// A segment of a catalog, opened.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    /// By which the cache knows its blocks.
+    /// The number that identifies its blocks in the cache.
     pub number: u64,
     /// The path of its file in the store.
     pub file: String,
@@ -89,8 +89,9 @@ impl Segment {
         block.ok_or_else(|| Error::corrupt(&self.file, format!("it has no block {number}")))
     }
 
-    /// Reads blocks, given by number, each once, and decodes the wanted cells of each. What is to
-    /// be kept for long (`keep`) does not hold on to what was read beside it.
+    /// Reads blocks, given by number, each once, and decodes the wanted cells of each. With `keep`,
+    /// which is for data that stays long in memory, the cells do not hold on to the bytes read
+    /// beside them.
     pub(crate) async fn blocks(
         &self,
         storage: &Storage,

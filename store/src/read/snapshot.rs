@@ -25,29 +25,29 @@ use crate::storage::files::Storage;
 use crate::storage::names::{self, CATALOG_FILE};
 use crate::storage::requests::ReadMetrics;
 
-/// Requests to the storage that are under way at one time.
+/// The number of requests to the storage at a time.
 pub(super) const CONCURRENCY: usize = 8;
 
-/// A generation of a store. It stays what it is while writers commit others.
+/// A generation of a store. It does not change while writers commit other generations.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     storage: Storage,
     caches: Arc<Caches>,
     root: Arc<Root>,
-    /// Loaded when it is asked for.
+    /// Loaded on demand.
     catalog: Arc<OnceLock<Arc<Catalog>>>,
-    /// Manifests that are in memory already.
+    /// Manifests that are already in memory.
     known: Arc<HashMap<String, Arc<Rows>>>,
 }
 
 /// The chunks of one variable, in all datasets.
 #[derive(Debug)]
 pub struct VariableIndex {
-    /// Oldest first: what a later one says replaces what an earlier one said.
+    /// Oldest first. Later segments replace chunks of earlier ones.
     pub(super) segments: Vec<Arc<Segment>>,
 }
 
-/// A chunk of a [`VariableIndex`], and of no other.
+/// A chunk of a [`VariableIndex`], valid for that index only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkRef {
     pub(super) segment: usize,
@@ -59,7 +59,7 @@ pub struct ChunkRef {
 pub struct ArrayRead {
     /// The dataset's ordinal.
     pub dataset: u32,
-    /// The region; it must lie in the array.
+    /// The region, which must lie in the array.
     pub region: Region,
 }
 
@@ -67,8 +67,8 @@ pub struct ArrayRead {
 pub(crate) struct Plan<K> {
     pub(crate) dtype: DType,
     pub(crate) cells: usize,
-    /// What the cells of the chunks are known by; `None` for chunks without values. With the number
-    /// of cells that the grid gives the chunk.
+    /// The keys of the chunks' cells, `None` for chunks without values; and the number of cells
+    /// that the grid gives the chunk.
     pub(crate) chunks: Vec<(Option<K>, usize)>,
     pub(crate) runs: Vec<Run>,
 }
@@ -78,7 +78,7 @@ impl Snapshot {
         Self { storage, caches, root, catalog: Arc::default(), known: Arc::default() }
     }
 
-    /// Another generation of the same store, whose manifests may be those of this one.
+    /// Another generation of the same store. It may share manifests with this one.
     pub(crate) fn at(&self, root: Root, rows: impl IntoIterator<Item = (String, Arc<Rows>)>) -> Self {
         let mut known: HashMap<String, Arc<Rows>> = rows.into_iter().collect();
         if let Some(catalog) = self.catalog.get() {
@@ -90,16 +90,16 @@ impl Snapshot {
         Self { storage, caches, root: Arc::new(root), catalog: Arc::default(), known: Arc::new(known) }
     }
 
-    /// What `atlas.json` says: all of the catalog but the datasets.
+    /// The content of `atlas.json`: the catalog without the datasets.
     pub fn root(&self) -> &Arc<Root> {
         &self.root
     }
 
-    /// The catalog, with all datasets. The first call reads the manifests, if the store has some,
-    /// and waits for them; who can wait otherwise calls [`load`](Self::load) first.
+    /// The catalog with all datasets. The first call loads the manifests, if the store has any, and
+    /// blocks until they are loaded. Async callers can await [`load`](Self::load) first.
     ///
     /// # Errors
-    /// Where a manifest cannot be read, or is damaged.
+    /// If a manifest cannot be read, or is damaged.
     pub fn catalog(&self) -> Result<Arc<Catalog>> {
         if let Some(catalog) = self.loaded() {
             return catalog;
@@ -107,7 +107,7 @@ impl Snapshot {
         blocking::wait(self.load())
     }
 
-    /// The catalog, with all datasets, as soon as it is read.
+    /// The catalog with all datasets. Waits asynchronously until it is loaded.
     ///
     /// # Errors
     /// Those of [`catalog`](Self::catalog).
@@ -120,7 +120,7 @@ impl Snapshot {
         self.keep(parts)
     }
 
-    /// The catalog where no file has to be read for it.
+    /// The catalog, if it can be had without reading a file.
     fn loaded(&self) -> Option<Result<Arc<Catalog>>> {
         if let Some(catalog) = self.catalog.get() {
             return Some(Ok(Arc::clone(catalog)));
@@ -156,22 +156,23 @@ impl Snapshot {
         &self.storage
     }
 
-    /// The index of a variable: one request for each of its segments that is not in the cache.
+    /// The index of a variable. Takes one request for each of its segments that is not in the
+    /// cache.
     ///
     /// # Errors
-    /// Where a segment cannot be read, or is damaged.
+    /// If a segment cannot be read, or is damaged.
     pub async fn index(&self, variable: &str, metrics: &ReadMetrics) -> Result<Arc<VariableIndex>> {
         self.index_of(variable, self.root.segments(variable).iter(), metrics).await.map(Arc::new)
     }
 
-    /// The index of a variable, where all of it is in the cache.
+    /// The index of a variable, if all of it is in the cache.
     pub fn resident_index(&self, variable: &str) -> Option<VariableIndex> {
         let entries = self.root.variables.get(variable)?.iter();
         let segments = entries.map(|entry| self.caches.segments.peek(&(entry.path(variable), entry.first)));
         Some(VariableIndex { segments: segments.collect::<Option<_>>()? })
     }
 
-    /// The index that segments of a variable have together, oldest first.
+    /// The combined index of segments of a variable, oldest first.
     pub(crate) async fn index_of(
         &self,
         variable: &str,
@@ -196,10 +197,11 @@ impl Snapshot {
         self.caches.segments.get_or_insert_async(&(entry.path(variable), entry.first), open).await
     }
 
-    /// Chunks of a variable, their cells, and those of these that are missing.
+    /// The numbers of a variable's chunks, of their cells, and of the missing cells among these.
     ///
     /// # Errors
-    /// Those of [`index`](Self::index), which is read where the catalog alone does not tell.
+    /// Those of [`index`](Self::index), which is read if the catalog alone does not determine the
+    /// numbers.
     pub async fn counts(&self, variable: &str, metrics: &ReadMetrics) -> Result<[u64; 3]> {
         if let Some(counts) = self.root.counts(variable) {
             return Ok(counts);
@@ -214,12 +216,12 @@ impl Snapshot {
         Ok(counts)
     }
 
-    /// The cells of regions of a variable, each in row-major order with missing cells null: one
-    /// array for each read, in the variable's type in that dataset. Each block is read and decoded
-    /// once.
+    /// Reads regions of a variable. Returns one array for each read, in the variable's type in that
+    /// dataset, with cells in row-major order and missing cells null. Each block is read and
+    /// decoded once.
     ///
     /// # Errors
-    /// Where a dataset has no such array, a region lies outside it, or a file cannot be read.
+    /// If a dataset has no such array, a region lies outside it, or a file cannot be read.
     #[cfg_attr(feature = "tracing", tracing::instrument(skip_all, fields(generation = self.root.generation, variable, reads = reads.len())))]
     pub async fn read(
         &self,
@@ -231,7 +233,7 @@ impl Snapshot {
         self.read_from(&index, variable, reads, metrics).await
     }
 
-    /// Reads as [`read`](Self::read) does, with the variable's index at hand.
+    /// Like [`read`](Self::read), with an index that the caller has.
     ///
     /// # Errors
     /// Those of `read`.
@@ -257,14 +259,14 @@ impl Snapshot {
             .collect()
     }
 
-    /// The cells of chunks, each block read and decoded once.
+    /// The cells of chunks. Each block is read and decoded once.
     pub(crate) async fn chunks(
         &self,
         index: &VariableIndex,
         chunks: &[ChunkRef],
         metrics: &ReadMetrics,
     ) -> Result<Vec<ArrayRef>> {
-        // The cells needed of each block of each segment, from the first to the last.
+        // The cells needed of each block of each segment, from the first to the last needed one.
         let mut needed: BTreeMap<usize, BTreeMap<usize, Range<usize>>> = BTreeMap::new();
         let mut places = Vec::with_capacity(chunks.len());
         for chunk in chunks {
@@ -288,7 +290,7 @@ impl Snapshot {
         cells.collect()
     }
 
-    /// Cells of blocks of one segment, by the block's number: those that are not in the cache are
+    /// Cells of blocks of one segment, by the block's number. Blocks that are not in the cache are
     /// read.
     pub(super) async fn blocks(
         &self,
@@ -304,7 +306,8 @@ impl Snapshot {
             let all = 0..opened.block(number)?.cells as usize;
             match self.caches.block(opened.number, number) {
                 Some(kept) if kept.have(&cells) => drop(blocks.insert(number, kept)),
-                // Now this part and then that one: both had better be there the next time.
+                // Queries want different parts of this block: decode all of it, so that the cache
+                // has both parts.
                 Some(_) => missing.push((number, all)),
                 None if cells.len() > all.len() / 2 => missing.push((number, all)),
                 None => missing.push((number, cells)),
@@ -347,7 +350,7 @@ pub(super) fn plan(
         let (dataset, array) = shape();
         Error::Shape { dataset, array, reason }
     })?;
-    // What an index says of a chunk must fit its array before memory is taken for it.
+    // The index and the array must agree on the size of a chunk before memory is allocated for it.
     let find = |coordinate: &[u32], cells: usize| {
         let found = index.find(read.dataset, coordinate);
         match found.map(|chunk| index.cells(chunk)).transpose()? {
@@ -362,7 +365,7 @@ pub(super) fn plan(
         return Ok(Plan { dtype, cells, chunks: vec![find(&coordinate, cells)?], runs });
     }
     if index.is_unwritten(read.dataset) {
-        // However many chunks it has.
+        // One run, however many chunks it has.
         let runs = vec![Run { chunk: 0, offset: 0, length: cells }];
         return Ok(Plan { dtype, cells, chunks: vec![(None, cells)], runs });
     }
@@ -374,7 +377,7 @@ pub(super) fn plan(
     Ok(Plan { dtype, cells, chunks, runs: grid.runs(&read.region) })
 }
 
-/// An index that gives a chunk other cells than its array.
+/// The error for an index whose chunk has another number of cells than the array implies.
 pub(super) fn cells_differ(
     variable: &str,
     dataset: &str,
@@ -418,7 +421,7 @@ impl<K: Eq + Hash> Plan<K> {
         cells.map_err(|e| e.to_string())
     }
 
-    /// The runs put together from chunks of numbers of which none is missing, as bytes.
+    /// The runs copied as bytes from chunks of numbers without missing cells.
     fn copied(&self, chunks: &[Option<&ArrayRef>]) -> Option<Result<ArrayRef, ArrowError>> {
         let arrow = self.dtype.arrow();
         let width = arrow.primitive_width()?;
@@ -436,7 +439,7 @@ impl<K: Eq + Hash> Plan<K> {
         Some(data.map(make_array))
     }
 
-    /// The runs put together from chunks of anything.
+    /// The runs gathered from chunks of any type.
     fn gathered(&self, chunks: &[Option<&ArrayRef>]) -> Result<ArrayRef, ArrowError> {
         let mut sources = Vec::with_capacity(chunks.len());
         let source: Vec<Option<usize>> = chunks
@@ -462,7 +465,7 @@ impl<K: Eq + Hash> Plan<K> {
 }
 
 impl VariableIndex {
-    /// The chunk at a coordinate of a dataset's array, unless nobody wrote it.
+    /// The chunk at a coordinate of a dataset's array, unless it was never written.
     pub fn find(&self, dataset: u32, coordinate: &[u32]) -> Option<ChunkRef> {
         for (number, segment) in self.segments.iter().enumerate().rev() {
             let rows = segment.index.rows(dataset);
@@ -477,15 +480,15 @@ impl VariableIndex {
         None
     }
 
-    /// What is known of a chunk.
+    /// The statistics of a chunk.
     ///
     /// # Errors
-    /// Where it is not a chunk of this index.
+    /// If it is not a chunk of this index.
     pub fn statistics(&self, chunk: ChunkRef) -> Result<Statistics> {
         Ok(self.index_of(chunk)?.statistics(chunk.row))
     }
 
-    /// What is known of the chunks that a region of a dataset's array crosses; `grid` has the
+    /// The statistics of the chunks that a region of a dataset's array crosses. `grid` has the
     /// array's chunks.
     ///
     /// # Errors
@@ -522,25 +525,25 @@ impl VariableIndex {
         Ok(self.index_of(chunk)?.cells(chunk.row).1.len())
     }
 
-    /// True where every cell of a chunk of this index is missing, so that there is nothing to read.
+    /// True if every cell of a chunk of this index is missing, so that there is nothing to read.
     pub fn all_missing(&self, chunk: ChunkRef) -> bool {
-        // What is no chunk of it is to be read, which tells.
+        // A chunk of another index is not missing: reading it reports the error.
         self.index_of(chunk).is_ok_and(|index| index.all_missing(chunk.row))
     }
 
-    /// True where some chunk has a cell that is NaN.
+    /// True if some chunk has a cell that is NaN.
     pub fn has_nan(&self) -> bool {
         self.segments.iter().any(|segment| segment.index.has_nan())
     }
 
-    /// The chunks of each segment as columns, oldest segment first. Rows are counted by
-    /// [`place`](Self::place).
+    /// The chunks of each segment as columns, oldest segment first. [`place`](Self::place) gives
+    /// the row of a chunk.
     pub fn columns(&self) -> impl Iterator<Item = ChunkColumns<'_>> {
         self.segments.iter().map(|segment| ChunkColumns::new(&segment.file, &segment.index))
     }
 
-    /// The chunks that no later one replaces, in order of their tables: with the dataset and the
-    /// coordinate.
+    /// The chunks that no later one replaces, in the order of their tables, with the dataset and
+    /// the coordinate.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (ChunkRef, u32, &[u32])> {
         self.segments.iter().enumerate().flat_map(move |(number, segment)| {
             (0..segment.index.len()).filter(|&row| !segment.index.is_deletion(row)).filter_map(move |row| {
@@ -551,15 +554,15 @@ impl VariableIndex {
         })
     }
 
-    /// The chunks of a variable that datasets have, in order of their tables: with the dataset and
-    /// the coordinate.
+    /// The chunks of a variable that datasets have, in the order of their tables, with the dataset
+    /// and the coordinate.
     pub fn live<'a>(
         &'a self,
         catalog: &'a Catalog,
         variable: &'a str,
     ) -> impl Iterator<Item = (ChunkRef, u32, &'a [u32])> {
         self.chunks().filter(move |(_, dataset, coordinate)| {
-            // Of datasets and arrays that were deleted the index may still tell.
+            // The index may still have chunks of deleted datasets and arrays.
             let found = catalog
                 .dataset(*dataset)
                 .and_then(|dataset| Some((dataset, catalog.array(dataset, variable)?)));
@@ -579,24 +582,23 @@ impl VariableIndex {
         })
     }
 
-    /// The rows of a dataset in all tables.
+    /// The number of rows of a dataset in all tables.
     fn rows(&self, dataset: u32) -> usize {
         self.segments.iter().map(|segment| segment.index.rows(dataset).len()).sum()
     }
 
-    /// True where no table has a row of a dataset.
+    /// True if no table has a row of a dataset.
     fn is_unwritten(&self, dataset: u32) -> bool {
         self.rows(dataset) == 0
     }
 
-    /// A chunk's place: the number of its segment among [`columns`](Self::columns), and of its row
-    /// there.
+    /// The position of a chunk: the number of its segment in [`columns`](Self::columns), and of its
+    /// row there.
     pub fn place(&self, chunk: ChunkRef) -> (usize, usize) {
         (chunk.segment, chunk.row)
     }
 
-    /// What chunks of one block have in common: the numbers of their segment and of the block
-    /// there.
+    /// The block of a chunk: the numbers of its segment and of the block in the segment.
     pub fn block(&self, chunk: ChunkRef) -> (usize, usize) {
         let block = self.index_of(chunk).map_or(usize::MAX, |index| index.cells(chunk.row).0);
         (chunk.segment, block)
@@ -607,7 +609,7 @@ impl VariableIndex {
         segment.ok_or_else(|| Error::internal("an index", format!("it has no segment {number}")))
     }
 
-    /// The index that has a chunk.
+    /// The segment's index that contains a chunk.
     pub(super) fn index_of(&self, chunk: ChunkRef) -> Result<&Index> {
         let segment = self.segment(chunk.segment)?;
         if chunk.row < segment.index.len() {
@@ -617,9 +619,9 @@ impl VariableIndex {
     }
 }
 
-/// Checks that there is memory for some cells. Arrow ends the process where there is none.
+/// Checks that there is memory for some cells. Arrow ends the process if an allocation fails.
 pub(super) fn check_room(dtype: DType, cells: usize) -> Result<(), String> {
-    /// Bytes that are always taken to be there.
+    /// A size in bytes that is assumed to be available.
     const SMALL: usize = 1 << 30;
     let bytes = cells.checked_mul(dtype.memory_width());
     let fits = bytes.is_some_and(|bytes| bytes <= SMALL || Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
@@ -677,7 +679,7 @@ mod tests {
         let caches = Arc::new(Caches::new(CacheBudget::default()));
         let snapshot = Snapshot::new(storage, caches, Arc::new(Root::empty(Codec::None)));
         let metrics = ReadMetrics::default();
-        // The caches tell one from the other.
+        // The caches distinguish them.
         for first in [5, 0, 1000, 5] {
             let entry = SegmentEntry { first, ..entry.clone() };
             let index = snapshot.index_of("t", std::iter::once(&entry), &metrics).await.unwrap();

@@ -1,4 +1,4 @@
-//! Waiting for the storage where nothing can be awaited.
+//! Waiting for the storage in functions that are not async.
 
 use std::sync::OnceLock;
 
@@ -6,10 +6,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Result};
 
-/// Waits for `future`, whether a runtime is at work on this thread or not.
+/// Waits for `future`, with or without a runtime on this thread.
 pub(crate) fn wait<T: Send>(future: impl Future<Output = Result<T>> + Send) -> Result<T> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
-    // One that lives on: clients keep connections, which must not end with a runtime of one call.
+    // A runtime that stays alive: clients keep connections, which must not end with the runtime of
+    // one call.
     let runtime =
         RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().ok());
     let failed = |reason: &str| Error::Storage {

@@ -25,10 +25,10 @@ use url::Url;
 use crate::storage::remote::Patience;
 use crate::storage::settings::{self, Setting, configure, settings};
 
-/// Attempts of a request after the first, at the most.
+/// The greatest number of attempts of a request after the first.
 const RETRIES: usize = 10;
 
-/// What a client is made of.
+/// The settings from which a client is built.
 pub(super) struct Client<'a, E> {
     pub url: &'a Url,
     pub environment: E,
@@ -38,7 +38,7 @@ pub(super) struct Client<'a, E> {
 
 type Built = Result<Arc<dyn ObjectStore>, String>;
 
-/// The builders of the providers have no trait in common.
+/// The builders of the providers have no common trait.
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 macro_rules! configured {
     ($client:expr, $builder:ident, $key:ty, $provider:expr) => {{
@@ -102,8 +102,8 @@ impl<E: Iterator<Item = (OsString, OsString)>> Client<'_, E> {
     }
 }
 
-/// Connects with a limit on the time until a server answers. [`ClientOptions`] limits only the time
-/// that all of an answer takes, which depends on its length.
+/// Connects with a timeout for the start of a server's answer. [`ClientOptions`] limits only the
+/// time of the whole answer, which depends on its length.
 #[derive(Clone, Copy, Debug)]
 struct Connector {
     answer: Duration,
@@ -129,7 +129,7 @@ struct NoAnswer(Duration);
 #[async_trait]
 impl HttpService for Answering {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        // To send a body may take long.
+        // Sending a body may take long.
         if !request.body().is_empty() {
             return self.client.execute(request).await;
         }

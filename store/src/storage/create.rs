@@ -1,4 +1,4 @@
-//! Creating files that must not exist, which is how commits are made.
+//! Creating files that must not exist yet. Commits rely on it.
 
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,7 @@ use crate::storage::files::Storage;
 use crate::storage::names::new_file;
 
 impl Storage {
-    /// Writes a file that must not exist. False where it does.
+    /// Writes a file that must not exist yet. Returns false if it exists.
     #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip_all, fields(file, bytes = bytes.len())))]
     pub(crate) async fn create(&self, file: &str, bytes: Bytes) -> Result<bool> {
         let path = self.path(file);
@@ -23,24 +23,25 @@ impl Storage {
         if published.is_ok() {
             durability.sync(&self.prefix, vec![path]).await.map_err(|e| self.failed(file, e))?;
         }
-        // What cannot be removed does no harm.
+        // A leftover file is harmless.
         let _ = self.objects.delete(&new).await;
         self.is_created(file, published)
     }
 
-    /// Checks that of two writers who [`create`](Self::create) one file only one can, which is what
-    /// commits rest on. Writers call it before their first segment. Only the first call on a
-    /// storage takes requests.
+    /// Checks that if two writers [`create`](Self::create) one file, only one succeeds. Commits
+    /// rely on this. Writers call it before their first segment. Only the first call on a storage
+    /// sends requests.
     ///
     /// # Errors
-    /// [`Error::Location`] where the storage cannot do that, with what it lacks.
+    /// [`Error::Location`] if the storage cannot do that, with what it lacks.
     pub(crate) async fn check_exclusive_create(&self) -> Result<()> {
         if self.exclusive.load(Ordering::Relaxed) {
             return Ok(());
         }
         let file = new_file();
         let path = self.path(&file);
-        // A request that was repeated because its answer was lost finds what it made itself.
+        // If a request was repeated because its answer was lost, it finds the file that it created
+        // itself.
         let checked = match self.probe(&path).await {
             Ok(())
             | Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
@@ -74,7 +75,7 @@ impl Storage {
         }
     }
 
-    /// Creates an empty file as [`create`](Self::create) does, but not to last.
+    /// Creates an empty file as [`create`](Self::create) does, but not durably.
     async fn probe(&self, path: &Path) -> object_store::Result<()> {
         let Some(durability) = &self.durability else { return self.put_new(path, Bytes::new()).await };
         let new = self.path(&new_file());
@@ -115,7 +116,7 @@ mod tests {
     use crate::storage::exclusive::{WAYS, Way};
     use crate::storage::names::RECORDS;
 
-    /// A directory on a file system that creates files exclusively in some ways only.
+    /// A directory on a file system that supports only some ways of exclusive creation.
     fn disk(directory: &std::path::Path, ways: &'static [Way]) -> Storage {
         let objects = Arc::new(LocalFileSystem::new());
         let disk = Disk::with_ways(Arc::clone(&objects), ways);
@@ -157,7 +158,7 @@ mod tests {
         assert!(storage.create("_commits/1.json", Bytes::new()).await.is_err());
         assert!(storage.list().await.unwrap().is_empty());
 
-        // Copies that replace are what many make of copies that must not.
+        // Many storages copy with replacement although they should not.
         struct Replacing;
         #[async_trait::async_trait]
         impl Durability for Replacing {

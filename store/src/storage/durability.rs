@@ -1,4 +1,4 @@
-//! What survives when the power fails.
+//! Making files survive a loss of power.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
@@ -15,37 +15,39 @@ use object_store::{Error, ObjectStore, ObjectStoreExt, Result};
 
 use crate::storage::exclusive::{self, WAYS, Way};
 
-/// Files that are synced at one time. A file system makes what comes together durable together.
+/// The number of files that are synced at a time. A file system makes files durable together if
+/// their syncs come together.
 const SYNCS: usize = 32;
 
-/// How objects that were written are made to survive. Object stores in the cloud need none of it:
-/// what they have taken is safe. A file system has promised nothing before it was told to sync.
+/// How written objects are made to survive a loss of power. Object stores in the cloud need
+/// nothing: objects that they have accepted are durable. A file system guarantees nothing before a
+/// sync.
 #[async_trait]
 pub trait Durability: Send + Sync + 'static {
     /// Makes objects under `prefix`, and their names, durable.
     async fn sync(&self, prefix: &Path, objects: Vec<Path>) -> Result<()>;
 
-    /// Gives the complete object `from` the name `to`, which must not be taken: of two that do so
-    /// for one name at one time, one fails with [`Error::AlreadyExists`]. `from` may be gone
+    /// Gives the complete object `from` the name `to`, which must not be taken. If two calls use
+    /// one name at the same time, one fails with [`Error::AlreadyExists`]. `from` may be gone
     /// afterwards.
     #[doc(hidden)]
     async fn publish(&self, objects: &dyn ObjectStore, from: &Path, to: &Path) -> Result<()> {
         objects.copy_if_not_exists(from, to).await
     }
 
-    /// What an object is, with its article, where it is there and is no file.
+    /// The kind of an object that exists and is not a file, with its article.
     #[doc(hidden)]
     fn kind(&self, _object: &Path) -> Option<&'static str> {
         None
     }
 
-    /// Objects that were begun and never completed, which no listing shows.
+    /// Objects that were begun and never completed. Listings do not show them.
     #[doc(hidden)]
     async fn staged(&self, _prefix: &Path) -> Result<Vec<Staged>> {
         Ok(Vec::new())
     }
 
-    /// Removes one of those, by its path under `prefix`.
+    /// Removes such an object, by its path under `prefix`.
     #[doc(hidden)]
     async fn remove_staged(&self, _prefix: &Path, _path: &str) -> Result<()> {
         Ok(())
@@ -58,9 +60,9 @@ pub trait Durability: Send + Sync + 'static {
 pub struct Staged {
     /// Its path under the prefix.
     pub path: String,
-    /// The bytes that it has so far.
+    /// Its current size in bytes.
     pub size: u64,
-    /// When it was written last.
+    /// When it was last written.
     pub modified: DateTime<Utc>,
 }
 
@@ -75,13 +77,13 @@ impl Disk {
         Self { objects, ways: WAYS }
     }
 
-    /// One that creates files exclusively in other ways than file systems do.
+    /// A disk on which files are created exclusively in the given ways.
     #[cfg(test)]
     pub(super) fn with_ways(objects: Arc<LocalFileSystem>, ways: &'static [Way]) -> Self {
         Self { objects, ways }
     }
 
-    /// The directory that a prefix is.
+    /// The directory of a prefix.
     fn directory(&self, prefix: &Path) -> Result<PathBuf> {
         let mut inside = self.objects.path_to_filesystem(&prefix.clone().join("inside"))?;
         inside.pop();
@@ -97,7 +99,7 @@ impl Durability for Disk {
         let mut directories = BTreeSet::new();
         for object in &objects {
             let file = self.objects.path_to_filesystem(object)?;
-            // The store's own directory may be new, and so its name in the one above.
+            // The store's own directory may be new; its name is then new in the directory above.
             let above = prefix.parent().unwrap_or(&prefix);
             let around = file.ancestors().skip(1).take_while(|path| path.starts_with(above));
             directories.extend(around.map(PathBuf::from));
@@ -145,7 +147,7 @@ fn collect_staged(root: &FilePath, directory: &FilePath, staged: &mut Vec<Staged
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let path = entry.path();
-        // What goes away while we look is not left over.
+        // A file that disappears during the listing is not a leftover.
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_dir() && directory == root {
             collect_staged(root, &path, staged)?;
@@ -162,8 +164,7 @@ fn collect_staged(root: &FilePath, directory: &FilePath, staged: &mut Vec<Staged
     Ok(())
 }
 
-/// What there is, with its article, where a file, or else a directory, was expected and it is not
-/// that.
+/// The kind, with its article, of something that is not the expected file or directory.
 pub(crate) fn kind(found: &Metadata, file: bool) -> Option<&'static str> {
     let found = found.file_type();
     if found.is_file() {
@@ -185,8 +186,8 @@ pub(crate) fn kind(found: &Metadata, file: bool) -> Option<&'static str> {
     Some("a device")
 }
 
-/// Who may use a store's directory, and so what is in it: a group that shares a store cannot rely
-/// on the umask of each member.
+/// The access rights to a store's directory, and so to its files: a group that shares a store
+/// cannot rely on the umask of each member.
 #[derive(Clone, Copy, Debug)]
 struct Access {
     #[cfg(unix)]
@@ -210,14 +211,14 @@ impl Access {
         }
     }
 
-    /// Gives a file or a directory this access, where its owner is at work.
+    /// Gives a file or a directory these access rights, if this process owns it.
     #[cfg(unix)]
     fn give(self, path: &FilePath, found: &Metadata) {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-        // Of a directory's mode a file has no use for the right to search it, nor for what its
-        // files inherit.
+        // A file does not need a directory's right to search it, or the bits that its files
+        // inherit.
         let mode = if found.is_dir() { self.mode } else { self.mode & 0o666 };
-        // Others than the owner cannot, and need not: it has done so.
+        // Only the owner can set the group, and it has done so.
         if found.gid() != self.group {
             let _ = chown(path, None, Some(self.group));
         }
@@ -243,7 +244,7 @@ fn sync_directory(path: &FilePath, access: Option<Access>) -> io::Result<()> {
     sync_file(path, access)
 }
 
-/// Elsewhere a directory cannot be opened to be synced.
+/// On other platforms a directory cannot be opened for syncing.
 #[cfg(not(unix))]
 fn sync_directory(_: &FilePath, _: Option<Access>) -> io::Result<()> {
     Ok(())
@@ -313,8 +314,8 @@ mod tests {
         }
     }
 
-    /// Each sync takes a while, and those of a commit of many variables overlap. Pipes tell: one is
-    /// opened when somebody opens its other end.
+    /// Each sync takes a while, and the syncs of a commit of many variables overlap. The test uses
+    /// pipes, which can be opened only once the other end is opened.
     #[tokio::test]
     async fn many_files_are_synced_at_one_time() {
         use std::os::unix::fs::OpenOptionsExt;
@@ -329,7 +330,7 @@ mod tests {
         }
         let files = pipes.iter().map(|pipe| prefix.clone().join(pipe.as_str())).collect();
         let syncing = tokio::spawn(async move { Disk::new(objects).sync(&prefix, files).await });
-        // The last one first: it is open already, while the others still wait.
+        // Open the last pipe first: its sync is already under way while the others still wait.
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let mut open = Vec::new();
         for pipe in pipes.iter().rev() {
@@ -343,7 +344,7 @@ mod tests {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             };
             if opened.is_err() {
-                // So that nobody waits for ever.
+                // This end keeps the test from waiting forever.
                 let _other =
                     fs::OpenOptions::new().read(true).write(true).open(directory.path().join(&pipes[0]));
                 panic!("{pipe} waits for those before it: {opened:?}");
@@ -354,7 +355,7 @@ mod tests {
         assert!(syncing.await.unwrap().is_err());
     }
 
-    /// A pipe is not waited for: whoever writes to it may never come.
+    /// Nothing waits for a pipe: it may never get a writer.
     #[tokio::test]
     async fn what_is_no_file_is_said_to_be_what_it_is() {
         let directory = tempfile::tempdir().unwrap();

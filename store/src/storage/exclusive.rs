@@ -1,16 +1,16 @@
-//! Giving a file a name that no other has: what makes a commit on a file system.
+//! Giving a file a name that no other file has. Commits on file systems rely on it.
 //!
 //! See `docs/decisions/2026-11-27-exclusive-create.md`.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// A way to give a complete file its name that fails where the name is taken. Many file systems
-/// lack one.
+/// A way to give a complete file its name that fails if the name is taken. Many file systems lack
+/// some ways.
 #[derive(Clone, Copy)]
 pub(super) struct Way {
     name: &'static str,
-    /// Gives the first path's file the second path. The first may be gone afterwards.
+    /// Gives the file at the first path the second path. The first path may be gone afterwards.
     attempt: fn(&Path, &Path) -> io::Result<()>,
 }
 
@@ -20,11 +20,11 @@ pub(super) const WAYS: &[Way] = &[
     Way { name: "a rename that replaces nothing", attempt: rename_no_replace },
 ];
 
-/// Gives the file `from` the name `to`, in the first of `ways` that the file system has.
+/// Gives the file `from` the name `to`, in the first of `ways` that the file system supports.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] where there is such a file, [`ErrorKind::Unsupported`] where the
-/// file system has none of the ways.
+/// [`ErrorKind::AlreadyExists`] if the name is taken, [`ErrorKind::Unsupported`] if the file system
+/// supports none of the ways.
 pub(super) fn publish(ways: &[Way], from: &Path, to: &Path) -> io::Result<()> {
     if let Some(directory) = to.parent() {
         std::fs::create_dir_all(directory)?;
@@ -40,8 +40,8 @@ pub(super) fn publish(ways: &[Way], from: &Path, to: &Path) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::Unsupported, format!("{} has neither {lacking}", file_system(to))))
 }
 
-/// True where an error says that the file system cannot do such a thing, rather than that it
-/// failed.
+/// True if an error means that the file system does not support the operation, rather than that the
+/// operation failed.
 fn is_lacking(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -92,7 +92,7 @@ fn file_system(path: &Path) -> String {
     format!("the file system of {}", path.parent().unwrap_or(path).display())
 }
 
-/// The innermost mount that has `path`, and its kind of file system: see `proc_pid_mountinfo(5)`.
+/// The innermost mount that contains `path`, and its file system: see `proc_pid_mountinfo(5)`.
 #[cfg(target_os = "linux")]
 fn mount_of<'a>(mounts: &'a str, path: &Path) -> Option<(String, &'a str)> {
     let mounts = mounts.lines().filter_map(|line| {
@@ -101,7 +101,7 @@ fn mount_of<'a>(mounts: &'a str, path: &Path) -> Option<(String, &'a str)> {
         let point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
         Some((point, kind.split(' ').next()?))
     });
-    // Of two at one place the later hides the earlier.
+    // Of two mounts at one path, the later hides the earlier.
     mounts.filter(|(point, _)| path.starts_with(point)).max_by_key(|(point, _)| point.len())
 }
 
@@ -109,7 +109,7 @@ fn mount_of<'a>(mounts: &'a str, path: &Path) -> Option<(String, &'a str)> {
 pub(super) mod tests {
     use super::*;
 
-    /// The ways of file systems that lack some of them.
+    /// The ways of a file system that lacks some of them.
     pub(in crate::storage) const NO_LINKS: &[Way] = &[LACKING, WAYS[1]];
     pub(in crate::storage) const NO_WAY: &[Way] = &[LACKING, LACKING];
     const LACKING: Way = Way { name: "it", attempt: |_, _| Err(ErrorKind::Unsupported.into()) };
@@ -157,7 +157,7 @@ pub(super) mod tests {
             error.contains("file system") && error.contains("neither it (unsupported) nor it"),
             "{error}"
         );
-        // What fails otherwise is no reason to try another way.
+        // Other failures are no reason to try another way.
         let denied = Way { name: "it", attempt: |_, _| Err(ErrorKind::StorageFull.into()) };
         let error = publish(&[denied, WAYS[1]], &from, &to).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);

@@ -1,4 +1,4 @@
-//! The files of a store: objects under a prefix of an object store, read and written whole.
+//! The files of a store: objects under a prefix of an object store.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,17 +17,18 @@ use crate::storage::durability::{Durability, Staged};
 use crate::storage::names::{self, RECORDS, new_file};
 use crate::storage::remote;
 
-/// Bytes held back before a file's writing goes on in parts; S3's least size of a part.
+/// The number of bytes that are buffered before a file is uploaded in parts: the least part size of
+/// S3.
 const PART_BYTES: usize = 5 * 1024 * 1024;
 
-/// Where a store lies: an object store, a prefix in it, and the URL of the object store.
+/// The location of a store: an object store, a prefix in it, and the URL of the object store.
 #[derive(Clone)]
 pub struct Storage {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) prefix: Path,
     root: Url,
     pub(super) durability: Option<Arc<dyn Durability>>,
-    /// Set once the storage has shown that it creates files exclusively.
+    /// Set once the storage has been shown to create files exclusively.
     pub(super) exclusive: Arc<AtomicBool>,
 }
 
@@ -40,7 +41,7 @@ pub struct StoredFile {
     pub path: String,
     /// Its length in bytes.
     pub size: u64,
-    /// When it was written last.
+    /// When it was last written.
     pub modified: DateTime<Utc>,
 }
 
@@ -50,7 +51,7 @@ impl Storage {
         Self { objects, prefix, root, durability: None, exclusive: Arc::default() }
     }
 
-    /// The same, with files that are durable only once `durability` has made them so.
+    /// The same storage, with files that become durable only by `durability`.
     pub fn with_durability(self, durability: Arc<dyn Durability>) -> Self {
         Self { durability: Some(durability), exclusive: Arc::default(), ..self }
     }
@@ -60,7 +61,7 @@ impl Storage {
         &self.objects
     }
 
-    /// The URL of the object store, under which an engine may know it.
+    /// The URL of the object store, by which an engine may know it.
     pub fn root(&self) -> &Url {
         &self.root
     }
@@ -77,7 +78,7 @@ impl Storage {
         result.bytes().await.map_err(|e| self.failed(file, e))
     }
 
-    /// Refuses what would be read for ever, such as a pipe in the place of a file.
+    /// Refuses objects whose reading would never end, such as a pipe in place of a file.
     pub(super) fn check_kind(&self, file: &str) -> Result<()> {
         let kind = self.durability.as_ref().and_then(|durability| durability.kind(&self.path(file)));
         kind.map_or(Ok(()), |kind| Err(Error::corrupt(file, format!("it is {kind}, not a file"))))
@@ -86,7 +87,7 @@ impl Storage {
     #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self)))]
     pub(crate) async fn exists(&self, file: &str) -> Result<bool> {
         self.check_kind(file)?;
-        // Servers do not say why there is no such object to who asks for its size only. The bytes
+        // A request for the size alone does not say why an object is missing. The bytes of this one
         // are not read.
         match self.objects.get(&self.path(file)).await {
             Ok(_) => Ok(true),
@@ -97,7 +98,7 @@ impl Storage {
         }
     }
 
-    /// Writes a file, in the place of one that may be there, at once.
+    /// Writes a file at once, replacing an existing one.
     #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip_all, fields(file, bytes = bytes.len())))]
     pub(crate) async fn replace(&self, file: &str, bytes: Bytes) -> Result<()> {
         let path = self.path(file);
@@ -105,13 +106,13 @@ impl Storage {
             let put = self.objects.put(&path, PutPayload::from(bytes)).await;
             return put.map(drop).map_err(|e| self.failed(file, e));
         };
-        // Bytes that are not durable must not be under the name when the power fails.
+        // If power fails, bytes that are not durable must not have the file's name.
         let new = self.write_new(durability.as_ref(), bytes).await?;
         self.objects.rename(&new, &path).await.map_err(|e| self.failed(file, e))?;
         durability.sync(&self.prefix, vec![path]).await.map_err(|e| self.failed(file, e))
     }
 
-    /// Writes durable bytes under a name that nobody reads.
+    /// Writes durable bytes under a name that no reader opens.
     pub(super) async fn write_new(&self, durability: &dyn Durability, bytes: Bytes) -> Result<Path> {
         let file = new_file();
         let path = self.path(&file);
@@ -123,21 +124,21 @@ impl Storage {
         Ok(path)
     }
 
-    /// The time by the clock that dates the files of this storage, which need not be this
-    /// machine's: that of a file which is written for it.
+    /// The time of the clock that dates the files of this storage, which may not be this machine's.
+    /// Determined by writing a file.
     pub(crate) async fn now(&self) -> Result<DateTime<Utc>> {
         let file = new_file();
         let path = self.path(&file);
         let failed = |e| self.failed(&file, e);
         self.objects.put(&path, PutPayload::from_static(b"now")).await.map_err(failed)?;
         let modified = self.modified(&path).await;
-        // What cannot be removed does no harm.
+        // A leftover file is harmless.
         let _ = self.objects.delete(&path).await;
         modified.map_err(failed)
     }
 
-    /// When an object was written, as lists tell it: servers answer who asks for one object with
-    /// whole seconds, which may lie before what they list.
+    /// When an object was written, according to a listing. Requests for a single object give whole
+    /// seconds, which may be earlier than the time in a listing.
     async fn modified(&self, path: &Path) -> object_store::Result<DateTime<Utc>> {
         let before = Path::from(path.as_ref().trim_end_matches(".new"));
         let mut listed = self.objects.list_with_offset(Some(&self.path(RECORDS)), &before);
@@ -149,14 +150,14 @@ impl Storage {
         Ok(self.objects.head(path).await?.last_modified)
     }
 
-    /// Makes files durable, where that takes more than to write them.
+    /// Makes files durable, if the storage needs more than writing them.
     pub(crate) async fn sync(&self, files: &[String]) -> Result<()> {
         let Some(durability) = &self.durability else { return Ok(()) };
         let paths = files.iter().map(|file| self.path(file)).collect();
         durability.sync(&self.prefix, paths).await.map_err(|e| self.failed("its segments", e))
     }
 
-    /// Writes a file with the bytes of one of another storage, which is `size` bytes long.
+    /// Writes a file with the bytes of a file of another storage, which is `size` bytes long.
     #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self, other)))]
     pub(crate) async fn copy_from(&self, other: &Self, file: &str, size: u64, new: &str) -> Result<()> {
         let result = other.objects.get(&other.path(file)).await.map_err(|e| other.failed(file, e))?;
@@ -177,7 +178,7 @@ impl Storage {
         })
     }
 
-    /// Every file of the store, and what else lies under its prefix.
+    /// Every file under the store's prefix, also those that are not the store's.
     #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self)))]
     pub(crate) async fn list(&self) -> Result<Vec<StoredFile>> {
         let mut listed = self.objects.list(Some(&self.prefix));
@@ -185,7 +186,7 @@ impl Storage {
         while let Some(meta) = listed.next().await {
             let meta = match meta {
                 Ok(meta) => meta,
-                // It went away while we looked.
+                // It disappeared during the listing.
                 Err(object_store::Error::NotFound { .. }) => continue,
                 Err(e) => return Err(self.failed("the list of its files", e)),
             };
@@ -206,7 +207,7 @@ impl Storage {
         Ok(files)
     }
 
-    /// The generations of which there are records.
+    /// The generations that have records.
     #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip(self)))]
     pub(crate) async fn generations(&self) -> Result<Vec<u64>> {
         let mut listed = self.objects.list(Some(&self.path(RECORDS)));
@@ -223,7 +224,7 @@ impl Storage {
         Ok(generations)
     }
 
-    /// Files that the object store began to write and has not shown yet: a process that was killed
+    /// Files that the object store has begun to write and does not show yet. A killed process
     /// leaves them.
     pub(crate) async fn staged(&self) -> Result<Vec<StoredFile>> {
         match &self.durability {
@@ -242,7 +243,7 @@ impl Storage {
         }
     }
 
-    /// Removes a listed or staged file, which may be gone already.
+    /// Removes a listed or staged file, which may already be gone.
     #[cfg_attr(feature = "tracing", tracing::instrument(level = "trace", skip_all, fields(file = file.path)))]
     pub(crate) async fn remove(&self, file: &StoredFile) -> Result<()> {
         let removed = match &self.durability {

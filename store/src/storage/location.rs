@@ -1,4 +1,4 @@
-//! What an address of a store means: a directory, a URL, or a prefix of an object store.
+//! The address of a store: a directory, a URL, or a prefix of an object store.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,17 +17,17 @@ use crate::storage::durability::{Disk, kind};
 use crate::storage::files::Storage;
 use crate::storage::remote::{self, PATIENCE, Patience};
 
-/// Where a store lies or is to lie, for [`Options::open`](crate::options::Options::open) and
+/// The location of a store, for [`Options::open`](crate::options::Options::open) and
 /// [`Options::create`](crate::options::Options::create).
 ///
-/// It is made from a path, from text that is a path or a URL (see [`Storage::at`]), from a URL,
+/// It can be made from a path, from text that is a path or a URL (see [`Storage::at`]), from a URL,
 /// from an object store with a prefix in it, or from a [`Storage`].
 #[derive(Clone)]
 pub struct Location(Place);
 
 #[derive(Clone)]
 enum Place {
-    /// A URL or a path, as somebody has typed it.
+    /// A URL or a path, as the user typed it.
     Address(String),
     Path(PathBuf),
     Objects(Arc<dyn ObjectStore>, Path),
@@ -139,8 +139,8 @@ impl fmt::Debug for Location {
 }
 
 impl Storage {
-    /// The objects under `prefix` of `objects`. The store is told from others by the object store's
-    /// own address: two of them at the same address are taken to be the same.
+    /// The objects under `prefix` of `objects`. The address of the object store in memory
+    /// identifies the store: two object stores at the same address are assumed to be the same.
     pub fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
         static OTHERS: AtomicU64 = AtomicU64::new(0);
         let number = OTHERS.fetch_add(1, Ordering::Relaxed);
@@ -168,43 +168,45 @@ impl Storage {
         Ok(Self::of(objects, prefix, root).with_durability(Arc::new(disk)))
     }
 
-    /// The place that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and their like); or a
-    /// local path, where it is not a URL.
+    /// The storage that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and similar
+    /// schemes). Text that is not a URL is a local path.
     ///
-    /// Credentials and settings come from the variables of the environment that [`object_store`]
-    /// documents for the provider: those that start with `AWS_` for `s3`, with `GOOGLE_` (and
+    /// Credentials and settings come from the environment variables that [`object_store`] documents
+    /// for the provider: those that start with `AWS_` for `s3`, with `GOOGLE_` (and
     /// `SERVICE_ACCOUNT`) for `gs`, with `AZURE_` (and `IDENTITY_ENDPOINT`) for `az`, and none for
-    /// `http`. Others are not read. [`with_options`](Self::with_options) takes them explicitly.
+    /// `http`. No other variables are read. [`with_options`](Self::with_options) takes settings
+    /// explicitly.
     ///
-    /// A connection may take 5 seconds, a request without a body 10 until it is answered, and any
-    /// request 30 until all of its answer is there (`AWS_CONNECT_TIMEOUT` and `AWS_TIMEOUT` change
-    /// the first and the last). Requests that fail in a way that may pass are repeated up to ten
-    /// times, as long as the first was begun less than 15 seconds ago.
+    /// A connection may take 5 seconds, the start of the answer to a request without a body 10
+    /// seconds, and the whole answer to any request 30 seconds. `AWS_CONNECT_TIMEOUT` and
+    /// `AWS_TIMEOUT` change the first and the last. Requests with a temporary failure are repeated
+    /// up to ten times, as long as the first attempt began less than 15 seconds ago.
     ///
     /// # Errors
-    /// [`Error::Location`] where the URL, the path or a variable cannot be used.
+    /// [`Error::Location`] if the URL, the path or a variable cannot be used.
     pub fn at(location: &str) -> Result<Self> {
         Self::with_options(location, [])
     }
 
-    /// The place that [`at`](Self::at) takes `location` for, with storage options.
+    /// The storage that [`at`](Self::at) returns for `location`, with storage options.
     ///
     /// Their keys are the configuration keys of [`object_store`], with or without the provider's
-    /// prefix: `region` or `aws_region`, `endpoint`, `access_key_id`, `allow_http`, `timeout`. Of a
-    /// key that is given twice the last value holds. An option takes precedence over the variable
-    /// of the environment with its meaning; one that gives credentials, over all variables that do.
+    /// prefix: `region` or `aws_region`, `endpoint`, `access_key_id`, `allow_http`, `timeout`. If a
+    /// key is given twice, the last value holds. An option takes precedence over the environment
+    /// variable with its meaning. An option for credentials takes precedence over all variables for
+    /// credentials.
     ///
     /// # Errors
-    /// [`Error::Location`], as for [`at`](Self::at), and where a key is unknown to the provider, is
-    /// part of the address (the bucket), or where `location` has no client to configure: a local
-    /// path or `memory`. It names the key, and never shows the value of a secret.
+    /// [`Error::Location`], as for [`at`](Self::at). Also if a key is unknown to the provider or is
+    /// part of the address (the bucket), and if `location` has no client to configure: a local path
+    /// or `memory`. The error names the key, and never shows the value of a secret.
     pub fn with_options(location: &str, options: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let options: Vec<_> = options.into_iter().collect();
         let Some(url) = url_of(location) else {
             check_unconfigured(location, &options)?;
             return Self::local(location);
         };
-        // What talks to the storage would show them in its errors.
+        // The errors of the storage client would show a password.
         if url.password().is_some() {
             let reason = "it has a password in it: give credentials as storage options or in the environment";
             return Err(unusable(&url, reason));
@@ -224,8 +226,7 @@ impl Storage {
         Self::remote(&url, std::env::vars_os(), &options, PATIENCE)
     }
 
-    /// A place on the network, with the settings that `options`, and otherwise `environment`, have
-    /// for its provider.
+    /// A storage on the network. Settings come from `options`, and otherwise from `environment`.
     pub(super) fn remote(
         url: &Url,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -254,8 +255,8 @@ impl fmt::Debug for Storage {
     }
 }
 
-/// The URL that an address is, where it is not a path. One letter is a drive of Windows rather than
-/// a scheme.
+/// The URL of an address that is not a path. A single letter is a drive of Windows rather than a
+/// scheme.
 fn url_of(address: &str) -> Option<Url> {
     Url::parse(address).ok().filter(|url| url.scheme().len() > 1)
 }
@@ -264,15 +265,15 @@ fn check_unconfigured(location: &str, options: &[(String, String)]) -> Result<()
     options.first().map_or(Ok(()), |(option, _)| Err(unconfigured(location.to_owned(), option)))
 }
 
-/// Why a location without a client takes no storage option.
+/// The error for storage options of a location without a client.
 fn unconfigured(location: String, option: &str) -> Error {
     let reason =
         format!("the storage option `{option}` is only for addresses of object stores, such as s3://…");
     Error::Location { location, reason }
 }
 
-/// An absolute path without links and `..`, which have no meaning in an object's path. What does
-/// not exist yet is taken by its words.
+/// An absolute path without links and `..`, which have no meaning in the path of an object. Parts
+/// of the path that do not exist yet are resolved by their text alone.
 fn resolve(path: &FilePath) -> PathBuf {
     let existing = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
     let Some((ancestor, mut resolved)) = existing else { return path.to_owned() };
@@ -304,7 +305,7 @@ fn root_of(url: &Url) -> Url {
     root
 }
 
-/// Errors of libraries repeat the address, which may have credentials in it.
+/// Errors of libraries repeat the address, which may contain credentials.
 fn unusable(url: &Url, reason: &str) -> Error {
     let location = without_credentials(url);
     Error::Location { reason: reason.replace(url.as_str(), &location), location }

@@ -1,4 +1,4 @@
-//! The names of a store's files, all of them.
+//! The names of all files of a store.
 
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
@@ -12,10 +12,11 @@ pub(crate) const CATALOG_FILE: &str = "atlas.json";
 /// The directory of the records of commits.
 pub(crate) const RECORDS: &str = "_commits";
 
-/// Bytes of the name of a directory, at the most.
+/// The greatest length of a directory's name in bytes.
 const MAX_NAME: usize = 255;
 
-/// The record of a commit. Creating it is the commit: of two writers only one can.
+/// The name of a commit's record. Creating the record is the commit: if two writers try, only one
+/// succeeds.
 pub(crate) fn record(generation: u64) -> String {
     format!("{RECORDS}/{generation:020}.json")
 }
@@ -27,11 +28,11 @@ pub(crate) fn generation_of(path: &str) -> Option<u64> {
 
 /// A number by chance.
 pub(crate) fn random() -> u64 {
-    // The hasher's keys are random, and differ from one to the next.
+    // The hasher's keys are random, and differ between calls.
     RandomState::new().hash_one(std::process::id())
 }
 
-/// What tells a file from all others, and a commit.
+/// A random text that distinguishes a file, or a commit, from all others.
 pub(crate) fn token() -> String {
     format!("{:016x}", random())
 }
@@ -49,20 +50,21 @@ pub(crate) fn manifest_path(file: &str) -> String {
     format!("{MANIFESTS}/{file}")
 }
 
-/// A file that nobody reads, whose bytes are to become those of another.
+/// The name of a temporary file, whose bytes are to become those of another file. No reader opens
+/// it.
 pub(crate) fn new_file() -> String {
     format!("{RECORDS}/{}.new", token())
 }
 
 /// The name of a segment in its variable's directory. No other file of the store has its token, so
-/// that two files whose paths differ only in case are still two.
+/// that two files whose paths differ only in case remain distinct.
 pub(crate) fn segment(dtype: DType) -> String {
     format!("data.{}.{dtype}.af", token())
 }
 
-/// The directory for a new variable, where it cannot be its name: because that is too long, or
-/// because a file system may take it for the directory of another. `taken` says of a
-/// [`folded`] directory whether another variable of the store has one that folds to it.
+/// The directory for a new variable, if it cannot have the variable's name: because that is too
+/// long, or because a file system may treat it as the directory of another variable. `taken` tells
+/// whether another variable of the store has a directory with the given [`folded`] name.
 pub(crate) fn free_directory(variable: &str, taken: impl Fn(&str) -> bool) -> Option<String> {
     let is_free = |directory: &str| {
         let folded = folded(directory);
@@ -74,19 +76,19 @@ pub(crate) fn free_directory(variable: &str, taken: impl Fn(&str) -> bool) -> Op
     (0..).map(|attempt| with_hash(variable, attempt)).find(|directory| is_free(directory))
 }
 
-/// What all directories have in common that a file system may take for one. Many ignore the case of
-/// letters. Some ignore how accents are composed, but paths in a store write all that is not ASCII
-/// as `%` and its bytes, so that only ASCII reaches them.
+/// The form that all directories share which a file system may treat as one. Many file systems
+/// ignore the case of letters. Some ignore how accents are composed, but paths in a store encode
+/// everything that is not ASCII as `%` and its bytes, so that file systems only see ASCII.
 pub(crate) fn folded(directory: &str) -> String {
     PathPart::from(directory).as_ref().to_ascii_lowercase()
 }
 
-/// Bytes of a name as a part of a path.
+/// The length of a name in bytes, as part of a path.
 fn length(name: &str) -> usize {
     PathPart::from(name).as_ref().len()
 }
 
-/// As much of a variable's name as fits, and a hash of all of it and of `attempt`.
+/// As much of a variable's name as fits, and a hash of the whole name and `attempt`.
 fn with_hash(variable: &str, attempt: u32) -> String {
     let mut hasher = DefaultHasher::new();
     variable.hash(&mut hasher);
@@ -110,8 +112,8 @@ pub(crate) fn last(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// True for a file that only a writer of this store can have left: a segment, or one that was to
-/// become a segment, a record or the catalog. Others are somebody else's.
+/// True for a file that only a writer of this store can have left: a segment, or a file that was to
+/// become a segment, a record or the catalog. Other files belong to somebody else.
 pub(crate) fn is_ours(path: &str) -> bool {
     let Some((directory, name)) = path.rsplit_once('/') else {
         return path.starts_with(&format!("{CATALOG_FILE}#"));
@@ -180,7 +182,7 @@ mod tests {
         let none = |_: &str| false;
         assert_eq!(free_directory("T", none), None);
         assert_eq!(free_directory("é", none), None);
-        // The directory that would be next may be taken too.
+        // The next candidate may be taken too.
         let first = with_hash("T", 0);
         let second = free_directory("T", |taken| taken == "t" || taken == folded(&first)).unwrap();
         assert!(second.starts_with("T-") && second != first);

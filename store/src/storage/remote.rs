@@ -1,4 +1,4 @@
-//! Object stores on the network, and how long they may take to answer.
+//! Object stores on the network, and their timeouts.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -11,22 +11,24 @@ use url::Url;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 use crate::storage::client::Client;
 
-/// How long servers may take.
+/// The timeouts of servers.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http")), allow(dead_code))]
 pub(super) struct Patience {
-    /// Until a request without a body is answered. Its answer may take longer to arrive.
+    /// The time until the answer to a request without a body begins. The whole answer may take
+    /// longer.
     pub answer: Duration,
-    /// From the first attempt of a request until no other is begun.
+    /// The time after the first attempt of a request in which further attempts may begin.
     pub retries: Duration,
 }
 
-/// A silent server is reported after 20 seconds at the most, one that refuses connections after 15.
+/// With these, a silent server is reported after at most 20 seconds, and a server that refuses
+/// connections after 15.
 pub(super) const PATIENCE: Patience =
     Patience { answer: Duration::from_secs(10), retries: Duration::from_secs(15) };
 
-/// The object store of a URL and the path in it, with `options`, and with what `environment` has
-/// for its provider.
+/// The object store of a URL, and the path in it. Settings come from `options`, and from the
+/// variables of `environment` for the provider.
 #[cfg_attr(
     not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http")),
     allow(unused_variables)
@@ -41,7 +43,7 @@ pub(super) fn open(
     let path = Path::parse(path).map_err(|e| e.to_string())?;
     #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
     let client = Client { url, environment: environment.into_iter(), options, patience };
-    // Those whose feature is off are left to the second arm of their scheme.
+    // A scheme whose feature is off is handled by its second arm.
     #[allow(unreachable_patterns)]
     let objects = match scheme {
         #[cfg(feature = "aws")]
@@ -66,14 +68,14 @@ fn unbuilt(url: &Url, feature: &str) -> String {
     format!("this program was built without the feature `{feature}` of atlas-store, which `{scheme}` takes")
 }
 
-/// True where an object is not found because its bucket or container is not there.
+/// True if an object is not found because its bucket or container does not exist.
 pub(super) fn lacks_bucket(error: &object_store::Error) -> bool {
     let text = error.to_string();
     ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text.contains(code))
 }
 
-/// True where a client was given no credentials, and has asked in vain for those of the machine
-/// that it is on.
+/// True if a client has no credentials, and has asked in vain for those of the machine that it runs
+/// on.
 pub(super) fn lacks_credentials(error: &object_store::Error) -> bool {
     let text = error.to_string();
     ["//169.254.169.254/", "//metadata.google.internal/"].iter().any(|server| text.contains(server))
@@ -96,7 +98,7 @@ mod tests {
         variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
     }
 
-    /// A server that gives every request the same answer, and what it was asked. Where it has no
+    /// A server that gives every request the same answer, and reports the requests. Without an
     /// answer it is silent.
     fn server(answer: Option<&'static str>) -> (String, Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -138,7 +140,7 @@ mod tests {
             ("AWS_ALLOW_HTTP", "true"),
             ("AWS_ACCESS_KEY_ID", "key"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
-            // None of these is of the provider.
+            // None of these variables belongs to the provider.
             ("ENDPOINT", "http://127.0.0.1:1"),
             ("TOKEN", "a-token"),
             ("SESSION_TOKEN", "a-token"),
@@ -160,7 +162,7 @@ mod tests {
         }
         let variables = [&variables[..4], &[("AWS_SESSION_TOKEN", "a-token")]].concat();
         opened("s3://bucket/store", &variables).await;
-        // The first has looked for records too.
+        // The first request has looked for records too.
         assert!(requests.try_iter().any(|request| request.contains("x-amz-security-token: a-token")));
     }
 
@@ -314,7 +316,7 @@ mod tests {
                 assert!(created.err().unwrap().to_string().contains(expected), "{code}");
             }
         }
-        // A server that fails for a moment is asked again.
+        // A request is repeated if the server fails for a moment.
         let (address, requests) = server(Some(answer("503 Slow Down", "SlowDown")));
         let error =
             opened("s3://bucket/store", &[&S3[..], &[("AWS_ENDPOINT", address.as_str())]].concat()).await;

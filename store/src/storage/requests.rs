@@ -1,4 +1,4 @@
-//! Reading parts of files: which requests that takes, and what they are counted in.
+//! Reading parts of files, and counting the requests.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -10,7 +10,7 @@ use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectStor
 use crate::error::{Error, Result};
 use crate::storage::files::Storage;
 
-/// Ranges of one file that lie closer than this are read as one.
+/// Ranges of one file that are closer than this are read in one request.
 const COALESCE: u64 = 1024 * 1024;
 
 /// What reading took.
@@ -27,7 +27,7 @@ impl ReadMetrics {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// The number of bytes that they brought.
+    /// The number of bytes that they returned.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -77,8 +77,7 @@ impl Storage {
         }
     }
 
-    /// The bytes of `ranges` of a file that must be `size` bytes long, in as few requests as is
-    /// sensible.
+    /// The bytes of `ranges` of a file that must be `size` bytes long, read in few requests.
     pub(crate) async fn get_ranges(
         &self,
         file: &str,
@@ -90,8 +89,8 @@ impl Storage {
             .await
     }
 
-    /// Why a range could not be read: because the file is shorter than it was, or as the storage
-    /// says.
+    /// The error for a range that cannot be read: the file has become shorter, or the storage
+    /// failed.
     async fn unreadable(&self, file: &str, size: u64, source: object_store::Error) -> Error {
         match self.objects().head(&self.path(file)).await {
             Ok(meta) if meta.size != size => wrong_size(file, size, meta.size),
@@ -100,8 +99,8 @@ impl Storage {
     }
 }
 
-/// The bytes of an object. Those of a local file are read without writing zeros first where they
-/// are to be, as [`GetResult::bytes`] does: a twentieth of what it takes to read them.
+/// The bytes of an object. The bytes of a local file are read into uninitialized memory.
+/// [`GetResult::bytes`] writes zeros first, which takes a twentieth of the time of reading.
 async fn bytes_of(result: GetResult) -> object_store::Result<Bytes> {
     let GetResultPayload::File(file, _) = result.payload else { return result.bytes().await };
     let read = move || {

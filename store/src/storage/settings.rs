@@ -1,7 +1,7 @@
-//! What the client of a provider is told: storage options, and variables of the environment.
+//! The settings of a provider's client: storage options, and environment variables.
 //!
-//! Only variables that [`object_store`] documents for the provider of a URL are read: what a client
-//! is told, it sends to its servers.
+//! Only variables that [`object_store`] documents for the provider of a URL are read, because a
+//! client sends its settings to its servers.
 
 use std::ffi::OsString;
 use std::str::FromStr;
@@ -10,23 +10,23 @@ use url::Url;
 
 /// A setting of a provider's client.
 pub(super) struct Setting<Key> {
-    /// Where it comes from, as errors name it.
+    /// The source of the setting, as errors name it.
     origin: String,
     pub(super) key: Key,
     pub(super) value: String,
 }
 
-/// What a provider's settings mean. Keys are those that [`object_store`] writes.
+/// The meaning of a provider's settings. Keys are written as [`object_store`] writes them.
 pub(super) struct Provider {
     name: &'static str,
-    /// Whether the provider reads a variable of that name.
+    /// Whether the provider reads a variable with this name.
     documents: fn(&str) -> bool,
-    /// Keys that the address of a store has.
+    /// Keys that are part of the address of a store.
     addresses: &'static [&'static str],
-    /// Keys that say who the client is. Those of an option leave no room for others of variables: a
-    /// client may prefer these, or mix the two.
+    /// Keys that authenticate the client. If an option has one of them, variables with any of them
+    /// are ignored: the client might prefer these, or mix them.
     credentials: &'static [&'static str],
-    /// Keys of one meaning, of which the client prefers one.
+    /// Keys with one meaning, of which the client prefers one.
     synonyms: &'static [&'static str],
 }
 
@@ -87,8 +87,7 @@ pub(super) const AZURE: Provider = Provider {
 pub(super) const HTTP: Provider =
     Provider { name: "HTTP", documents: |_| false, addresses: &[], credentials: &[], synonyms: &[] };
 
-/// The settings that `options` give, and those variables of `environment` whose meaning no option
-/// has.
+/// The settings in `options`, and those variables of `environment` that no option overrides.
 pub(super) fn settings<Key: FromStr + AsRef<str>>(
     provider: &Provider,
     environment: impl Iterator<Item = (OsString, OsString)>,
@@ -105,7 +104,7 @@ pub(super) fn settings<Key: FromStr + AsRef<str>>(
 }
 
 impl Provider {
-    /// True where a variable for the second key must give way to an option for the first.
+    /// True if an option for the first key overrides a variable for the second.
     fn overrides(&self, option: &str, variable: &str) -> bool {
         let credentials = self.credentials;
         let unsigned = variable.ends_with("_skip_signature");
@@ -142,7 +141,7 @@ fn option<Key: FromStr + AsRef<str>>(
     Ok(Setting { origin, key, value: value.to_owned() })
 }
 
-/// True for values that are the text of a file, with its lines, and do not stand in requests.
+/// True for values that are the text of a file, with line breaks, and do not appear in requests.
 fn is_file(key: &str) -> bool {
     ["google_service_account_key", "proxy_ca_certificate"].contains(&key)
 }
@@ -157,7 +156,7 @@ fn variables<Key: FromStr>(
         let Some(name) = name.to_str().filter(|name| (provider.documents)(name)) else { continue };
         let Ok(key) = name.to_ascii_lowercase().parse() else { continue };
         let origin = format!("the environment variable {name}");
-        // A client panics over what cannot stand in the header of a request.
+        // A client panics if a value cannot be in a header of a request.
         let value = value.into_string().ok().filter(|value| !value.contains(char::is_control));
         let value =
             value.ok_or_else(|| format!("{origin} has control characters in it or is not Unicode"))?;
@@ -167,8 +166,9 @@ fn variables<Key: FromStr>(
     Ok(variables)
 }
 
-/// What `build` makes with all settings. Its errors do not name the setting that they are about: it
-/// is one without which there is no error, or one with which alone there is the same.
+/// The result of `build` with all settings. Its errors do not name the faulty setting. This
+/// function finds the setting without which there is no error, or with which alone the same error
+/// occurs.
 pub(super) fn configure<Key: AsRef<str>, T>(
     settings: &[Setting<Key>],
     build: impl Fn(&[&Setting<Key>]) -> object_store::Result<T>,
@@ -188,7 +188,7 @@ pub(super) fn configure<Key: AsRef<str>, T>(
         all.iter().find(same).filter(|_| empty.as_ref() != Some(&error))
     });
     Err(match culprit {
-        // Parsers repeat parts of what they cannot parse.
+        // Parsers repeat parts of the text that they cannot parse.
         Some(setting) if is_file(setting.key.as_ref()) => format!("{}: it cannot be used", setting.origin),
         Some(setting) => format!("{}: {}", setting.origin, without_secrets(error, settings)),
         None => without_secrets(error, settings),
@@ -263,7 +263,7 @@ mod tests {
             ("aws_secret_access_key", "mine"),
         ];
         assert_eq!(here.unwrap(), pairs(&expected));
-        // Who does not sign says nothing about the credentials.
+        // A client that does not sign requests needs no credentials.
         let signed = amazon(&[("skip_signature", "false"), ("aws_region", "here")]).unwrap();
         assert_eq!(signed.len(), 7);
         assert!(signed.contains(&("aws_session_token".to_owned(), "token".to_owned())));

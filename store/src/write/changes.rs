@@ -1,4 +1,4 @@
-//! Changes that are written, and become the root of the next generation.
+//! Written changes, and how they become the root of the next generation.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,46 +13,46 @@ use crate::model::schema::{ArraySchema, Attributes, DatasetSchema};
 use crate::model::value::AttributeValue;
 use crate::storage::names;
 
-/// Datasets in the root, at the most.
+/// The greatest number of datasets in the root.
 const MAX_INLINE: usize = 4096;
 
-/// Bytes of the datasets in the root, at the most: of a store that has no manifest yet, and of one
-/// that has.
+/// The greatest size of the datasets in the root: for a store without manifests, and for one with
+/// manifests.
 const MAX_INLINE_BYTES: [usize; 2] = [512 * 1024, 24 * 1024];
 
-/// New datasets that are worth a manifest of their own.
+/// The number of new datasets from which they get a manifest of their own.
 const OWN_MANIFEST: usize = 512;
 
-/// A manifest is written together with an earlier one that has less than so many times its rows.
+/// A manifest is merged with earlier ones that have less than this many times its rows.
 const FOLD: usize = 4;
 
-/// Changes that are written, and wait to be named by a catalog.
+/// Changes that are written, and that the next catalog is to name.
 #[derive(Clone, Default)]
 pub(crate) struct Changes {
-    /// Attributes of the store that are new or other than they were.
+    /// Attributes of the store that are new or changed.
     pub(crate) attributes: Vec<(String, StoreAttribute)>,
     pub(crate) added: Added,
-    /// Datasets that were there, as they are to be, by ordinal; `None` for those that are deleted.
+    /// Existing datasets that are changed, by ordinal; `None` for deleted ones.
     pub(crate) changed: BTreeMap<u32, Option<Changed>>,
-    /// By variable, the chunks that were written of datasets that were there.
+    /// For each variable, the chunks that were written to existing datasets.
     pub(crate) written: BTreeMap<String, Written>,
-    /// Segments that come after those that are there.
+    /// New segments, which come after the existing ones.
     pub(crate) segments: Vec<NewSegment>,
 }
 
-/// What an attribute of the store is to be.
+/// The new value of an attribute of the store.
 #[derive(Clone)]
 pub(crate) enum StoreAttribute {
     Set(AttributeValue),
-    /// What becomes of the value that it has when it is committed.
+    /// A function of the value at the time of the commit.
     Update(Arc<Updater>),
 }
 
-/// Gives the new value of an attribute, by the one that it has.
+/// Returns the new value of an attribute, given its current one.
 type Updater = dyn Fn(Option<&AttributeValue>) -> AttributeValue + Send + Sync;
 
 impl StoreAttribute {
-    /// The value in the place of the one that is there.
+    /// The new value, given the existing attributes.
     pub(crate) fn over(&self, attributes: &Attributes, key: &str) -> AttributeValue {
         match self {
             Self::Set(value) => value.clone(),
@@ -68,19 +68,20 @@ impl StoreAttribute {
 pub(crate) struct NewSegment {
     pub(crate) variable: String,
     pub(crate) entry: SegmentEntry,
-    /// True where its datasets are new, and counted from the first of these.
+    /// True if its datasets are new, so that its ordinals are relative to the first of them.
     pub(crate) of_new: bool,
 }
 
-/// Datasets that are new, their ordinals counted from the first of them.
+/// New datasets, whose ordinals are relative to the first of them.
 #[derive(Clone)]
 pub(crate) struct Added {
     pub(crate) rows: Arc<Rows>,
-    /// Ordinals that they take: more than there are rows where some were deleted again.
+    /// The number of ordinals that they take. It exceeds the number of rows if some datasets were
+    /// deleted again.
     pub(crate) ordinals: u32,
-    /// What the numbers of schemas in `rows` mean.
+    /// The schemas that the numbers in `rows` refer to.
     pub(crate) schemas: Vec<NewSchema>,
-    /// The name of their manifest, should they get one.
+    /// The file name of their manifest, if they get one.
     pub(crate) file: String,
 }
 
@@ -99,7 +100,7 @@ pub(crate) struct NewSchema {
     pub(crate) attributes: Vec<String>,
 }
 
-/// A dataset as it is to be.
+/// A dataset after its changes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Changed {
     pub(crate) name: String,
@@ -109,7 +110,7 @@ pub(crate) struct Changed {
 }
 
 impl NewSchema {
-    /// For each array the places of its dimensions.
+    /// For each array, the positions of its dimensions.
     fn places(&self) -> Vec<Vec<usize>> {
         let places: HashMap<&str, usize> = self.dims.iter().map(String::as_str).zip(0..).collect();
         let of_array = |array: &Arc<ArraySchema>| {
@@ -119,19 +120,19 @@ impl NewSchema {
     }
 }
 
-/// The cells of an array with these sizes.
+/// The number of cells of an array with these sizes.
 fn product(sizes: impl Iterator<Item = u64>) -> u64 {
     sizes.fold(1, u64::saturating_mul)
 }
 
 impl Changed {
-    /// The cells of its arrays.
+    /// The number of cells of its arrays.
     fn cells(&self) -> u64 {
         let cells = self.arrays.iter().map(|(_, shape)| product(shape.iter().map(|&size| size as u64)));
         cells.fold(0, u64::saturating_add)
     }
 
-    /// A dataset as it is.
+    /// A dataset without changes.
     pub(crate) fn of(catalog: &Catalog, dataset: Dataset<'_>) -> Self {
         let arrays = catalog.arrays(catalog.schema(dataset));
         let attributes = catalog.attributes(dataset);
@@ -149,7 +150,7 @@ impl Changed {
         dims.filter(|(dim, _)| seen.insert(dim.as_str())).map(|(dim, &size)| (dim.as_str(), size)).collect()
     }
 
-    /// Its schema, and the sizes of the dimensions of this.
+    /// Its schema, and the sizes of the schema's dimensions.
     pub(crate) fn schema(&self) -> (NewSchema, Vec<u64>) {
         let (dims, sizes) = self.dims().into_iter().map(|(dim, size)| (dim.to_owned(), size as u64)).unzip();
         let arrays = self.arrays.iter().map(|(array, _)| Arc::clone(array)).collect();
@@ -162,7 +163,7 @@ impl Changed {
     }
 }
 
-/// The next generation: its root, the manifests that are written before it, and the rows in these.
+/// The next generation: its root, the manifests to be written before it, and their rows.
 pub(crate) struct Next {
     pub(crate) root: Root,
     pub(crate) manifests: Vec<(String, Bytes)>,
@@ -178,7 +179,7 @@ impl Changes {
             && self.segments.is_empty()
     }
 
-    /// True where the next root can be made without the datasets that are there.
+    /// True if the next root can be made without loading the existing datasets.
     pub(crate) fn is_apart(&self, newest: &Root) -> bool {
         let added = self.added.rows.len();
         let inline = newest.rows.len() + if added < OWN_MANIFEST { added } else { 0 };
@@ -190,7 +191,7 @@ impl Changes {
         self.segments.iter().map(|segment| segment.entry.path(&segment.variable)).collect()
     }
 
-    /// What the record of the commit is to say, where it comes after `newest`; `writer` tells it
+    /// The changes for the record of a commit after `newest`. `writer` distinguishes the commit
     /// from all others.
     pub(crate) fn recorded(&self, newest: &Root, renamed: Vec<u32>, writer: &str) -> Recorded {
         let there = |there: bool| {
@@ -208,8 +209,8 @@ impl Changes {
         }
     }
 
-    /// The generation after `newest` in which they are made. `catalog`, which has the datasets of
-    /// `newest`, is needed unless they are [apart](Self::is_apart) from these.
+    /// The generation after `newest` with these changes. `catalog` has the datasets of `newest`; it
+    /// is needed unless the changes are [independent](Self::is_apart) of these.
     pub(crate) fn onto(
         &self,
         newest: &Root,
@@ -260,7 +261,7 @@ impl Changes {
         Ok(next)
     }
 
-    /// The cells that all arrays have then.
+    /// The number of cells of all arrays after the changes.
     fn cells(&self, newest: &Root, catalog: Option<&Catalog>) -> Result<u64, String> {
         let added = &self.added.rows;
         let places: Vec<_> = self.added.schemas.iter().map(NewSchema::places).collect();
@@ -285,8 +286,8 @@ impl Changes {
         added >= OWN_MANIFEST && (!newest.manifests.is_empty() || newest.rows.len() + added > MAX_INLINE)
     }
 
-    /// The rows of the root: those that it had, the changed ones, and the new ones where these get
-    /// no manifest of their own.
+    /// The rows of the root: existing ones, changed ones, and new ones if these get no manifest of
+    /// their own.
     fn inline(
         &self,
         newest: &Root,
@@ -331,8 +332,8 @@ impl Next {
         self.root.manifests.push(entry);
     }
 
-    /// Moves the rows of the root to a manifest, where they have become many or `own` new datasets
-    /// have come after them.
+    /// Moves the rows of the root to a manifest if there are many, or if `own` new datasets have
+    /// come after them.
     fn spill(&mut self, catalog: Option<&Catalog>, own: bool) -> Result<(), String> {
         let rows = Arc::clone(&self.root.rows);
         if rows.is_empty() {
@@ -348,8 +349,8 @@ impl Next {
         Ok(())
     }
 
-    /// Moves `rows`, which are the root's, to a manifest, together with those of earlier manifests
-    /// that have less than `times` as many.
+    /// Moves `rows`, the root's rows, to a manifest, merged with earlier manifests that have less
+    /// than `times` as many rows.
     pub(crate) fn fold(
         &mut self,
         catalog: Option<&Catalog>,
@@ -362,7 +363,7 @@ impl Next {
             merged.insert(rows.ordinal(row), (rows, row, rows.schema(row)));
         }
         let parts = catalog.map_or(&[][..], Catalog::manifest_parts);
-        // The catalog's manifests are the first of the root's: it only ever adds some.
+        // The catalog's manifests are the first of the root's, because roots only add manifests.
         if root.manifests.len() == parts.len() {
             for part in parts.iter().rev() {
                 let Some(entry) = root.manifests.last() else { break };
@@ -370,7 +371,7 @@ impl Next {
                     break;
                 }
                 for (ordinal, row) in part.ordinals() {
-                    // Those whose schema is gone were replaced, or deleted by later rows.
+                    // Rows whose schema is gone were replaced or deleted by later rows.
                     let schema = entry.schemas.get(part.rows().schema(row) as usize).copied().flatten();
                     merged.entry(ordinal).or_insert((part.rows(), row, schema.unwrap_or_default()));
                 }
@@ -403,14 +404,14 @@ impl Next {
     }
 }
 
-/// The number of a schema in `root`, which it is added to where it is new.
+/// The number of a schema in `root`. Adds the schema if it is new.
 fn intern(root: &mut Root, interned: &mut Interned, schema: &NewSchema) -> u32 {
     let arrays = schema.arrays.iter().map(|array| interned.array(root, array)).collect();
     let schema = DatasetSchema { arrays, dims: schema.dims.clone(), attributes: schema.attributes.clone() };
     interned.schema(root, schema)
 }
 
-/// The schemas that datasets have after changes, by their numbers in `root`.
+/// The schemas of the datasets after the changes, by their numbers in `root`.
 fn used(
     catalog: &Catalog,
     changed: &BTreeMap<u32, Option<Changed>>,
@@ -425,7 +426,7 @@ fn used(
     used
 }
 
-/// Sets an attribute among others.
+/// Sets an attribute in a list of attributes.
 pub(crate) fn set(attributes: &mut Attributes, key: &str, value: AttributeValue) {
     match attributes.iter_mut().find(|(name, _)| name == key) {
         Some((_, old)) => *old = value,

@@ -1,4 +1,4 @@
-//! Commits: how a root becomes the store's, and how the newest one is found.
+//! Commits: how a root becomes the store's root, and how the newest root is found.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,25 +14,25 @@ use crate::storage::names::{self, CATALOG_FILE, record};
 use crate::write::changes::Next;
 use crate::write::rebase::Theirs;
 
-/// Commits of others that a writer gives way to before it gives up.
+/// The number of commits of others after which a writer gives up.
 pub(crate) const ATTEMPTS: u32 = 100;
 
-/// The longest time that a writer waits before it tries again.
+/// The longest pause before a writer tries again.
 const MAX_PAUSE: Duration = Duration::from_millis(1000);
 
 /// Requests that are under way at one time.
 const CONCURRENCY: usize = 32;
 
-/// What became of a commit.
+/// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Published {
     /// It is the store's.
     Committed,
-    /// Another writer has committed that generation, and the pause before the next attempt is over.
+    /// Another writer has committed that generation. The pause before the next attempt is over.
     Lost,
 }
 
-/// The root that `atlas.json` has.
+/// The root in `atlas.json`.
 pub(crate) async fn read(storage: &Storage) -> Result<Root> {
     match storage.get(CATALOG_FILE).await {
         Ok(bytes) => Ok(Root::decode(CATALOG_FILE, &bytes)?.0),
@@ -41,21 +41,21 @@ pub(crate) async fn read(storage: &Storage) -> Result<Root> {
     }
 }
 
-/// The newest root: that of `atlas.json`, or of a commit after it whose writer did not get to
-/// replace that file, or that another has replaced with an older one.
+/// The newest root: that of `atlas.json`, or of a later commit. A later commit exists if its writer
+/// did not get to replace `atlas.json`, or if another writer has replaced it with an older root.
 ///
 /// # Errors
-/// [`Error::NoStore`] where nothing was committed.
+/// [`Error::NoStore`] if nothing was committed.
 pub(crate) async fn newest(storage: &Storage) -> Result<Root> {
     match read(storage).await {
         Ok(root) => Ok(roll_forward(storage, root).await?.0),
-        // Where the storage has no lists, or shows them to nobody, there is no store either.
+        // If the storage cannot list files, or denies it, there is no store either.
         Err(error @ Error::NoStore { .. }) => newest_record(storage).await.ok().flatten().ok_or(error),
         Err(error) => Err(error),
     }
 }
 
-/// The newest root, which is made the store's where `atlas.json` has another.
+/// The newest root. Writes it to `atlas.json` if that has another one.
 pub(crate) async fn mend(storage: &Storage) -> Result<Root> {
     let found = read(storage).await;
     let shown = found.as_ref().ok().map(|root| root.generation);
@@ -77,7 +77,7 @@ async fn newest_record(storage: &Storage) -> Result<Option<Root>> {
     for generation in generations.into_iter().rev() {
         match read_generation(storage, generation).await {
             Ok((root, _)) => return Ok(Some(root)),
-            // A record that was being written when its writer died commits nothing.
+            // A record that was incomplete when its writer died commits nothing.
             Err(error @ (Error::NoGeneration { .. } | Error::Corrupt { .. })) => failure = Some(error),
             Err(error) => return Err(error),
         }
@@ -85,7 +85,7 @@ async fn newest_record(storage: &Storage) -> Result<Option<Root>> {
     failure.map_or(Ok(None), Err)
 }
 
-/// The root of a generation, and the changes that led to it.
+/// The root of a generation, and the changes of its commit.
 pub(crate) async fn read_generation(storage: &Storage, generation: u64) -> Result<(Root, Recorded)> {
     let gone = |reason| Error::NoGeneration { location: storage.to_string(), generation, reason };
     match storage.get(&record(generation)).await {
@@ -106,15 +106,15 @@ fn decode_record(generation: u64, bytes: &[u8]) -> Result<(Root, Recorded)> {
     Ok((root, recorded))
 }
 
-/// The newest commit after `root`, and the changes of all of them. `None` in place of the changes
-/// where a record was vacuumed.
+/// The newest commit after `root`, and the changes of all commits after `root`. `None` instead of
+/// the changes if a record was vacuumed.
 pub(crate) async fn roll_forward(storage: &Storage, mut root: Root) -> Result<(Root, Option<Theirs>)> {
     let mut theirs = Some(Theirs::default());
     let mut generation = root.generation;
     loop {
         generation += 1;
         match storage.get(&record(generation)).await {
-            // It was vacuumed, and so another was committed after it.
+            // The record was vacuumed, so another commit follows it.
             Ok(bytes) if bytes.is_empty() => theirs = None,
             Ok(bytes) => {
                 let (next, recorded) = decode_record(generation, &bytes)?;
@@ -127,11 +127,11 @@ pub(crate) async fn roll_forward(storage: &Storage, mut root: Root) -> Result<(R
     }
 }
 
-/// Makes `next` the store's, after its segments, which are `files` of the store. `written` has the
-/// manifests that an earlier attempt has written; `attempt` counts these.
+/// Commits `next`, after its segments, whose paths are `files`. `written` has the manifests that an
+/// earlier attempt has written; `attempt` is the number of the attempt.
 ///
 /// # Errors
-/// [`Error::NotShown`] where it is committed, and `atlas.json` could not be replaced.
+/// [`Error::NotShown`] if the commit succeeded, but `atlas.json` could not be replaced.
 #[cfg_attr(feature = "tracing", tracing::instrument(name = "commit", skip_all, fields(generation = next.root.generation, attempt)))]
 pub(crate) async fn publish(
     storage: &Storage,
@@ -152,11 +152,12 @@ pub(crate) async fn publish(
         }
     }
     storage.sync(files).await?;
-    // A vacuum may have taken a long import's first segments for what somebody left behind.
+    // A vacuum may have removed the first segments of a long import as leftovers.
     let checking: Vec<_> = files.iter().map(|file| check_there(storage, file)).collect();
     stream::iter(checking).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
     let file = record(root.generation);
-    // A request that was repeated because its answer was lost finds what it made itself.
+    // If a request was repeated because its answer was lost, it finds the file that it created
+    // itself.
     let is_ours = async || storage.get(&file).await.is_ok_and(|found| found == bytes);
     match storage.create(&file, bytes.clone()).await {
         Ok(true) => {}
@@ -170,7 +171,7 @@ pub(crate) async fn publish(
     }
     let shown = async {
         show(storage, root).await?;
-        // A slower writer must not leave its older root over a newer one.
+        // A slower writer must not replace a newer root with its older one.
         let (newest, _) = roll_forward(storage, root.clone()).await?;
         if newest.generation == root.generation { Ok(()) } else { show(storage, &newest).await }
     };
@@ -188,13 +189,13 @@ async fn check_there(storage: &Storage, file: &str) -> Result<()> {
     Err(Error::corrupt(file, reason))
 }
 
-/// Puts a root into `atlas.json`.
+/// Writes a root to `atlas.json`.
 async fn show(storage: &Storage, root: &Root) -> Result<()> {
     let bytes = root.encode(None).map_err(|e| Error::internal(CATALOG_FILE, e.to_string()))?;
     storage.replace(CATALOG_FILE, Bytes::from(bytes)).await
 }
 
-/// Waits a while, longer the more often it was tried, and other than other writers do.
+/// Waits for a time that grows with the number of attempts, and differs between writers.
 async fn pause(attempt: u32) {
     let most = Duration::from_millis(5).saturating_mul(1 << attempt.min(8)).min(MAX_PAUSE);
     let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);

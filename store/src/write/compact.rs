@@ -1,5 +1,5 @@
-//! Compaction: the chunks that count of each variable, in order of dataset, in as few segments as
-//! can be; and the datasets in one manifest.
+//! Compaction: rewrites the chunks of each variable that count, in order of dataset, into as few
+//! segments as possible, and the datasets into one manifest.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use crate::write::changes::Next;
 use crate::write::commit::{self, ATTEMPTS, Published};
 use crate::write::segment::{SegmentFile, SegmentWriter};
 
-/// Cells of the chunks that are in memory at one time.
+/// The number of cells of the chunks in memory at a time.
 const CELLS: usize = 4 * 1024 * 1024;
 
 /// What [`Atlas::compact`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {
-    /// The variables that were rewritten; the others were compact.
+    /// The variables that were rewritten. Other variables were compact already.
     pub variables: Vec<String>,
-    /// Segments of these before and after.
+    /// The numbers of segments of these variables before and after.
     pub segments: (usize, usize),
-    /// The lengths of these segments, in bytes, before and after.
+    /// The sizes of these segments in bytes, before and after.
     pub bytes: (u64, u64),
 }
 
-/// New segments of one variable, and those that they replace.
+/// New segments of one variable, and the segments that they replace.
 struct Rewritten {
     variable: String,
     old: Vec<SegmentEntry>,
@@ -39,16 +39,16 @@ struct Rewritten {
 }
 
 impl Atlas {
-    /// Rewrites the segments of variables, or of all of them: chunks in order of dataset, without
-    /// those that were replaced or deleted. Variables that are so already stay. Earlier generations
-    /// keep their files until [`vacuum`](Self::vacuum).
+    /// Rewrites the segments of the given variables, or of all variables: chunks in order of
+    /// dataset, without chunks that were replaced or deleted. Compact variables stay unchanged.
+    /// Earlier generations keep their files until [`vacuum`](Self::vacuum).
     ///
-    /// Others can commit meanwhile: what they commit is kept, and what they have pending can still
-    /// be committed.
+    /// Others can commit meanwhile. Their commits are kept, and their pending changes can still be
+    /// committed.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where others have compacted the same variables or would not leave it
-    /// time to commit: the store is as they left it. Those of the storage.
+    /// [`Error::Conflict`] if others have compacted the same variables, or commit so often that
+    /// this commit never succeeds; the store is then as they left it. Those of the storage.
     #[cfg_attr(feature = "tracing", tracing::instrument(skip(self), fields(store = %self.storage())))]
     pub async fn compact(&self, variables: Option<&[&str]>) -> Result<Compacted> {
         let storage = self.storage();
@@ -75,7 +75,7 @@ impl Atlas {
             return Ok(Compacted::default());
         }
         if let Err(error) = self.commit_rewritten(&snapshot, &rewritten, variables.is_none()).await {
-            // After any other failure it may have been committed.
+            // After any other failure, the segments may have been committed.
             if matches!(error, Error::Conflict { .. }) {
                 discard(&snapshot, &rewritten).await;
             }
@@ -93,8 +93,8 @@ impl Atlas {
         Ok(compacted)
     }
 
-    /// Commits new segments in the place of those that they were made of, after whatever others
-    /// have committed; with `datasets`, their rows in one manifest too.
+    /// Commits new segments in place of the old ones, after all commits of others. With `datasets`,
+    /// the rows of datasets are moved to one manifest as well.
     async fn commit_rewritten(&self, base: &Snapshot, rewritten: &[Rewritten], datasets: bool) -> Result<()> {
         let storage = self.storage();
         let files: Vec<_> = rewritten
@@ -134,17 +134,17 @@ impl Atlas {
     }
 }
 
-/// True where the rows of datasets would better lie in one manifest.
+/// True if the rows of datasets should be moved to one manifest.
 fn is_scattered(root: &Root) -> bool {
     root.manifests.len() > 1 || !root.manifests.is_empty() && !root.rows.is_empty()
 }
 
-/// The generation after `root` in which new segments are in the place of old ones. `None` where the
-/// old ones are no longer those that come first.
+/// The generation after `root` with new segments in place of old ones. `None` if the old ones are
+/// no longer the first.
 fn replaced(root: &Root, rewritten: &[Rewritten]) -> Option<Next> {
     let mut root = root.following("compact");
     for Rewritten { variable, old, new } in rewritten {
-        // A variable that is gone meanwhile needs no segments.
+        // A variable that was deleted meanwhile needs no segments.
         let Some(entries) = root.variables.get_mut(variable) else { continue };
         let later = entries.strip_prefix(old.as_slice())?.to_vec();
         *entries = new.iter().cloned().chain(later).collect();
@@ -152,7 +152,7 @@ fn replaced(root: &Root, rewritten: &[Rewritten]) -> Option<Next> {
     Some(Next { root, manifests: Vec::new(), rows: Vec::new() })
 }
 
-/// Writes the chunks that count of a variable anew; `None` where nothing would be gained.
+/// Rewrites the chunks of a variable that count; `None` if there is nothing to gain.
 async fn rewrite(snapshot: &Snapshot, variable: &str) -> Result<Option<Rewritten>> {
     let catalog = snapshot.load().await?;
     let index = snapshot.index(variable, &ReadMetrics::default()).await?;
@@ -218,7 +218,7 @@ async fn write(
     Ok(())
 }
 
-/// Removes new segments that no catalog names. What cannot be removed is left to `vacuum`.
+/// Removes new segments that no catalog names. Files that cannot be removed are left to `vacuum`.
 async fn discard(snapshot: &Snapshot, rewritten: &[Rewritten]) {
     for done in rewritten {
         for entry in &done.new {

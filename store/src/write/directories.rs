@@ -1,16 +1,16 @@
-//! The directories of variables: told apart on every file system.
+//! The directories of variables, distinct on every file system.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::format::catalog::Root;
 use crate::storage::names;
 
-/// The directories of a store's variables, those that are to come among them.
+/// The directories of a store's variables, including new ones.
 #[derive(Default)]
 pub(crate) struct Directories {
-    /// `None` where a variable's directory has its name.
+    /// `None` if a variable's directory has its name.
     by_variable: HashMap<String, Option<String>>,
-    /// All of them, as a file system sees them that takes `T` for `t`.
+    /// All directories, as seen by a file system that ignores case.
     taken: HashSet<String>,
 }
 
@@ -30,7 +30,7 @@ impl Directories {
         self.by_variable.insert(variable.to_owned(), directory);
     }
 
-    /// The directory for new segments of a variable, where that does not have its name.
+    /// The directory for new segments of a variable, if it does not have the variable's name.
     pub(crate) fn of_variable(&mut self, variable: &str) -> Option<String> {
         if let Some(directory) = self.by_variable.get(variable) {
             return directory.clone();

@@ -1,4 +1,4 @@
-//! Merging: the datasets of other stores, whose segments are copied as they are.
+//! Merging: adds the datasets of other stores, and copies their segments unchanged.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::store::Atlas;
 use crate::write::changes::{Added, Changes, NewSchema, NewSegment, StoreAttribute};
 use crate::write::directories::Directories;
 
-/// Segments that are copied at one time.
+/// The number of segments that are copied at a time.
 const CONCURRENCY: usize = 4;
 
 /// What [`Atlas::merge`] did.
@@ -32,14 +32,14 @@ pub struct Merged {
 }
 
 impl Atlas {
-    /// Adds the datasets of other stores to this one, in one commit. Segments are copied as they
-    /// are: no value is decoded. Of an attribute of the store as a whole that both have the value
-    /// of this store stays.
+    /// Adds the datasets of other stores to this one, in one commit. Segments are copied unchanged,
+    /// without decoding values. If both have an attribute of the store as a whole, the value of
+    /// this store stays.
     ///
     /// # Errors
-    /// [`Error::DatasetExists`] where two of the stores have a dataset of one name, and all that
-    /// [`flush`](Self::flush) gives. Nothing is changed then. [`Error::Pending`] where something is
-    /// pending in this handle or in one of the others.
+    /// [`Error::DatasetExists`] if two of the stores have a dataset of one name, and those of
+    /// [`flush`](Self::flush). Nothing is changed then. [`Error::Pending`] if this handle or one of
+    /// the others has pending changes.
     #[cfg_attr(feature = "tracing", tracing::instrument(skip_all, fields(store = %self.storage(), stores = others.len())))]
     pub async fn merge(&self, others: &[&Self]) -> Result<Merged> {
         let base = self.snapshot();
@@ -105,7 +105,7 @@ impl Atlas {
                 shown.map(|()| merged)
             }
             Err(error) => {
-                // After a failure of the storage they may have been committed.
+                // After a failure of the storage, they may have been committed.
                 if matches!(error, Error::Conflict { .. } | Error::Busy { .. } | Error::Limit { .. }) {
                     for file in changes.files() {
                         let _ = self.storage().delete(&file).await;
@@ -117,7 +117,7 @@ impl Atlas {
     }
 }
 
-/// Adds the datasets of a store, whose ordinals start at `first`, and gives their number.
+/// Adds the datasets of a store, with ordinals from `first` on, and returns their number.
 fn add_datasets(
     own: &Catalog,
     other: &Catalog,
@@ -152,7 +152,7 @@ fn add_datasets(
     Ok(count)
 }
 
-/// Adds attributes of a store that the others have not.
+/// Adds the attributes of a store that are not there yet.
 fn add_attributes(to: &mut Vec<(String, StoreAttribute)>, other: &Attributes) {
     for (key, value) in other {
         let value = value.clone();

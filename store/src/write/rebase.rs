@@ -1,6 +1,5 @@
-//! Whether changes can still be made after others have committed theirs: the only place that
-//! decides it. The table in the documentation of [`Atlas::flush`](crate::Atlas::flush) says the
-//! same in words.
+//! Decides whether changes conflict with the commits of others. No other module decides it. The
+//! table in the documentation of [`Atlas::flush`](crate::Atlas::flush) describes the same rules.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use crate::model::schema::{ArraySchema, Attributes};
 use crate::model::value::AttributeValue;
 use crate::write::changes::{Changed, Changes, StoreAttribute};
 
-/// What others have committed since the generation that changes were made to.
+/// The commits of others since the generation that the changes are based on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Theirs {
     written: BTreeMap<String, Written>,
@@ -19,18 +18,18 @@ pub(crate) struct Theirs {
 }
 
 impl Theirs {
-    /// Adds what was committed after these.
+    /// Adds the commits that followed these.
     pub(crate) fn extend(&mut self, more: &Self) {
         self.writers.extend(more.writers.iter().cloned());
         self.add_written(&more.written);
     }
 
-    /// True where a commit with this token is among them.
+    /// True if a commit with this token is among them.
     pub(crate) fn have(&self, writer: &str) -> bool {
         self.writers.contains(writer)
     }
 
-    /// Adds what a record says.
+    /// Adds the changes of a record.
     pub(crate) fn add(&mut self, recorded: &Recorded) {
         self.writers.insert(recorded.writer.clone());
         self.add_written(&recorded.written);
@@ -43,7 +42,7 @@ impl Theirs {
     }
 }
 
-/// Why two changes cannot both be made, and to what.
+/// A conflict between two changes: its object and the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Collision {
     pub(crate) dataset: Option<String>,
@@ -61,8 +60,8 @@ impl Collision {
     }
 }
 
-/// The changes `mine`, which were made to `base`, as they are to be made to `newest`, in which
-/// `theirs` are made already. Segments stay as they are: only what is said of them changes.
+/// Rebases the changes `mine`, made to `base`, onto `newest`, which contains `theirs`. Segments
+/// stay unchanged; only their descriptions in the catalog change.
 ///
 /// # Errors
 /// What both have changed.
@@ -108,7 +107,7 @@ fn name_of(base: &Catalog, ordinal: u32) -> String {
     base.dataset(ordinal).map_or_else(|| format!("#{ordinal}"), |dataset| dataset.name().to_owned())
 }
 
-/// Chunks that were written fit an array only while that is as it was.
+/// Written chunks fit an array only if it is unchanged.
 fn is_same_array(base: &Catalog, newest: &Catalog, ordinal: u32, variable: &str) -> Result<(), Collision> {
     let array = |catalog: &Catalog| {
         let dataset = catalog.dataset(ordinal)?;
@@ -116,7 +115,7 @@ fn is_same_array(base: &Catalog, newest: &Catalog, ordinal: u32, variable: &str)
         Some((without_attributes(array), catalog.shape(dataset, array)))
     };
     let (was, now) = (array(base), array(newest));
-    // Both have none where it was defined and deleted again before the commit.
+    // Neither has the array if it was defined and deleted again before the commit.
     if was != now {
         let reason = "it was defined otherwise, extended or deleted, and was to be written";
         return Err(Collision::of_array(&name_of(base, ordinal), variable, reason));
@@ -124,7 +123,7 @@ fn is_same_array(base: &Catalog, newest: &Catalog, ordinal: u32, variable: &str)
     Ok(())
 }
 
-/// Leaves out what sets an attribute of the store to the value that it had.
+/// Removes updates that set an attribute of the store to the value that it has already.
 fn store_attributes(rebased: &mut Changes, base: &Catalog, newest: &Catalog) -> Result<(), Collision> {
     let of = |attributes: &Attributes, key: &str| {
         attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
@@ -145,7 +144,7 @@ fn store_attributes(rebased: &mut Changes, base: &Catalog, newest: &Catalog) -> 
     Ok(())
 }
 
-/// A dataset as both have changed it.
+/// Merges both changes of a dataset.
 fn merge(
     ordinal: u32,
     was: &Changed,
@@ -167,7 +166,7 @@ fn merge(
             .collect()
     };
     let (were, are, mines) = (by_name(was), by_name(now), by_name(mine));
-    // Theirs keep their places, and new ones of mine come after them.
+    // Arrays of the others keep their positions, and new ones of mine come after them.
     let mut seen = HashSet::new();
     let named = now.arrays.iter().chain(&mine.arrays).chain(&was.arrays).map(|(array, _)| &array.name);
     for array in named.filter(|name| seen.insert(name.as_str())) {
@@ -194,7 +193,7 @@ fn merge(
         }
         let chosen = if old == own { their_array } else { my_array };
         let Some((schema, shape)) = chosen else {
-            // An array that one has deleted, and the other given an attribute.
+            // One side has deleted an array, and the other has set an attribute of it.
             let changed = |array: Option<&(Arc<ArraySchema>, Vec<usize>)>| {
                 array.is_some_and(|(schema, _)| {
                     was_array.is_none_or(|(was, _)| was.attributes != schema.attributes)
@@ -242,13 +241,13 @@ fn without_attributes(array: &ArraySchema) -> ArraySchema {
     }
 }
 
-/// What is to be where one has `mine` and the other `now` of what `was`; `None` where both have
-/// changed it, and not to the same.
+/// Merges `mine` and `now` with their base `was`; `None` if both have changed it, to different
+/// values.
 fn three_ways<T: PartialEq + Clone>(was: &T, mine: &T, now: &T) -> Option<T> {
     if mine == was || mine == now { Some(now.clone()) } else { (now == was).then(|| mine.clone()) }
 }
 
-/// The attributes as both have changed them, or the name of one that both have changed.
+/// Merges the attributes, or returns the name of an attribute that both have changed.
 fn merge_attributes(was: &Attributes, mine: &Attributes, now: &Attributes) -> Result<Attributes, String> {
     let of = |attributes: &Attributes, key: &str| -> Option<AttributeValue> {
         attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
@@ -262,7 +261,7 @@ fn merge_attributes(was: &Attributes, mine: &Attributes, now: &Attributes) -> Re
     Ok(merged)
 }
 
-/// No two datasets may have one name.
+/// Checks that no two datasets have one name.
 fn check_names(rebased: &Changes, newest: &Catalog) -> Result<(), Collision> {
     let added = &rebased.added.rows;
     let added = (0..added.len()).filter_map(|row| added.name(row).map(|name| (None, name)));
@@ -272,7 +271,7 @@ fn check_names(rebased: &Changes, newest: &Catalog) -> Result<(), Collision> {
     let mut names: HashSet<&str> = HashSet::new();
     for (own, name) in added.chain(changed) {
         let other = newest.ordinal(name).filter(|&ordinal| Some(ordinal) != own);
-        // A dataset that gives the name up, or was to be deleted, leaves it to another.
+        // If another dataset gives the name up, or is to be deleted, the name is free.
         let taken = other.is_some_and(|other| match rebased.changed.get(&other) {
             Some(Some(changed)) => changed.name == name,
             Some(None) => false,

@@ -21,44 +21,45 @@ use crate::model::dtype::DType;
 use crate::model::statistics::Statistics;
 use crate::storage::files::Storage;
 
-/// Bytes of values, before encoding, that a block is filled to.
+/// The size of a full block: bytes of values before encoding.
 const BLOCK_BYTES: usize = 1024 * 1024;
 
-/// Bytes held back before a segment's writing goes on in parts; S3's least size of a part.
+/// The number of bytes that are buffered before a segment is uploaded in parts: the least part size
+/// of S3.
 const PART_BYTES: usize = 5 * 1024 * 1024;
 
-/// Blocks of a segment that are encoded at one time.
+/// The number of blocks of a segment that are encoded at a time.
 const ENCODERS: usize = 4;
 
 /// A block that is being encoded on another thread.
 type Encoded = JoinHandle<Result<Vec<u8>, String>>;
 
-/// The name of a segment's file, and its directory where that does not have the variable's name.
+/// The name of a segment's file, and its directory if that does not have the variable's name.
 pub(crate) struct SegmentFile {
     pub(crate) directory: Option<String>,
     pub(crate) name: String,
 }
 
-/// Writes one segment: chunks in, blocks out as they fill.
+/// Writes one segment: takes chunks, and writes blocks as they fill.
 pub(crate) struct SegmentWriter {
     storage: Storage,
     file: String,
     directory: Option<String>,
     path: String,
-    /// What ordinals of datasets are written without.
+    /// The number that is subtracted from ordinals of datasets.
     first: u32,
     dtype: DType,
     codec: Codec,
-    /// `None` once it was asked to complete the file, after which it takes no more orders.
+    /// `None` once the file is being completed. It then accepts no more bytes.
     sink: Option<BufWriter>,
-    /// Chunks of the block being filled, with the ordinals of their datasets in the index and their
-    /// coordinates.
+    /// The chunks of the block that is being filled, with the ordinals of their datasets in the
+    /// index and their coordinates.
     filling: Vec<(u32, Vec<u32>, ArrayRef)>,
     filling_cells: usize,
     filling_bytes: usize,
     /// Blocks being encoded, in their order in the file, with their numbers of cells.
     encoding: VecDeque<(u32, Encoded)>,
-    /// Blocks written or being encoded.
+    /// The number of blocks written or being encoded.
     started: u32,
     blocks: Vec<BlockEntry>,
     offset: u64,
@@ -66,8 +67,8 @@ pub(crate) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// A segment of a variable. It takes chunks of datasets whose ordinals are at least `first`,
-    /// and has `first` in its entry and the rest of each ordinal in its index.
+    /// A segment of a variable, for chunks of datasets whose ordinals are at least `first`. Its
+    /// entry contains `first`, and its index contains ordinals minus `first`.
     pub(crate) fn new(
         storage: &Storage,
         variable: &str,
@@ -125,21 +126,21 @@ impl SegmentWriter {
         if self.filling_bytes >= BLOCK_BYTES { self.seal().await } else { Ok(()) }
     }
 
-    /// The cells of a chunk, where they are in memory still.
+    /// The cells of a chunk, if they are still in memory.
     pub(crate) fn peek(&self, dataset: u32, coordinate: &[u32]) -> Option<ArrayRef> {
         let dataset = dataset.checked_sub(self.first)?;
         let found = self.filling.iter().rev().find(|(of, at, _)| *of == dataset && at == coordinate);
         found.map(|(.., cells)| Arc::clone(cells))
     }
 
-    /// Ends the block being filled, and writes those that are encoded by now.
+    /// Closes the block that is being filled, and writes those that are encoded by now.
     async fn seal(&mut self) -> Result<()> {
         let count = cell_number(self.filling_cells).map_err(|reason| self.failed(reason))?;
         let cells = std::mem::take(&mut self.filling);
         self.filling_cells = 0;
         self.filling_bytes = 0;
         let (dtype, codec) = (self.dtype, self.codec);
-        // As one array they take a fraction of what small chunks take.
+        // One array takes a fraction of the memory of many small chunks.
         let parts: Vec<&dyn Array> = cells.iter().map(|(.., cells)| cells.as_ref()).collect();
         let joined = arrow::compute::concat(&parts).map_err(|e| self.failed(e.to_string()))?;
         drop(cells);
@@ -154,7 +155,8 @@ impl SegmentWriter {
 
     async fn write_next(&mut self) -> Result<()> {
         let Some((cells, task)) = self.encoding.pop_front() else { return Ok(()) };
-        // Nothing of this is borrowed while it is awaited: a sink cannot be shared between threads.
+        // Nothing of `self` is borrowed across the await, because a sink cannot be shared between
+        // threads.
         let encoded = task.await;
         let block = encoded.map_err(|e| self.failed(e.to_string()))?;
         let too_large = |reason| Error::TooLarge { of: format!("a chunk of {}", self.path), reason };
@@ -170,22 +172,22 @@ impl SegmentWriter {
         sink.put(Bytes::from(bytes)).await.map_err(|e| self.storage.failed(&self.path, e))
     }
 
-    /// Adds the row that deletes what earlier segments have of a dataset.
+    /// Adds the row that deletes the chunks of a dataset in earlier segments.
     pub(crate) fn delete(&mut self, dataset: u32) -> Result<()> {
         let (dataset, statistics) = (self.relative(dataset)?, Statistics::default());
         let entry = ChunkEntry { dataset, chunk: None, block: 0, offset: 0, statistics };
         self.chunks.push(entry).map_err(|reason| self.failed(reason))
     }
 
-    /// Leaves out the chunks that were added of a dataset so far.
+    /// Drops the chunks of a dataset that were added so far.
     pub(crate) fn forget(&mut self, dataset: u32) {
-        // Of a dataset before the first none was added.
+        // A dataset before the first one has no chunks here.
         if let Some(dataset) = dataset.checked_sub(self.first) {
             self.chunks.forget(dataset);
         }
     }
 
-    /// The ordinal of a dataset as the index has it.
+    /// The ordinal of a dataset as stored in the index.
     fn relative(&self, dataset: u32) -> Result<u32> {
         dataset
             .checked_sub(self.first)
@@ -196,8 +198,8 @@ impl SegmentWriter {
         Error::internal(&self.path, reason)
     }
 
-    /// Writes what is left: the file is there when this returns. `None` where there is nothing to
-    /// keep, and so no file.
+    /// Writes the remaining data. The file exists when this returns. `None`, and no file, if there
+    /// is nothing to store.
     pub(crate) async fn finish(&mut self) -> Result<Option<SegmentEntry>> {
         if !self.filling.is_empty() {
             self.seal().await?;
@@ -220,8 +222,8 @@ impl SegmentWriter {
         Ok(Some(entry))
     }
 
-    /// The index with its trailer, and what the catalog is to say of the segment; `None` where no
-    /// chunk counts. The table of chunks, which is large where chunks are small, ends here.
+    /// The index with its trailer, and the segment's entry in the catalog; `None` if no chunk
+    /// counts. The table of chunks, which is large if chunks are small, is dropped here.
     fn index(&mut self) -> Result<Option<(Vec<u8>, SegmentEntry)>> {
         let chunks = std::mem::replace(&mut self.chunks, ChunkTable::new(self.dtype));
         let corrupt = |reason| Error::corrupt(&self.path, reason);
@@ -256,7 +258,7 @@ impl SegmentWriter {
         Ok(Some((index, entry)))
     }
 
-    /// Gives up what was written so far. What cannot be removed is a file that no catalog names.
+    /// Aborts the segment. A file that cannot be removed is not named by any catalog.
     pub(crate) async fn abort(&mut self) {
         self.encoding.clear();
         if let Some(mut sink) = self.sink.take() {
@@ -265,7 +267,7 @@ impl SegmentWriter {
     }
 }
 
-/// The bytes that the values of `cells` take before encoding.
+/// The size of the values of `cells` before encoding.
 fn value_bytes(cells: &ArrayRef, dtype: DType) -> usize {
     match dtype {
         DType::String => cells.as_string_view().lengths().map(|length| length as usize + 4).sum(),
@@ -274,7 +276,7 @@ fn value_bytes(cells: &ArrayRef, dtype: DType) -> usize {
     }
 }
 
-/// The number of a cell of a block.
+/// The number of a cell in a block.
 fn cell_number(cells: usize) -> Result<u32, String> {
     u32::try_from(cells).map_err(|_| format!("a block would have {cells} cells, which is too many"))
 }

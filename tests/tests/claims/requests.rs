@@ -187,7 +187,7 @@ async fn a_coordinate_range_reads_the_chunks_that_it_crosses() {
     let (answer, requests) = ask(&ctx, &watched, sql).await;
     assert_eq!(answer, [(501 * 5).to_string()]);
     let blocks = block_requests(&atlas, &requests).await;
-    // Once for each of the three partitions, at the most.
+    // Once for each of the three partitions, at most.
     assert!(blocks.iter().filter(|request| request.path.contains("/lat/")).count() <= 3, "{blocks:?}");
     let of_t: Vec<_> = blocks.into_iter().filter(|request| request.path.contains("/t/")).collect();
     let segment = atlas.snapshot().root().segments("t")[0].clone();

@@ -74,7 +74,7 @@ impl AggregateUDFImpl for ByTime {
     }
 }
 
-/// A value and its time; both are NULL where there is none.
+/// A value and its time; both are NULL if there is none.
 #[derive(Clone, Debug)]
 struct Row {
     value: ScalarValue,

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use super::not_distinct;
 use crate::documentation::{About, Topic};
 
-/// Bins, at the most: no picture has more.
+/// Bins, at most: no picture has more.
 const MOST: i64 = 1_000_000;
 
 const ABOUT: About = About {

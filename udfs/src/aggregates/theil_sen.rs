@@ -20,10 +20,10 @@ const ABOUT: About = About {
               (2.0, TIMESTAMP '2001-01-01'), (90.0, TIMESTAMP '2002-01-01')) AS t(y, time)",
 };
 
-/// Values, at the most: two hundred million pairs.
+/// Values, at most: two hundred million pairs.
 const MOST_VALUES: usize = 20_000;
 
-/// Slopes that are kept in memory, at the most.
+/// Slopes that are kept in memory, at most.
 const MOST_SLOPES: usize = 1 << 20;
 
 /// The function.

@@ -10,7 +10,7 @@ pub fn no_states<T>() -> Result<T> {
 /// What the rows of a sliding window give together. Rows leave in the order in which they came.
 ///
 /// States are only merged, never subtracted: whatever an outlier did to the digits of the others
-/// leaves with it. The rows are in two stacks, and each row is merged three times at the most.
+/// leaves with it. The rows are in two stacks, and each row is merged three times at most.
 #[derive(Debug)]
 pub struct Window<S> {
     /// The rows that leave first, the first on top: each with those under it in one state.
@@ -54,7 +54,7 @@ impl<S: Clone> Window<S> {
         }
     }
 
-    /// Rows that there is room for: two states a row, at the most.
+    /// Rows that there is room for: two states a row, at most.
     pub fn capacity(&self) -> usize {
         self.leaving.capacity() + self.entered.capacity()
     }

@@ -1,5 +1,5 @@
-//! What holds for every catalog, whether it is read or about to be committed. The rest of the crate
-//! relies on it.
+//! Invariants of every catalog, checked when it is read and before it is committed. The rest of the
+//! crate relies on them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,18 +8,18 @@ use crate::format::trailer;
 use crate::model::schema::{DatasetSchema, check_attribute, check_attributes, check_name};
 use crate::model::value::AttributeValue;
 
-/// Cells, bytes and chunks of a whole store, at the most: so many that counts of them can be added
-/// up without care.
+/// The greatest number of cells, bytes or chunks of a whole store: small enough that their counts
+/// can be added up without overflow.
 const MAX_TOTAL: u64 = 1 << 62;
 
-/// What leads to a generation.
+/// The operations that make a generation.
 const OPERATIONS: [&str; 3] = ["write", "merge", "compact"];
 
-/// The highest generation: the next one is a number too.
+/// The highest generation. Its successor still fits a u64.
 const MAX_GENERATION: u64 = 1 << 62;
 
 impl Root {
-    /// Checks the root of a generation that is committed, or is to be.
+    /// Checks the root of a generation that is committed, or is about to be.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -80,7 +80,7 @@ impl Root {
         Ok(())
     }
 
-    /// The arrays of a schema, each with the places of its dimensions among the schema's.
+    /// The arrays of a schema, each with the positions of its dimensions in the schema.
     fn places(&self, schema: &DatasetSchema) -> Result<Vec<Placed>, String> {
         let mut dims = HashMap::with_capacity(schema.dims.len());
         for (place, dim) in schema.dims.iter().enumerate() {
@@ -152,10 +152,10 @@ impl Catalog {
     }
 }
 
-/// The number of an array, and the places of its dimensions among those of a schema.
+/// The number of an array, and the positions of its dimensions in a schema.
 type Placed = (usize, Vec<usize>);
 
-/// A sum that must not become too large, with what is added up.
+/// A sum with an upper limit, and the name of what is added up.
 struct Total(&'static str, u64);
 
 impl Total {

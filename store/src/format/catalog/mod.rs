@@ -1,5 +1,5 @@
-//! The catalog: everything about a store but its values. Its root is one JSON document,
-//! `atlas.json`; datasets, once they are many, lie in manifests.
+//! The catalog: everything about a store but its values. Its root is the JSON document
+//! `atlas.json`; if there are many datasets, manifests hold them.
 
 mod check;
 mod names;
@@ -22,28 +22,29 @@ use crate::model::value::AttributeValue;
 #[derive(Debug)]
 pub struct Catalog {
     root: Arc<Root>,
-    /// The rows of manifests, and last those of the root.
+    /// The rows of manifests, and then those of the root.
     parts: Vec<Part>,
-    /// Which part has the row of an ordinal that no later part replaces, in order of ordinal.
+    /// For each ordinal, in ascending order, the part with its first row.
     bases: Vec<Base>,
     /// The part and the row of ordinals whose first row was replaced.
     replaced: HashMap<u32, (usize, usize)>,
-    /// The ordinals of the datasets in the order of their names, where that is another one.
+    /// The ordinals of the datasets in the order of their names, if that is not the order of the
+    /// ordinals.
     by_name: Option<Vec<u32>>,
-    /// By schema the names in it.
+    /// For each schema, the names in it.
     names: OnceLock<Vec<Names>>,
 }
 
-/// Rows, and what their numbers mean.
+/// Rows, and the meaning of the numbers in them.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     first: u32,
-    /// The numbers of their schemas in the root; `None` where these are theirs.
+    /// The numbers of their schemas in the root; `None` if the rows have these numbers already.
     schemas: Option<Vec<Option<u32>>>,
     rows: Arc<Rows>,
 }
 
-/// The rows of a part from one on, whose ordinals no earlier part has.
+/// The rows of a part from one row on, whose ordinals no earlier part has.
 #[derive(Clone, Copy, Debug)]
 struct Base {
     start: u32,
@@ -59,7 +60,7 @@ pub struct Dataset<'a> {
 }
 
 impl<'a> Dataset<'a> {
-    /// The number by which indexes know it.
+    /// The number that identifies it in indexes.
     pub fn ordinal(&self) -> u32 {
         self.part.first + self.part.rows.ordinal(self.row)
     }
@@ -79,7 +80,7 @@ impl<'a> Dataset<'a> {
         self.part.rows.sizes(self.row).iter().map(|&size| usize::try_from(size).unwrap_or(usize::MAX))
     }
 
-    /// The size of the dimension at a place among its schema's.
+    /// The size of the dimension at a position in its schema.
     pub fn size_at(&self, place: usize) -> Option<usize> {
         self.part.rows.sizes(self.row).get(place).map(|&size| usize::try_from(size).unwrap_or(usize::MAX))
     }
@@ -94,12 +95,12 @@ impl<'a> Dataset<'a> {
         self.part.rows.attribute_type(self.row, key)
     }
 
-    /// True where it has an attribute.
+    /// True if it has an attribute.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.part.rows.has(self.row, key)
     }
 
-    /// The rows that it is in, its row, and the number of its schema, to be copied.
+    /// The rows that contain it, its row, and the number of its schema, for copying.
     pub(crate) fn row(&self) -> (&'a Rows, usize, u32) {
         (&self.part.rows, self.row, self.part.schema(self.row).unwrap_or(u32::MAX))
     }
@@ -137,7 +138,7 @@ impl Deref for Catalog {
 }
 
 impl Catalog {
-    /// The catalog with this root, and the rows of its manifests.
+    /// The catalog with this root, and with the rows of its manifests.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -158,7 +159,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Finds the row that counts of each ordinal.
+    /// Finds the row that counts for each ordinal.
     fn place(&mut self) {
         let mut next = 0;
         for (number, part) in self.parts.iter().enumerate() {
@@ -173,7 +174,7 @@ impl Catalog {
         }
     }
 
-    /// Orders the datasets by name, unless they are so.
+    /// Sorts the datasets by name, unless they are sorted already.
     fn sort(&mut self) -> Result<(), String> {
         let twice = |name: &str| format!("it has dataset `{name}` twice");
         let mut before: Option<&str> = None;
@@ -186,7 +187,7 @@ impl Catalog {
         }
         let mut datasets: Vec<(&str, u32)> =
             self.datasets().map(|(ordinal, dataset)| (dataset.name(), ordinal)).collect();
-        // Fast where they are a few sorted runs.
+        // Sorting is fast if they are a few sorted runs.
         datasets.sort();
         if let Some([a, _]) = datasets.array_windows().find(|[a, b]| a.0 == b.0) {
             return Err(twice(a.0));
@@ -195,7 +196,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// The parts of its manifests.
+    /// The parts that come from manifests.
     pub(crate) fn manifest_parts(&self) -> &[Part] {
         self.parts.split_last().map_or(&[], |(_, manifests)| manifests)
     }
@@ -211,7 +212,7 @@ impl Catalog {
         rows.filter_map(|(ordinal, dataset)| Some((ordinal, self.current(ordinal, dataset)?)))
     }
 
-    /// The row that counts of an ordinal whose first row is `first`.
+    /// The row that counts for an ordinal whose first row is `first`.
     fn current<'a>(&'a self, ordinal: u32, first: Dataset<'a>) -> Option<Dataset<'a>> {
         let replaced = if self.replaced.is_empty() { None } else { self.replaced.get(&ordinal) };
         let dataset = match replaced {
@@ -237,11 +238,11 @@ impl Catalog {
             let place = by_name.binary_search_by(|&ordinal| name_of(ordinal).cmp(&Some(name))).ok()?;
             return by_name.get(place).copied();
         }
-        // The datasets are in the order of their names, with ordinals left out.
+        // The datasets are sorted by name, and some ordinals are unused.
         let (mut low, mut high) = (0, self.next);
         while low < high {
             let middle = low.midpoint(high);
-            // The first that is there from the middle on.
+            // The first dataset from the middle on.
             let Some((found, dataset)) = (middle..high).find_map(|o| Some((o, self.dataset(o)?))) else {
                 high = middle;
                 continue;
@@ -257,7 +258,7 @@ impl Catalog {
 
     /// The schema of a dataset.
     pub fn schema(&self, dataset: Dataset<'_>) -> &DatasetSchema {
-        // `check` holds every dataset to a schema that is there.
+        // `check` made sure that the schema of every dataset exists.
         static NONE: DatasetSchema =
             DatasetSchema { dims: Vec::new(), arrays: Vec::new(), attributes: Vec::new() };
         self.schemas.get(dataset.schema()).map_or(&NONE, |schema| schema)

@@ -1,4 +1,4 @@
-//! Where names are in a schema: datasets may have thousands of arrays and dimensions.
+//! Lookup of names in a schema: datasets may have thousands of arrays and dimensions.
 
 /// The names in a schema.
 #[derive(Clone, Debug)]
@@ -7,15 +7,15 @@ pub(super) struct Names {
     pub(super) dims: Sorted,
 }
 
-/// Places in a list of names, in the order of the names. Nothing for a short list, which is
-/// searched as it is.
+/// Positions in a list of names, in the order of the names. Empty for a short list, which is
+/// searched linearly.
 #[derive(Clone, Debug)]
 pub(super) struct Sorted {
     count: usize,
     places: Vec<u32>,
 }
 
-/// Names that are searched one by one.
+/// The length up to which lists are searched linearly.
 const FEW: usize = 8;
 
 impl Sorted {
@@ -26,7 +26,7 @@ impl Sorted {
         Self { count, places }
     }
 
-    /// The place of a name.
+    /// The position of a name.
     pub(super) fn find<'a>(&self, wanted: &str, name: impl Fn(usize) -> Option<&'a str>) -> Option<usize> {
         if self.places.is_empty() {
             return (0..self.count).find(|&place| name(place) == Some(wanted));

@@ -1,4 +1,4 @@
-//! The root of the catalog, `atlas.json`: all of it but the datasets that manifests have.
+//! The root of the catalog, `atlas.json`: everything but the datasets in manifests.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write as _};
@@ -20,7 +20,7 @@ use crate::model::dtype::DType;
 use crate::model::schema::{ArraySchema, Attributes, DatasetSchema};
 use crate::model::value::AttributeValue;
 
-/// What a store's `atlas.json` says: everything but the datasets that lie in manifests.
+/// The content of a store's `atlas.json`: everything but the datasets in manifests.
 #[derive(Clone, Debug)]
 pub struct Root {
     pub(crate) generation: u64,
@@ -31,15 +31,15 @@ pub struct Root {
     pub(crate) arrays: Vec<Arc<ArraySchema>>,
     pub(crate) schemas: Vec<Arc<DatasetSchema>>,
     pub(crate) variables: BTreeMap<String, Vec<SegmentEntry>>,
-    /// The ordinal of the next dataset.
+    /// The ordinal that the next new dataset gets.
     pub(crate) next: u32,
     /// The number of datasets that are there.
     pub(crate) count: u32,
     /// The number of cells of all their arrays.
     pub(crate) cells: u64,
-    /// Oldest first: later ones replace rows of earlier ones.
+    /// Oldest first. Rows of later manifests replace those of earlier ones.
     pub(crate) manifests: Vec<ManifestEntry>,
-    /// The rows that come after those of all manifests.
+    /// The rows of the root, which come after those of all manifests.
     pub(crate) rows: Arc<Rows>,
 }
 
@@ -50,13 +50,13 @@ pub struct Root {
 pub struct SegmentEntry {
     /// Its name in the variable's directory.
     pub file: String,
-    /// The variable's directory, where it is not named like the variable.
+    /// The variable's directory, if its name is not that of the variable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
     /// The type of its values. Datasets that declare the variable with another type have other
     /// segments.
     pub dtype: DType,
-    /// What is added to the ordinals of datasets in its index.
+    /// A number that is added to the ordinals of datasets in its index.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub first: u32,
     /// Its length in bytes.
@@ -67,7 +67,7 @@ pub struct SegmentEntry {
     pub chunks: u64,
     /// The number of cells of these chunks.
     pub cells: u64,
-    /// How many of those are missing.
+    /// The number of missing cells among them.
     pub missing: u64,
 }
 
@@ -117,8 +117,8 @@ struct Document {
     datasets: Vec<InlineRow>,
 }
 
-/// A dataset in the root: its ordinal, name, schema, sizes and attribute values; or only the
-/// ordinal of one that was deleted.
+/// A dataset in the root: its ordinal, name, schema, sizes and attribute values. For a deleted
+/// dataset only the ordinal.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum InlineRow {
@@ -127,7 +127,7 @@ enum InlineRow {
 }
 
 impl Root {
-    /// The root of a store that nothing was committed to.
+    /// The root of a store without commits.
     pub(crate) fn empty(codec: Codec) -> Self {
         Self {
             generation: 0,
@@ -146,17 +146,17 @@ impl Root {
         }
     }
 
-    /// Counts the commits: 0 is a store that nothing was committed to.
+    /// The number of commits; 0 for a store without commits.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// When it was committed, in milliseconds since 1970-01-01T00:00:00Z by the clock of who did.
+    /// The time of the commit, in milliseconds since 1970-01-01T00:00:00Z, by the writer's clock.
     pub fn committed(&self) -> i64 {
         self.committed
     }
 
-    /// What led to it: `write`, `merge` or `compact`.
+    /// The kind of the commit: `write`, `merge` or `compact`.
     pub fn operation(&self) -> &str {
         &self.operation
     }
@@ -176,12 +176,12 @@ impl Root {
         self.count as usize
     }
 
-    /// The arrays that datasets have, each different array once.
+    /// The distinct arrays of the datasets.
     pub fn array_schemas(&self) -> &[Arc<ArraySchema>] {
         &self.arrays
     }
 
-    /// The shapes that datasets have, each different shape once.
+    /// The distinct schemas of the datasets.
     pub fn dataset_schemas(&self) -> &[Arc<DatasetSchema>] {
         &self.schemas
     }
@@ -196,12 +196,12 @@ impl Root {
         self.variables.get(variable).map_or(&[], Vec::as_slice)
     }
 
-    /// Chunks, cells and missing cells of a variable, where the catalog alone tells: `None` where
-    /// chunks may have been replaced or deleted since they were counted.
+    /// Chunks, cells and missing cells of a variable, if the catalog alone determines them. `None`
+    /// if chunks may have been replaced or deleted since they were counted.
     pub fn counts(&self, variable: &str) -> Option<[u64; 3]> {
         let entries = self.segments(variable);
-        // A first commit can have written a chunk to one segment, and with later changes to another
-        // of the type.
+        // A first commit can have written a chunk to one segment, and the same chunk with later
+        // changes to another segment of the type.
         let types: HashSet<DType> = entries.iter().map(|entry| entry.dtype).collect();
         (self.generation <= 1 && types.len() == entries.len()).then(|| {
             entries.iter().fold([0; 3], |[chunks, cells, missing], entry| {
@@ -210,14 +210,14 @@ impl Root {
         })
     }
 
-    /// False where it is certain, without reading a manifest, that no dataset has a name.
+    /// False if no dataset can have a name. Determined without reading a manifest.
     pub(crate) fn may_have(&self, name: &str) -> bool {
         let inline = (0..self.rows.len()).any(|row| self.rows.name(row) == Some(name));
         inline || self.manifests.iter().any(|entry| (&*entry.names.0..=&*entry.names.1).contains(&name))
     }
 
-    /// The document, readable, a line for each array, schema, variable, manifest and dataset; with
-    /// the changes that led to it, where it is to be a record.
+    /// The document: readable, with a line for each array, schema, variable, manifest and dataset.
+    /// With `changes` it is the record of a commit.
     pub(crate) fn encode(&self, changes: Option<&Recorded>) -> Result<Vec<u8>, serde_json::Error> {
         let mut text = format!("{HEAD}{VERSION}{CHECKSUM}{ZERO}\",\n");
         let start = text.len() - ZERO.len() - 3;
@@ -255,10 +255,10 @@ impl Root {
         Ok(text.into_bytes())
     }
 
-    /// The bytes that the rows in the root take there.
+    /// The number of bytes of the root's rows.
     pub(crate) fn inline_bytes(&self) -> usize {
         let mut text = String::new();
-        // What cannot be written is found when the root is.
+        // If they cannot be written, writing the root fails too.
         let _ = self.encode_rows(&mut text);
         text.len()
     }
@@ -298,7 +298,7 @@ impl Root {
         sealed
     }
 
-    /// The inverse of [`encode`](Self::encode); `file` is where the document was read, for errors.
+    /// The inverse of [`encode`](Self::encode). `file` is the name of the document, for errors.
     pub(crate) fn decode(file: &str, bytes: &[u8]) -> Result<(Self, Option<Recorded>)> {
         unseal(file, bytes)?;
         let document: Document = parse(file, bytes)?;
@@ -323,7 +323,7 @@ impl Root {
         Ok((root, document.changes))
     }
 
-    /// The next generation, to be changed.
+    /// The root of the next generation, to be changed.
     pub(crate) fn following(&self, operation: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
@@ -342,7 +342,7 @@ impl Root {
         }
     }
 
-    /// Leaves out schemas, arrays and variables that no dataset has; `used` has the numbers of the
+    /// Removes schemas, arrays and variables that no dataset has. `used` has the numbers of the
     /// schemas that datasets have.
     pub(crate) fn prune(&mut self, used: &HashSet<u32>) -> Result<(), String> {
         let kept: HashSet<usize> = used.iter().map(|&schema| schema as usize).collect();
@@ -386,7 +386,7 @@ pub(crate) struct Interned {
 }
 
 impl Interned {
-    /// The number of an array in `root`, which it is added to where it is new.
+    /// The number of an array in `root`. Adds the array if it is new.
     pub(crate) fn array(&mut self, root: &mut Root, array: &Arc<ArraySchema>) -> usize {
         *self.arrays.entry(Arc::clone(array)).or_insert_with(|| {
             root.arrays.push(Arc::clone(array));
@@ -394,18 +394,18 @@ impl Interned {
         })
     }
 
-    /// The number of a schema in `root`, which it is added to where it is new.
+    /// The number of a schema in `root`. Adds the schema if it is new.
     pub(crate) fn schema(&mut self, root: &mut Root, schema: DatasetSchema) -> u32 {
         let number = *self.schemas.entry(Arc::new(schema)).or_insert_with_key(|schema| {
             root.schemas.push(Arc::clone(schema));
             root.schemas.len() - 1
         });
-        // A root with so many schemas is refused by `check`.
+        // `check` refuses a root with so many schemas.
         narrow(number).unwrap_or(u32::MAX)
     }
 }
 
-/// Keeps the items with these numbers, and gives their new numbers by their old ones.
+/// Keeps the items with these numbers, and returns their new numbers by their old ones.
 fn keep<T>(items: &mut Vec<T>, used: &HashSet<usize>) -> HashMap<usize, usize> {
     let mut old = 0..;
     items.retain(|_| old.next().is_some_and(|number| used.contains(&number)));
@@ -447,8 +447,8 @@ fn section<'a, T: Serialize + 'a>(
     Ok(())
 }
 
-/// Checks the document's head and its checksum, which is that of the document with zeros in its
-/// place.
+/// Checks the document's head and its checksum, computed over the document with zeros in place of
+/// the checksum.
 fn unseal(file: &str, bytes: &[u8]) -> Result<()> {
     if bytes.is_empty() {
         return Err(Error::corrupt(file, "it is empty"));
@@ -477,7 +477,7 @@ fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| Error::corrupt(file, e.to_string()))
 }
 
-/// A map in which no key is twice.
+/// A map in which no key occurs twice.
 pub(crate) fn each_once<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, T>, D::Error> {

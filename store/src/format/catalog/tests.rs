@@ -242,7 +242,7 @@ fn a_catalog_that_contradicts_itself_is_refused() {
     }
 }
 
-/// What JSON can say and a catalog cannot.
+/// JSON documents that are no catalogs.
 #[test]
 fn a_document_with_more_or_less_in_it_is_refused() {
     let text = String::from_utf8(example().encode()).unwrap();
@@ -272,7 +272,7 @@ fn a_document_with_more_or_less_in_it_is_refused() {
     assert!(decode(&deep).is_err());
 }
 
-/// Of schemas with many names and with few.
+/// In schemas with many names and with few.
 #[test]
 fn names_are_found() {
     for count in [0, 1, 7, 8, 9, 50] {

@@ -1,4 +1,4 @@
-//! A dataset as it is to be: a new one, or a committed one with changes.
+//! A dataset with its uncommitted changes: a new one, or a committed one that is changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,19 +22,19 @@ pub(super) struct Draft {
     pub(super) arrays: Arrays,
     pub(super) attributes: Attributes,
     pub(super) deleted: bool,
-    /// Arrays that were deleted and of which complete segments have chunks: they must not come back
-    /// in arrays of others.
+    /// Deleted arrays of which complete segments have chunks. These chunks must not reappear in
+    /// other arrays.
     pub(super) stale: BTreeSet<String>,
 }
 
-/// The arrays of a dataset, which may have thousands, in the order in which they were defined.
+/// The arrays of a dataset, which may be thousands, in the order in which they were defined.
 #[derive(Default)]
 pub(super) struct Arrays {
-    /// `None` where an array was deleted.
+    /// `None` for a deleted array.
     list: Vec<Option<DraftArray>>,
-    /// Where they are in `list`, by name.
+    /// Their positions in `list`, by name.
     places: HashMap<String, usize>,
-    /// The size of each dimension, and the number of arrays that have it.
+    /// The size of each dimension, and the number of arrays with it.
     dims: HashMap<String, (usize, usize)>,
 }
 
@@ -43,7 +43,7 @@ impl Arrays {
         self.places.contains_key(name)
     }
 
-    /// The size of a dimension that some array has.
+    /// The size of a dimension, if some array has it.
     pub(super) fn size(&self, dim: &str) -> Option<usize> {
         self.dims.get(dim).map(|&(size, _)| size)
     }
@@ -88,7 +88,7 @@ impl Arrays {
         self.list.into_iter().flatten()
     }
 
-    /// Makes the arrays over a dimension `size` long along it; `schemas` has their schemas then, by
+    /// Extends a dimension of all arrays over it to `size`. `schemas` has their new schemas, by
     /// name.
     pub(super) fn extend(&mut self, dim: &str, size: usize, mut schemas: HashMap<String, Arc<ArraySchema>>) {
         if let Some((before, _)) = self.dims.get_mut(dim) {
@@ -107,21 +107,21 @@ impl Arrays {
 pub(super) struct DraftArray {
     pub(super) schema: Arc<ArraySchema>,
     pub(super) shape: Vec<usize>,
-    /// The chunks that are committed, where the array is.
+    /// The committed chunks, if the array is committed.
     pub(super) committed: Option<Box<ChunkGrid>>,
-    /// Whether chunks of another array of that name have to be deleted.
+    /// Whether chunks of another array of that name must be deleted.
     pub(super) replaces: Replaces,
     /// Chunks of which some cells were written.
     pub(super) open: BTreeMap<Vec<u32>, OpenChunk>,
-    /// Chunks that were complete and went to their segment.
+    /// Chunks that were complete and were written to their segment.
     pub(super) sealed: Sealed,
 }
 
-/// Whether segments may have chunks of an array of the same name that was deleted.
+/// Whether segments may have chunks of a deleted array of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replaces {
     No,
-    /// They may, and these are to be deleted before the first chunk is written.
+    /// They may. These chunks must be deleted before the first chunk is written.
     Due,
     /// They are deleted.
     Done,
@@ -169,21 +169,21 @@ impl Draft {
         }
     }
 
-    /// The dataset as it is to be.
+    /// The dataset after its changes.
     pub(super) fn changed(&self) -> Changed {
         let arrays = self.arrays.iter().map(|array| (Arc::clone(&array.schema), array.shape.clone()));
         let attributes = self.attributes.clone();
         Changed { name: self.name.clone(), arrays: arrays.collect(), attributes }
     }
 
-    /// True where some cell was written, or is to be deleted.
+    /// True if a cell was written, or chunks are to be deleted.
     pub(super) fn is_written(&self) -> bool {
         self.arrays
             .iter()
             .any(|array| !array.open.is_empty() || !array.sealed.is_empty() || array.replaces != Replaces::No)
     }
 
-    /// True where something of it is in memory only that rows of datasets do not have.
+    /// True if the draft has data in memory that rows of datasets cannot hold.
     pub(super) fn is_open(&self) -> bool {
         self.arrays.iter().any(|array| !array.open.is_empty() || array.replaces == Replaces::Due)
     }
@@ -201,7 +201,7 @@ impl DraftArray {
         ChunkGrid::new(&self.shape, &self.schema.chunk_shape(&self.shape))
     }
 
-    /// Writes `cells`, those of `region`, and gives the chunks that are complete now.
+    /// Writes `cells`, the cells of `region`, and returns the chunks that are now complete.
     pub(super) fn write(&mut self, region: &Region, cells: &ArrayRef) -> Result<Vec<Complete>, ArrowError> {
         let grid = self.grid();
         let mut complete = Vec::new();
@@ -229,7 +229,7 @@ impl DraftArray {
         Ok(complete)
     }
 
-    /// What shows where a chunk of `grid` is not written.
+    /// The cells beneath the unwritten cells of a chunk of `grid`.
     fn under(&self, grid: &ChunkGrid, coordinate: &[u32], number: u64) -> Under {
         match &self.committed {
             _ if self.sealed.contains(number) => Under::Written(grid.region(coordinate)),
@@ -240,8 +240,8 @@ impl DraftArray {
         }
     }
 
-    /// Makes the array `size` long along dimension `d`. Chunks that had their end there are written
-    /// again.
+    /// Extends the array to `size` along dimension `d`. Chunks that ended at the old edge are
+    /// rewritten.
     pub(super) fn extend(&mut self, d: usize, size: usize, schema: Arc<ArraySchema>) {
         let old = self.grid();
         let edge = self.shape.get(d).map_or(0, |&size| size.saturating_sub(1));
@@ -250,7 +250,7 @@ impl DraftArray {
         }
         self.schema = schema;
         let new = self.grid();
-        // Where the last index along the dimension is, but for arrays without cells.
+        // The last index along the dimension, unless the array has no cells.
         let mut last = Region::all(old.shape());
         if let (Some(start), Some(extent)) = (last.start.get_mut(d), last.shape.get_mut(d)) {
             *start = edge;
@@ -277,9 +277,9 @@ impl DraftArray {
     }
 }
 
-/// The schema of an array that is `size` long along dimension `d` and has had `shape`: a dimension
-/// that is one chunk stays one while that is small, so that arrays that grow step by step do not
-/// fall apart into steps.
+/// The schema of an array of `shape` that is extended to `size` along dimension `d`. A dimension
+/// that is one chunk stays one while the chunk is small, so that arrays that grow step by step do
+/// not get a chunk for each step.
 pub(super) fn extended(schema: &ArraySchema, shape: &[usize], d: usize, size: usize) -> ArraySchema {
     let mut longer = shape.to_vec();
     let mut schema = schema.clone();

@@ -1,4 +1,4 @@
-//! What has been changed and not yet committed.
+//! Uncommitted changes.
 
 mod draft;
 mod names;
@@ -29,30 +29,29 @@ use self::sealed::Sealed;
 use self::settled::Settled;
 pub(crate) use self::writers::Writers;
 
-/// The changes to one generation of a store, but for the chunks that are on their way to segments.
+/// The changes to one generation of a store, without the chunks that are being written to segments.
 pub(crate) struct Pending {
     /// The generation that is being changed.
     base: Arc<Snapshot>,
-    /// Attributes of the store that are new or changed, in that order.
+    /// Attributes of the store that are new or changed, in the order of the changes.
     attributes: Vec<(String, StoreAttribute)>,
     /// The datasets that are new or changed, by ordinal.
     drafts: HashMap<u32, Draft>,
-    /// New datasets that are no drafts any more.
+    /// New datasets that are no longer drafts.
     settled: Settled,
-    /// Names that mean another dataset than in the base, or none.
+    /// Names that refer to another dataset than in the base, or to none.
     names: Names,
-    /// Every different array that a draft has.
+    /// The distinct arrays of the drafts.
     schemas: HashSet<Arc<ArraySchema>>,
-    /// Segments that are complete; their first ordinal is that of the base.
+    /// Complete segments. Their first ordinal is that of the base.
     segments: Vec<NewSegment>,
-    /// True while all is being committed, when nothing can be changed.
+    /// True during a commit, when nothing can be changed.
     flushing: bool,
-    /// True once a write failed half-way.
+    /// True once a write failed halfway.
     poisoned: bool,
-    /// The token of a commit that may have been made of just what is pending, for all that is
-    /// known.
+    /// The token of a commit of exactly these changes whose outcome is unknown.
     attempt: Option<String>,
-    /// True once such a commit was tried and not refused: files may be those of a generation.
+    /// True once such a commit was tried and not refused. Files may then belong to a generation.
     attempted: bool,
 }
 
@@ -73,19 +72,19 @@ impl Pending {
         }
     }
 
-    /// Begins to commit what is pending, under a token: that of the last time, where nothing was
-    /// changed since.
+    /// Begins to commit the changes, under a token. The token of the last attempt is used again if
+    /// nothing was changed since.
     pub(crate) fn attempt(&mut self) -> String {
         self.attempted = true;
         self.attempt.get_or_insert_with(token).clone()
     }
 
-    /// What is pending was certainly not committed.
+    /// Records that the changes were certainly not committed.
     pub(crate) fn refused(&mut self) {
         self.attempted = false;
     }
 
-    /// True where what is pending may be committed all the same.
+    /// True if the changes may be committed although the attempt failed.
     pub(crate) fn may_be_committed(&self) -> bool {
         self.attempted
     }
@@ -104,17 +103,17 @@ impl Pending {
         self.base.root().next
     }
 
-    /// Segments that are complete and that no catalog names.
+    /// Complete segments that no catalog names.
     pub(crate) fn segments(&self) -> &[NewSegment] {
         &self.segments
     }
 
-    /// Adds segments that are complete.
+    /// Adds complete segments.
     pub(crate) fn add_segments(&mut self, segments: impl IntoIterator<Item = NewSegment>) {
         self.segments.extend(segments);
     }
 
-    /// True where nothing is pending.
+    /// True if nothing is pending.
     pub(crate) fn is_empty(&self) -> Result<bool> {
         if !self.attributes.is_empty() || !self.segments.is_empty() || self.settled.created() > 0 {
             return Ok(false);
@@ -127,14 +126,14 @@ impl Pending {
         Ok(true)
     }
 
-    /// True where a draft of a committed dataset says other things than that.
+    /// True if a draft of a committed dataset differs from it.
     fn is_changed(&self, draft: &Draft) -> Result<bool> {
         let catalog = self.catalog()?;
         let was = catalog.dataset(draft.ordinal).map(|dataset| Changed::of(&catalog, dataset));
         Ok(was.as_ref() != Some(&draft.changed()))
     }
 
-    /// Nothing can be changed from here on until [`resume`](Self::resume).
+    /// Forbids changes until [`resume`](Self::resume).
     pub(crate) fn pause(&mut self) -> Result<()> {
         let attempt = self.attempt.take();
         self.check_open()?;
@@ -146,8 +145,8 @@ impl Pending {
         self.flushing = false;
     }
 
-    /// Nothing can be committed from here on unless [`mend`](Self::mend) follows: what is done now
-    /// cannot be done again.
+    /// Forbids commits unless [`mend`](Self::mend) follows, because the operation that begins now
+    /// cannot be repeated.
     pub(crate) fn poison(&mut self) {
         self.poisoned = true;
     }
@@ -163,7 +162,7 @@ impl Pending {
         if self.poisoned {
             return Err(Error::Poisoned);
         }
-        // What is committed from here on is something else.
+        // The next commit will have other changes.
         self.attempt = None;
         Ok(())
     }
@@ -177,7 +176,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Changes an attribute of the store, when it is committed, from what it is then.
+    /// Updates an attribute of the store at the time of the commit, from its value then.
     pub(crate) fn update_store_attribute(&mut self, key: &str, update: StoreAttribute) -> Result<()> {
         check_attribute(key)?;
         self.check_open()?;
@@ -195,7 +194,7 @@ impl Pending {
         attributes
     }
 
-    /// The names of the datasets: those of the base that are still there, and then the new ones.
+    /// The names of the datasets: those of the base that still exist, and then the new ones.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
         let catalog = self.catalog()?;
         let new = self.first_new()..self.first_new() + self.settled.created();
@@ -214,7 +213,7 @@ impl Pending {
         Ok(names)
     }
 
-    /// The arrays that datasets have with what is pending, by name and type, in the order of names.
+    /// The arrays of datasets including pending changes, by name and type, in the order of names.
     pub(crate) fn variables(&self) -> Result<BTreeMap<String, HashSet<DType>>> {
         let mut found: BTreeMap<String, HashSet<_>> = BTreeMap::new();
         let mut add = |array: &ArraySchema| {
@@ -237,7 +236,7 @@ impl Pending {
         Ok(found)
     }
 
-    /// True where a dataset has that name, committed or pending.
+    /// True if a dataset has that name, committed or pending.
     pub(crate) fn exists(&self, name: &str) -> Result<bool> {
         self.ordinal(name).map(|ordinal| ordinal.is_some())
     }
@@ -246,7 +245,7 @@ impl Pending {
         Datasets { drafts: &self.drafts, settled: &self.settled, first_new: self.first_new() }
     }
 
-    /// The ordinal of the dataset that has a name now.
+    /// The ordinal of the dataset that currently has a name.
     fn ordinal(&self, name: &str) -> Result<Option<u32>> {
         if let Some(ordinal) = self.names.get(name, self.datasets()) {
             return Ok(ordinal);
@@ -279,7 +278,7 @@ impl Pending {
         Ok(())
     }
 
-    /// A dataset, to be changed.
+    /// The draft of a dataset, to be changed.
     fn draft(&mut self, name: &str) -> Result<&mut Draft> {
         self.check_open()?;
         let missing = || Error::NoDataset { dataset: name.to_owned() };
@@ -297,8 +296,8 @@ impl Pending {
         self.drafts.get_mut(&ordinal).ok_or_else(missing)
     }
 
-    /// Takes a dataset away, and gives the chunks that need not be written any more: by their
-    /// arrays and the dataset's ordinal.
+    /// Deletes a dataset. Returns the arrays whose chunks need not be written any more, and the
+    /// dataset's ordinal.
     pub(crate) fn delete_dataset(&mut self, name: &str) -> Result<(Vec<Arc<ArraySchema>>, u32)> {
         let draft = self.draft(name)?;
         draft.deleted = true;
@@ -415,7 +414,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Takes an array away, and gives its schema and its dataset's ordinal: its chunks need not be
+    /// Deletes an array. Returns its schema and its dataset's ordinal; its chunks need not be
     /// written any more.
     pub(crate) fn delete_array(&mut self, dataset: &str, array: &str) -> Result<(Arc<ArraySchema>, u32)> {
         let written = self.segments.iter().any(|segment| segment.variable == array);
@@ -429,7 +428,7 @@ impl Pending {
         Ok((deleted.schema, draft.ordinal))
     }
 
-    /// Makes a dimension longer, and with it every array over it.
+    /// Extends a dimension, and with it every array over it.
     pub(crate) fn extend(&mut self, dataset: &str, dim: &str, size: usize) -> Result<()> {
         let draft = self.draft(dataset)?;
         let Some(before) = draft.arrays.size(dim) else {
@@ -458,7 +457,7 @@ impl Pending {
         Ok(())
     }
 
-    /// A dataset as it is with what is pending.
+    /// A dataset including pending changes.
     pub(crate) fn describe(&self, name: &str) -> Result<Changed> {
         let missing = || Error::NoDataset { dataset: name.to_owned() };
         let ordinal = self.ordinal(name)?.ok_or_else(missing)?;
@@ -474,7 +473,7 @@ impl Pending {
         }
     }
 
-    /// An array of a dataset and its shape, as they are with what is pending.
+    /// An array of a dataset and its shape, including pending changes.
     pub(crate) fn array(&self, dataset: &str, array: &str) -> Result<(Arc<ArraySchema>, Vec<usize>)> {
         let missing = || Error::NoDataset { dataset: dataset.to_owned() };
         let none = || Error::NoArray { dataset: dataset.to_owned(), array: array.to_owned() };
@@ -498,7 +497,7 @@ impl Pending {
     }
 }
 
-/// The one among equal schemas that drafts share.
+/// The shared instance among equal schemas of drafts.
 fn intern(schemas: &mut HashSet<Arc<ArraySchema>>, schema: ArraySchema) -> Arc<ArraySchema> {
     if let Some(known) = schemas.get(&schema) {
         return Arc::clone(known);

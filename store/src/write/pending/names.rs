@@ -1,4 +1,4 @@
-//! The names of datasets that mean something else than in the base.
+//! The names of datasets that refer to another dataset than in the base.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -9,23 +9,23 @@ use hashbrown::HashTable;
 use super::draft::Draft;
 use super::settled::Settled;
 
-/// The datasets that are new or changed, for their names.
+/// The new and changed datasets, for their names.
 #[derive(Clone, Copy)]
 pub(super) struct Datasets<'a> {
     pub(super) drafts: &'a HashMap<u32, Draft>,
     pub(super) settled: &'a Settled,
-    /// The ordinal of the first new one.
+    /// The ordinal of the first new dataset.
     pub(super) first_new: u32,
 }
 
-/// Names and the datasets that have them. New datasets, of which there may be millions, are found
-/// by their ordinals alone: their names are kept with them already.
+/// Names, and the datasets that have them. There may be millions of new datasets. They are stored
+/// by their ordinals alone, because their names are stored elsewhere already.
 #[derive(Default)]
 pub(super) struct Names {
-    /// The ordinals of new datasets that have the name they were created with.
+    /// The ordinals of new datasets that still have their first name.
     created: HashTable<u32>,
     hasher: RandomState,
-    /// All others: a dataset by its ordinal, or none. Before `created`.
+    /// All other names, with the ordinal of a dataset or none. They take precedence over `created`.
     others: HashMap<String, Option<u32>>,
 }
 
@@ -39,8 +39,8 @@ impl<'a> Datasets<'a> {
 }
 
 impl Names {
-    /// The ordinal of the dataset that has a name now, or that none has it; `None` where it means
-    /// what it does in the base.
+    /// The ordinal of the dataset that has a name now, or none if no dataset has it; `None` if the
+    /// name refers to the same as in the base.
     pub(super) fn get(&self, name: &str, datasets: Datasets<'_>) -> Option<Option<u32>> {
         if let Some(ordinal) = self.others.get(name) {
             return Some(*ordinal);
@@ -49,7 +49,7 @@ impl Names {
         self.created.find(self.hasher.hash_one(name), is_it).map(|&ordinal| Some(ordinal))
     }
 
-    /// Gives a name that no dataset has to a new one.
+    /// Gives an unused name to a new dataset.
     pub(super) fn create(&mut self, name: &str, ordinal: u32, datasets: Datasets<'_>) {
         if self.others.contains_key(name) {
             self.others.insert(name.to_owned(), Some(ordinal));
@@ -59,7 +59,7 @@ impl Names {
         self.created.insert_unique(self.hasher.hash_one(name), ordinal, hash);
     }
 
-    /// Takes a name from a dataset, and gives it another, or none where it is deleted.
+    /// Removes a dataset's name, and gives it a new one, or none if the dataset is deleted.
     pub(super) fn change(&mut self, name: &str, ordinal: u32, new: Option<&str>) {
         let hash = self.hasher.hash_one(name);
         if let Ok(entry) = self.created.find_entry(hash, |&other| other == ordinal) {

@@ -1,4 +1,4 @@
-//! Chunks that are not complete yet, and the parts of a region that go to each chunk.
+//! Incomplete chunks, and the parts of a region that go to each chunk.
 
 use arrow::array::{Array, ArrayRef, MutableArrayData, make_array, new_null_array};
 use arrow::compute::interleave;
@@ -7,8 +7,8 @@ use arrow::error::ArrowError;
 use crate::model::dtype::DType;
 use crate::model::grid::{ChunkGrid, Region};
 
-/// A chunk until all its cells are written: pieces of it, later ones over earlier ones, and over
-/// what is there.
+/// A chunk until all its cells are written: its pieces, of which later ones hide earlier ones and
+/// the cells beneath.
 #[derive(Clone)]
 pub(crate) struct OpenChunk {
     region: Region,
@@ -18,35 +18,37 @@ pub(crate) struct OpenChunk {
     left: usize,
 }
 
-/// The cells that show where none is written: those of an earlier chunk with the same coordinate.
+/// The cells beneath a chunk: the cells of an earlier chunk with the same coordinate, which show
+/// through where nothing is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Under {
-    /// There are none.
+    /// No cells.
     Nothing,
-    /// Those that are committed, of this region.
+    /// Committed cells, of this region.
     Committed(Region),
-    /// Those that were written since and went to a segment that is not complete, of this region.
+    /// Cells of this region that were written since the last commit, to a segment that is
+    /// incomplete.
     Written(Region),
 }
 
 impl OpenChunk {
-    /// A chunk with the cells of `region` of its array, of which none is written.
+    /// A chunk with the cells of `region` of its array, none of them written.
     pub(crate) fn new(region: Region, under: Under) -> Self {
         let cells = region.cells();
         Self { region, under, pieces: Vec::new(), written: vec![false; cells], left: cells }
     }
 
-    /// What shows where nothing is written.
+    /// The cells beneath.
     pub(crate) fn under(&self) -> &Under {
         &self.under
     }
 
-    /// True where what is under it was written since the last commit.
+    /// True if the cells beneath were written since the last commit.
     pub(crate) fn is_over_written(&self) -> bool {
         matches!(self.under, Under::Written(_))
     }
 
-    /// True where nothing was written, so that a chunk that is not there need not be made.
+    /// True if nothing was written, so that the chunk need not be created.
     pub(crate) fn is_untouched(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -57,7 +59,7 @@ impl OpenChunk {
         self.pieces.push((part, cells));
     }
 
-    /// Makes the chunk as large as `region`, which has all its cells.
+    /// Grows the chunk to `region`, which contains all its cells.
     pub(crate) fn grow(&mut self, region: Region) {
         self.left = region.cells();
         self.written = vec![false; self.left];
@@ -82,8 +84,8 @@ impl OpenChunk {
         self.left == 0
     }
 
-    /// The cells of the chunk over `under`, the cells of what is under it; missing where there are
-    /// none.
+    /// The cells of the chunk, merged over `under`, the cells beneath. Cells are missing if neither
+    /// has them.
     pub(crate) fn assemble(&self, dtype: DType, under: Option<ArrayRef>) -> Result<ArrayRef, ArrowError> {
         let missing = new_null_array(&dtype.arrow(), 1);
         let mut sources: Vec<&dyn Array> = vec![&missing];
@@ -104,13 +106,13 @@ impl OpenChunk {
     }
 }
 
-/// The places of a part's cells among those of `region`.
+/// The positions of a part's cells among those of `region`.
 fn places(region: &Region, part: &Region) -> impl Iterator<Item = usize> + use<> {
     let runs = whole(region).runs(&relative(part, region));
     runs.into_iter().flat_map(|run| run.offset..run.offset + run.length)
 }
 
-/// The cells of `part` of `region`, whose cells are `cells`.
+/// The cells of `part`, given the `cells` of `region`.
 pub(crate) fn cut(cells: &ArrayRef, region: &Region, part: &Region) -> Result<ArrayRef, ArrowError> {
     let runs = whole(region).runs(&relative(part, region));
     if let [run] = runs.as_slice() {
@@ -129,7 +131,7 @@ fn whole(region: &Region) -> ChunkGrid {
     ChunkGrid::new(&region.shape, &region.shape.iter().map(|&size| size.max(1)).collect::<Vec<_>>())
 }
 
-/// `part`, as seen from the first cell of `region`.
+/// `part`, relative to the first cell of `region`.
 fn relative(part: &Region, region: &Region) -> Region {
     let start: Vec<_> = part.start.iter().zip(&region.start).map(|(part, start)| part - start).collect();
     Region::new(start, part.shape.clone())
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever is written last to a cell is what the chunk has in it.
+        /// The last value written to a cell is the value in the chunk.
         #[test]
         fn later_pieces_lie_over_earlier_ones(
             writes in prop::collection::vec((0usize..4, 0usize..5, 1usize..5, 1usize..6), 0..6),
@@ -176,7 +178,7 @@ mod tests {
                 let (height, width) = (height.min(4 - i), width.min(5 - j));
                 let part = Region::new([10 + i, 20 + j], [height, width]);
                 let value = |y: usize, x: usize| i32::try_from(number * 100 + y * 10 + x).unwrap();
-                // The part as cut out of all rows of the array that it is in.
+                // The part as it is sliced from all rows of its array.
                 let rows = Region::new([10 + i, 0], [height, 30]);
                 let cells = (0..height).flat_map(|y| (0..30).map(move |x| value(y, x)));
                 let cells: ArrayRef = Arc::new(Int32Array::from_iter_values(cells));

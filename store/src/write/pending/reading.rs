@@ -1,4 +1,4 @@
-//! Reading what is pending: where the cells of an array are that was changed.
+//! Reading pending changes: where the cells of a changed array are.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::read::snapshot::check_region;
 
 /// Where an array's cells are.
 pub(crate) enum PendingRead {
-    /// Where they were in the base, of the dataset with that ordinal.
+    /// In the base, unchanged, under this ordinal of the dataset.
     Committed(u32),
-    /// In chunks of which some are pending.
+    /// In chunks, some of which are pending.
     Chunks(PendingChunks),
 }
 
@@ -24,13 +24,13 @@ pub(crate) struct PendingChunks {
     pub(crate) target: Target,
     pub(crate) schema: Arc<ArraySchema>,
     pub(crate) grid: ChunkGrid,
-    /// The chunks that were asked for: their coordinates, and where their cells are.
+    /// The requested chunks: their coordinates, and where their cells are.
     pub(crate) chunks: Vec<(Vec<u32>, Source)>,
 }
 
 /// Where the cells of a chunk are.
 pub(crate) enum Source {
-    /// In memory, over what is under them.
+    /// In memory, over the cells beneath.
     Open(OpenChunk),
     /// In a segment that is being written, or waits for the commit.
     Written,

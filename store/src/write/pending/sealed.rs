@@ -1,12 +1,12 @@
-//! The chunks of an array that went to their segment, by number.
+//! The chunks of an array that were written to their segment, by number.
 
 use std::ops::Range;
 
-/// A set of numbers, small where they follow each other: most arrays are written from the first
-/// chunk to the last.
+/// A set of numbers. It is small if the numbers are consecutive, as most arrays are written from
+/// the first chunk to the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sealed {
-    /// A range that grows at its end; `rest` has the others, in order.
+    /// A range that grows at its end. `rest` has the other numbers, sorted.
     first: Range<u64>,
     rest: Vec<Range<u64>>,
 }

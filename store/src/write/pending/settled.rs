@@ -1,4 +1,4 @@
-//! New datasets that nobody is at work on any more, as columns: a draft takes ten times as much.
+//! New datasets that are complete, as columns. A draft takes ten times as much memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::model::grid::ChunkGrid;
 use crate::model::schema::ArraySchema;
 use crate::write::changes::{Added, Changed, NewSchema};
 
-/// New datasets that stay drafts, at the most.
+/// The greatest number of new datasets that stay drafts.
 const DRAFTS: u32 = 4096;
 
-/// New datasets, counted from the first.
+/// New datasets that are settled. They are counted from the first new dataset.
 #[derive(Default)]
 pub(super) struct Settled {
     created: u32,
-    /// Datasets before this one were settled where they could be.
+    /// Datasets before this one were settled if possible.
     tried: u32,
     /// In ascending order of their ordinals.
     parts: Vec<Rows>,
@@ -73,8 +73,8 @@ impl Settled {
         })
     }
 
-    /// A settled dataset as a draft again. Which of its chunks were written is forgotten: all may
-    /// have been.
+    /// Turns a settled dataset into a draft again. The settled form does not record which of its
+    /// chunks were written, so any of them may have been.
     pub(super) fn draft(&self, number: u32, ordinal: u32) -> Option<Draft> {
         let changed = self.changed(number)?;
         let sealed = |array: &ArraySchema, shape: &[usize]| {
@@ -101,7 +101,7 @@ fn push(settled: &mut Settled, rows: &mut RowsBuilder, number: u32, draft: &Draf
 }
 
 impl Pending {
-    /// Settles new datasets, once they are many, of which all chunks are on their way.
+    /// Settles the new datasets whose chunks are all being written, once there are many.
     pub(super) fn settle(&mut self) -> Result<()> {
         let first = self.first_new();
         if self.settled.created - self.settled.tried < DRAFTS {
@@ -154,7 +154,7 @@ impl Pending {
         }
         self.settled = settled;
         let rows = rows.finish().map_err(|reason| self.limit(reason))?;
-        // The same rows once more, but for those of drafts, which come before these.
+        // The same rows again, without those of drafts, which come before these.
         self.settled.parts = vec![rows.clone()];
         let (rows, schemas) = (Arc::new(rows), self.settled.schemas.clone());
         Ok(Added { rows, ordinals: self.settled.created, schemas, ..Added::default() })

@@ -1,5 +1,5 @@
-//! The segments that a writer has under way, one for each variable and type, and for new datasets
-//! and those that were there.
+//! The segments that a writer is writing: one for each variable and type, and separately for new
+//! and for existing datasets.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use crate::write::changes::NewSegment;
 use crate::write::directories::Directories;
 use crate::write::segment::{SegmentFile, SegmentWriter};
 
-/// Segments that are finished at one time.
+/// The number of segments that are completed at a time.
 const CONCURRENCY: usize = 8;
 
-/// What chunks of one segment have in common.
+/// What the chunks of one segment have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
     pub(crate) variable: String,
     pub(crate) dtype: DType,
-    /// True where their datasets are new. Such a segment can be moved to other ordinals, together
-    /// with these.
+    /// True if their datasets are new. Such a segment can be moved to other ordinals, together with
+    /// its datasets.
     pub(crate) of_new: bool,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Target {
 #[derive(Default)]
 pub(crate) struct Writers {
     writers: BTreeMap<Target, SegmentWriter>,
-    /// The directories of variables, of a generation.
+    /// The directories of variables in a generation.
     directories: Option<(u64, Directories)>,
 }
 
@@ -51,7 +51,7 @@ impl Writers {
         })
     }
 
-    /// Leaves out what was written of an array.
+    /// Drops what was written to an array.
     pub(crate) fn forget(&mut self, schema: &ArraySchema, ordinal: u32) {
         for of_new in [false, true] {
             let target = Target { variable: schema.name.clone(), dtype: schema.dtype, of_new };
@@ -61,7 +61,7 @@ impl Writers {
         }
     }
 
-    /// The cells of a chunk that is in memory still.
+    /// The cells of a chunk that is still in memory.
     pub(crate) fn peek(&self, target: &Target, ordinal: u32, coordinate: &[u32]) -> Option<ArrayRef> {
         self.writers.get(target)?.peek(ordinal, coordinate)
     }
@@ -72,7 +72,7 @@ impl Writers {
         finish(target.clone(), writer).await.1
     }
 
-    /// Completes the segments, and adds those to `segments` that have chunks.
+    /// Completes the segments, and adds those with chunks to `segments`.
     pub(crate) async fn finish(&mut self, segments: &mut Vec<NewSegment>) -> Result<()> {
         let writers = std::mem::take(&mut self.writers);
         let mut finished: Vec<_> = stream::iter(writers)
@@ -91,7 +91,7 @@ impl Writers {
         failure
     }
 
-    /// Gives up what was written so far.
+    /// Aborts all segments.
     pub(crate) async fn abort(&mut self) {
         for mut writer in std::mem::take(&mut self.writers).into_values() {
             writer.abort().await;

@@ -1,4 +1,4 @@
-//! Writing: from cells to chunks, from chunks to segments, and from all that is pending to changes.
+//! Writing: cells to chunks, chunks to segments, and pending changes to a commit.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use crate::read::snapshot::{Snapshot, VariableIndex, check_region};
 use crate::storage::requests::ReadMetrics;
 use crate::write::changes::{Changes, NewSegment};
 
-/// Chunks that are read and written again at one time.
+/// The number of chunks that are merged at a time.
 const MERGED: usize = 32;
 
-/// Chunks of one array that are complete, on their way to a segment.
+/// Complete chunks of one array, to be written to a segment.
 pub(crate) struct Writing {
     target: Target,
     ordinal: u32,
-    /// True where what earlier segments have of the array has to be deleted first.
+    /// True if chunks of the array in earlier segments must be deleted first.
     deletes: bool,
     complete: Vec<Complete>,
 }
 
-/// A chunk to merge with what is under it: its dataset's ordinal, its coordinate, its cells.
+/// A chunk to merge with the cells beneath: its dataset's ordinal, its coordinate, its cells.
 type Merge = (u32, Vec<u32>, OpenChunk);
 
-/// What is in memory still when all is to be committed.
+/// The data that is still in memory when everything is to be committed.
 #[derive(Default)]
 pub(crate) struct Rest {
     deletions: Vec<(Target, u32)>,
@@ -59,9 +59,9 @@ impl Pending {
         Target { variable: variable.to_owned(), dtype, of_new: ordinal >= self.first_new() }
     }
 
-    /// Writes the cells of a region, in row-major order; null ones and those that equal the fill
-    /// value are missing. Gives the chunks that are complete now, if there are some. The changes
-    /// are poisoned until these are on their way.
+    /// Writes the cells of a region, in row-major order. Cells that are null or equal the fill
+    /// value are missing. Returns the chunks that are now complete, if any. The changes are
+    /// poisoned until these chunks are being written.
     pub(crate) fn write(
         &mut self,
         dataset: &str,
@@ -98,7 +98,7 @@ impl Pending {
         if due {
             pending.replaces = Replaces::Done;
         }
-        // From here on a failure leaves the array half written.
+        // From here on, a failure leaves the array partially written.
         self.poison();
         let complete = complete.map_err(|e| shape_error(dataset, array, e.to_string()))?;
         if complete.is_empty() {
@@ -109,7 +109,7 @@ impl Pending {
         Ok(Some(Writing { target, ordinal, deletes, complete }))
     }
 
-    /// Takes what is in memory still.
+    /// Takes the data that is still in memory.
     pub(crate) fn take_rest(&mut self) -> Rest {
         let mut rest = Rest::default();
         let first_new = self.first_new();
@@ -143,7 +143,7 @@ impl Pending {
         rest
     }
 
-    /// All that is pending, whose chunks are in segments.
+    /// All pending changes. Their chunks are in segments.
     pub(crate) fn changes(&mut self) -> Result<Changes> {
         let first_new = self.first_new();
         let mut changes = Changes { attributes: self.attributes.clone(), ..Changes::default() };
@@ -184,7 +184,8 @@ impl Pending {
 }
 
 impl Rest {
-    /// Writes it to segments, which are complete then. `segments` are those that were so before.
+    /// Writes the data to segments and completes these. `segments` are the segments that were
+    /// complete before.
     pub(crate) async fn write(
         self,
         base: &Snapshot,
@@ -210,7 +211,7 @@ impl Rest {
     }
 }
 
-/// The index that new segments of a variable have together.
+/// The combined index of new segments of a variable.
 pub(super) async fn index_of<'a>(
     base: &Snapshot,
     segments: impl Iterator<Item = &'a NewSegment>,
@@ -220,7 +221,7 @@ pub(super) async fn index_of<'a>(
     base.index_of(variable, entries, &ReadMetrics::default()).await
 }
 
-/// Writes chunks over what `index` has of them.
+/// Merges chunks with their cells in `index`, and writes them.
 async fn merge(
     base: &Snapshot,
     writers: &mut Writers,

@@ -145,7 +145,7 @@ fn conflicts() -> BTreeMap<(Operation, Operation), Place> {
     found
 }
 
-/// True where a dataset is deleted of which cells are written.
+/// True if a dataset is deleted of which cells are written.
 fn deletes((one, other): (Operation, Operation)) -> bool {
     let writes = [WriteOther, Write, WriteSameChunk, WriteOtherChunk, WriteOtherArray];
     writes.contains(&one) && [Delete, DeleteOther].contains(&other)

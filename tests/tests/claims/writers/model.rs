@@ -168,7 +168,7 @@ pub fn merge(base: &Model, mine: &Model, touched: &Touched, now: &Model, theirs:
     outcome
 }
 
-/// True where chunks of a dataset were written.
+/// True if chunks of a dataset were written.
 fn wrote(touched: &Touched, id: Id) -> bool {
     touched.chunks.iter().any(|((of, _), chunks)| *of == id && !chunks.is_empty())
 }
