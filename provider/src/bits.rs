@@ -1,9 +1,9 @@
-//! Bits of many values at a time.
+//! Bit masks of many values.
 
 use arrow::buffer::{BooleanBuffer, Buffer};
 
-/// A bit for each value. The loops have fixed lengths and no branches, for the compiler to
-/// vectorise.
+/// A bit for each value. The loops have fixed lengths and no branches, so that the compiler
+/// vectorizes them.
 pub fn bits<T: Copy>(values: &[T], is: impl Fn(T) -> bool) -> BooleanBuffer {
     /// Moves the lowest bits of eight bytes to the highest byte.
     const GATHER: u64 = 0x0102_0408_1020_4080;

@@ -1,4 +1,4 @@
-//! Errors of the store, as DataFusion passes them on.
+//! Errors of the store as DataFusion errors.
 
 use datafusion::common::DataFusionError;
 

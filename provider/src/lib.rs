@@ -34,47 +34,49 @@
 //!
 //! Registered as `atlas`, a store is
 //!
-//! - **`atlas`**, the wide table of its primary grid: a row for each cell of the grid in each
-//!   dataset, a column for the dataset's name, for each dimension, for each variable on the grid or
-//!   on some of its dimensions (which is repeated along the others, as
-//!   `xarray.Dataset.to_dataframe()` does), and for each attribute of datasets;
-//! - **`atlas.<variable>`**, for each variable a table of its own cells;
+//! - **`atlas`**, the wide table of its primary grid. It has a row for each cell of the grid in
+//!   each dataset. Its columns are the dataset's name, the dimensions, the variables on the grid or
+//!   on some of its dimensions, and the attributes of datasets. Variables with fewer dimensions are
+//!   repeated along the others, as in `xarray.Dataset.to_dataframe()`;
+//! - **`atlas.<variable>`**, a table for each variable, with its own cells;
 //! - **`atlas._grid_<dims>`**, the wide tables of further grids;
 //! - **`atlas._datasets`**, **`atlas._variables`**, **`atlas._attributes`**, **`atlas._chunks`**:
-//!   what is known without reading values.
+//!   tables about the store, computed without reading values.
 //!
-//! A dimension's column is its coordinate, the one-dimensional variable of the same name, where the
-//! dataset has one, else the index from 0. Missing cells are NULL, and so is NaN unless
-//! [`TableOptions`] says otherwise. Where datasets declare one name with different types, numbers
-//! are promoted as NumPy promotes them, and values that cannot be compared with one another have
+//! A dimension's column is its coordinate, the one-dimensional variable of the same name. If a
+//! dataset has no coordinate, the column is the index from 0. Missing cells are NULL, and so is NaN
+//! unless [`TableOptions`] says otherwise. If datasets declare one name with different types,
+//! numbers are promoted as NumPy promotes them. Values that cannot be compared with one another get
 //! columns of their own: beside the timestamps of `time`, the numbers of other datasets are
-//! `time.number`. A name that is taken gets a mark: `dim.lat` beside a variable `lat(lat, lon)`,
-//! `attr.title` beside a variable `title`.
+//! `time.number`. If a name is taken, the column gets a prefix: `dim.lat` beside a variable
+//! `lat(lat, lon)`, `attr.title` beside a variable `title`.
 //!
 //! # What a query reads
 //!
-//! Only the columns that it names. Predicates on `dataset`, on attributes and on one coordinate are
-//! decided once for each dataset or coordinate value, and choose datasets and index ranges.
-//! Predicates on values rule chunks out by their statistics; then the columns that they name are
-//! read, those with the fewest dimensions first, and the other columns only where a row is left.
+//! A query reads only the columns that it names.
 //!
-//! `count`, `sum`, `avg`, `min`, `max`, `var` and `stddev` of a column, of all rows or grouped by
-//! `dataset` and attributes, are answered from statistics for chunks of which all rows are wanted
-//! and belong to one group; the others are decoded and added up. `covar`, `corr` and `regr_*` of
-//! all rows are added up too. Keys that depend on some dimensions only, as coordinates do, are
-//! evaluated once for each combination of these. Other aggregates get the group of each row without
-//! making it. `ORDER BY … LIMIT` begins with the chunks that may have the first rows.
+//! - Predicates on `dataset`, on attributes and on one coordinate are evaluated once for each
+//!   dataset or coordinate value. They select datasets and index ranges.
+//! - Predicates on values prune chunks by their statistics. Then their columns are read, those with
+//!   the fewest dimensions first; the other columns are read only for the remaining rows.
+//! - `count`, `sum`, `avg`, `min`, `max`, `var` and `stddev` of a column, over all rows or grouped
+//!   by `dataset` and attributes, are answered from statistics for chunks of which all rows match
+//!   and belong to one group. Other chunks are decoded and accumulated. `covar`, `corr` and
+//!   `regr_*` of all rows are accumulated too.
+//! - Keys that depend on some dimensions only, such as coordinates, are evaluated once for each
+//!   combination of these. Other aggregates get the group of each row, without the rows being made.
+//! - `ORDER BY … LIMIT` begins with the chunks that may have the first rows.
 //!
-//! `EXPLAIN` tells what is decided from statistics, and at which level filters and keys are
-//! decided. `EXPLAIN ANALYZE` counts: `chunks_total` is the sum of `chunks_pruned`,
-//! `chunks_from_stats` (answered, or without a value) and `chunks_decoded`; `bytes_read` and
-//! `requests` are those of the storage. Each of these can be switched off in a session, with the
-//! same answers: see [`AtlasOptions`].
+//! `EXPLAIN` shows what is decided from statistics, and the levels of filters and keys.
+//! `EXPLAIN ANALYZE` counts: `chunks_total` is the sum of `chunks_pruned`, `chunks_from_stats`
+//! (answered from statistics, or without values) and `chunks_decoded`; `bytes_read` and `requests`
+//! are those of the storage. Each optimization can be switched off in a session, without changing
+//! answers: see [`AtlasOptions`].
 //!
-//! # Not here
+//! # What it does not do
 //!
-//! Tables are read, not written: [`atlas`] and `atlas-import` write stores. A registered table
-//! keeps showing the generation it was registered with.
+//! SQL reads tables and does not write them; [`atlas`] and `atlas-import` write stores. A
+//! registered table keeps showing the generation with which it was registered.
 
 mod aggregate;
 mod bits;

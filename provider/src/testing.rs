@@ -25,7 +25,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// A store with some datasets. In each array with cells of numbers, every seventh cell is missing,
-/// and the others count on from a number of the dataset's.
+/// and the others are consecutive numbers from a number of the dataset on.
 async fn store(datasets: impl IntoIterator<Item = Made>, written: bool) -> Atlas {
     let objects = Arc::new(InMemory::new());
     let atlas = Atlas::create(objects, "".into(), StoreConfig::default()).await.unwrap();
@@ -51,7 +51,7 @@ async fn store(datasets: impl IntoIterator<Item = Made>, written: bool) -> Atlas
     atlas
 }
 
-/// The catalog of a store with some datasets, in which nothing is written.
+/// The catalog of a store with some datasets in which nothing is written.
 pub fn catalog(datasets: impl IntoIterator<Item = Made>) -> Arc<Catalog> {
     block_on(async { store(datasets, false).await.snapshot().load().await.unwrap() })
 }

@@ -1,4 +1,4 @@
-//! States that follow from the statistics in a variable's index.
+//! States that are derived from the statistics in a variable's index.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use crate::tables::columns::Table;
 use crate::tables::layout::Origin;
 use crate::tables::widen::shown;
 
-/// Answers aggregates, all of which statistics know of, for those boxes for which the index says
-/// enough, and tells which these are. `only` has for each box the only group of its rows, if there is
-/// only one.
+/// Answers aggregates for the boxes for which the index has enough statistics, and returns which
+/// boxes these are. Statistics must be able to answer all of the aggregates. `only` has, for each
+/// box, the only group of its rows, if there is only one.
 pub async fn answer(
     aggregates: &[Aggregate],
     table: &Table,
@@ -44,7 +44,7 @@ pub async fn answer(
         })
         .collect();
     let mut chosen: Vec<Option<(Arc<VariableIndex>, Vec<Chosen>)>> = Vec::with_capacity(aggregates.len());
-    // First what all of them know, then the states: a box is answered as a whole.
+    // First find what all aggregates can answer, then compute states: a box is answered as a whole.
     for aggregate in aggregates {
         let Some((measure, column)) = aggregate.statistical() else {
             chosen.push(None);
@@ -102,19 +102,19 @@ pub async fn answer(
     Ok(answered)
 }
 
-/// A chunk that a box has as a whole.
+/// A whole chunk that lies in a box.
 struct Chosen {
-    /// The place of the box.
+    /// The position of the box.
     place: usize,
     segment: usize,
     row: usize,
-    /// How often the box repeats it.
+    /// How often the box repeats the chunk's values.
     repeated: u64,
 }
 
-/// Calls `add` with the chunks that a box's cells of a column are, and tells how often the box
-/// repeats them; `None` where it has only parts of chunks, or does not take the column from an
-/// array. What nobody wrote is left out.
+/// Calls `add` with the chunks of a column in a box, and returns how often the box repeats them.
+/// `None` if the box has only parts of chunks, or the column does not come from an array. Chunks
+/// that were never written are left out.
 fn whole_chunks(
     chunks: &mut ColumnChunks<'_>,
     finder: &mut ChunkFinder<'_>,
@@ -147,11 +147,11 @@ fn whole_chunks(
 /// The chunks of a segment that answer, each with its group.
 struct Answers<'a> {
     known: SegmentStatistics<'a>,
-    /// The type in which the column shows values.
+    /// The type in which the column shows its values.
     shown: DataType,
     rows: Vec<u32>,
     groups: Vec<usize>,
-    /// Values of each chunk, and how often they are repeated.
+    /// The number of values of each chunk, and how often they are repeated.
     counts: Vec<u64>,
     repeated: Vec<u64>,
 }
@@ -189,7 +189,7 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// The states of the wanted rows, each for its group.
+    /// The states of the matching rows, each for its group.
     fn states(&self, measure: Measure, function: &AggregateFunctionExpr) -> Result<Vec<ArrayRef>> {
         let fields = function.state_fields()?;
         let state =
@@ -232,7 +232,7 @@ impl<'a> Answers<'a> {
         })
     }
 
-    /// Sums of values, as sums of the same values repeated.
+    /// Multiplies sums by the number of repetitions of their values.
     fn times(&self, sums: ArrayRef) -> ArrayRef {
         if self.repeated.iter().all(|&times| times == 1) {
             return sums;
@@ -258,8 +258,8 @@ impl<'a> Answers<'a> {
 }
 
 impl Aggregation {
-    /// The states of an aggregation without keys of all rows, where statistics of the table say
-    /// enough.
+    /// The states of an aggregation without keys over all rows, if the statistics of the table
+    /// suffice.
     pub fn known(&self, statistics: &Statistics) -> Result<Option<Vec<ScalarValue>>> {
         let Precision::Exact(rows) = statistics.num_rows else { return Ok(None) };
         if !self.keys.is_empty() {
@@ -307,7 +307,7 @@ fn count(count: usize) -> ScalarValue {
 }
 
 impl Measure {
-    /// The statistic that it follows from, with the counts; `None` where these are enough.
+    /// The statistic that it needs beside the counts; `None` if counts suffice.
     fn statistic(self) -> Option<Statistic> {
         match self {
             Self::Sum | Self::Mean | Self::Variance => Some(Statistic::Sum),

@@ -1,4 +1,4 @@
-//! The groups that rows belong to, worked out at the levels of the keys instead of for rows.
+//! The groups of rows, determined at the levels of the keys rather than for each row.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,29 +21,29 @@ use crate::tables::columns::Table;
 use crate::tables::layout::Layout;
 use crate::tables::level::Level;
 
-/// Combinations of keys, at most, that a table has a place for each of.
+/// The greatest number of combinations of keys for which a dense table is used.
 const DENSE: usize = 1 << 22;
 
-/// Integers within so many of each other are numbered by a table.
+/// Integers whose range is below this are numbered by a table.
 const NEAR: usize = 1 << 16;
 
-/// Rows of a box, on average, from which on boxes are worth being looked at one by one.
+/// The average number of rows in a box from which on boxes are treated individually.
 const LARGE: usize = 1024;
 
 /// The groups of the rows of a frame.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    /// What the group of a row depends on.
+    /// The level on which the group of a row depends.
     level: Level,
     /// For each value of the level, box by box, the number of its group.
     numbers: Vec<u32>,
-    /// The keys by group, in the order of the aggregation.
+    /// The keys of each group, in the order of the aggregation.
     keys: Vec<ArrayRef>,
     len: usize,
 }
 
 impl Groups {
-    /// The groups that keys make of a frame.
+    /// Assigns the rows of a frame to groups, by keys.
     pub async fn assign(keys: &[Keys], frame: &mut Frame, work: &Work<'_>) -> Result<Self> {
         let table = &work.reader.table;
         let mut parts = Vec::with_capacity(keys.len());
@@ -96,8 +96,8 @@ impl Groups {
         Ok(Self { level, numbers, keys, len })
     }
 
-    /// A key that is the index along its dimension in all boxes, which are numbers already; `None`
-    /// where it is not, or where these are far apart.
+    /// The groups of a key that is the index along its dimension in all boxes: the indices are the
+    /// numbers. `None` if it is not such a key, or if the indices are far apart.
     fn of_index(column: usize, frame: &Frame, work: &Work<'_>) -> Option<Self> {
         let (table, boxes) = (&work.reader.table, &frame.boxes);
         if *table.layout.schema.field(column).data_type() != DataType::Int64 {
@@ -121,7 +121,7 @@ impl Groups {
         Some(Self { level, numbers, keys: vec![keys], len })
     }
 
-    /// Keys that are others for each dataset: none need to be compared.
+    /// The groups of keys that differ between datasets, which need no comparison.
     fn of_datasets(keys: &Keys, table: &Table, boxes: &Boxes) -> Result<Self> {
         let (datasets, numbers) = runs_of_datasets(boxes);
         let columns = keys.expressions.columns.iter().map(|&column| table.of_datasets(column, &datasets));
@@ -174,7 +174,7 @@ impl Groups {
         &self.keys
     }
 
-    /// The boxes, each with the numbers of its own.
+    /// The boxes, each with the group numbers in it.
     fn of_boxes<'a>(
         &'a self,
         layout: &'a Layout,
@@ -188,7 +188,7 @@ impl Groups {
         })
     }
 
-    /// For each box the only group of its rows, if there is only one.
+    /// For each box, the only group of its rows, if there is only one.
     pub fn only(&self, table: &Table, boxes: &Boxes) -> Vec<Option<u32>> {
         let only = self.of_boxes(&table.layout, boxes).map(|(_, own)| {
             let first = own.first()?;
@@ -197,7 +197,7 @@ impl Groups {
         only.collect()
     }
 
-    /// The same groups of some of the boxes.
+    /// The groups of some of the boxes.
     pub fn part(&self, table: &Table, boxes: &Boxes, wanted: &[bool]) -> Self {
         let own = self.of_boxes(&table.layout, boxes).zip(wanted);
         let own = own.filter(|(_, wanted)| **wanted).flat_map(|((_, own), _)| own);
@@ -205,7 +205,7 @@ impl Groups {
         Self { numbers, keys: Vec::new(), ..*self }
     }
 
-    /// Where the rows of boxes belong.
+    /// The groups of the rows of boxes.
     pub fn slots(&self, table: &Table, boxes: &Boxes) -> Slots {
         if self.len == 1 {
             return Slots::One;
@@ -213,7 +213,7 @@ impl Groups {
         let layout = &table.layout;
         let is_leading = boxes.iter().all(|tile| {
             let mut sizes = tile.sizes(layout, Level::ROWS, self.level).filter(|(_, size)| *size > 1);
-            // Once a dimension is not in it, none is.
+            // From the first dimension that the level lacks, it must lack all others.
             sizes.by_ref().find(|(has, _)| !has);
             sizes.all(|(has, _)| !has)
         });
@@ -241,7 +241,8 @@ impl Groups {
     }
 }
 
-/// A number for each row, the same for the same values of all columns; and the values by number.
+/// A number for each row, equal for rows with equal values in all columns; and the values of each
+/// number.
 fn numbered(columns: &[ArrayRef], schema: &SchemaRef) -> Result<(Vec<u32>, Vec<ArrayRef>)> {
     if let [column] = columns
         && let Some(found) = numbered_integers(column)?
@@ -251,7 +252,7 @@ fn numbered(columns: &[ArrayRef], schema: &SchemaRef) -> Result<(Vec<u32>, Vec<A
     let rows = columns.first().map_or(0, |column| column.len());
     let starts = run_starts(columns).filter(|starts| starts.len() <= rows / 2);
     let different: Vec<ArrayRef> = match &starts {
-        // Of values that follow on one another and are the same, one is looked at.
+        // Of a run of equal values, only the first is compared.
         Some(starts) => {
             let places = UInt32Array::from(starts.clone());
             columns.iter().map(|column| take(column, &places, None)).collect::<std::result::Result<_, _>>()?
@@ -275,7 +276,7 @@ fn numbered(columns: &[ArrayRef], schema: &SchemaRef) -> Result<(Vec<u32>, Vec<A
     Ok((numbers, values.emit(EmitTo::All)?))
 }
 
-/// The same for integers that are close to each other, none of them NULL: a table has a place for
+/// The same for integers that are close to each other and not NULL, by a table with an entry for
 /// each.
 fn numbered_integers(column: &ArrayRef) -> Result<Option<(Vec<u32>, Vec<ArrayRef>)>> {
     fn number<T: Copy>(values: &[T], offset: impl Fn(T) -> Option<usize>) -> Option<(Vec<u32>, Vec<u32>)> {
@@ -311,7 +312,7 @@ fn numbered_integers(column: &ArrayRef) -> Result<Option<(Vec<u32>, Vec<ArrayRef
     Ok(Some((numbers, vec![take(column, &UInt32Array::from(firsts), None)?])))
 }
 
-/// The rows that differ from those before them; `None` where that cannot be told from bytes.
+/// The rows that differ from the row before them; `None` if that cannot be seen from bytes.
 fn run_starts(columns: &[ArrayRef]) -> Option<Vec<u32>> {
     let rows = columns.first()?.len();
     let mut differs = vec![false; rows];
@@ -355,8 +356,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Rows have one number just where their values are the same, and the number stands for
-        /// these.
+        /// Rows have equal numbers exactly if their values are equal, and the number identifies the
+        /// values.
         #[test]
         fn numbers_stand_for_values(rows in prop::collection::vec((prop::option::of(0i32..3), 0usize..3, 1usize..5), 0..30)) {
             let texts = ["", "short", "longer than what a view holds"];

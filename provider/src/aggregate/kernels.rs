@@ -1,4 +1,4 @@
-//! What the values of a frame add up to, by group.
+//! Kernels that accumulate the values of a frame by group.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use arrow::datatypes::{
 
 use super::slots::{Present, Slots};
 
-/// The sum of each group in the type of a state; `None` for values that have no sums of it.
+/// The sum of each group in the type of a state; `None` for values that have no sums of that type.
 pub fn sums(
     values: &ArrayRef,
     present: &Present,
@@ -56,8 +56,8 @@ pub fn sums(
     }
 }
 
-/// The least or the greatest value of each group, anything for a group of which no row counts;
-/// `None` for values of a type that is not supported. Floats must not be NaN.
+/// The least or the greatest value of each group; arbitrary for a group without counted rows.
+/// `None` for values of an unsupported type. Floats must not be NaN.
 pub fn bounds(
     values: &ArrayRef,
     present: &Present,
@@ -98,14 +98,14 @@ pub fn bounds(
     }
 }
 
-/// Means and sums of squared deviations from them, by group: two passes, so that no digits are
-/// lost.
+/// Means and sums of squared deviations from them, by group. Computed in two passes, so that no
+/// digits are lost.
 pub struct Moments {
     pub means: Vec<f64>,
     pub m2: Vec<f64>,
 }
 
-/// Numbers as `f64`; `None` for what is no number.
+/// Numbers as `f64`; `None` for values that are not numbers.
 pub fn doubles(values: &ArrayRef) -> Option<Float64Array> {
     let is_number = values.data_type().is_integer() || values.data_type().is_floating();
     let doubles = is_number.then(|| cast(values, &DataType::Float64).ok()).flatten()?;
@@ -130,8 +130,8 @@ pub fn moments(values: &Float64Array, present: &Present, slots: &Slots, counts: 
     Moments { means, m2 }
 }
 
-/// The moments of pairs of values: those of the first, those of the second, and the sum of the
-/// products of both deviations.
+/// The moments of pairs of values: those of the first values, those of the second, and the sum of
+/// the products of both deviations.
 pub struct PairMoments {
     pub first: Moments,
     pub second: Moments,
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever the slots and the mask: as if row after row was added to its group.
+        /// For all slots and masks, the result is as if each row were added to its group.
         #[test]
         fn rows_are_added_to_their_groups(
             runs in prop::collection::vec((0u32..3, 0usize..90), 0..12),
@@ -197,7 +197,7 @@ mod tests {
                 1 => Slots::Runs(runs.clone()),
                 _ => Slots::Rows(runs.iter().flat_map(|&(group, length)| std::iter::repeat_n(group, length)).collect()),
             };
-            // Stretches of rows that count, and of others.
+            // Stretches of rows that count, and of rows that do not.
             let bits = stretches.iter().enumerate().flat_map(|(i, &n)| std::iter::repeat_n(i % 2 == 0, n));
             let bits: BooleanBuffer = std::iter::repeat_n(true, offset)
                 .chain(bits.chain(std::iter::repeat(rows.is_multiple_of(2))))

@@ -1,17 +1,17 @@
-//! Aggregates of a scan that the scan computes itself, without making rows.
+//! Aggregates that a scan computes itself, without emitting rows.
 //!
-//! DataFusion aggregates in two steps: a partial one for each partition, whose **states** a final
-//! one merges. An [`Aggregation`] takes the place of the partial one. For each frame of rows, and
-//! each aggregate,
+//! DataFusion aggregates in two steps: a partial step for each partition produces **states**, and a
+//! final step merges them. An [`Aggregation`] takes the place of the partial step. For each frame
+//! of rows and each aggregate,
 //!
-//! - where all rows of a box are wanted, belong to one group and are whole chunks, the state
-//!   follows from the [statistics of the index](from_index);
-//! - else the box's cells are read, and [kernels](kernels) add them up by group; or, where that is
+//! - if all rows of a box match, belong to one group and form whole chunks, the state follows from
+//!   the [statistics of the index](from_index);
+//! - otherwise the box's cells are read. [Kernels](kernels) accumulate them by group. If that is
 //!   not possible, DataFusion's own accumulators do, with the group of each row.
 //!
-//! [Groups](groups) are worked out once for each dataset or coordinate, not for each row. Where the
-//! dataset's name is among the keys, and a scan's parts are whole datasets, there is nothing to
-//! merge: then it gives values instead of states, and takes the place of the final step too.
+//! [Groups](groups) are determined once for each dataset or coordinate, not for each row. When
+//! `dataset` is a grouping key and a scan's partitions are whole datasets, there is nothing to
+//! merge. The scan then emits values instead of states, and takes the place of the final step too.
 
 mod from_index;
 mod groups;
@@ -44,22 +44,22 @@ use crate::scan::{Consumer, Work, sliced};
 use crate::tables::columns::Table;
 use crate::tables::level::Level;
 
-/// Rows that are added up at one time where all are of one group: their values stay in the
-/// processor's cache.
+/// The number of rows that are accumulated at a time if all belong to one group: their values then
+/// stay in the processor's cache.
 const SLICE: usize = 32_768;
 
-/// What a scan adds up.
+/// An aggregation in a scan.
 #[derive(Clone, Debug)]
 pub struct Aggregation {
-    /// What rows are grouped by.
+    /// The grouping keys.
     keys: Vec<Keys>,
     aggregates: Vec<Aggregate>,
-    /// The columns that aggregates name, ascending.
+    /// The columns that aggregates refer to, ascending.
     columns: Vec<usize>,
-    /// The keys, and the states of the aggregates; or their values.
+    /// The keys and the states of the aggregates, or their values.
     schema: SchemaRef,
-    /// Whether no group has rows in several batches, so that there is nothing to merge: what comes
-    /// out are values.
+    /// True if no group has rows in several batches. Nothing has to be merged then, and the output
+    /// is values.
     finished: bool,
 }
 
@@ -68,11 +68,11 @@ pub struct Aggregation {
 struct Aggregate {
     function: Arc<AggregateFunctionExpr>,
     arguments: Expressions,
-    /// The same without casts that kernels make themselves.
+    /// The arguments without casts that kernels do themselves.
     narrow: Expressions,
-    /// What it is, where kernels know of it.
+    /// The aggregate as kernels know it, if they do.
     measure: Option<Measure>,
-    /// The columns that its arguments are, in these types or in ones that hold them all.
+    /// The columns that are its arguments, unchanged or cast to types that hold all their values.
     of_columns: Option<Vec<usize>>,
 }
 
@@ -86,16 +86,16 @@ enum Measure {
     Mean,
     Min,
     Max,
-    /// The variance or its root.
+    /// The variance or the standard deviation.
     Variance,
     Covariance,
     Correlation,
-    /// A property of the line through pairs.
+    /// A property of the regression line of pairs.
     Regression,
 }
 
 impl Measure {
-    /// Whether kernels take numbers of any type for floats.
+    /// True if kernels accept numbers of any type in place of floats.
     fn widens(self) -> bool {
         !matches!(self, Self::Rows | Self::Count | Self::Min | Self::Max)
     }
@@ -108,22 +108,21 @@ pub struct Adder {
 }
 
 impl Aggregation {
-    /// Whether statistics may answer it for boxes of whole chunks.
+    /// True if statistics may answer it for boxes of whole chunks.
     pub fn is_of_statistics(&self) -> bool {
         self.aggregates.iter().all(Aggregate::is_of_statistics)
             && self.keys.iter().all(|keys| keys.expressions.level == Level::DATASET)
     }
 
-    /// The same with values instead of states, if no two datasets have a group in common: then it
-    /// must be given all of a dataset at once.
+    /// The same aggregation with values instead of states, if no two datasets share a group. It
+    /// must then get all rows of a dataset at once.
     pub fn finished(&self, schema: SchemaRef) -> Option<Self> {
         let apart = self.keys.iter().any(|keys| keys.name_datasets);
         apart.then(|| Self { schema, finished: true, ..self.clone() })
     }
 
-    /// Whether it is of the values of the one column that predicates are on, and of nothing else:
-    /// then it is all the same whether rows that are NULL there come too. (With keys they might
-    /// make a group.)
+    /// True if it depends only on the values of the one column that predicates are on. Rows in
+    /// which that column is NULL then do not matter. (With keys, they might make a group.)
     pub fn is_of_values(&self, predicates: &[Arc<dyn PhysicalExpr>]) -> bool {
         let mut columns = predicates.iter().flat_map(collect_columns).map(|column| column.index());
         let Some(column) = columns.next() else { return false };
@@ -136,7 +135,7 @@ impl Aggregation {
 }
 
 impl Aggregate {
-    /// The column that statistics know it of.
+    /// The column whose statistics answer it.
     fn statistical(&self) -> Option<(Measure, usize)> {
         match (self.measure?, self.of_columns.as_deref()?) {
             (Measure::Rows | Measure::Covariance | Measure::Correlation | Measure::Regression, _) => None,
@@ -150,7 +149,8 @@ impl Aggregate {
     }
 }
 
-/// Rows to be added up: the values of their columns, the group of each, and which of them count.
+/// Rows to be accumulated: the values of their columns, the group of each row, and which rows
+/// count.
 struct Rows<'a> {
     frame: &'a Frame,
     slots: &'a Slots,
@@ -195,7 +195,7 @@ impl Adder {
         Self { aggregation, table }
     }
 
-    /// The states, or values, of the groups that the selected rows of a frame belong to.
+    /// The states, or values, of the groups of the selected rows of a frame.
     async fn aggregate(&self, frame: Frame, work: &Work<'_>) -> Result<RecordBatch> {
         let Aggregation { keys, aggregates, schema, .. } = &*self.aggregation;
         let mut frame = frame.compacted(&self.table)?;
@@ -217,7 +217,7 @@ impl Adder {
         };
         let mut rows = vec![0; groups.len()];
         for (place, group) in only.into_iter().enumerate() {
-            // All rows of what is answered count.
+            // All rows of an answered box count.
             let answered = answered.get(place) == Some(&true);
             if let Some(rows) = group.filter(|_| answered).and_then(|group| rows.get_mut(group as usize)) {
                 *rows += frame.boxes.range(place).len() as u64;
@@ -280,7 +280,7 @@ impl Adder {
                     let mask = mask.map(|mask| BooleanArray::new(mask, None));
                     states.update(&values, &slots.to_rows(length), mask.as_ref())?;
                 }
-                // What fails on rows that are not selected must not fail for the others.
+                // A failure on rows that are not selected must not fail the selected ones.
                 (Err(_), Some(mask)) => {
                     let selected = BooleanArray::new(mask.clone(), None);
                     let columns = columns.iter().map(|column| filter(column, &selected));
@@ -297,8 +297,8 @@ impl Adder {
         Ok(())
     }
 
-    /// The states of groups by the values of their rows, and the number of values of each; `None`
-    /// where kernels cannot tell.
+    /// The states of groups computed from the values of their rows, and the number of values of
+    /// each group; `None` if no kernel supports it.
     fn reduce(
         &self,
         aggregate: &Aggregate,
@@ -314,7 +314,7 @@ impl Adder {
         let counts = slots.counts(&present, first.len(), groups);
         let counted = || Arc::new(UInt64Array::from(counts.clone())) as ArrayRef;
         let floats = |values: Vec<f64>| Arc::new(Float64Array::from(values)) as ArrayRef;
-        // A NaN that is no NULL makes what is least and greatest depend on the order.
+        // If NaN is kept, least and greatest values depend on the order of rows.
         let ordered = self.table.nan_as_null || !first.data_type().is_floating();
         let is_pair = |kind| measure == kind && values.len() == 2;
         let states = match measure {
@@ -343,7 +343,7 @@ impl Adder {
             Measure::Covariance | Measure::Correlation | Measure::Regression if is_pair(measure) => {
                 let pair = doubles(first).zip(values.get(1).and_then(doubles));
                 pair.map(|(x, y)| {
-                    // A regression has its dependent variable first.
+                    // The dependent variable of a regression is its first argument.
                     let pair = if measure == Measure::Regression { [&y, &x] } else { [&x, &y] };
                     let found = pair_moments(pair, &present, slots, &counts);
                     let means = [found.first.means, found.second.means].map(floats);
@@ -389,7 +389,7 @@ impl Adder {
     }
 }
 
-/// Adds states to those of the groups that have values.
+/// Merges states into those of the groups that have values.
 fn merge(states: &mut States, reduced: &[ArrayRef], counts: &[u64]) -> Result<()> {
     let groups: Vec<usize> = (0..counts.len()).filter(|&group| counts.get(group) != Some(&0)).collect();
     if groups.len() == counts.len() {
@@ -403,8 +403,7 @@ fn merge(states: &mut States, reduced: &[ArrayRef], counts: &[u64]) -> Result<()
     states.merge(&reduced.collect::<std::result::Result<Vec<_>, _>>()?, &groups)
 }
 
-/// The boxes that are not answered, in parts of which no more than `most` rows are read, unless one
-/// box has more.
+/// The boxes that are not answered, in parts of at most `most` rows, or of a single box.
 fn parts(frame: &Frame, answered: &[bool], most: usize) -> Vec<Vec<bool>> {
     let mut parts: Vec<Vec<bool>> = Vec::new();
     let mut rows = most;

@@ -1,4 +1,4 @@
-//! Which aggregations a scan can do itself.
+//! Decides which aggregations a scan can compute.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,25 +29,26 @@ use crate::scan::filters::Expressions;
 use crate::tables::layout::{ColumnKind, Layout};
 use crate::tables::level::Level;
 
-/// The keys of groups that depend on the same dimensions.
+/// Grouping keys that depend on the same dimensions.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// What they have one value for, in words.
+    /// In words, what they have one value for.
     pub once: String,
-    /// Whether one of them is the name of the dataset, so that no two datasets have the same keys.
+    /// True if one of them is `dataset`, so that no two datasets have equal keys.
     pub name_datasets: bool,
-    /// The places of these keys among all keys.
+    /// The positions of these keys among all keys.
     pub places: Vec<usize>,
     pub expressions: Expressions,
-    /// The same over the whole table.
+    /// The keys as expressions over the whole table.
     pub over_table: Vec<Arc<dyn PhysicalExpr>>,
     /// The keys' types.
     pub schema: SchemaRef,
 }
 
 impl Aggregation {
-    /// The aggregation that a partial one over a table is; `None` where it is not for a scan.
-    /// `inputs` has the expressions over the table that the columns of the partial one's input are.
+    /// The aggregation for a partial aggregation over a table; `None` if a scan cannot compute it.
+    /// `inputs` are the expressions over the table that produce the columns of the partial
+    /// aggregation's input.
     pub fn of(
         partial: &AggregateExec,
         inputs: &[Arc<dyn PhysicalExpr>],
@@ -73,14 +74,14 @@ impl Aggregation {
                 && function.order_bys().is_empty()
                 && !arguments.iter().any(is_volatile);
             let (measure, of_columns) = measure(function, &arguments, layout);
-            // Without groups DataFusion's own operator is as good for what kernels do not know.
+            // Without groups, DataFusion's own operator is as good for aggregates without a kernel.
             let supported = function.groups_accumulator_supported() || keys.is_empty();
             if !simple || !supported || keys.is_empty() && measure.is_none() {
                 return Ok(None);
             }
-            // A correlation has other states by group than of all rows.
+            // A correlation by group has other states than one of all rows.
             let has_states = keys.is_empty() || measure != Some(Measure::Correlation);
-            // A number of rows needs no columns.
+            // Counting rows needs no columns.
             let arguments = if measure == Some(Measure::Rows) { Vec::new() } else { arguments };
             let narrow = if measure.is_some_and(Measure::widens) {
                 arguments.iter().map(|argument| without_widening(argument, &layout.schema)).collect()
@@ -103,7 +104,7 @@ impl Aggregation {
     }
 }
 
-/// An expression whose columns are `inputs`, over what these are over.
+/// Rewrites an expression over the columns `inputs` as one over the table of these.
 pub fn over(expr: Arc<dyn PhysicalExpr>, inputs: &[Arc<dyn PhysicalExpr>]) -> Result<Arc<dyn PhysicalExpr>> {
     let replaced = expr.transform_up(|node| {
         let column = node.downcast_ref::<Column>().and_then(|column| inputs.get(column.index()));
@@ -115,8 +116,8 @@ pub fn over(expr: Arc<dyn PhysicalExpr>, inputs: &[Arc<dyn PhysicalExpr>]) -> Re
     replaced.data()
 }
 
-/// The keys by what they depend on; `None` where one depends on all dimensions, so that each row
-/// has its own.
+/// The keys by their level; `None` if a key depends on all dimensions, so that each row has its
+/// own.
 fn by_level(keys: &[Arc<dyn PhysicalExpr>], schema: &Schema, layout: &Layout) -> Result<Option<Vec<Keys>>> {
     let mut parts: Vec<(Level, Vec<usize>)> = Vec::new();
     let rows = Level::of(0..layout.dims.len());
@@ -145,13 +146,13 @@ fn by_level(keys: &[Arc<dyn PhysicalExpr>], schema: &Schema, layout: &Layout) ->
     keys.collect::<Result<_>>().map(Some)
 }
 
-/// True for the column with the datasets' names.
+/// True for the column `dataset`.
 fn is_name(key: &Arc<dyn PhysicalExpr>, layout: &Layout) -> bool {
     let column = key.downcast_ref::<Column>().and_then(|column| layout.columns.get(column.index()));
     column == Some(&ColumnKind::Dataset)
 }
 
-/// What an aggregate is, and the columns that its arguments are.
+/// The aggregate as kernels know it, and the columns of its arguments.
 fn measure(
     function: &AggregateFunctionExpr,
     arguments: &[Arc<dyn PhysicalExpr>],
@@ -206,7 +207,7 @@ fn measure(
     (measure, of_columns.filter(|_| measure.is_some() && measure != Some(Measure::Rows)))
 }
 
-/// An argument before it is cast to a wider type, where kernels do so themselves.
+/// An argument without a widening cast, if kernels do the cast themselves.
 fn without_widening(argument: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dyn PhysicalExpr> {
     let inner = argument.downcast_ref::<CastExpr>().and_then(|cast| {
         let own = cast.expr().data_type(schema).ok()?;
@@ -237,7 +238,7 @@ impl Aggregation {
 }
 
 impl fmt::Display for Aggregation {
-    /// What is computed and how, in words, for plans.
+    /// Describes the aggregation in plans.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.aggregates.iter().all(Aggregate::is_of_statistics);
         let names = |statistical: bool| {

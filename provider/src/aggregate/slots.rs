@@ -1,12 +1,12 @@
-//! Where the rows of a frame belong: to slots, each of one group.
+//! The assignment of the rows of a frame to slots, each of one group.
 
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::util::bit_chunk_iterator::BitChunks;
 
-/// Values that are added side by side, so that one need not wait for the other.
+/// The number of values that are added side by side, so that no addition waits for another.
 const LANES: usize = 8;
 
-/// Rows of a sequence, on average, from which on sequences are worth it.
+/// The mean length of sequences from which on they are faster than a number for each row.
 const SEQUENCE: usize = 16;
 
 /// The rows of a frame that count.
@@ -14,7 +14,7 @@ const SEQUENCE: usize = 16;
 pub struct Present(Option<BooleanBuffer>);
 
 impl Present {
-    /// The selected rows of which no value is missing.
+    /// The selected rows in which no value is missing.
     pub fn new<'a>(
         mask: Option<BooleanBuffer>,
         nulls: impl IntoIterator<Item = Option<&'a NullBuffer>>,
@@ -32,35 +32,35 @@ impl Present {
 pub enum Slots {
     /// All are of one.
     One,
-    /// Groups of rows that follow on one another, with the numbers of these.
+    /// Runs of rows of one group, with their lengths.
     Runs(Vec<(u32, usize)>),
-    /// Rows of which each is of the group after that of the row before it: the first group of each
-    /// such sequence, and its length.
+    /// Sequences of rows in which the group's number grows by one from row to row: the first group
+    /// and the length of each.
     Sequences(Vec<(u32, usize)>),
-    /// Those of large boxes, one after the other.
+    /// The slots of large boxes, one box after the other.
     Boxes(Vec<BoxSlots>),
     /// One for each row.
     Rows(Vec<u32>),
 }
 
-/// The groups of the rows of a box, which depend on some of its dimensions.
+/// The groups of the rows of a box. They depend on some of the box's dimensions.
 ///
-/// The rows are lines one after the other, all cut into the same runs.
+/// The rows form consecutive lines, all divided into the same runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoxSlots {
-    /// The groups of different places.
+    /// The group of each place.
     numbers: Vec<u32>,
-    /// For each line the place of its first group.
+    /// For each line, the place of its first group.
     lines: Vec<u32>,
-    /// The lengths of the runs of a line, each of the next place.
+    /// The lengths of the runs of a line. Each run belongs to the next place.
     runs: Vec<usize>,
     /// True if each run is one row.
     side_by_side: bool,
 }
 
 impl BoxSlots {
-    /// The groups `numbers` of a box with these `sizes` along its dimensions, slowest first, each
-    /// with whether the group depends on it.
+    /// The slots of a box. `sizes` are the sizes along its dimensions, slowest first, each with
+    /// whether the group depends on the dimension; `numbers` are the groups.
     pub fn new(sizes: &[(bool, usize)], numbers: &[u32]) -> Self {
         let last = sizes.iter().rposition(|(has, _)| *has);
         let length = sizes.iter().skip(last.map_or(0, |last| last + 1)).map(|(_, size)| size).product();
@@ -77,7 +77,7 @@ impl BoxSlots {
             let (numbers, side_by_side) = (numbers.to_vec(), length == 1);
             return Self { numbers, lines, runs: vec![length; count], side_by_side };
         }
-        // All lines are alike: what follows on one another and is of one group is one run.
+        // All lines are alike, so consecutive places of one group are merged into one run.
         let (mut places, mut runs): (Vec<u32>, Vec<usize>) = (Vec::new(), Vec::new());
         for &number in numbers {
             match runs.last_mut() {
@@ -92,7 +92,7 @@ impl BoxSlots {
         Self { numbers: places, lines, runs, side_by_side }
     }
 
-    /// The rows of a line.
+    /// The number of rows of a line.
     fn line(&self) -> usize {
         self.runs.iter().sum()
     }
@@ -109,7 +109,7 @@ impl BoxSlots {
         });
     }
 
-    /// Calls `add` with each place, the first row of a run of it, counted from `start`, and the
+    /// Calls `add` with each place, the first row of its run relative to `start`, and the run's
     /// length.
     fn for_runs(&self, start: usize, mut add: impl FnMut(usize, usize, usize)) {
         let mut first = start;
@@ -121,7 +121,7 @@ impl BoxSlots {
         }
     }
 
-    /// The rows of each place that count, of those from `first` on.
+    /// The number of rows of each place that count, from row `first` on.
     fn counts(&self, bits: Option<&BooleanBuffer>, first: usize) -> Vec<u64> {
         let mut counts = vec![0u64; self.numbers.len()];
         match bits {
@@ -152,7 +152,7 @@ impl BoxSlots {
     ) -> Vec<A> {
         let mut folded = vec![start; self.numbers.len()];
         if self.side_by_side {
-            // Lines of groups beside each other: added up as such.
+            // Lines of adjacent groups are accumulated line by line.
             let lines = values.chunks(self.runs.len().max(1)).zip(&self.lines);
             for (number, (values, &line)) in lines.enumerate() {
                 let place = line as usize..line as usize + values.len();
@@ -177,7 +177,7 @@ impl BoxSlots {
 }
 
 impl Slots {
-    /// The groups of rows, given for each.
+    /// Slots from the group of each row.
     pub fn of_rows(groups: Vec<u32>) -> Self {
         let is_next = |pair: &[u32]| matches!(pair, [before, group] if *group == before.wrapping_add(1));
         let sequences = groups.windows(2).filter(|pair| !is_next(pair)).count() + 1;
@@ -189,7 +189,7 @@ impl Slots {
         Self::Sequences(chunks.filter_map(sequence).collect())
     }
 
-    /// The groups of some rows, as numbers.
+    /// The group of each row, as numbers.
     pub fn to_rows(&self, rows: usize) -> Vec<usize> {
         match self {
             Self::One => vec![0; rows],
@@ -210,7 +210,7 @@ impl Slots {
         }
     }
 
-    /// The number of rows of each group that count, of `rows` rows.
+    /// The number of counted rows of each group, among `rows` rows.
     pub fn counts(&self, present: &Present, rows: usize, groups: usize) -> Vec<u64> {
         let mut counts = vec![0u64; groups];
         let mut add = |group: u32, count: usize| {
@@ -252,8 +252,8 @@ impl Slots {
         counts
     }
 
-    /// Combines the values of each group that count, beginning with `start`; `step` and `combine`
-    /// may be applied in any order. `step` is told the group too.
+    /// Folds the counted values of each group, beginning with `start`. `step` and `combine` may be
+    /// applied in any order. `step` also gets the group.
     pub fn fold<T: Copy, A: Copy>(
         &self,
         values: &[T],
@@ -321,7 +321,7 @@ impl Slots {
     }
 }
 
-/// Sequences, each as the place of its first group and its length, with the number of its first row.
+/// The sequences, each with its first group, its length, and the number of its first row.
 fn with_starts(sequences: &[(u32, usize)]) -> impl Iterator<Item = ((usize, usize), usize)> {
     sequences.iter().scan(0, |row, &(first, length)| {
         *row += length;
@@ -329,8 +329,8 @@ fn with_starts(sequences: &[(u32, usize)]) -> impl Iterator<Item = ((usize, usiz
     })
 }
 
-/// Adds to each slot the value at its place, where that counts: `bits` tells of all rows, and comes
-/// with the row of the first value. `step` is told the place.
+/// Adds each value to the slot at the same position, if its bit is set. `bits` come with the
+/// position of the first value's bit. `step` gets the position.
 fn add_beside<T: Copy, A: Copy>(
     slots: &mut [A],
     values: &[T],
@@ -357,7 +357,7 @@ fn add_beside<T: Copy, A: Copy>(
     }
 }
 
-/// Combines the values of a run, the first of which is at a place among all.
+/// Folds the values of a run that starts at a position.
 fn fold_run<T: Copy, A: Copy>(
     values: &[T],
     first: usize,
@@ -383,7 +383,7 @@ fn set_bits(bits: &BooleanBuffer, start: usize, length: usize) -> usize {
     if length == 1 { usize::from(bits.value(start)) } else { bits.slice(start, length).count_set_bits() }
 }
 
-/// Calls `f` with the place of each set bit.
+/// Calls `f` with the position of each set bit.
 fn for_each_set(bits: &BooleanBuffer, mut f: impl FnMut(usize)) {
     for (number, mut word) in
         BitChunks::new(bits.values(), bits.offset(), bits.len()).iter_padded().enumerate()
@@ -410,8 +410,8 @@ fn fold_all<T: Copy, A: Copy>(
     lanes.into_iter().fold(rest, combine)
 }
 
-/// As [`fold_all`], of the values whose bits are set, the first in the lowest bit of the first of
-/// the words.
+/// Like [`fold_all`], for the values whose bits are set. The first value has the lowest bit of the
+/// first word.
 fn fold_marked<T: Copy, A: Copy>(
     values: &[T],
     words: impl Iterator<Item = u64>,
@@ -440,7 +440,7 @@ fn fold_marked<T: Copy, A: Copy>(
     lanes.into_iter().fold(start, combine)
 }
 
-/// Adds as many of the values as fill all lanes, and returns the rest.
+/// Folds the values that fill all lanes, and returns the rest.
 fn add_to_lanes<'v, T: Copy, A: Copy>(
     lanes: &mut [A; LANES],
     values: &'v [T],

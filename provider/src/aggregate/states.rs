@@ -15,14 +15,14 @@ pub struct States {
 }
 
 enum Accumulators {
-    /// Of the one group of an aggregation without keys.
+    /// The accumulator of the one group of an aggregation without keys.
     One(Box<dyn Accumulator>),
     Many(Box<dyn GroupsAccumulator>),
 }
 
 impl States {
-    /// The states of `groups` groups, for a function with arguments of `types`; `one`, where there
-    /// are no keys.
+    /// The states of `groups` groups, for a function with arguments of `types`. `one` for an
+    /// aggregation without keys.
     pub fn new(
         function: &AggregateFunctionExpr,
         types: &[DataType],
@@ -36,8 +36,8 @@ impl States {
         if types.is_empty() {
             return Ok(Self { accumulators: Accumulators::Many(accumulators), groups });
         }
-        // Accumulators take a group that they have not heard of by a NULL or a filter for one with
-        // values.
+        // An accumulator treats a group as one with values, unless it has seen the group in a NULL
+        // or a filter.
         let nothing: Vec<_> = types.iter().map(|data_type| new_null_array(data_type, groups)).collect();
         let none = BooleanArray::new(BooleanBuffer::new_unset(groups), None);
         let all: Vec<usize> = (0..groups).collect();

@@ -1,4 +1,4 @@
-//! The optimizer rule that gives aggregations to scans.
+//! The optimizer rule that moves aggregations into scans.
 
 use std::sync::Arc;
 
@@ -24,19 +24,19 @@ use crate::plan::aggregate_source::AggregateSource;
 use crate::plan::source::AtlasSource;
 use crate::tables::options::AtlasOptions;
 
-/// Lets scans of stores do aggregations themselves: partial ones, and where all of a group is in
-/// one dataset the final ones too.
+/// Lets scans of stores compute aggregations: partial ones, and also the final ones if every group
+/// has all its rows in one dataset.
 ///
-/// It looks for a partial aggregation right over a scan, and for a final one right over that. So it
-/// must come after filters were pushed into scans, and before distribution is enforced, which puts
-/// other operators between the two.
+/// It looks for a partial aggregation directly above a scan, and for a final aggregation directly
+/// above that. So it must run after filters were pushed into scans. It must run before distribution
+/// is enforced, which puts other operators between the two.
 #[derive(Debug, Default)]
 pub struct AggregateInScan;
 
 impl AggregateInScan {
     const NAME: &str = "AggregateInScan";
 
-    /// Puts the rule where it belongs among those of a session, unless it is there.
+    /// Adds the rule at its position among those of a session, unless it is there already.
     pub fn add_to(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
         if !rules.iter().any(|rule| rule.name() == Self::NAME) {
             let before = rules.iter().position(|rule| rule.name() == "FilterPushdown");
@@ -74,7 +74,7 @@ impl PhysicalOptimizerRule for AggregateInScan {
     }
 }
 
-/// The scan that does what a partial aggregation does, if one can.
+/// The scan that computes a partial aggregation, if a scan can.
 fn in_scan(partial: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some((config, inputs)) = scan_below(partial.input())? else { return Ok(None) };
     let Some(source) = config.file_source().downcast_ref::<AtlasSource>() else { return Ok(None) };
@@ -93,16 +93,16 @@ fn in_scan(partial: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let row = Arc::new(PlaceholderRowExec::new(Arc::new(Schema::empty())));
         return Ok(Some(Arc::new(ProjectionExec::try_new(literals.collect::<Vec<_>>(), row)?)));
     }
-    // Parts that are all alike and take no time need no sharing: the fewer, the fewer batches of
-    // states.
+    // Ranges that are all alike and take no time need not be shared. Fewer ranges give fewer
+    // batches of states.
     let parts = &config.file_groups;
     let source = AggregateSource::new(source.clone(), aggregation, schema);
     let parts = if source.is_of_statistics() { parts.iter().map(joined).collect() } else { parts.clone() };
     Ok(Some(scan_of(config, source, parts)))
 }
 
-/// The scan that does a partial aggregation and the final one after it too, where each group is in
-/// one part of it.
+/// The scan that computes a partial aggregation and the final one above it, if each group lies in
+/// one range.
 fn finished_in_scan(last: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let merges = matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned)
         && last.limit_options().is_none();
@@ -113,7 +113,7 @@ fn finished_in_scan(last: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan
     Ok(finished.map(|(source, parts)| scan_of(config, source, parts)))
 }
 
-/// A scan like another, of other parts.
+/// A copy of a scan with other ranges.
 fn scan_of(like: &FileScanConfig, source: AggregateSource, parts: Vec<FileGroup>) -> Arc<dyn ExecutionPlan> {
     let statistics = Statistics::new_unknown(source.table_schema().table_schema());
     let config = FileScanConfigBuilder::new(like.object_store_url.clone(), Arc::new(source))
@@ -123,7 +123,7 @@ fn scan_of(like: &FileScanConfig, source: AggregateSource, parts: Vec<FileGroup>
     DataSourceExec::from_data_source(config)
 }
 
-/// The parts of a partition, those that follow on one another as one.
+/// The ranges of a partition, with consecutive ones merged.
 fn joined(parts: &FileGroup) -> FileGroup {
     let mut joined: Vec<PartitionedFile> = Vec::new();
     for part in parts.iter() {
@@ -136,7 +136,8 @@ fn joined(parts: &FileGroup) -> FileGroup {
     FileGroup::new(joined)
 }
 
-/// The scan below projections, with the expressions over its table that the columns of `plan` are.
+/// The scan below projections, and the expressions over its table that produce the columns of
+/// `plan`.
 #[allow(clippy::type_complexity, reason = "a scan and its columns")]
 fn scan_below(
     plan: &Arc<dyn ExecutionPlan>,

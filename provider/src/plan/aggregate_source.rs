@@ -1,4 +1,4 @@
-//! A scan that gives states of aggregates, as DataFusion plans it.
+//! The source of a scan that emits states of aggregates.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::aggregate::plan::over;
 use crate::aggregate::{Adder, Aggregation};
 use crate::plan::source::{AtlasSource, of_tiles, tiles};
 
-/// A scan that adds its rows up: in place of a partial aggregation over an [`AtlasSource`], or of
-/// that and the final one.
+/// A scan that aggregates its rows. It takes the place of a partial aggregation over an
+/// [`AtlasSource`], or of both the partial and the final one.
 #[derive(Clone)]
 pub struct AggregateSource {
     scan: AtlasSource,
@@ -36,14 +36,15 @@ impl AggregateSource {
         Self { scan, aggregation: Arc::new(aggregation), schema: TableSchema::from(schema) }
     }
 
-    /// The scan with what its groups add up to instead of states, and its parts, each of whole
-    /// datasets; `None` where groups may have rows in several parts.
+    /// The scan with final values instead of states, over ranges of whole datasets; `None` if
+    /// groups may have rows in several ranges.
     pub(crate) fn finished(&self, parts: &[FileGroup], schema: SchemaRef) -> Option<(Self, Vec<FileGroup>)> {
         let aggregation = self.aggregation.finished(Arc::clone(&schema))?;
         let layout = &self.scan.table().layout;
         let ranges = || parts.iter().flat_map(|part| part.iter()).filter_map(tiles);
         let total: u64 = ranges().map(|tiles| tiles.end - tiles.start).sum();
-        // One dataset that is much of the work is for several partitions, unless it is no work.
+        // A dataset that is a large part of the work is shared by several partitions, unless the
+        // work is nothing.
         let even = layout.largest().saturating_mul(ranges().count() as u64) <= total;
         if !even && !self.is_of_statistics() {
             return None;
@@ -57,14 +58,14 @@ impl AggregateSource {
         Some((Self::new(self.scan.clone(), aggregation, schema), parts))
     }
 
-    /// Whether statistics answer it without a look at cells, but for chunks of which they do not
-    /// say enough.
+    /// True if statistics answer it without reading cells, except in chunks whose statistics do not
+    /// suffice.
     pub(crate) fn is_of_statistics(&self) -> bool {
         self.aggregation.is_of_statistics() && self.scan.selects_datasets()
     }
 
-    /// The same scan with those of the filters that it was offered that are sound;
-    /// `None` where it was offered none.
+    /// The same scan, which uses the sound ones among its offered dynamic filters; `None` if none
+    /// were offered.
     pub(crate) fn vouched(&self, is_sound: impl Fn(&Arc<dyn PhysicalExpr>) -> bool) -> Option<Self> {
         Some(Self { scan: self.scan.vouched(is_sound)?, ..self.clone() })
     }
@@ -73,7 +74,7 @@ impl AggregateSource {
         Arc::new(Adder::new(Arc::clone(&self.aggregation), self.scan.table().clone()))
     }
 
-    /// The chunks that the scan has cells in.
+    /// The number of chunks in which the scan has cells.
     pub(crate) fn chunks(&self, config: &FileScanConfig) -> Result<usize> {
         self.scan.chunks_for(self.adder(), config)
     }
@@ -124,7 +125,7 @@ impl FileSource for AggregateSource {
         if filters.is_empty() {
             return Ok(FilterPushdownPropagation::with_parent_pushdown_result(Vec::new()));
         }
-        // A filter on keys that somebody above fills while the scan runs is one on rows.
+        // A dynamic filter on keys is a filter on rows.
         let keys = self.aggregation.key_expressions();
         let mut scan = self.scan.clone();
         for filter in &filters {

@@ -1,9 +1,10 @@
-//! Filters that operators above a scan fill while a query runs: which of them a scan may believe.
+//! Dynamic filters: which of the filters that operators fill during a query a scan may use.
 //!
-//! DataFusion offers a scan the filters of sorts with a limit, of hash joins and of aggregations,
-//! all as [`DynamicFilterPhysicalExpr`] and without a word about who fills them. Those of
-//! aggregations are unsound: `min(a)` beside `max(abs(a))` fills a filter for `min(a)` alone. So a
-//! scan ignores what it was offered until [`SoundDynamicFilters`] has seen the finished plan.
+//! DataFusion offers a scan the filters of sorts with a limit, of hash joins and of aggregations.
+//! All are [`DynamicFilterPhysicalExpr`], and do not tell which operator fills them. Filters of
+//! aggregations are unsound: `min(a)` beside `max(abs(a))` fills a filter for `min(a)` alone. A
+//! scan therefore ignores offered filters until [`SoundDynamicFilters`] has examined the finished
+//! plan.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,17 +29,17 @@ use crate::plan::source::AtlasSource;
 
 /// Lets scans of stores use the dynamic filters of sorts and hash joins, and of no other operator.
 ///
-/// A sort with a limit only excludes rows that come after those that it has; a hash join only rows
-/// whose key is not on its other side. A filter that passes an operator with two columns of one
-/// name may be about the other column, and is not used. The rule comes last, since filters are
-/// offered to scans late. Without it, scans use no dynamic filter.
+/// A sort with a limit only excludes rows that come after those that it has. A hash join only
+/// excludes rows whose key does not occur on its other side. A filter that passes an operator with
+/// two columns of one name may refer to the wrong column, and is not used. The rule comes last,
+/// because scans are offered filters late. Without it, scans use no dynamic filters.
 #[derive(Debug, Default)]
 pub struct SoundDynamicFilters;
 
 impl SoundDynamicFilters {
     const NAME: &str = "SoundDynamicFilters";
 
-    /// Puts the rule behind those of a session, unless it is there.
+    /// Adds the rule after those of a session, unless it is there already.
     pub fn add_to(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
         if !rules.iter().any(|rule| rule.name() == Self::NAME) {
             rules.push(Arc::new(Self));
@@ -64,7 +65,7 @@ impl PhysicalOptimizerRule for SoundDynamicFilters {
     }
 }
 
-/// Lets the scans below `plan` use their dynamic filters that are `sound`, or that sorts and hash
+/// Lets the scans below `plan` use dynamic filters that are in `sound`, or that sorts and hash
 /// joins below `plan` fill.
 fn vouch(plan: Arc<dyn ExecutionPlan>, mut sound: HashSet<u64>) -> Result<Arc<dyn ExecutionPlan>> {
     // Each iteration gives the operators new filters, while scans keep those of the first.
@@ -96,8 +97,8 @@ fn has_a_name_twice(schema: &Schema) -> bool {
     !schema.fields().iter().all(|field| names.insert(field.name()))
 }
 
-/// The source of a scan of a store with those of its dynamic filters that are sound; `None` where
-/// it was offered none.
+/// The source of a scan of a store that uses its sound dynamic filters; `None` if none were
+/// offered.
 fn vouched(config: &FileScanConfig, sound: &HashSet<u64>) -> Option<Arc<dyn FileSource>> {
     let source = config.file_source();
     if let Some(source) = source.downcast_ref::<AtlasSource>() {
@@ -109,7 +110,7 @@ fn vouched(config: &FileScanConfig, sound: &HashSet<u64>) -> Option<Arc<dyn File
     Some(Arc::new(source))
 }
 
-/// Whether a filter is one that sound operators fill, and that says what they mean.
+/// True if sound operators fill a filter, and its expression is intact.
 fn is_sound(filter: &Arc<dyn PhysicalExpr>, sound: &HashSet<u64>) -> bool {
     let mut all = true;
     let visited = filter.apply(|node| {
@@ -122,11 +123,11 @@ fn is_sound(filter: &Arc<dyn PhysicalExpr>, sound: &HashSet<u64>) -> bool {
     all && visited.is_ok()
 }
 
-/// Whether DataFusion can tell what the parts of a filter are in terms of the table's columns.
+/// True if DataFusion can translate the expressions of a filter to the table's columns.
 ///
-/// It replaces the expressions that a filter is about one by one, the inner ones first. Where one
-/// is a part of another, as in `ORDER BY a + b, a`, it no longer finds the outer one, and columns
-/// stay behind that are numbered as in another schema.
+/// It replaces these expressions one by one, inner ones first. If one is part of another, as in
+/// `ORDER BY a + b, a`, it no longer finds the outer one, and leaves columns behind whose indices
+/// belong to another schema.
 fn is_remapped_whole(filter: &DynamicFilterPhysicalExpr) -> bool {
     let about = filter.children();
     about.iter().all(|outer| {

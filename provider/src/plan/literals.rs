@@ -1,4 +1,4 @@
-//! What a comparison of floats with literals means.
+//! The meaning of comparisons of floats with literals.
 
 use std::sync::Arc;
 
@@ -17,24 +17,24 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use crate::scan::zeros::{is_comparison, is_float_zero};
 use crate::tables::options::AtlasOptions;
 
-/// Compares floats with literals as people mean it.
+/// Compares floats with literals as users expect it.
 ///
 /// - A number beside an `f32` is an `f32`: `lat = 47.3` finds the rows that print as 47.3. SQL's
-///   numbers are `f64`, and none of them equals the `f32` nearest to 47.3 but its own value,
-///   47.29999923706055. NumPy, xarray and DuckDB compare so too. It holds for `=`, `<>`, `<`, `<=`,
-///   `>`, `>=`, `IS [NOT] DISTINCT FROM`, `BETWEEN`, `IN` and `CASE x WHEN`, and for every
-///   expression of type `f32`. Numbers out of the range of `f32` stay `f64`. `SET
-///   atlas.f32_literals = false` switches it off.
+///   numbers are `f64`, and the only `f64` that equals the `f32` nearest to 47.3 is
+///   47.29999923706055. NumPy, xarray and DuckDB also compare this way. The rule holds for `=`,
+///   `<>`, `<`, `<=`, `>`, `>=`, `IS [NOT] DISTINCT FROM`, `BETWEEN`, `IN` and `CASE x WHEN`, and
+///   for every expression of type `f32`. Numbers out of the range of `f32` stay `f64`.
+///   `SET atlas.f32_literals = false` switches it off.
 /// - In `IN`, -0.0 equals 0.0, as it does for `=`.
 ///
-/// The rule works on all tables of a session, and comes before types are coerced.
+/// The rule applies to all tables of a session, and runs before types are coerced.
 #[derive(Debug, Default)]
 pub struct FloatLiterals;
 
 impl FloatLiterals {
     const NAME: &str = "FloatLiterals";
 
-    /// Puts the rule before those of a session, unless it is there.
+    /// Adds the rule before those of a session, unless it is there already.
     pub fn add_to(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
         if !rules.iter().any(|rule| rule.name() == Self::NAME) {
             rules.insert(0, Arc::new(Self));
@@ -106,7 +106,7 @@ fn changed_if(changed: bool, expr: Expr) -> Transformed<Expr> {
     if changed { Transformed::yes(expr) } else { Transformed::no(expr) }
 }
 
-/// `x BETWEEN a AND b`, of which one bound may be no number.
+/// `x BETWEEN a AND b`; one of the bounds may not be a number.
 fn rewrite_between(between: Between, schema: &DFSchema) -> Transformed<Expr> {
     let (low, high) = (single_of(&between.low, schema), single_of(&between.high, schema));
     if low.is_none() && high.is_none() {
@@ -122,7 +122,8 @@ fn rewrite_between(between: Between, schema: &DFSchema) -> Transformed<Expr> {
     Transformed::yes(if negated { Expr::Not(Box::new(within)) } else { within })
 }
 
-/// `x IN (…)`: members that are no number are compared by `=`, and a zero has both signs.
+/// `x IN (…)`: members that are not numbers are compared by `=`, and a zero is listed with both
+/// signs.
 fn rewrite_list(list: InList, schema: &DFSchema, single: bool) -> Result<Transformed<Expr>> {
     let of = list.expr.get_type(schema).unwrap_or(DataType::Null);
     let floats = of.is_floating()
@@ -175,7 +176,7 @@ fn is_number(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(..))
 }
 
-/// Whether an expression is the same for all rows and known when the query is planned.
+/// True if an expression is the same for all rows and known during planning.
 fn is_constant(expr: &Expr) -> bool {
     let unknown = expr.exists(|part| {
         Ok(matches!(
@@ -217,8 +218,8 @@ fn single_of(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     nearest_single(&constant(expr, schema)?).map(lit)
 }
 
-/// The `f32` nearest to a number of type `f64` or decimal; `None` where there is none, since it is
-/// too large, or too small to differ from zero.
+/// The `f32` nearest to a number of type `f64` or decimal; `None` if the number is too large, or
+/// too small to differ from zero.
 fn nearest_single(value: &ScalarValue) -> Option<ScalarValue> {
     if !(value.data_type() == DataType::Float64 || value.data_type().is_decimal()) {
         return None;

@@ -1,4 +1,4 @@
-//! Tables, scans and optimizer rules as DataFusion plans them.
+//! Tables, scans and optimizer rules: the implementations of DataFusion's interfaces.
 
 pub mod aggregate_rule;
 pub mod aggregate_source;

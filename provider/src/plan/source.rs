@@ -1,4 +1,4 @@
-//! A table's scan as DataFusion plans it: a [`FileSource`] whose "files" are ranges of tiles.
+//! The scan of a table as DataFusion sees it: a [`FileSource`] whose "files" are ranges of tiles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,24 +35,24 @@ use crate::tables::options::AtlasOptions;
 /// The scan of a table.
 ///
 /// A [`PartitionedFile`] of it is the store's catalog with a range of tile numbers. The numbers
-/// follow from the generation alone, so that a plan can be taken up by whoever opens the same
-/// generation.
+/// depend only on the generation, so that any process that opens the same generation can run the
+/// plan.
 #[derive(Clone)]
 pub struct AtlasSource {
     table: Table,
     schema: TableSchema,
     projection: ProjectionExprs,
-    /// What the scan's rows satisfy. Over the table's columns.
+    /// Predicates that all rows of the scan satisfy, over the table's columns.
     predicates: Vec<Arc<dyn PhysicalExpr>>,
-    /// How many of the predicates the table knew when it counted its rows: the first ones.
+    /// The number of predicates, from the first on, that the table knew when it counted its rows.
     counted: usize,
-    /// What somebody else makes sure of, and what may yet rule boxes of rows out.
+    /// Inexact filters: DataFusion re-checks them above the scan; the scan uses them only to prune.
     inexact: Vec<Arc<dyn PhysicalExpr>>,
-    /// Filters that operators above fill while the scan runs, and that nobody vouched for: ignored.
+    /// Dynamic filters that were offered and have not been found sound. They are ignored.
     offered: Vec<Arc<dyn PhysicalExpr>>,
-    /// Those of them that are sound: rows for which they do not hold may come or not.
+    /// Sound dynamic filters. The scan may drop rows that do not satisfy them, but need not.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
-    /// The rows that somebody above wants to see first.
+    /// The order of which an operator above wants the first rows.
     order: Option<BestFirst>,
     options: AtlasOptions,
     memory: Arc<dyn MemoryPool>,
@@ -61,8 +61,8 @@ pub struct AtlasSource {
 }
 
 impl AtlasSource {
-    /// The scan of all rows of a table for which `predicates` hold. Rows for which an `inexact` one
-    /// does not hold may come or not.
+    /// The scan of all rows of a table that satisfy `predicates`. It may drop rows that do not
+    /// satisfy an `inexact` filter, but need not.
     pub(crate) fn new(
         table: Table,
         predicates: Vec<Arc<dyn PhysicalExpr>>,
@@ -98,7 +98,7 @@ impl AtlasSource {
         Self { batch_size, ..self.clone() }
     }
 
-    /// The same scan with a filter that somebody above offers to fill while it runs.
+    /// The same scan with another offered dynamic filter.
     pub(crate) fn offered(mut self, filter: Arc<dyn PhysicalExpr>) -> Self {
         let is_new = !self.offered.contains(&filter) && !self.dynamic.contains(&filter);
         if self.options.dynamic_filters && is_new {
@@ -107,8 +107,8 @@ impl AtlasSource {
         self
     }
 
-    /// The same scan with those of the filters that it was offered that are sound;
-    /// `None` where it was offered none.
+    /// The same scan, which uses the sound ones among its offered dynamic filters; `None` if none
+    /// were offered.
     pub(crate) fn vouched(&self, is_sound: impl Fn(&Arc<dyn PhysicalExpr>) -> bool) -> Option<Self> {
         if self.offered.is_empty() {
             return None;
@@ -118,8 +118,8 @@ impl AtlasSource {
         Some(source)
     }
 
-    /// Opens ranges of tiles for somebody who makes batches of their rows. `values_of` tells of
-    /// predicates on values whether nobody asks for rows that are NULL in their only column.
+    /// Opens ranges of tiles for a consumer. `values_of` tells, for predicates on values, whether
+    /// rows that are NULL in their only column do not matter.
     pub(crate) fn opener_for(
         &self,
         consumer: Arc<dyn Consumer>,
@@ -131,21 +131,21 @@ impl AtlasSource {
         Ok(Arc::new(TileOpener { scan: Arc::new(scan) }))
     }
 
-    /// The chunks that a scan of rows has cells in.
+    /// The number of chunks in which a scan of rows has cells.
     pub(crate) fn chunks(&self, config: &FileScanConfig) -> Result<usize> {
         self.chunks_for(Arc::new(self.rows()?), config)
     }
 
-    /// The chunks that a scan has cells in.
+    /// The number of chunks in which a scan has cells.
     pub(crate) fn chunks_for(&self, consumer: Arc<dyn Consumer>, config: &FileScanConfig) -> Result<usize> {
-        // A scan that nobody runs, with counters of its own.
+        // A scan that is not run, with counters of its own.
         let source = Self { metrics: ExecutionPlanMetricsSet::new(), ..self.clone() };
         let scan = source.scan(consumer, |_| false, config.limit, 0)?;
         let files = config.file_groups.iter().flat_map(|group| group.iter());
         files.filter_map(tiles).map(|tiles| scan.count_chunks(tiles)).sum()
     }
 
-    /// Calls `f` with everything that rows are filtered by.
+    /// Calls `f` with every expression that filters rows.
     pub(crate) fn apply_filters(
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
@@ -158,30 +158,30 @@ impl AtlasSource {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    /// Whether all rows of the datasets come out of the scan that it selects.
+    /// True if the scan emits all rows of the datasets that it selects.
     pub(crate) fn selects_datasets(&self) -> bool {
         self.inexact.is_empty()
             && self.dynamic.is_empty()
             && self.predicates.iter().all(|expr| self.selects_whole(expr))
     }
 
-    /// What a predicate depends on.
+    /// The scope of a predicate.
     fn scope(&self, predicate: &Arc<dyn PhysicalExpr>) -> Scope {
         let columns = collect_columns(predicate);
         scope(columns.iter().filter_map(|column| self.table.layout.columns.get(column.index())))
     }
 
-    /// Whether a predicate selects whole datasets.
+    /// True if a predicate selects whole datasets.
     fn selects_whole(&self, predicate: &Arc<dyn PhysicalExpr>) -> bool {
         self.scope(predicate) == Scope::Dataset
     }
 
-    /// Whether the scan filters by a predicate itself.
+    /// True if the scan applies a predicate itself.
     fn takes(&self, predicate: &Arc<dyn PhysicalExpr>) -> bool {
         self.options.late_materialization || self.scope(predicate) != Scope::Rows
     }
 
-    /// Whether the projection is all columns of the table, as they are.
+    /// True if the projection is all columns of the table, unchanged.
     fn shows_all(&self) -> bool {
         let fields = self.table.layout.schema.fields();
         self.projection.as_ref().len() == fields.len()
@@ -191,7 +191,7 @@ impl AtlasSource {
             })
     }
 
-    /// Rows as the projection shows them.
+    /// The consumer that emits rows as the projection shows them.
     fn rows(&self) -> Result<Rows> {
         let columns: BTreeSet<usize> = self
             .projection
@@ -215,7 +215,7 @@ impl AtlasSource {
         partition: usize,
     ) -> Result<Scan> {
         let table = self.table.for_scan();
-        // What is filtered before a limit changes what it lets through.
+        // Filtering before a limit would change which rows it lets through.
         let dynamic = if limit.is_some() { Vec::new() } else { self.dynamic.clone() };
         let (predicates, inexact) = (&self.predicates, &self.inexact);
         let filters = Filters::new(&table, predicates, inexact, dynamic, &self.options, values_of)?;
@@ -250,8 +250,8 @@ impl FileSource for AtlasSource {
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
-        // The table's statistics are exact for predicates that select whole datasets, where it knew
-        // them.
+        // The table's statistics are exact for predicates that select whole datasets, if the table
+        // knew them.
         let (known, late) = self.predicates.split_at(self.counted);
         let rest = known.iter().filter(|expr| !self.selects_whole(expr)).chain(late);
         let rest: Vec<_> = rest.map(Arc::clone).collect();
@@ -259,8 +259,8 @@ impl FileSource for AtlasSource {
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
-        // Of all columns as they are there is nothing to be worked out anew for each step of a
-        // plan.
+        // If the projection shows all columns unchanged, steps of planning need not recompute
+        // anything.
         (!self.shows_all()).then_some(&self.projection)
     }
 
@@ -300,7 +300,8 @@ impl FileSource for AtlasSource {
         Ok(())
     }
 
-    // A range is of tiles, not of bytes, and the table has cut it for the session's partitions.
+    // A range contains tiles, not bytes, and the table has already divided the tiles among the
+    // session's partitions.
     fn supports_repartitioning(&self) -> bool {
         false
     }
@@ -310,7 +311,7 @@ impl FileSource for AtlasSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        // A new scan is planned anew.
+        // DataFusion plans a new scan again, so none is made without filters.
         if filters.is_empty() {
             return Ok(FilterPushdownPropagation::with_parent_pushdown_result(Vec::new()));
         }
@@ -391,13 +392,13 @@ impl FileSource for AtlasSource {
     }
 }
 
-/// The tiles that a part of a scan has.
+/// The tiles of a range of a scan.
 pub(crate) fn tiles(file: &PartitionedFile) -> Option<Range<u64>> {
     let bound = |bound: i64| u64::try_from(bound).unwrap_or(0);
     file.range.as_ref().map(|range| bound(range.start)..bound(range.end))
 }
 
-/// A part of a scan with other tiles.
+/// A range of a scan with other tiles.
 pub(crate) fn of_tiles(file: PartitionedFile, tiles: Range<u64>) -> PartitionedFile {
     let bound = |bound: u64| i64::try_from(bound).unwrap_or(i64::MAX);
     file.with_range(bound(tiles.start), bound(tiles.end))

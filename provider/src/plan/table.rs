@@ -26,26 +26,25 @@ use crate::tables::grids::grids;
 use crate::tables::layout::Layout;
 use crate::tables::options::{AtlasOptions, TableOptions};
 
-/// Parts of a scan for each partition, so that a partition that is done can take over from others.
+/// The number of ranges for each partition, so that an idle partition can take over ranges of
+/// others.
 const PARTS: u64 = 2;
 
 /// A table over one generation of a store.
 #[derive(Debug)]
 pub struct AtlasTable {
     table: Table,
-    /// The number of rows, once somebody asked.
+    /// The number of rows, once it was needed.
     rows: OnceLock<u64>,
-    /// What is known of the columns that were asked for.
+    /// The statistics of the columns that were needed so far.
     columns: Mutex<HashMap<usize, ColumnStatistics>>,
 }
 
 impl AtlasTable {
-    /// The wide table: over the store's primary grid, or over the dimensions that `options`
-    /// chooses.
+    /// The wide table: over the store's primary grid, or over the dimensions in `options`.
     ///
     /// # Errors
-    /// Where `options` has a dimension that no dataset has, and where the store's datasets cannot
-    /// be read.
+    /// If `options` has a dimension that no dataset has, or the store's datasets cannot be read.
     pub fn wide(name: &str, snapshot: Arc<Snapshot>, options: &TableOptions) -> Result<Self> {
         let catalog = snapshot.catalog().map_err(from_store)?;
         let dims = match &options.dimensions {
@@ -59,7 +58,7 @@ impl AtlasTable {
         Ok(Self::new(name, snapshot, catalog, layout, options))
     }
 
-    /// The table of one variable: its own cells only. `name` is the table's, for plans.
+    /// The table of one variable: its own cells only. `name` is the table's name in plans.
     ///
     /// # Errors
     /// If the store's datasets cannot be read.
@@ -90,7 +89,7 @@ impl AtlasTable {
         &self.table.layout.dims
     }
 
-    /// What a filter depends on; rows, where it names something that is no column.
+    /// The scope of a filter; rows, if it refers to something that is not a column.
     fn scope(&self, filter: &Expr) -> Scope {
         let layout = &self.table.layout;
         let columns = filter
@@ -100,7 +99,7 @@ impl AtlasTable {
         columns.collect::<Option<Vec<_>>>().map_or(Scope::Rows, scope)
     }
 
-    /// The table's layout, of one generation.
+    /// The table over its generation.
     pub(crate) fn inner(&self) -> &Table {
         &self.table
     }
@@ -119,7 +118,7 @@ impl AtlasTable {
         Some(layout.shape(dataset).iter().fold(1, |rows: u64, &size| rows.saturating_mul(size as u64)))
     }
 
-    /// What is known of all rows: their number, and of columns what indexes that are in memory say.
+    /// The statistics of all rows: their number, and for columns what indexes in memory have.
     fn statistics(&self, columns: &[usize]) -> Statistics {
         let mut statistics = Statistics::new_unknown(&self.table.layout.schema);
         for &column in columns {
@@ -136,7 +135,7 @@ impl AtlasTable {
         statistics
     }
 
-    /// The tiles of the selected datasets, cut into parts for `partitions` partitions, and the
+    /// The tiles of the selected datasets, divided into ranges for `partitions` partitions, and the
     /// number of rows of those datasets.
     fn parts(&self, filters: &[Filter], partitions: usize) -> Result<(Vec<Vec<FileRange>>, u64)> {
         let layout = &self.table.layout;
@@ -164,7 +163,7 @@ impl AtlasTable {
         let mut parts: Vec<(std::ops::Range<u64>, u64)> = Vec::new();
         for mut run in runs {
             while !run.is_empty() {
-                // A part may span datasets that are not selected: the scan looks again.
+                // A range may contain datasets that are not selected: the scan checks again.
                 match parts.last_mut() {
                     Some((part, count)) if *count < size => {
                         let more = (size - *count).min(run.end - run.start);
@@ -177,7 +176,7 @@ impl AtlasTable {
             }
         }
         if parts.is_empty() {
-            // A plan has one partition at least.
+            // A plan has at least one partition.
             parts.push((0..0, 0));
         }
         let per_partition = parts.len().div_ceil(usize::try_from(partitions).unwrap_or(1)).max(1);
@@ -257,8 +256,8 @@ impl TableProvider for AtlasTable {
         let options = AtlasOptions::of(state.config_options());
         let every: Vec<usize> = (0..layout.columns.len()).collect();
         let shown = projection.map_or(every.as_slice(), Vec::as_slice);
-        // From the bounds of what is filtered the optimizer estimates how much is left, and fails
-        // the query where its interval arithmetic rounds outwards.
+        // From bounds below a filter, the optimizer estimates how many rows remain. It fails the
+        // query if its interval arithmetic rounds outwards.
         let unfiltered = predicates.is_empty() && inexact.is_empty();
         let mut statistics = self.statistics(if options.statistics && unfiltered { shown } else { &[] });
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);

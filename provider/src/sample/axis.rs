@@ -1,4 +1,4 @@
-//! Coordinates along a dimension, and which of them a point lies between.
+//! The coordinates along a dimension, and the position of a point among them.
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
 use arrow::compute::cast;
@@ -13,7 +13,7 @@ pub enum Coordinates {
 }
 
 impl Coordinates {
-    /// The values of a column, to be compared with coordinates of a type.
+    /// The values of a column, converted for comparison with coordinates of a type.
     pub fn new(values: &ArrayRef, coordinates: &DataType) -> Result<Self> {
         let to = |data_type: &DataType| cast(values, data_type);
         Ok(match coordinates {
@@ -25,7 +25,7 @@ impl Coordinates {
         })
     }
 
-    /// A number, or the nanoseconds from `origin` on; `None` where it is missing.
+    /// A number, or the nanoseconds since `origin`; `None` if it is missing.
     #[allow(clippy::cast_precision_loss, reason = "a span of years is exact to microseconds")]
     pub fn get(&self, row: usize, origin: i64) -> Option<f64> {
         match self {
@@ -44,7 +44,8 @@ impl Coordinates {
     }
 }
 
-/// Where a point lies along an axis: at the first of two indices, so much of the way to the second.
+/// The position of a point along an axis: between two indices, as the fraction of the way from the
+/// first to the second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {
     pub from: usize,
@@ -58,13 +59,13 @@ pub struct Axis {
     ascending: Vec<f64>,
     descends: bool,
     turns: bool,
-    /// Times are told from here.
+    /// Times are relative to this instant.
     pub origin: i64,
 }
 
 impl Axis {
-    /// The axis of coordinates; `None` where they neither rise nor fall throughout, or one is
-    /// missing. It may begin anew after 360.
+    /// The axis of coordinates; `None` if they neither rise nor fall throughout, or one is missing.
+    /// With `turns`, the coordinates continue after 360.
     pub fn new(coordinates: &Coordinates, turns: bool) -> Option<Self> {
         let origin = match coordinates {
             Coordinates::Times(times) if !times.is_empty() => times.value(0),
@@ -80,8 +81,8 @@ impl Axis {
         rises.then_some(Self { ascending, descends, turns, origin })
     }
 
-    /// Where a number lies; `None` beyond the coordinates. The nearest coordinate counts for half a
-    /// step beyond the last one too, and one that is alone only for itself.
+    /// The position of a number; `None` beyond the coordinates. The nearest coordinate also covers
+    /// half a step beyond the last coordinate. A single coordinate covers only itself.
     pub fn locate(&self, number: f64, linear: bool) -> Option<At> {
         let (&first, &last) = (self.ascending.first()?, self.ascending.last()?);
         let at = |from, to, share| Some(self.at(from, to, share, linear));
@@ -91,7 +92,7 @@ impl Axis {
         let mut number = number + ((first - number) / 360.0).ceil() * 360.0;
         let gap = first + 360.0 - last;
         let end = self.ascending.len() - 1;
-        // Around the globe, the last is beside the first.
+        // Around the globe, the last coordinate is adjacent to the first.
         let closes = self.ascending.get(1).is_some_and(|second| gap <= 1.01 * (second - first));
         if number > last && closes {
             return at(end, 0, (number - last) / gap);
@@ -102,12 +103,12 @@ impl Axis {
         self.within(number, linear).and_then(|(from, to, share)| at(from, to, share))
     }
 
-    /// The places, in ascending order, that a number lies between.
+    /// The indices, in ascending order, between which a number lies.
     fn within(&self, number: f64, linear: bool) -> Option<(usize, usize, f64)> {
         let end = self.ascending.len().checked_sub(1)?;
         let get = |place: usize| self.ascending.get(place).copied();
         if end == 0 {
-            // Single precision is enough for a coordinate to be itself.
+            // A single coordinate need only match in single precision.
             let only = get(0)?;
             let same = (number - only).abs() <= f64::from(f32::EPSILON) * only.abs();
             return same.then_some((0, 0, 0.0));

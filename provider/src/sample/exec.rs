@@ -1,4 +1,4 @@
-//! The plan that reads a grid at points.
+//! The execution plan that reads a grid at points.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use crate::error::from_store;
 use crate::tables::columns::Table;
 use crate::tables::layout::{ColumnKind, Origin};
 
-/// Rows that are made at once, about.
+/// The approximate number of rows that are made at once.
 const ROWS: usize = 1 << 18;
 
-/// Reads a grid at points, which are all in memory first.
+/// Reads a grid at points. All points are in memory first.
 #[derive(Debug)]
 pub struct Sampling {
     grid: Table,
@@ -41,7 +41,7 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// The plan that gives `shown`, with the fields of `schema`.
+    /// The plan that emits `shown`, with the fields of `schema`.
     pub fn new(
         grid: Table,
         points: Arc<dyn ExecutionPlan>,
@@ -129,7 +129,7 @@ impl ExecutionPlan for Sampling {
                 async move {
                     let batch = sampler.sample(&points).await?;
                     let [chunks, bytes, requests] = &counters;
-                    // The counters are of all that was read so far.
+                    // The counters cover everything that was read so far.
                     let found = &sampler.read;
                     chunks.add(found.chunks() as usize - chunks.value());
                     bytes.add(found.bytes() as usize - bytes.value());
@@ -151,16 +151,16 @@ impl ExecutionPlan for Sampling {
     }
 }
 
-/// What is known of a dataset before points are looked at.
+/// What is prepared for a dataset before any point is located.
 struct Dataset {
     ordinal: u32,
-    /// For each dimension that points have: the axis, unless the dataset lacks it.
+    /// For each dimension of the points: its axis, unless the dataset lacks the dimension.
     axes: Vec<Option<Axis>>,
-    /// What says where along each dimension of its rows.
+    /// For each dimension of its rows, the source of the index.
     sources: Vec<Source>,
     /// The sizes of the dimensions that points do not have.
     kept: Vec<usize>,
-    /// The coordinates that each shown column has, where it is one of those dimensions.
+    /// For each shown column, its coordinates if it is one of those dimensions.
     coordinates: Vec<Option<(usize, ArrayRef)>>,
 }
 
@@ -182,8 +182,8 @@ impl Sampler {
             let Some((dataset, layout)) = grid.dataset(ordinal) else { continue };
             let source = |&(dim, _): &(usize, usize)| along.iter().position(|along| along.dim == dim);
             let places: Vec<Option<usize>> = layout.dims.iter().map(source).collect();
-            // Coordinates of another kind are not those of the points, and a dataset without any
-            // is no grid where points could lie.
+            // Coordinates of another kind do not match those of the points. A dataset without any
+            // matching coordinate has no points.
             let other_kind = places.iter().flatten().any(|&place| {
                 let column = along.get(place).map(|along| along.column);
                 column.is_none_or(|column| matches!(grid.origin(ordinal, column), Origin::Missing))
@@ -249,7 +249,7 @@ impl Sampler {
             of_points.push(Coordinates::new(points.column(along.point), &data_type)?);
         }
         let mut found = vec![false; points.num_rows()];
-        // Of each row the point, and its columns by dataset.
+        // For each row its point, and its columns by dataset.
         let mut rows: Vec<u32> = Vec::new();
         let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.shown.len()];
         for dataset in &self.datasets {
@@ -279,7 +279,7 @@ impl Sampler {
             }
             rows.extend(of_rows);
         }
-        // Points that no dataset has.
+        // Points that lie in no dataset.
         let beyond: Vec<u32> = (0..).zip(&found).filter(|(_, found)| !**found).map(|(row, _)| row).collect();
         for ((shown, parts), field) in self.shown.iter().zip(&mut parts).zip(self.schema.fields()) {
             parts.push(match shown {
@@ -330,8 +330,7 @@ impl Sampler {
     }
 }
 
-/// The positions, among the dimensions of a dataset's rows, of those of the array that a column
-/// comes from.
+/// The positions, among the dimensions of a dataset's rows, of those of a column's array.
 fn dims_of(grid: &Table, ordinal: u32, column: usize) -> Option<&[usize]> {
     match grid.origin(ordinal, column) {
         Origin::Array(dims) => Some(dims),
@@ -339,7 +338,7 @@ fn dims_of(grid: &Table, ordinal: u32, column: usize) -> Option<&[usize]> {
     }
 }
 
-/// For each dataset what a column shows along a dimension, unless the dataset lacks it.
+/// For each dataset, what a column shows along a dimension, unless the dataset lacks it.
 async fn coordinates(
     grid: &Table,
     dim: usize,

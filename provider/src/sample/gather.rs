@@ -1,4 +1,4 @@
-//! The cells that points lie between, and their values.
+//! The cells around points, and their values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,28 +13,28 @@ use super::axis::At;
 use crate::error::from_store;
 use crate::tables::columns::Table;
 
-/// What says where along a dimension of a dataset's rows: points, by the place of the dimension
-/// among theirs, or every row, by the place among the others.
+/// The source of the index along a dimension of a dataset's rows: the points, by the position of
+/// the dimension among theirs; or every row, by the position among the other dimensions.
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
     Along(usize),
     Kept(usize),
 }
 
-/// The points that lie in a dataset, each with a row for all indices along the other dimensions.
+/// The points in a dataset, each with a row for all indices along the other dimensions.
 pub struct Hits {
     points: Vec<u32>,
-    /// For each point where it lies along each of the dimensions of points.
+    /// For each point, its position along each dimension of the points.
     at: Vec<At>,
     along: usize,
     kept: Vec<usize>,
 }
 
-/// The part that a cell is in, by its chunk along the points' dimensions; the cell; and how much it
-/// counts.
+/// The part that contains a cell, by its chunk along the points' dimensions; the cell; and its
+/// weight.
 type Weighted = (Vec<usize>, Vec<usize>, f64);
 
-/// A part of an array that is read: where it begins, and where it ends.
+/// A part of an array that is read: its start and its end.
 struct Part {
     number: usize,
     start: Vec<usize>,
@@ -42,12 +42,13 @@ struct Part {
 }
 
 impl Hits {
-    /// None yet, with the sizes of the other dimensions and the number of those of points.
+    /// No points yet. `kept` are the sizes of the other dimensions, `along` is the number of
+    /// dimensions of the points.
     pub fn new(kept: Vec<usize>, along: usize) -> Self {
         Self { points: Vec::new(), at: Vec::new(), along, kept }
     }
 
-    /// Adds a point and where it lies.
+    /// Adds a point with its position.
     pub fn push(&mut self, point: u32, at: &[At]) {
         self.points.push(point);
         self.at.extend_from_slice(at);
@@ -73,8 +74,9 @@ impl Hits {
         UInt32Array::from_iter_values((0..self.rows()).map(index))
     }
 
-    /// The values of an array for all rows, as a column shows them and then as `data_type`: numbers
-    /// on straight lines, others from the nearest cell. `sources` are those of its dimensions.
+    /// The values of an array for all rows, as a column shows them, then cast to `data_type`:
+    /// numbers interpolated linearly, others from the nearest cell. `sources` are those of the
+    /// array's dimensions.
     #[allow(clippy::too_many_arguments, reason = "an array, how it is shown, and where points lie in it")]
     pub async fn gather(
         &self,
@@ -199,7 +201,7 @@ impl Hits {
         row / after.max(1) % self.kept.get(place).copied().unwrap_or(1).max(1)
     }
 
-    /// The corners of the box of cells around a point, of an array with some dimensions.
+    /// The corners of the box of cells around a point, for an array with some of the dimensions.
     fn corners(&self, sources: &[Source], linear: bool) -> Vec<Corner> {
         let between =
             |along: usize| self.at.iter().skip(along).step_by(self.along.max(1)).any(|at| at.from != at.to);
@@ -218,14 +220,14 @@ impl Hits {
     }
 }
 
-/// Which of both cells along each dimension that lies on a straight line.
+/// For each linear dimension, which of both cells.
 #[derive(Default)]
 struct Corner {
     sides: Vec<(usize, bool)>,
 }
 
 impl Corner {
-    /// The cell of a point at this corner, and how much it counts.
+    /// The cell of a point at this corner, and its weight.
     fn cell(&self, at: &[At], sources: &[Source]) -> (Vec<usize>, f64) {
         let mut weight = 1.0;
         let cell = sources.iter().map(|source| {

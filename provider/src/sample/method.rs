@@ -1,19 +1,20 @@
-//! How values between coordinates are found.
+//! Methods of interpolation between coordinates.
 
 use atlas::{ArraySchema, AttributeValue, Value};
 use datafusion::common::{Result, plan_err};
 
-/// What a dimension means, as far as it matters here.
+/// The meaning of a dimension, as far as methods depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Latitude,
-    /// It begins anew after 360 degrees.
+    /// A longitude, which wraps around at 360 degrees.
     Longitude,
     Other,
 }
 
 impl Role {
-    /// The role of a dimension by its coordinate: `standard_name`, `units`, else its name.
+    /// The role of a dimension, by the `standard_name` or `units` of its coordinate, otherwise by
+    /// its name.
     pub fn of(dim: &str, coordinate: Option<&ArraySchema>) -> Self {
         let attribute = |key| match coordinate.and_then(|array| array.attribute(key)) {
             Some(AttributeValue::One(Value::String(text))) => Some(text.trim().to_ascii_lowercase()),
@@ -35,8 +36,8 @@ impl Role {
     }
 }
 
-/// For each of some dimensions, given by name and role, whether a method takes values on a straight
-/// line between coordinates, and not the nearest one's.
+/// For each dimension, given by name and role, whether a method interpolates linearly along it
+/// rather than taking the nearest coordinate.
 pub fn linear_along(method: &str, dims: &[(&str, Role)]) -> Result<Vec<bool>> {
     let mut parts = method.split(',').map(str::trim);
     let linear: fn(Role) -> bool = match parts.next() {

@@ -1,8 +1,8 @@
 //! `sample_at(table, points, method)`: the values of a grid at points.
 //!
 //! A join of points with a grid compares every point with every cell, or needs an expression that
-//! rounds coordinates as the grid does. Here the coordinates of a dataset say which cells a point
-//! lies between; only chunks with such cells are read.
+//! rounds coordinates to those of the grid. This module instead finds the cells around a point from
+//! the coordinates of a dataset, and reads only chunks with such cells.
 
 mod axis;
 mod exec;
@@ -18,7 +18,7 @@ pub use planner::SampleAt;
 /// The name of the table function that samples a grid at points.
 pub const SAMPLE_AT: &str = "sample_at";
 
-/// What is to be known of [`SAMPLE_AT`].
+/// The documentation of [`SAMPLE_AT`].
 pub fn documentation() -> Documentation {
     let section = DocSection { include: true, label: "Tables", description: None };
     let description = "The values of a grid at points: a row for each point, with its columns and the \

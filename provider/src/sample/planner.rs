@@ -18,8 +18,8 @@ use super::SAMPLE_AT;
 use super::table::Sampled;
 use crate::plan::table::AtlasTable;
 
-/// Plans `sample_at(table, points, method)`. A function of tables of DataFusion is given
-/// expressions, and an expression can be no query of several columns.
+/// Plans `sample_at(table, points, method)`. DataFusion gives table functions expressions as
+/// arguments, and an expression cannot be a query of several columns.
 #[derive(Debug)]
 pub struct SampleAt {
     catalogs: Arc<dyn CatalogProviderList>,
@@ -31,7 +31,7 @@ impl SampleAt {
         Self { catalogs }
     }
 
-    /// The plan of a table, view or query in the place of an argument.
+    /// The plan of a table, view or query that is given as an argument.
     fn relation(&self, argument: Expr, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
         let name = match argument {
             Expr::Subquery(subquery) => {
@@ -54,7 +54,7 @@ impl SampleAt {
         };
         let name = ObjectName(name.into_iter().map(ObjectNamePart::Identifier).collect());
         let reference = context.object_name_to_table_reference(name.clone())?;
-        // The name may be that of a `WITH`.
+        // The name may be one of a `WITH`.
         if let Ok(plan) = context.plan(named(name)) {
             return Ok(plan);
         }

@@ -15,18 +15,18 @@ use super::method::{Role, linear_along};
 use crate::tables::columns::Table;
 use crate::tables::layout::ColumnKind;
 
-/// A dimension of the grid that points have a column for.
+/// A dimension of the grid for which the points have a column.
 #[derive(Clone, Debug)]
 pub struct Along {
     /// Its position among the table's dimensions.
     pub dim: usize,
-    /// The table's column with its coordinates.
+    /// The table's column of its coordinates.
     pub column: usize,
     /// The points' column.
     pub point: usize,
-    /// Whether values lie on straight lines between coordinates.
+    /// True if values are interpolated linearly between coordinates.
     pub linear: bool,
-    /// Whether it begins anew after 360.
+    /// True if it wraps around at 360.
     pub turns: bool,
 }
 
@@ -53,8 +53,8 @@ impl Sampled {
     /// The table of a grid at points.
     ///
     /// # Errors
-    /// If the points have no column for a dimension of the grid or one of another kind, where a
-    /// name would be twice, and where the method is not understood.
+    /// If the points have no column for a dimension of the grid, or one of another kind; if a name
+    /// would occur twice; if the method is unknown.
     pub fn new(grid: Table, points: LogicalPlan, method: &str) -> Result<Self> {
         let layout = &grid.layout;
         let of_points = points.schema().as_arrow().clone();
@@ -110,7 +110,7 @@ impl Sampled {
     }
 }
 
-/// Whether values of a type may lie along coordinates of another.
+/// True if values of a type can be compared with coordinates of another.
 fn may_lie(points: &DataType, coordinates: &DataType) -> bool {
     match coordinates {
         DataType::Timestamp(..) => {

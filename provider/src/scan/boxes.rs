@@ -1,4 +1,4 @@
-//! Boxes of rows: the unit that predicates and statistics decide about.
+//! Boxes of rows: the unit for which predicates and statistics decide.
 
 use std::ops::Range;
 
@@ -7,18 +7,18 @@ use atlas::{Regions, Span};
 use crate::tables::layout::Layout;
 use crate::tables::level::Level;
 
-/// Boxes of rows, each of one dataset, one after the other. A box takes no allocation of its own.
+/// Consecutive boxes of rows, each of one dataset. A single box needs no allocation.
 #[derive(Clone, Debug, Default)]
 pub struct Boxes {
-    /// Each in the dimensions of its dataset's rows.
+    /// The region of each box, in the dimensions of its dataset's rows.
     regions: Regions,
-    /// For each box the number of its dataset's schema.
+    /// For each box, the number of its dataset's schema.
     schemas: Vec<u32>,
-    /// For each box the number of rows up to its end.
+    /// For each box, the number of rows up to its end.
     ends: Vec<usize>,
-    /// Whether predicates may rule some of its rows out.
+    /// For each box, whether predicates may exclude some of its rows.
     undecided: Vec<bool>,
-    /// For each box the number of chunks that it has cells in.
+    /// For each box, the number of chunks in which it has cells.
     chunks: Vec<u32>,
 }
 
@@ -29,11 +29,11 @@ pub struct Tile<'a> {
     pub dataset: u32,
     /// The number of the dataset's schema in the catalog.
     pub schema: u32,
-    /// Along each dimension of the dataset's rows.
+    /// The spans along the dimensions of the dataset's rows.
     pub spans: &'a [Span],
-    /// Whether predicates may rule some of its rows out.
+    /// True if predicates may exclude some of its rows.
     pub undecided: bool,
-    /// The number of chunks that it has cells in, once they were counted.
+    /// The number of chunks in which it has cells, once they were counted.
     pub chunks: u32,
 }
 
@@ -43,8 +43,8 @@ impl Tile<'_> {
         self.spans.iter().map(|span| span.size).product()
     }
 
-    /// The sizes along the dimensions of a level, with which a column of another level has values
-    /// in it: whether that level has the dimension, and the size.
+    /// The sizes along the dimensions of `level`, each with whether the lower level `part` has the
+    /// dimension. Values of `part` are repeated along those that it lacks.
     pub fn sizes<'s>(
         &'s self,
         layout: &'s Layout,
@@ -56,7 +56,7 @@ impl Tile<'_> {
         along.map(move |((dim, _), span)| (part.has(*dim), span.size))
     }
 
-    /// The number of values that a column of a level has in it.
+    /// The number of values of a column of `level` in the box.
     pub fn values(&self, layout: &Layout, level: Level) -> usize {
         self.sizes(layout, level, level).map(|(_, size)| size).product()
     }
@@ -103,7 +103,7 @@ impl Boxes {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// The number of values that a column of a level has in all of them.
+    /// The number of values of a column of `level` in all boxes.
     pub fn values(&self, layout: &Layout, level: Level) -> usize {
         if level == Level::ROWS {
             return self.rows();
@@ -111,7 +111,7 @@ impl Boxes {
         self.iter().map(|tile| tile.values(layout, level)).sum()
     }
 
-    /// The rows of a box among those of all.
+    /// The rows of a box, as a range among those of all boxes.
     pub fn range(&self, place: usize) -> Range<usize> {
         let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         start..self.ends.get(place).copied().unwrap_or(start)
@@ -131,29 +131,29 @@ impl Boxes {
         (0..self.len()).map(|place| self.get(place))
     }
 
-    /// The ordinals of their datasets.
+    /// The ordinals of the boxes' datasets.
     pub fn datasets(&self) -> &[u32] {
         self.regions.datasets()
     }
 
-    /// Says for each box whether predicates may rule some of its rows out.
+    /// Sets, for each box, whether predicates may exclude some of its rows.
     pub fn set_undecided(&mut self, undecided: Vec<bool>) {
         debug_assert_eq!(undecided.len(), self.len());
         self.undecided = undecided;
     }
 
-    /// Says for each box how many chunks it has cells in.
+    /// Sets, for each box, the number of chunks in which it has cells.
     pub fn set_chunks(&mut self, chunks: Vec<u32>) {
         debug_assert_eq!(chunks.len(), self.len());
         self.chunks = chunks;
     }
 
-    /// The chunks that boxes have cells in, each counted for each box.
+    /// The number of chunks in which boxes have cells, counted for each box.
     pub fn chunks(&self) -> usize {
         self.chunks.iter().map(|&chunks| chunks as usize).sum()
     }
 
-    /// The boxes at the places for which `keep` holds.
+    /// The boxes at the positions for which `keep` holds.
     pub fn filter(self, keep: impl Fn(usize) -> bool) -> Self {
         if (0..self.len()).all(&keep) {
             return self;
@@ -163,7 +163,7 @@ impl Boxes {
         kept
     }
 
-    /// The boxes at a range of places.
+    /// The boxes in a range of positions.
     pub fn slice(&self, places: Range<usize>) -> Self {
         let mut part = Self::default();
         places.for_each(|place| part.push(&self.get(place)));
@@ -171,8 +171,8 @@ impl Boxes {
     }
 }
 
-/// The different datasets of boxes that follow on one another, and for each box the place of its
-/// dataset among them.
+/// The distinct datasets of consecutive boxes, and for each box the position of its dataset among
+/// them.
 pub fn runs_of_datasets(boxes: &Boxes) -> (Vec<u32>, Vec<u32>) {
     let (mut datasets, mut places) = (Vec::new(), Vec::with_capacity(boxes.len()));
     for &dataset in boxes.datasets() {

@@ -1,4 +1,4 @@
-//! The chunks behind a column.
+//! The chunks that back a column.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use super::boxes::{Boxes, Tile};
 use crate::tables::columns::Table;
 use crate::tables::layout::Origin;
 
-/// The array behind a column, in one dataset after the other.
+/// Iterates over the arrays that back a column in consecutive datasets.
 pub struct ColumnChunks<'a> {
     table: &'a Table,
     column: usize,
     arrays: Option<ArrayCursor<'a>>,
 }
 
-/// The array behind a column in a dataset.
+/// The array that backs a column in a dataset.
 pub struct ColumnArray<'a, 'c> {
     pub schema: &'a Arc<ArraySchema>,
-    /// For each of its dimensions the position among those of the dataset's rows.
+    /// For each of its dimensions, the position among those of the dataset's rows.
     pub dims: &'a [usize],
-    /// True if its cells are the column's values as they are.
+    /// True if its cells are the column's values without any change.
     pub direct: bool,
     pub chunks: &'c ChunkGrid,
 }
@@ -33,19 +33,19 @@ impl ColumnArray<'_, '_> {
 }
 
 impl<'a> ColumnChunks<'a> {
-    /// The arrays behind a column.
+    /// The arrays that back a column.
     pub fn new(table: &'a Table, column: usize) -> Self {
         let arrays = table.layout.variable(column).map(|name| ArrayCursor::new(&table.catalog, name));
         Self { table, column, arrays }
     }
 
-    /// Where the column comes from in a box.
+    /// The origin of the column in a box.
     pub fn origin(&self, tile: &Tile<'_>) -> &'a Origin {
         let layout = self.table.layout.schema(tile.schema as usize);
         layout.and_then(|layout| layout.origins.get(self.column)).unwrap_or(&Origin::Missing)
     }
 
-    /// The array that it comes from in a box, if it comes from one.
+    /// The array that backs the column in a box, if one does.
     pub fn of(&mut self, tile: &Tile<'_>) -> Option<ColumnArray<'a, '_>> {
         let layout = self.table.layout.schema(tile.schema as usize)?;
         let Origin::Array(dims) = layout.origins.get(self.column)? else { return None };
@@ -54,14 +54,14 @@ impl<'a> ColumnChunks<'a> {
         Some(ColumnArray { schema, dims, direct, chunks })
     }
 
-    /// The number of chunks that boxes have cells in, each counted for each box.
+    /// The number of chunks in which boxes have cells, counted for each box.
     pub fn crossed(self, boxes: &Boxes) -> usize {
         let mut chunks = vec![0; boxes.len()];
         self.add_crossed(boxes, &mut chunks);
         chunks.into_iter().map(|chunks| chunks as usize).sum()
     }
 
-    /// Adds for each box the number of chunks that it has cells in.
+    /// Adds, for each box, the number of chunks in which it has cells.
     pub fn add_crossed(mut self, boxes: &Boxes, chunks: &mut [u32]) {
         if self.arrays.is_none() {
             return;

@@ -17,13 +17,14 @@ use datafusion::physical_expr::expressions::{
 
 use crate::bits::bits;
 
-/// Literals of a list, at most: of more, a set is faster.
+/// The greatest number of literals in a list. For more, a hash set is faster.
 const LIST: usize = 8;
 
-/// A predicate as comparisons of columns with literals.
+/// A predicate that consists of comparisons of columns with literals.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
-    /// A column, by its place, against a literal of its type that is neither NULL nor NaN.
+    /// Compares a column, given by its position, with a literal of its type that is neither NULL
+    /// nor NaN.
     Compare(usize, Operator, ScalarValue),
     /// True if the column is one of the literals.
     OneOf(usize, Vec<ScalarValue>),
@@ -34,8 +35,8 @@ pub enum Test {
 }
 
 impl Test {
-    /// The predicate, over columns with `schema`, where it is no more than comparisons. Floats of
-    /// these are never NaN: with `no_nan`; else none are compared.
+    /// The predicate, over columns with `schema`, if it consists of comparisons only. With
+    /// `no_nan`, floats in these columns are never NaN; without it, floats are not supported.
     pub fn new(expr: &Arc<dyn PhysicalExpr>, schema: &Schema, no_nan: bool) -> Option<Self> {
         let test = |expr| Self::new(expr, schema, no_nan);
         let column = |expr: &Arc<dyn PhysicalExpr>| {
@@ -80,17 +81,17 @@ impl Test {
     }
 
     fn compare(place: usize, op: Operator, literal: ScalarValue) -> Option<Self> {
-        // Views say whether texts are the same, not which comes first.
+        // Views tell whether texts are equal, not which is less.
         let is_known = matches!(op, Operator::Eq | Operator::NotEq) || literal.try_as_str().is_none();
         is_known.then_some(Self::Compare(place, op, literal))
     }
 
-    /// For which rows it is true; `None` where that is not for this to say.
+    /// The rows for which it is true; `None` if this test does not support the columns.
     pub fn evaluate(&self, columns: &[ArrayRef]) -> Option<BooleanBuffer> {
         self.rows(columns, true)
     }
 
-    /// For which rows it is true, or false: for some it is neither.
+    /// The rows for which it is true, or those for which it is false. For some rows it is neither.
     fn rows(&self, columns: &[ArrayRef], wanted: bool) -> Option<BooleanBuffer> {
         match self {
             Self::Not(test) => test.rows(columns, !wanted),
@@ -126,14 +127,14 @@ impl Test {
     }
 }
 
-/// The rows for which all tests, or any, are `wanted`.
+/// The rows for which all tests, or any test, are `wanted`.
 fn all_or_any(tests: &[Test], columns: &[ArrayRef], wanted: bool, all: bool) -> Option<BooleanBuffer> {
     let mut rows = tests.iter().map(|test| test.rows(columns, wanted));
     let first = rows.next()??;
     rows.try_fold(first, |a, b| Some(if all { &a & &b? } else { &a | &b? }))
 }
 
-/// Those rows of `rows` in which the column is not NULL.
+/// The rows of `rows` in which the column is not NULL.
 fn known(column: &ArrayRef, rows: BooleanBuffer) -> Option<BooleanBuffer> {
     Some(match column.nulls() {
         Some(nulls) => &rows & nulls.inner(),
@@ -150,7 +151,7 @@ fn nanoseconds() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, None)
 }
 
-/// A literal of a type that is neither NULL nor NaN.
+/// A literal of a type, neither NULL nor NaN.
 fn literal(expr: &Arc<dyn PhysicalExpr>, of: &DataType) -> Option<ScalarValue> {
     let value = expr.downcast_ref::<Literal>()?.value();
     let is_nan = match value {
@@ -158,12 +159,12 @@ fn literal(expr: &Arc<dyn PhysicalExpr>, of: &DataType) -> Option<ScalarValue> {
         ScalarValue::Float64(Some(value)) => value.is_nan(),
         _ => false,
     };
-    // Only short text lies in the views of an array themselves.
+    // Only short text is contained in the views of an array.
     let is_long = value.try_as_str().flatten().is_some_and(|text| inline(text).is_none());
     (value.data_type() == *of && !value.is_null() && !is_nan && !is_long).then(|| value.clone())
 }
 
-/// The view of a text that is short enough to lie in it.
+/// The view of a text that is short enough for it.
 fn inline(text: &str) -> Option<u128> {
     let length = u32::try_from(text.len()).ok()?;
     let mut view = [0u8; 16];
@@ -251,8 +252,7 @@ mod tests {
         }
     }
 
-    /// Texts that begin alike, of which one is empty and two are as long as a view holds, or
-    /// longer.
+    /// Texts with a common prefix. One is empty, and two are as long as fits a view, or longer.
     fn text(value: i16) -> String {
         "same begin, and more".chars().take(usize::try_from(value.clamp(0, 3)).unwrap() * 6).collect()
     }
@@ -267,7 +267,7 @@ mod tests {
         let ops = [Operator::Eq, Operator::NotEq, Operator::Lt, Operator::LtEq, Operator::Gt, Operator::GtEq];
         let leaf = (0usize..4, -3i16..4, 0usize..10, prop::collection::vec(-3i16..4, 1..4), any::<bool>())
             .prop_map(move |(place, value, kind, list, flag)| -> Arc<dyn PhysicalExpr> {
-                // Of text only short ones are compared, by whether they are the same.
+                // Of text, only short values are compared, and only for equality.
                 let (value, list) = if place == 3 {
                     (value.min(2), list.into_iter().map(|value| value.min(2)).collect())
                 } else {
@@ -281,7 +281,7 @@ mod tests {
                     6 => Arc::new(IsNullExpr::new(column)),
                     7 => Arc::new(IsNotNullExpr::new(column)),
                     _ => {
-                        // Lists compare bits: both zeros, as a filter has them.
+                        // Lists compare bits, so they contain both zeros, as filters do.
                         let mut list: Vec<_> = list.into_iter().map(|value| of(place, value).1).collect();
                         if place == 0 {
                             list.extend([0.0, -0.0].map(|zero: f32| {
@@ -305,7 +305,7 @@ mod tests {
     }
 
     proptest! {
-        /// They select the rows that DataFusion selects.
+        /// Tests select the rows that DataFusion selects.
         #[test]
         fn tests_hold_where_the_predicate_holds(
             predicate in predicate(),
@@ -329,7 +329,7 @@ mod tests {
             let expected = predicate.evaluate(&batch).unwrap().into_array(batch.num_rows()).unwrap();
             let expected: Vec<bool> = expected.as_boolean().iter().map(|row| row == Some(true)).collect();
             prop_assert_eq!(selected.iter().collect::<Vec<_>>(), expected, "{}", predicate);
-            // Where a float may be NaN, none is compared.
+            // If floats may be NaN, they are not supported.
             let with_nan = Test::new(&predicate, &schema(), false).map(|test| format!("{test:?}"));
             prop_assert!(with_nan.is_none_or(|test| !test.contains("Float32")));
         }

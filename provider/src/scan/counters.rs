@@ -1,4 +1,4 @@
-//! What a scan did, as `EXPLAIN ANALYZE` tells it.
+//! The metrics of a scan, as `EXPLAIN ANALYZE` shows them.
 
 use atlas::ReadMetrics;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
@@ -7,7 +7,7 @@ use super::boxes::Boxes;
 use super::chunks::ColumnChunks;
 use crate::tables::columns::Table;
 
-/// What a scan did. A chunk counts once for each box of rows that it has cells in.
+/// The metrics of a scan. A chunk counts once for each box of rows that has cells in it.
 pub struct Counters {
     total: Count,
     pruned: Count,
@@ -30,8 +30,8 @@ impl Counters {
         }
     }
 
-    /// Counters of a part of the work, to be [added](Self::add) to others, which find its total
-    /// themselves.
+    /// Counters of a part of the work. They can be [added](Self::add) to others, which know the
+    /// total themselves.
     pub fn apart() -> Self {
         Self {
             total: Count::new(),
@@ -43,8 +43,8 @@ impl Counters {
         }
     }
 
-    /// Adds a part of the work on boxes that have cells in `chunks`: what was neither decoded nor
-    /// answered was pruned. So the counters add up, also for a scan that somebody stops.
+    /// Adds a part of the work on boxes with cells in `chunks`. Chunks that were neither decoded
+    /// nor answered were pruned. The counters therefore add up, even for a scan that is stopped.
     pub fn add(&self, part: &Self, chunks: usize, metrics: &ReadMetrics) {
         let done = part.from_stats.value() + part.decoded.value();
         self.total.add(chunks.max(done));
@@ -55,8 +55,8 @@ impl Counters {
         self.requests.add(usize::try_from(metrics.requests()).unwrap_or(usize::MAX));
     }
 
-    /// Counts chunks that boxes have cells in and that were read; of all but `decoded` the index
-    /// says all there is to know.
+    /// Counts chunks in which boxes have cells and that were read. All but `decoded` of them were
+    /// fully described by the index.
     pub fn count_read(&self, crossed: usize, decoded: usize) {
         let decoded = decoded.min(crossed);
         self.decoded.add(decoded);

@@ -1,4 +1,4 @@
-//! What filters say that operators above a scan fill while it runs.
+//! The current content of dynamic filters.
 
 use std::sync::Arc;
 
@@ -13,15 +13,16 @@ use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 
 use super::zeros::{is_comparison, is_zero_literal};
 
-/// What a filter says by now, as predicates over the columns of a table with `schema` of which all
-/// hold for every row that somebody above wants. What cannot be understood is left out.
+/// The current predicates of a filter, over the columns of a table with `schema`. All hold for
+/// every row that operators above still want. Predicates that cannot be interpreted are left out.
 pub fn current(filter: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
     let filter = snapshot_physical_expr(Arc::clone(filter))?;
     let understood = split_conjunction(&filter).into_iter().filter(|expr| is_understood(expr, schema));
     Ok(understood.map(with_ties_at_zero).collect())
 }
 
-/// Whether the columns of a predicate are those of the table, and what is compared is of one type.
+/// True if a predicate's columns are those of the table, and both sides of its comparisons have one
+/// type.
 fn is_understood(predicate: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
     let is_of_table = |column: &Column| {
         schema.fields().get(column.index()).is_some_and(|field| field.name() == column.name())
@@ -35,7 +36,7 @@ fn is_understood(predicate: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
             (Some(binary), _) if is_comparison(*binary.op()) => {
                 binary.left().data_type(schema)? == binary.right().data_type(schema)?
             }
-            // Members are compared by their bits: -0.0 in a struct would be no 0.0.
+            // Members are compared by their bits: -0.0 in a struct would not equal 0.0.
             (_, Some(list)) => !has_nested_floats(&list.expr().data_type(schema)?),
             _ => true,
         };
@@ -53,11 +54,11 @@ fn has_nested_floats(data_type: &DataType) -> bool {
     }
 }
 
-/// The predicate, with rows at zero let through where it says less or greater than zero.
+/// The predicate, changed to accept rows at zero if it compares with zero by less or greater.
 ///
-/// Sorts put -0.0 before 0.0, and comparisons take them as equal: which of the two comes first is
-/// the sort's to say. That is so of comparisons that the sort has written, and not of those in what
-/// it sorts by: `ORDER BY x > 0` is about another value where `x` is 0.
+/// Sorts put -0.0 before 0.0, and comparisons treat them as equal. Only the sort can decide which
+/// of the two comes first. This applies to comparisons that the sort has written, and not to those
+/// in its own expressions: `ORDER BY x > 0` has another value if `x` is 0.
 fn with_ties_at_zero(predicate: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
     let Some(binary) = predicate.downcast_ref::<BinaryExpr>() else { return Arc::clone(predicate) };
     let (left, right) = (binary.left(), binary.right());

@@ -1,4 +1,5 @@
-//! Values of one level as values of a higher one: repeated along the dimensions that they lack.
+//! Expands values of one level to a higher one, by repeating them along the dimensions that they
+//! lack.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::boxes::Boxes;
 use crate::tables::layout::Layout;
 use crate::tables::level::Level;
 
-/// How values of a level become values of a higher one in some boxes.
+/// How values of a level are repeated for a higher one in some boxes.
 #[derive(Clone, Copy)]
 pub struct Expansion<'a> {
     pub boxes: &'a Boxes,
@@ -36,7 +37,7 @@ impl Expansion<'_> {
         self.boxes.values(self.layout, self.to)
     }
 
-    /// Values as those of the higher level.
+    /// The values, repeated for the higher level.
     pub fn values<T: Copy>(&self, values: &[T]) -> Vec<T> {
         let mut expanded = Vec::with_capacity(self.len());
         let (mut sizes, mut rest) = (Vec::new(), values);
@@ -51,7 +52,7 @@ impl Expansion<'_> {
         expanded
     }
 
-    /// Which values of the higher level come from a value with a set bit.
+    /// A bit for each value of the higher level: that of the value from which it comes.
     pub fn bits(&self, bits: &BooleanBuffer) -> BooleanBuffer {
         if self.is_none() {
             return bits.clone();
@@ -61,7 +62,7 @@ impl Expansion<'_> {
         BooleanBuffer::collect_bool(expanded.len(), |i| expanded.get(i) == Some(&1))
     }
 
-    /// An array of any type.
+    /// The same for an array of any type.
     pub fn array(&self, values: &ArrayRef) -> Result<ArrayRef> {
         if self.is_none() {
             return Ok(Arc::clone(values));
@@ -78,7 +79,7 @@ impl Expansion<'_> {
         Ok(take(values, &UInt32Array::from(self.values(&places)), None)?)
     }
 
-    /// An array whose values are of a fixed width.
+    /// The same for an array whose values have a fixed width.
     fn numbers(&self, values: &ArrayRef) -> Option<ArrayRef> {
         let data = values.to_data();
         let width = data.data_type().primitive_width()?;
@@ -98,7 +99,7 @@ impl Expansion<'_> {
     }
 }
 
-/// Sizes, those that follow on one another and are alike as one.
+/// Merges consecutive sizes that are alike.
 fn merge_into(merged: &mut Vec<(bool, usize)>, sizes: impl Iterator<Item = (bool, usize)>) {
     for (has, size) in sizes {
         match merged.last_mut() {
@@ -109,7 +110,7 @@ fn merge_into(merged: &mut Vec<(bool, usize)>, sizes: impl Iterator<Item = (bool
 }
 
 /// Repeats values along the dimensions that they lack. `sizes` has for each dimension, slowest
-/// first, whether they have it, and its size.
+/// first, whether the values have it, and its size.
 fn repeat<T: Copy>(values: &[T], sizes: &[(bool, usize)], repeated: &mut Vec<T>) {
     let first = values.first().copied();
     match *sizes {

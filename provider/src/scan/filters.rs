@@ -1,4 +1,4 @@
-//! Predicates, each classified once: by what it depends on, and by how it is decided.
+//! Predicates, each classified once by what it depends on and by how it is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::tables::layout::{ColumnKind, DATASET, Layout};
 use crate::tables::level::Level;
 use crate::tables::options::AtlasOptions;
 
-/// What a predicate depends on.
+/// The scope of a predicate: what it depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The dataset alone: its name and its attributes.
@@ -36,7 +36,7 @@ pub enum Scope {
     Rows,
 }
 
-/// What a predicate over some columns depends on.
+/// The scope of a predicate over some columns.
 pub fn scope<'a>(columns: impl IntoIterator<Item = &'a ColumnKind>) -> Scope {
     columns.into_iter().fold(Scope::Dataset, |scope, column| match (scope, column) {
         (scope, ColumnKind::Dataset | ColumnKind::Attribute(..)) => scope,
@@ -51,9 +51,9 @@ pub fn scope<'a>(columns: impl IntoIterator<Item = &'a ColumnKind>) -> Scope {
 pub struct Expressions {
     /// The columns, as positions in the table, ascending.
     pub columns: Vec<usize>,
-    /// What they depend on together.
+    /// Their common level.
     pub level: Level,
-    /// Of a batch of `columns`.
+    /// The schema of a batch of `columns`.
     schema: SchemaRef,
     /// Over such a batch.
     exprs: Vec<Arc<dyn PhysicalExpr>>,
@@ -85,7 +85,7 @@ impl Expressions {
         self.exprs.iter().map(|expr| expr.data_type(&self.schema)).collect()
     }
 
-    /// Their values in `rows` rows, of which `arrays` has the columns.
+    /// Their values in `rows` rows. `arrays` has the columns.
     pub fn evaluate(&self, arrays: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>> {
         let batch = batch(&self.schema, arrays, rows)?;
         self.exprs.iter().map(|expr| expr.evaluate(&batch)?.into_array(rows)).collect()
@@ -98,9 +98,9 @@ pub struct Filter {
     /// Over the table's columns.
     expr: Arc<dyn PhysicalExpr>,
     own: Expressions,
-    /// The same as comparisons of numbers, where it is no more than that.
+    /// The same predicate as comparisons of numbers, if it consists of these only.
     test: Option<Test>,
-    /// Whether rows for which it does not hold may be selected too.
+    /// True if rows that do not satisfy it may be selected too.
     inexact: bool,
 }
 
@@ -119,8 +119,8 @@ impl Filter {
         Ok(Self { expr: Arc::clone(expr), own, test, inexact: false })
     }
 
-    /// The same predicate, where rows for which it does not hold may be selected too. Where it
-    /// cannot be evaluated it selects all rows: nobody asked for those that it fails on.
+    /// The same predicate as an inexact one: rows that do not satisfy it may be selected too. It
+    /// selects all rows if it cannot be evaluated, because it need not exclude any.
     pub fn inexact(self) -> Self {
         Self { inexact: true, ..self }
     }
@@ -140,13 +140,12 @@ impl Filter {
         self.own.level
     }
 
-    /// True if it can be decided for each dataset without reading anything.
+    /// True if it can be evaluated for each dataset without reading anything.
     pub fn is_of_datasets(&self, layout: &Layout) -> bool {
         self.columns().iter().all(|&column| layout.is_of_datasets(column))
     }
 
-    /// The names of which the dataset must have one for the predicate to hold; `None` where it may
-    /// have any.
+    /// The names that the dataset may have if the predicate holds; `None` if it may have any.
     pub fn names(&self) -> Option<Vec<String>> {
         let guarantees = LiteralGuarantee::analyze(&self.expr);
         let names = guarantees
@@ -156,8 +155,8 @@ impl Filter {
         names.literals.iter().map(text).collect()
     }
 
-    /// Which of `rows` rows it selects; `columns` has the values of its columns. NULL selects
-    /// nothing.
+    /// The rows that it selects among `rows` rows. `columns` has the values of its columns. NULL
+    /// does not select a row.
     pub fn evaluate(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<BooleanBuffer> {
         match self.try_evaluate(columns, rows) {
             Err(_) if self.inexact => Ok(BooleanBuffer::new_set(rows)),
@@ -165,7 +164,7 @@ impl Filter {
         }
     }
 
-    /// Which values of its level it selects, in a frame that has its columns.
+    /// The values of its level that it selects, in a frame that has its columns.
     pub fn evaluate_in(&self, table: &Table, frame: &Frame) -> Result<BooleanBuffer> {
         let level = self.level();
         let columns = self.columns().iter().map(|&column| frame.column_at(table, column, level));
@@ -190,29 +189,28 @@ impl Filter {
     }
 }
 
-/// All that a scan knows of which rows are wanted.
+/// All filters of a scan.
 #[derive(Default)]
 pub struct Filters {
     /// Of datasets alone.
     pub datasets: Vec<Filter>,
-    /// Of one coordinate, or of several values along one dimension: they cut boxes. By dimension,
-    /// those on one coordinate together.
+    /// On one coordinate, or on several variables along one dimension. They reduce boxes to ranges.
+    /// In order of dimension; those on one coordinate are combined.
     pub dimensions: Vec<Filter>,
     /// All others, those of lower levels first.
     pub rows: Vec<Filter>,
-    /// What statistics rule boxes out by.
+    /// Predicates that prune boxes by statistics.
     pub pruning: Vec<Pruning>,
-    /// What rules out boxes of which not every row is wanted; `None` where that cannot be told.
+    /// Prunes boxes of which not all rows match; `None` if that cannot be decided.
     pub unless_all_match: Option<Pruning>,
-    /// Filters that others fill while the scan runs: rows for which they do not hold may come or
-    /// not.
+    /// Dynamic filters: rows that do not satisfy them may be dropped or not.
     pub dynamic: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 impl Filters {
-    /// Rows for which `predicates` hold; rows for which an `inexact` one does not may come or not.
-    /// `values_of` tells of predicates on values whether nobody asks for rows that are NULL in
-    /// their only column.
+    /// Filters for rows that satisfy `predicates`. Rows that do not satisfy an `inexact` filter may
+    /// be dropped or not. `values_of` tells, for predicates on values, whether rows that are NULL
+    /// in their only column do not matter.
     pub fn new(
         table: &Table,
         predicates: &[Arc<dyn PhysicalExpr>],
@@ -236,7 +234,7 @@ impl Filters {
                 }
             }
         }
-        // Together, those on one coordinate read it once.
+        // Predicates on one coordinate are combined, so that it is read once.
         for exprs in of_dims.into_values() {
             filters.dimensions.push(Filter::new(&conjunction(exprs), table)?);
         }
@@ -249,13 +247,13 @@ impl Filters {
         Ok(filters)
     }
 
-    /// What the dynamic filters say by now.
+    /// The current predicates of the dynamic filters.
     pub fn current(&self, table: &Table) -> Result<Vec<Filter>> {
         let mut current = Vec::new();
         for filter in &self.dynamic {
             for expr in dynamic::current(filter, &table.layout.schema)? {
-                // A filter that nobody filled yet is `true`. One that has become `false` says that
-                // no row can be better than those that were found.
+                // An unfilled filter is `true`. A sort sets its filter to `false` once no row can be
+                // better than those it has.
                 if !is_true(&expr) {
                     current.push(Filter::new(&expr, table)?.inexact());
                 }
@@ -269,7 +267,7 @@ fn is_true(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.downcast_ref::<Literal>().is_some_and(|literal| literal.value() == &ScalarValue::Boolean(Some(true)))
 }
 
-/// Comparisons of columns of `f32`, cast to `f64`, with numbers, as comparisons in `f32`: they hold
+/// Comparisons of columns of `f32`, cast to `f64`, with numbers, as comparisons in `f32`. They hold
 /// for the same values, and need no cast. Every number in SQL is an `f64`, and most columns are
 /// `f32`.
 fn narrowed(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
@@ -295,7 +293,7 @@ fn narrowed(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn Phys
     narrowed.data()
 }
 
-/// A comparison of `f32` with a number as one with an `f32`.
+/// A comparison of an `f32` with a number, as one with an `f32`.
 #[allow(clippy::cast_possible_truncation, reason = "the nearest is what is wanted")]
 fn in_single(op: Operator, number: f64) -> Option<(Operator, f32)> {
     let near = number as f32;
@@ -306,7 +304,7 @@ fn in_single(op: Operator, number: f64) -> Option<(Operator, f32)> {
         )
         .then_some((op, near));
     }
-    // Nothing is equal to a number between two others.
+    // No `f32` equals a number between two neighbouring ones.
     match op {
         Operator::Gt | Operator::GtEq if f64::from(near) > number => Some((Operator::Gt, near.next_down())),
         Operator::Gt | Operator::GtEq if f64::from(near) < number => Some((Operator::Gt, near)),
@@ -329,7 +327,7 @@ mod tests {
 
     use super::*;
 
-    /// Numbers of all kinds, and those next to them.
+    /// Numbers of all kinds, and their neighbours.
     fn numbers() -> Vec<f64> {
         let singles = [0.0, 1.0, 0.1, 25.358_9, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::INFINITY, f32::NAN];
         let singles = singles.into_iter().map(f64::from).chain([1e300, 1e-320, 0.1, 16_777_217.0]);

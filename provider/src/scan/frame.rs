@@ -1,4 +1,4 @@
-//! Frames: the rows of some boxes, with the columns that were read, each at its own level.
+//! Frames: the rows of some boxes, with the columns that were read so far, each at its own level.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,23 +19,23 @@ use crate::tables::level::Level;
 #[derive(Default)]
 pub struct Frame {
     pub boxes: Boxes,
-    /// Those of its rows that are selected; all, where there is no mask.
+    /// The selected rows; without a mask, all rows.
     pub mask: Option<BooleanBuffer>,
     columns: Vec<FrameColumn>,
 }
 
 /// A column, as far as it was read.
 struct FrameColumn {
-    /// By position in the table.
+    /// The position in the table.
     column: usize,
     /// The values of the boxes that have it, one box after the other.
     values: ArrayRef,
-    /// Which boxes have it, where some lack it.
+    /// Which boxes have it, if some lack it.
     boxes: Option<Vec<bool>>,
 }
 
 impl Frame {
-    /// All rows of boxes, of which nothing was read yet.
+    /// All rows of boxes, with no columns read yet.
     pub fn new(boxes: Boxes) -> Self {
         Self { boxes, mask: None, columns: Vec::new() }
     }
@@ -50,7 +50,7 @@ impl Frame {
         self.mask.as_ref().map_or(self.rows(), BooleanBuffer::count_set_bits)
     }
 
-    /// Reads columns for all boxes that lack them, at one time.
+    /// Reads columns for all boxes that lack them, concurrently.
     pub async fn read(&mut self, reader: &Reader, columns: &[usize], reading: &Reading<'_>) -> Result<()> {
         let lacking = columns.iter().map(|&column| (column, self.lacking(column)));
         let is_known = |column: usize| self.columns.iter().any(|known| known.column == column);
@@ -70,7 +70,7 @@ impl Frame {
         Ok(())
     }
 
-    /// The boxes for which a column was not read.
+    /// The boxes for which a column was not read yet.
     pub fn lacking(&self, column: usize) -> Boxes {
         match self.columns.iter().find(|known| known.column == column) {
             None => self.boxes.clone(),
@@ -96,8 +96,7 @@ impl Frame {
         Expansion { boxes: &self.boxes, layout: &table.layout, from, to }.array(&self.column(column)?)
     }
 
-    /// For each row the value of a level that it has, by number; `None` where these are the rows as
-    /// they are.
+    /// For each row, the position of its value at a level; `None` if the level is that of rows.
     pub fn places(&self, table: &Table, from: Level) -> Option<Vec<u32>> {
         let expansion = Expansion { boxes: &self.boxes, layout: &table.layout, from, to: Level::ROWS };
         if expansion.is_none() {
@@ -111,14 +110,14 @@ impl Frame {
         )
     }
 
-    /// The rows of which `selected` has the value of a level, besides those that are ruled out already.
+    /// Keeps only rows whose value at a level is in `selected`.
     pub fn restrict_at(&mut self, table: &Table, from: Level, selected: &BooleanBuffer) {
         let to_rows = Expansion { boxes: &self.boxes, layout: &table.layout, from, to: Level::ROWS };
         let selected = to_rows.bits(selected);
         self.restrict(selected);
     }
 
-    /// The rows that `selected` has, besides those that are ruled out already.
+    /// Keeps only rows that are in `selected`.
     fn restrict(&mut self, selected: BooleanBuffer) {
         self.mask = Some(match self.mask.take() {
             Some(mask) => &mask & &selected,
@@ -126,7 +125,7 @@ impl Frame {
         });
     }
 
-    /// For each box whether it has a row that is selected.
+    /// For each box, whether it has a selected row.
     pub fn live(&self) -> Vec<bool> {
         let Some(mask) = &self.mask else { return vec![true; self.boxes.len()] };
         let has_rows = |place| {
@@ -136,13 +135,13 @@ impl Frame {
         (0..self.boxes.len()).map(has_rows).collect()
     }
 
-    /// The frame without the boxes that have no selected row.
+    /// The frame without boxes that have no selected row.
     pub fn compacted(self, table: &Table) -> Result<Self> {
         let live = self.live();
         if live.iter().all(|&live| live) { Ok(self) } else { self.part(table, &live) }
     }
 
-    /// The frame of some of the boxes, with what was read of them.
+    /// The frame of some of the boxes, with the columns read for them.
     pub fn part(&self, table: &Table, wanted: &[bool]) -> Result<Self> {
         let is_wanted = |place: usize| wanted.get(place) == Some(&true);
         let mut part = Self::new(self.boxes.clone().filter(is_wanted));
@@ -167,8 +166,8 @@ impl Frame {
         Ok(part)
     }
 
-    /// Takes over what was found out about some of the boxes, whose rows are `part`. Of the others
-    /// nothing was read.
+    /// Takes over what was read and decided for some of the boxes. `part` has the rows of these.
+    /// For the other boxes nothing was read.
     pub fn adopt(&mut self, part: Self, of: &[bool]) {
         let mut mask = BooleanBufferBuilder::new(self.rows());
         let mut start = 0;
@@ -197,14 +196,14 @@ impl Frame {
         }
     }
 
-    /// The bytes of what was read.
+    /// The size in bytes of what was read.
     pub fn memory(&self) -> usize {
         let bytes = |known: &FrameColumn| known.values.to_data().get_slice_memory_size().unwrap_or(0);
         self.columns.iter().map(bytes).sum()
     }
 }
 
-/// The values of the wanted boxes, of those that have some.
+/// The values of the wanted boxes, among those that have values.
 fn cut(
     table: &Table,
     column: usize,
@@ -240,7 +239,8 @@ fn cut(
     }
 }
 
-/// The values of all boxes: `known` of those that have some, and `more` of the others.
+/// The values of all boxes, merged from `known` for those that have values, and `more` for the
+/// others.
 fn merged(
     table: &Table,
     column: usize,
@@ -278,9 +278,9 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    /// Datasets of sizes along `x` and `y`, with arrays over both, over one of them, over both the
-    /// other way round, and over none; some datasets lack some of them, or have them in another
-    /// type or in chunks.
+    /// Datasets of these sizes along `x` and `y`. They have arrays over both, over one of them,
+    /// over both in reverse order, and over none. Some datasets lack some arrays, or have them in
+    /// another type or in chunks.
     fn datasets(sizes: &[(usize, usize, u8)]) -> Vec<testing::Made> {
         let made = sizes.iter().map(|&(x, y, kind)| {
             let array = |name: &str, dtype, dims: &[&str]| {
@@ -306,7 +306,7 @@ mod tests {
         made.collect()
     }
 
-    /// What the array of a name shows in a row, as [`testing::table`] has written it.
+    /// The value of an array in a row, as [`testing::table`] has written it.
     fn expected(
         name: &str,
         dataset: usize,
@@ -326,8 +326,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// However much of a frame is read at a time, and whatever boxes are left out between, each
-        /// row has the values of its own cell.
+        /// However a frame is read in parts, and whatever boxes are dropped between, each row has
+        /// the values of its own cell.
         #[test]
         fn columns_are_those_of_the_rows(
             sizes in prop::collection::vec((1usize..4, 1usize..6, 0u8..16), 1..6),
@@ -340,7 +340,7 @@ mod tests {
             let mut frame = Frame::new(tiles);
             let kept: Vec<bool> = (0..frame.boxes.len()).map(|place| keep[place % keep.len()]).collect();
             if first {
-                // What is known of some boxes first, and of all later.
+                // Some boxes are read first, and all boxes later.
                 let mut part = frame.part(&table, &kept).unwrap();
                 testing::read(&table, &mut part, &columns);
                 frame.adopt(part, &kept);
@@ -370,7 +370,7 @@ mod tests {
             }
         }
 
-        /// Rows are ruled out where they were, and boxes without rows are left out.
+        /// Excluded rows stay excluded, and boxes without rows are dropped.
         #[test]
         fn what_is_ruled_out_stays_so(
             sizes in prop::collection::vec((1usize..4, 1usize..6, Just(0u8)), 1..5),

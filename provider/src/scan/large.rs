@@ -1,8 +1,8 @@
-//! Chunks that are too large to be decoded for each part of them that is wanted.
+//! Chunks that are too large to be decoded again for each part that is wanted.
 //!
-//! A chunk is decoded as a whole, and the rows of a large one are worked on in parts. So a scan
-//! holds on to the last large chunk of each column, and accounts for it in the session's memory
-//! pool.
+//! A chunk is decoded as a whole, but the rows of a large chunk are processed in parts. A scan
+//! therefore keeps the last large chunk of each column, and reserves its memory in the session's
+//! memory pool.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +14,14 @@ use atlas::{ChunkGrid, Fit, Region, Span};
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 
-/// Bytes of a decoded chunk from which on it is large: less fits the store's cache of blocks.
+/// The size in bytes from which on a decoded chunk is large. Smaller chunks fit the store's cache
+/// of blocks.
 const LARGE: usize = 16 << 20;
 
-/// Bytes that a value takes whose type does not tell: a view of text.
+/// The size of a value whose type does not determine it: a view of text.
 const VIEW_BYTES: usize = 16;
 
-/// Bytes that a value of a type takes in memory, without the text behind a view.
+/// The size of a value in memory, without the text behind a view.
 pub fn width(data_type: &DataType) -> usize {
     data_type.primitive_width().unwrap_or(VIEW_BYTES)
 }
@@ -41,8 +42,8 @@ pub struct LargeChunk {
 }
 
 impl LargeChunk {
-    /// The chunk that `region` of an array of values of `width` bytes lies in and does not fill, if
-    /// that is a large one.
+    /// The large chunk that contains `region` of an array and is larger than it, if there is one.
+    /// `width` is the size of a value.
     pub fn around(dataset: u32, grid: &ChunkGrid, region: &[Span], width: usize) -> Option<Self> {
         let mut coordinate = Vec::new();
         if !is_large(grid, width) || grid.fit(region.iter().copied(), &mut coordinate) == Fit::Several {
@@ -53,7 +54,7 @@ impl LargeChunk {
         is_large.then_some(Self { dataset, region: chunk })
     }
 
-    /// The values of `region`, cut out of those of the chunk.
+    /// The values of `region`, sliced from those of the chunk.
     pub fn cut(&self, values: &ArrayRef, region: &Region) -> Result<ArrayRef> {
         let start: Vec<usize> =
             region.start.iter().zip(&self.region.start).map(|(start, origin)| start - origin).collect();
@@ -67,7 +68,7 @@ impl LargeChunk {
     }
 }
 
-/// The large chunks that a scan holds on to: the last one of each column.
+/// The large chunks that a scan keeps: the last one of each column.
 #[derive(Debug, Default)]
 pub struct Held(Mutex<HashMap<usize, HeldChunk>>);
 
@@ -75,23 +76,23 @@ pub struct Held(Mutex<HashMap<usize, HeldChunk>>);
 struct HeldChunk {
     chunk: LargeChunk,
     values: ArrayRef,
-    /// For the memory of the values, until they are dropped.
+    /// Reserves the memory of the values until they are dropped.
     _memory: MemoryReservation,
 }
 
 impl Held {
-    /// The values of a chunk, if they are held for a column.
+    /// The values of a chunk, if they are kept for a column.
     pub fn get(&self, column: usize, chunk: &LargeChunk) -> Option<ArrayRef> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.get(&column).filter(|held| held.chunk == *chunk).map(|held| Arc::clone(&held.values))
     }
 
-    /// Lets go of what is held for a column.
+    /// Drops the chunk that is kept for a column.
     pub fn release(&self, column: usize) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&column);
     }
 
-    /// Holds the values of a chunk for a column, and with them the reservation of their memory.
+    /// Keeps the values of a chunk for a column, together with the reservation of their memory.
     pub fn put(&self, column: usize, chunk: LargeChunk, values: ArrayRef, memory: MemoryReservation) {
         let held = HeldChunk { chunk, values, _memory: memory };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(column, held);

@@ -1,8 +1,8 @@
-//! From a range of tiles to frames, and to what somebody makes of these.
+//! Scans: from a range of tiles to frames, and from frames to batches.
 //!
-//! Tiles are [sifted](Selection::sift), many at a time, and what is left of them goes through in
-//! frames that are worth reading at once. The rows of a frame are [selected](Selection::select),
-//! and a [`Consumer`] makes batches of them.
+//! Many tiles at a time are [sifted](Selection::sift). The remaining boxes are grouped into frames
+//! that are worth reading at once. The rows of a frame are [selected](Selection::select), and a
+//! [`Consumer`] turns them into batches.
 
 pub mod boxes;
 pub mod chunks;
@@ -43,40 +43,41 @@ use self::reader::{Reader, Reading};
 use self::select::Selection;
 use self::tiles::Tiles;
 
-/// Bytes of the values of a frame, unless one tile has more: so many that a distant storage is
-/// asked a few times for much, and that frames share few blocks; so few that some frames at a time
-/// are no burden.
+/// The size of a frame's values in bytes, unless one tile is larger. It is large enough that a
+/// distant storage gets few requests and that frames share few blocks, and small enough that
+/// several frames fit in memory.
 const FRAME_BYTES: usize = 5 * 1024 * 1024;
 
-/// Rows from which on a frame may end where a block does.
+/// The number of rows from which on a frame may end where a block does.
 const WORTHWHILE: usize = 131_072;
 
-/// Frames that a box has the rows of when it is cut: to be cut is to be looked at several times.
+/// The number of frames' worth of rows from which on a box is divided: dividing a box means looking
+/// at it several times.
 const LARGE_BOX: usize = 4;
 
-/// Tiles that are sifted together, at most, and boxes of a frame.
+/// The greatest number of tiles that are sifted together, and of boxes in a frame.
 const TILES: usize = 65_536;
 
-/// Rows that are looked at first where those that come first in an order are wanted.
+/// The number of rows that are read first if the first rows of an order are wanted.
 const FIRST_ROWS: usize = 4096;
 
-/// Frames that are worked on at one time, so that one is read while another is decoded.
+/// The number of frames in progress at a time, so that one is read while another is decoded.
 const FRAMES: usize = 2;
 
-/// What makes batches of the selected rows of a scan.
+/// Turns the selected rows of a scan into batches.
 #[async_trait]
 pub trait Consumer: Send + Sync {
     /// The columns that it needs, as positions in the table.
     fn columns(&self) -> &[usize];
 
-    /// Whether it must be given all of a dataset in one frame.
+    /// True if it must get all rows of a dataset in one frame.
     fn whole_datasets(&self) -> bool;
 
-    /// Whether statistics will probably do where all rows of a box are wanted.
+    /// True if statistics will probably suffice for boxes of which all rows match.
     fn is_of_statistics(&self) -> bool;
 
-    /// The batches of a frame. What is read of it, and which chunks need not be, is counted by
-    /// `work`.
+    /// The batches of a frame. `work` counts what is read for it, and the chunks that need not be
+    /// read.
     async fn consume(
         self: Arc<Self>,
         frame: Frame,
@@ -84,13 +85,13 @@ pub trait Consumer: Send + Sync {
     ) -> Result<BoxStream<'static, Result<RecordBatch>>>;
 }
 
-/// What a consumer works with.
+/// The context of a consumer.
 pub struct Work<'a> {
     pub reader: &'a Reader,
     pub reading: &'a Reading<'a>,
-    /// The columns that something is to be known of.
+    /// The columns that are needed.
     pub needed: &'a [usize],
-    /// Rows that are read at one time.
+    /// The greatest number of rows that are read at a time.
     pub most: usize,
     pub batch_size: usize,
 }
@@ -109,13 +110,13 @@ impl Work<'_> {
 pub struct Scan {
     pub selection: Selection,
     pub consumer: Arc<dyn Consumer>,
-    /// What the best rows for somebody are, where a scan had better begin with those.
+    /// The order by which the scan should visit tiles, if it has one.
     pub order: Option<BestFirst>,
     pub batch_size: usize,
-    /// Rows after which nobody asks for more.
+    /// The number of rows after which no more are needed.
     pub limit: Option<usize>,
     pub counters: Counters,
-    /// Where the memory of what is read is accounted for.
+    /// The pool in which the memory of read data is reserved.
     pub memory: Arc<dyn MemoryPool>,
 }
 
@@ -155,16 +156,15 @@ impl Scan {
         Ok(batches.boxed())
     }
 
-    /// The chunks that a range of tiles has cells in, of the datasets that are wanted.
+    /// The number of chunks in which a range of tiles has cells, for the selected datasets.
     pub fn count_chunks(&self, tiles: Range<u64>) -> Result<usize> {
         let tiles = Tiles::new(self.selection.table().clone(), self.selection.datasets(tiles)?);
         Ok(self.runs(tiles).map(|run| self.counted(run).chunks()).sum())
     }
 
-    /// Tiles, those together that are sifted together.
+    /// Groups tiles that are sifted together.
     fn runs(&self, mut tiles: Tiles) -> impl Iterator<Item = Boxes> + use<> {
-        // Where few rows are wanted, the next tiles are mostly not: few at first, then more and
-        // more.
+        // If few rows are wanted, the next tiles are mostly not needed: begin with few, and double.
         let mut length = if self.limit.is_some() { 1 } else { TILES };
         let whole = self.consumer.whole_datasets();
         std::iter::from_fn(move || {
@@ -174,10 +174,10 @@ impl Scan {
         })
     }
 
-    /// Boxes in frames that are worth reading at once.
+    /// Groups boxes into frames that are worth reading at once.
     fn frames(&self, boxes: &Boxes) -> Vec<Boxes> {
         let most = self.limit.unwrap_or(usize::MAX).clamp(1, self.rows_at_once());
-        // Parts that are no smaller than batches, of boxes that are much larger than a frame.
+        // Boxes that are much larger than a frame are divided into parts no smaller than batches.
         let part = most.max(self.batch_size);
         let whole = self.consumer.whole_datasets();
         let begins_block = self.begin_blocks(boxes);
@@ -187,7 +187,7 @@ impl Scan {
             let is_answered = self.is_answered(&tile);
             let is_new = !whole || last != Some(tile.dataset);
             last = Some(tile.dataset);
-            // A frame of one block is a part of it, and need not be put together.
+            // A frame within one block is a slice of it, and needs no copy.
             let is_enough = begins_block.get(place) == Some(&true) && frames.rows >= WORTHWHILE;
             if is_new && (frames.rows >= most || is_enough) {
                 frames.end();
@@ -209,8 +209,8 @@ impl Scan {
         frames.all
     }
 
-    /// For each box whether a column that will be read of it lies in another block than that of the
-    /// box before, as far as indexes tell that are in memory.
+    /// For each box, whether it lies in another block than the box before it, for some column that
+    /// will be read. Only indexes in memory are considered.
     fn begin_blocks(&self, boxes: &Boxes) -> Vec<bool> {
         let mut begin = vec![false; boxes.len()];
         if boxes.len() < 2 || boxes.iter().all(|tile| self.is_answered(&tile)) {
@@ -235,7 +235,7 @@ impl Scan {
         begin
     }
 
-    /// Rows that are read at one time.
+    /// The number of rows that are read at a time.
     fn rows_at_once(&self) -> usize {
         let table = self.selection.table();
         let width = |&column: &usize| width(&table.data_type(column));
@@ -248,13 +248,13 @@ impl Scan {
         !tile.undecided && self.consumer.is_of_statistics()
     }
 
-    /// The columns that something is to be known of.
+    /// The columns that are needed.
     fn needed(&self) -> Vec<usize> {
         let columns = self.selection.row_columns().chain(self.consumer.columns().iter().copied());
         columns.collect::<BTreeSet<usize>>().into_iter().collect()
     }
 
-    /// The boxes with the numbers of chunks that they have cells in.
+    /// The boxes with the numbers of chunks in which they have cells.
     fn counted(&self, mut boxes: Boxes) -> Boxes {
         let mut chunks = vec![0; boxes.len()];
         for column in self.needed() {
@@ -268,7 +268,7 @@ impl Scan {
         MemoryConsumer::new("Atlas scan").register(&self.memory)
     }
 
-    /// What coordinates and statistics leave of tiles.
+    /// The boxes that remain of tiles after predicates on coordinates and statistics.
     async fn sift(&self, tiles: Boxes) -> Result<Boxes> {
         let (metrics, counters) = (ReadMetrics::default(), Counters::apart());
         let memory = self.reserve();
@@ -304,7 +304,7 @@ impl Scan {
         };
         let consumed = consumed.await;
         self.counters.add(&counters, chunks, &metrics);
-        // The memory stays reserved for as long as there are batches to come.
+        // The memory stays reserved until the last batch.
         Ok(stream::unfold((consumed?, memory), |(mut batches, memory)| async move {
             batches.next().await.map(|batch| (batch, (batches, memory)))
         })
@@ -312,10 +312,10 @@ impl Scan {
     }
 }
 
-/// Frames that are being made.
+/// Frames under construction.
 struct Frames {
     all: Vec<Boxes>,
-    /// The last one, and the rows that are read of it.
+    /// The last frame, and the number of its rows that are read.
     frame: Boxes,
     rows: usize,
 }
@@ -334,7 +334,7 @@ impl Frames {
     }
 }
 
-/// Sorted tiles in runs: few rows at first, then more and more.
+/// Divides sorted tiles into runs: few rows at first, then more and more.
 fn sorted_runs(tiles: Boxes) -> impl Iterator<Item = Boxes> {
     let (mut start, mut rows) = (0, FIRST_ROWS);
     std::iter::from_fn(move || {
@@ -350,9 +350,10 @@ fn sorted_runs(tiles: Boxes) -> impl Iterator<Item = Boxes> {
     })
 }
 
-/// Adds a box in parts of about `rows` rows each, in their order.
+/// Adds a box in parts of about `rows` rows each, in order.
 fn push_parts(tile: &Tile<'_>, rows: usize, parts: &mut Boxes) {
-    // Whole along the fastest dimensions, cut along one, and single along those before it.
+    // A part is whole along the fastest dimensions, divided along one, and of size one along those
+    // before it.
     let mut inner = 1usize;
     let mut cut = tile.spans.len();
     while let Some(span) = cut.checked_sub(1).and_then(|dim| tile.spans.get(dim)) {
@@ -384,7 +385,7 @@ fn push_parts(tile: &Tile<'_>, rows: usize, parts: &mut Boxes) {
     }
 }
 
-/// A batch in slices of so many rows.
+/// A batch in slices of `size` rows.
 pub fn sliced(rows: &RecordBatch, size: usize) -> impl Iterator<Item = RecordBatch> {
     let size = size.max(1);
     let starts = (0..rows.num_rows()).step_by(size);
@@ -414,7 +415,8 @@ mod tests {
     }
 
     proptest! {
-        /// The parts of a box have its rows, each once and in order, and are no larger than wanted.
+        /// The parts of a box contain its rows, each once and in order, and are no larger than
+        /// requested.
         #[test]
         fn parts_are_the_rows_of_the_box(spans in prop::collection::vec((0usize..3, 1usize..7), 0..4), rows in 1usize..40) {
             let spans = spans.into_iter().map(|(start, size)| Span { start, size });
@@ -446,7 +448,7 @@ mod tests {
             let all = (0..x).flat_map(|i| (0..y).map(move |j| vec![i, j]));
             assert_eq!(found, all.collect::<Vec<_>>());
         }
-        // Some of them, by number.
+        // Some of the tiles, by number.
         let some = |from: u64, to: u64| Tiles::new(table.clone(), vec![(1, from..to)]).all();
         let all: Vec<_> = some(0, 9).iter().map(|tile| tile.spans.to_vec()).collect();
         let parts = [some(0, 4), some(4, 5), some(5, 9)];

@@ -1,4 +1,4 @@
-//! Beginning with the tiles that may have the first rows of an order.
+//! Visiting first the tiles that may have the first rows of an order.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -13,10 +13,10 @@ use super::pruning::Bounds;
 use super::tiles::Tiles;
 use crate::tables::columns::Table;
 
-/// Rows that are read of a tile before the others.
+/// The number of rows of a tile that are read before the others.
 const HEAD: usize = 4096;
 
-/// An order of rows by a column, of which the first ones are wanted.
+/// An order of rows by a column, of which the first rows are wanted.
 #[derive(Clone, Debug)]
 pub struct BestFirst {
     /// The column, by position in the table.
@@ -26,7 +26,7 @@ pub struct BestFirst {
 }
 
 impl BestFirst {
-    /// Tiles, those first that may have the first rows.
+    /// Sorts tiles: those that may have the first rows come first.
     pub async fn sort(&self, table: &Table, tiles: Boxes) -> Result<Boxes> {
         let index = table.index_of(self.column, &ReadMetrics::default()).await?;
         let ranks = self.ranks(table, &tiles, index.as_deref());
@@ -37,8 +37,8 @@ impl BestFirst {
         Ok(sorted)
     }
 
-    /// The places of parts of a scan, given by their ranges of tiles, those first that may have the
-    /// first rows; `None` where the index is not in memory.
+    /// The positions of ranges of tiles, sorted so that those that may have the first rows come
+    /// first; `None` if the index is not in memory.
     pub fn sort_parts(&self, table: &Table, parts: &[Range<u64>]) -> Option<Vec<usize>> {
         let index = table.snapshot.resident_index(table.layout.variable(self.column)?)?;
         let (mut tiles, mut ends) = (Boxes::default(), Vec::with_capacity(parts.len()));
@@ -80,7 +80,7 @@ impl BestFirst {
     }
 }
 
-/// How good the first rows of tiles can be.
+/// How early the first rows of tiles can be in the order.
 struct Ranks {
     classes: Vec<Class>,
     bounds: Option<DynComparator>,
@@ -89,7 +89,7 @@ struct Ranks {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     First,
-    /// Its first row is no better than its bound.
+    /// Its first row is no earlier than its bound.
     Bound,
     Last,
 }
@@ -104,7 +104,8 @@ impl Ranks {
     }
 }
 
-/// Adds a large tile in two, the first one small: its rows may rule out most of the others.
+/// Adds a large tile as two boxes, of which the first is small: its rows may exclude most of the
+/// others.
 fn push_head_and_rest(tile: &Tile<'_>, boxes: &mut Boxes) {
     let rows = tile.rows();
     let slowest = tile.spans.iter().enumerate().find(|(_, span)| span.size > 1);

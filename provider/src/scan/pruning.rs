@@ -1,4 +1,4 @@
-//! Boxes of rows about which statistics alone decide.
+//! Pruning: boxes of rows that statistics alone decide.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,14 +26,14 @@ use crate::tables::columns::Table;
 use crate::tables::layout::{ColumnKind, Origin};
 use crate::tables::widen::shown_scalar;
 
-/// A predicate that may rule boxes of rows out.
+/// A predicate that may prune boxes of rows.
 pub struct Pruning {
     predicate: PruningPredicate,
     columns: Vec<usize>,
 }
 
 impl Pruning {
-    /// What `predicate` can rule out; `None` where that is nothing.
+    /// The pruning by `predicate`; `None` if it can prune nothing.
     pub fn new(table: &Table, predicate: &Arc<dyn PhysicalExpr>) -> Option<Self> {
         let schema = Arc::clone(&table.layout.schema);
         let built = PruningPredicateBuilder::new().with_file_schema(schema);
@@ -42,8 +42,8 @@ impl Pruning {
         Some(Self { predicate: pruning, columns })
     }
 
-    /// What rules out the boxes of which every row satisfies all `predicates`; or, where nobody
-    /// asks for rows that are `NULL` in the predicates' only column, every other row.
+    /// Prunes the boxes of which every row satisfies all `predicates`. If rows that are `NULL` in
+    /// the predicates' only column do not matter, only the other rows must satisfy them.
     pub fn unless_all_match(
         table: &Table,
         predicates: &[Arc<dyn PhysicalExpr>],
@@ -62,8 +62,8 @@ impl Pruning {
         Self::new(table, &open)
     }
 
-    /// Which boxes may have rows for which the predicate is true. Where that cannot be told, all of
-    /// them.
+    /// The boxes that may have rows for which the predicate is true; all boxes if that cannot be
+    /// decided.
     pub async fn may_match(&self, table: &Table, boxes: &Boxes, metrics: &ReadMetrics) -> Result<Vec<bool>> {
         if boxes.is_empty() {
             return Ok(Vec::new());
@@ -81,7 +81,7 @@ impl Pruning {
     }
 }
 
-/// True for an expression that is NULL only where one of its columns is.
+/// True for an expression that is NULL only if one of its columns is NULL.
 fn is_null_only_for_nulls(expr: &Arc<dyn PhysicalExpr>) -> bool {
     let mut known = true;
     let _ = expr.apply(|node| {
@@ -108,18 +108,18 @@ fn is_null_only_for_nulls(expr: &Arc<dyn PhysicalExpr>) -> bool {
     known
 }
 
-/// What is known of a column in each box.
+/// The statistics of a column in each box.
 pub struct Bounds {
     /// No value is less.
     pub min: Option<ArrayRef>,
     /// No value is greater.
     pub max: Option<ArrayRef>,
-    /// Exact where it is none or all rows; unknown between.
+    /// Exact if no row is NULL or all rows are; otherwise unknown.
     pub null_count: UInt64Array,
 }
 
 impl Bounds {
-    /// Of a column in boxes, with the index of the variable that it comes from.
+    /// The statistics of a column in boxes, from the index of its variable.
     pub fn new(table: &Table, column: usize, boxes: &Boxes, index: Option<&VariableIndex>) -> Self {
         let is_of_datasets = match table.layout.columns.get(column) {
             Some(ColumnKind::Attribute(_, kind)) => !kind.list,
@@ -134,7 +134,7 @@ impl Bounds {
         }
     }
 
-    /// Of a column that has one value in each box.
+    /// The statistics of a column that has one value in each box.
     fn of_datasets(table: &Table, column: usize, boxes: &Boxes) -> Result<Self> {
         let (datasets, places) = runs_of_datasets(boxes);
         let mut values = table.of_datasets(column, &datasets)?;
@@ -149,14 +149,14 @@ impl Bounds {
         Ok(Self { min: Some(Arc::clone(&values)), max: Some(values), null_count })
     }
 
-    /// Where every box lies in one chunk, of values that are stored as they are shown.
+    /// The statistics if every box lies in one chunk of values that are stored as they are shown.
     fn of_chunks(table: &Table, column: usize, boxes: &Boxes, index: &VariableIndex) -> Result<Option<Self>> {
         let data_type = table.data_type(column);
         let known = SegmentStatistics::of(index, table.nan_as_null);
         if known.iter().any(|known| known.stored != data_type) {
             return Ok(None);
         }
-        // After the segments, what is known of nothing.
+        // After the segments, an entry for unknown statistics.
         let unknown = (known.len(), 0);
         let (mut places, mut nulls) = (Vec::new(), Vec::new());
         let (mut chunks, mut finder) = (ColumnChunks::new(table, column), ChunkFinder::new(index));
@@ -180,8 +180,8 @@ impl Bounds {
                 continue;
             };
             let Some(counts) = known.get(place.0).map(|known| known.counts(place.1)) else { return Ok(None) };
-            // A NaN that is kept compares as greater or less than all numbers: bounds do not cover
-            // it.
+            // If NaN is kept, it compares as greater or less than all numbers, and bounds do not
+            // cover it.
             places.push(if counts.nans == 0 { place } else { unknown });
             nulls.push(match counts.nulls {
                 0 => Some(0),
@@ -224,7 +224,7 @@ impl Bounds {
     }
 }
 
-/// What is known of a column in one box.
+/// The statistics of a column in one box.
 #[derive(Default)]
 struct Known {
     min: Option<ScalarValue>,
@@ -258,7 +258,7 @@ impl Known {
                     Ok(statistics) => {
                         Self::of_statistics(&statistics, array.schema.dtype, rows, table.nan_as_null)
                     }
-                    // Nothing is ruled out by an index that contradicts itself.
+                    // An index that contradicts itself prunes nothing.
                     Err(_) => Self::default(),
                 }
             }
@@ -267,7 +267,8 @@ impl Known {
 
     fn of_statistics(statistics: &Statistics, dtype: DType, rows: u64, nan_as_null: bool) -> Self {
         let nulls = statistics.null_count + if nan_as_null { statistics.nan_count } else { 0 };
-        // A NaN that is kept compares as greater or less than all numbers: bounds do not cover it.
+        // If NaN is kept, it compares as greater or less than all numbers, and bounds do not cover
+        // it.
         let bounded = nan_as_null || statistics.nan_count == 0;
         let bound =
             |value: &Option<Value>| value.clone().filter(|_| bounded).and_then(|value| scalar(value, dtype));

@@ -1,4 +1,4 @@
-//! The values of a column in boxes of rows: one array, at the column's level.
+//! Reading the values of a column in boxes of rows, as one array at the column's level.
 
 use std::sync::Arc;
 
@@ -18,38 +18,39 @@ use crate::tables::columns::Table;
 use crate::tables::layout::Origin;
 use crate::tables::level::Level;
 
-/// What reading is accounted to.
+/// The accounts to which reading is charged.
 pub struct Reading<'a> {
     pub counters: &'a Counters,
     pub metrics: &'a ReadMetrics,
-    /// For what was read and is still there.
+    /// The reservation for data that was read and is still in memory.
     pub memory: &'a MemoryReservation,
 }
 
 /// Reads the columns of a table for a scan.
 pub struct Reader {
     pub table: Table,
-    /// The large chunks that the scan holds on to; `None` where each is wanted once.
+    /// The large chunks that the scan keeps; `None` if each chunk is wanted once.
     held: Option<Held>,
 }
 
-/// Where the values of a box come from.
+/// The source of a box's values.
 enum Part {
-    /// So many cells of the array that was read, as they are.
+    /// A number of cells of the array that was read, unchanged.
     Cells(usize),
-    /// Values that were put together for the box.
+    /// Values that were assembled for the box.
     Own(ArrayRef),
-    /// So many values that are missing.
+    /// A number of missing values.
     Missing(usize),
 }
 
 impl Reader {
-    /// Reads columns of a table; with `all`, all parts of large chunks are wanted in turn.
+    /// A reader of a table's columns. With `all`, all parts of large chunks are wanted, one after
+    /// the other.
     pub fn new(table: Table, all: bool) -> Self {
         Self { table, held: all.then(Held::default) }
     }
 
-    /// The values of a column in boxes, one box after the other: for each box one value for each
+    /// The values of a column in boxes, one box after the other. A box has one value for each
     /// combination of indices along the dimensions of the column's level.
     pub async fn column(&self, column: usize, boxes: &Boxes, reading: &Reading<'_>) -> Result<ArrayRef> {
         let variable = self.table.layout.variable(column);
@@ -75,8 +76,8 @@ impl Reader {
         }
     }
 
-    /// The same of coordinates, which are read to cut boxes and are not counted among the chunks of
-    /// the scan.
+    /// The same for coordinates. They are read to reduce boxes, and do not count among the chunks
+    /// of the scan.
     pub async fn quietly(&self, column: usize, boxes: &Boxes, reading: &Reading<'_>) -> Result<ArrayRef> {
         let counters = Counters::apart();
         self.column(column, boxes, &Reading { counters: &counters, ..*reading }).await
@@ -93,7 +94,7 @@ impl Reader {
         boxes.iter().map(span).collect()
     }
 
-    /// One value for each box.
+    /// A column with one value for each box.
     fn of_datasets(&self, column: usize, boxes: &Boxes) -> Result<ArrayRef> {
         let (datasets, places) = runs_of_datasets(boxes);
         let values = self.table.of_datasets(column, &datasets)?;
@@ -103,8 +104,8 @@ impl Reader {
         Ok(take(&values, &UInt32Array::from(places), None)?)
     }
 
-    /// The regions that are a column's values as they are, where that is so in all boxes, with
-    /// their type.
+    /// The regions whose cells are a column's values without any change, if all boxes have such
+    /// regions, and their type.
     fn direct(&self, column: usize, boxes: &Boxes) -> Option<(Regions, DType)> {
         let width = width(&self.table.data_type(column));
         let (mut chunks, mut regions) = (ColumnChunks::new(&self.table, column), Regions::default());
@@ -120,7 +121,7 @@ impl Reader {
         Some((regions, dtype?))
     }
 
-    /// The cells of regions that are no parts of large chunks, with their memory reserved before it
+    /// The cells of regions that are not parts of large chunks. Their memory is reserved before it
     /// is used: twice while they are decoded, once for as long as `reading` goes on.
     async fn joined(
         &self,
@@ -142,8 +143,7 @@ impl Reader {
         Ok(read.cells)
     }
 
-    /// The values of a column that come from somewhere else in some box, or have other types or
-    /// dimensions.
+    /// The values of a column whose boxes have different origins, types or dimensions.
     async fn assemble(
         &self,
         column: usize,
@@ -154,7 +154,7 @@ impl Reader {
         let (table, layout) = (&self.table, &self.table.layout);
         let (level, data_type) = (layout.level(column), table.data_type(column));
         let mut chunks = ColumnChunks::new(table, column);
-        // By type, what is read of arrays whose cells are the values as they are.
+        // For each type, the regions of arrays whose cells are the values without any change.
         let mut regions: Vec<(DType, Regions)> = Vec::new();
         let mut parts = Vec::with_capacity(boxes.len());
         let mut kinds = Vec::with_capacity(boxes.len());
@@ -228,7 +228,7 @@ impl Reader {
         }
     }
 
-    /// Values over `dims` of a box, in this order, at a level.
+    /// Values over the dimensions `dims` of a box, expanded to a level.
     fn raised(&self, values: ArrayRef, dims: &[usize], tile: &Tile<'_>, level: Level) -> Result<ArrayRef> {
         let layout = &self.table.layout;
         let Some(own) = layout.schema(tile.schema as usize) else { return Ok(values) };
@@ -245,7 +245,7 @@ impl Reader {
         Expansion { boxes: &boxes, layout, from, to: level }.array(&values)
     }
 
-    /// A part of a large chunk, with the memory of the chunk reserved before it is used.
+    /// A part of a large chunk. The memory of the chunk is reserved before it is used.
     async fn part_of_large(
         &self,
         column: usize,
@@ -296,12 +296,12 @@ fn indices(spans: impl IntoIterator<Item = Span>) -> ArrayRef {
     Arc::new(Int64Array::from(indices))
 }
 
-/// For each cell of a box over the `sorted` dimensions the cell of an array over the same in the
-/// order of `dims`.
+/// For each cell of a box over the `sorted` dimensions, the cell of an array over the same
+/// dimensions in the order of `dims`.
 fn transposed(tile: &Tile<'_>, dims: &[usize], sorted: &[usize]) -> UInt32Array {
     let size = |dim: usize| tile.spans.get(dim).map_or(1, |span| span.size);
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    // From the fastest dimension of the array on, the stride of each.
+    // The stride of each dimension of the array, from the fastest on.
     let mut stride = 1;
     let mut strides = Vec::with_capacity(dims.len());
     for &dim in dims.iter().rev() {

@@ -1,4 +1,4 @@
-//! Rows as they come out of a scan.
+//! The rows that a scan emits.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{Consumer, Work, sliced};
 use crate::tables::columns::Table;
 use crate::tables::level::Level;
 
-/// Rows that batches are made of at one time.
+/// The number of rows from which batches are made at a time.
 const STRETCH: usize = 65_536;
 
 /// The rows of a table, as a projection shows them.
@@ -27,7 +27,7 @@ pub struct Rows {
     pub columns: Vec<usize>,
     /// The schema of a batch of `columns`.
     pub schema: SchemaRef,
-    /// From a batch of `columns` to the output.
+    /// Projects a batch of `columns` to the output.
     pub projector: Projector,
 }
 
@@ -55,7 +55,7 @@ impl Consumer for Rows {
         work.count_unread(&frame);
         work.reading.memory.try_resize(frame.memory())?;
         let (rows, batch_size) = (self, work.batch_size);
-        // In stretches of boxes, so that what is repeated for rows stays small.
+        // Process stretches of boxes, so that values repeated for rows take little memory.
         let mut stretches: Vec<Vec<bool>> = Vec::new();
         let mut count = STRETCH;
         for place in 0..frame.boxes.len() {
@@ -87,12 +87,12 @@ impl Rows {
             columns.push(places.column(column)?);
         }
         let all = batch(&self.schema, columns, frame.selected())?;
-        // In slices, so that what the projection computes stays small.
+        // Project slices, so that the results of expressions take little memory.
         sliced(&all, batch_size).map(|slice| self.projector.project_batch(&slice)).collect()
     }
 }
 
-/// For columns of each level, the values that the selected rows of a frame have.
+/// For each level, the positions of the selected rows' values.
 struct Places<'a> {
     frame: &'a Frame,
     table: &'a Table,

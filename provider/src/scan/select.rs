@@ -1,8 +1,8 @@
-//! Which rows of boxes a scan is about.
+//! Selects the rows of boxes for a scan.
 //!
-//! In this order: predicates along one dimension cut boxes, statistics rule boxes out or tell that
-//! all their rows are wanted, and of the others the columns of the remaining predicates are read,
-//! those of lower levels first: what has no row left is not read any further.
+//! Predicates along one dimension reduce boxes first. Statistics then prune boxes, or prove that
+//! all their rows match. For the remaining boxes, the columns of the other predicates are read,
+//! those of lower levels first. A box without selected rows is not read any further.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -32,8 +32,8 @@ impl Selection {
         &self.reader.table
     }
 
-    /// The datasets of a range of tiles for which the predicates on datasets hold, with those of
-    /// their tiles that are in the range.
+    /// The datasets of a range of tiles that satisfy the predicates on datasets, each with its
+    /// tiles in the range.
     pub fn datasets(&self, tiles: Range<u64>) -> Result<Vec<(u32, Range<u64>)>> {
         let layout = &self.table().layout;
         let first = layout.first_in(&tiles);
@@ -45,12 +45,12 @@ impl Selection {
         })
     }
 
-    /// The columns that the predicates on rows name.
+    /// The columns of the predicates on rows.
     pub fn row_columns(&self) -> impl Iterator<Item = usize> {
         self.filters.rows.iter().flat_map(|filter| filter.columns().iter().copied())
     }
 
-    /// The boxes of tiles that have selected rows as far as coordinates and statistics tell.
+    /// The boxes of tiles that may have selected rows, according to coordinates and statistics.
     pub async fn sift(&self, tiles: Boxes, reading: &Reading<'_>) -> Result<Boxes> {
         let dynamic = self.filters.current(self.table())?;
         let mut boxes = self.of_wanted_datasets(tiles, &dynamic)?;
@@ -70,15 +70,15 @@ impl Selection {
         Ok(boxes)
     }
 
-    /// The rows of boxes that were [sifted](Self::sift).
+    /// Selects the rows of boxes that were [sifted](Self::sift).
     pub async fn select(&self, boxes: Boxes, reading: &Reading<'_>) -> Result<Frame> {
-        // They may know more by now than when the boxes were sifted.
+        // The filters may have become stricter since the boxes were sifted.
         let dynamic = self.filters.current(self.table())?;
         let boxes = self.prune_dynamically(&dynamic, boxes, reading.metrics).await?;
         let mut frame = self.along_dimensions(Frame::new(boxes), reading).await?;
         let layout = &self.table().layout;
         let late: Vec<&Filter> = dynamic.iter().filter(|filter| !filter.is_of_datasets(layout)).collect();
-        // Boxes of which all rows are wanted are as good as done.
+        // Boxes of which all rows match need no more checks.
         let undecided: Vec<bool> =
             frame.boxes.iter().map(|tile| tile.undecided || !late.is_empty()).collect();
         let mut filters: Vec<&Filter> = self.filters.rows.iter().chain(late).collect();
@@ -90,7 +90,7 @@ impl Selection {
             return self.choose(frame, &filters, reading).await.map(|(frame, _)| frame);
         }
         let (part, kept) = self.choose(frame.part(self.table(), &undecided)?, &filters, reading).await?;
-        // The places of the undecided boxes that are left, among all.
+        // The positions of the remaining undecided boxes among all boxes.
         let places: Vec<usize> = (0..undecided.len()).filter(|&place| undecided[place]).collect();
         let kept: BTreeSet<usize> = kept.iter().filter_map(|&own| places.get(own).copied()).collect();
         let is_left = |place: usize| undecided.get(place) == Some(&false) || kept.contains(&place);
@@ -102,7 +102,7 @@ impl Selection {
         Ok(frame)
     }
 
-    /// Rules out what the predicates along dimensions do, within what they have cut boxes to.
+    /// Drops the rows that predicates along dimensions exclude within the reduced boxes.
     async fn along_dimensions(&self, mut frame: Frame, reading: &Reading<'_>) -> Result<Frame> {
         for filter in &self.filters.dimensions {
             let (selected, partly) = self.evaluate_apart(filter, &frame.boxes, reading).await?;
@@ -114,8 +114,8 @@ impl Selection {
         Ok(frame)
     }
 
-    /// Which values of its level a predicate on coordinates selects in boxes, and whether it leaves
-    /// some out.
+    /// The values of its level that a predicate on coordinates selects in boxes, and whether it
+    /// excludes some.
     async fn evaluate_apart(
         &self,
         filter: &Filter,
@@ -135,8 +135,8 @@ impl Selection {
         Ok((selected, partly))
     }
 
-    /// The parts of boxes that a predicate along one dimension leaves, from the first index that it
-    /// selects to the last.
+    /// Reduces boxes to the range of indices from the first to the last that a predicate along one
+    /// dimension selects.
     async fn cut(&self, filter: &Filter, boxes: Boxes, reading: &Reading<'_>) -> Result<Boxes> {
         let (selected, partly) = self.evaluate_apart(filter, &boxes, reading).await?;
         if !partly {
@@ -153,7 +153,7 @@ impl Selection {
             let Some(first) = own.set_indices().next() else { continue };
             let own_dims = layout.schema(tile.schema as usize);
             let along = dim.and_then(|dim| own_dims?.local(dim));
-            // Where the dataset lacks the dimension, it is selected as a whole.
+            // If the dataset lacks the dimension, it is selected as a whole.
             let spans = tile.spans.iter().enumerate().map(|(local, &span)| {
                 let last = (0..count).rev().find(|&i| own.value(i)).unwrap_or(first);
                 let cut = Span { start: span.start + first, size: last + 1 - first };
@@ -169,7 +169,7 @@ impl Selection {
         Ok(boxes.filter(|place| keep.get(place) != Some(&false)))
     }
 
-    /// Prunes boxes by what the dynamic filters say.
+    /// Prunes boxes by the dynamic filters.
     async fn prune_dynamically(
         &self,
         dynamic: &[Filter],
@@ -197,7 +197,7 @@ impl Selection {
         Ok(tiles.filter(|place| places.get(place).is_some_and(|&place| mask.value(place as usize))))
     }
 
-    /// The frame with the rows for which filters hold, and the places of the boxes that have some.
+    /// The frame with the rows that satisfy filters, and the positions of the boxes with such rows.
     async fn choose(
         &self,
         mut frame: Frame,
@@ -224,8 +224,8 @@ impl Selection {
     }
 }
 
-/// Which of the datasets with rows, at these places among them, the predicates on datasets select;
-/// `None` where there are no such predicates.
+/// For the datasets at these positions among those with rows, whether the predicates on datasets
+/// select them; `None` if there are no such predicates.
 pub fn select_datasets(
     table: &Table,
     filters: &[Filter],
@@ -234,7 +234,7 @@ pub fn select_datasets(
     let Some(named) = named(table, filters) else {
         return select(filters, places.len(), |column| table.of_places(column, places.clone()));
     };
-    // The others need no look.
+    // Other datasets need no check.
     let named: Vec<(usize, u32)> = named.into_iter().filter(|(place, _)| places.contains(place)).collect();
     let ordinals: Vec<u32> = named.iter().map(|&(_, ordinal)| ordinal).collect();
     let selected = select(filters, named.len(), |column| table.of_datasets(column, &ordinals))?;
@@ -246,8 +246,8 @@ pub fn select_datasets(
     Ok(Some(all.finish()))
 }
 
-/// The datasets that predicates name, as their places among those with rows, and their ordinals;
-/// `None` where others may be selected too.
+/// The datasets that predicates name, as positions among those with rows, and their ordinals;
+/// `None` if other datasets may be selected too.
 fn named(table: &Table, filters: &[Filter]) -> Option<Vec<(usize, u32)>> {
     let names = filters.iter().find_map(Filter::names)?;
     let place = |name: &String| {

@@ -1,4 +1,4 @@
-//! What the index of a variable says, as columns; and of a column of a table as a whole.
+//! Statistics: the index of a variable as columns, and statistics of a whole table's column.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use crate::tables::columns::Table;
 use crate::tables::layout::{ColumnKind, Origin};
 use crate::tables::widen::{is_decimal, shown_scalar};
 
-/// What is known of the chunks of one segment.
+/// The statistics of the chunks of one segment.
 pub struct SegmentStatistics<'a> {
     chunks: ChunkColumns<'a>,
-    /// The type of the values as they are stored.
+    /// The stored type of the values.
     pub stored: DataType,
     m2: Option<ArrayRef>,
     nan_as_null: bool,
 }
 
-/// What may be known of the values of a chunk.
+/// A statistic of the values of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistic {
     Min,
@@ -39,21 +39,21 @@ pub enum Statistic {
 pub struct Counts {
     /// All.
     pub rows: u64,
-    /// Those that are shown as NULL.
+    /// The number of cells that are shown as NULL.
     pub nulls: u64,
-    /// Those that are shown as NaN.
+    /// The number of cells that are shown as NaN.
     pub nans: u64,
 }
 
 impl Counts {
-    /// Cells with a value, NaN among them.
+    /// The number of cells with a value, including NaN.
     pub fn values(self) -> u64 {
         self.rows.saturating_sub(self.nulls)
     }
 }
 
 impl<'a> SegmentStatistics<'a> {
-    /// What the segments of a variable know, in their order.
+    /// The statistics of a variable's segments, in order.
     pub fn of(index: &'a VariableIndex, nan_as_null: bool) -> Vec<Self> {
         let known = |chunks: ChunkColumns<'a>| {
             let m2 = chunks.m2().map(|m2| Arc::new(m2.clone()) as ArrayRef);
@@ -62,7 +62,7 @@ impl<'a> SegmentStatistics<'a> {
         index.columns().map(known).collect()
     }
 
-    /// The cells of the chunk in a row of the table.
+    /// The numbers of cells of the chunk in a row of the table.
     pub fn counts(&self, row: usize) -> Counts {
         let count = |counts: &UInt32Array| counts.values().get(row).map_or(0, |&count| u64::from(count));
         let (rows, nulls) = (count(self.chunks.row_counts()), count(self.chunks.null_counts()));
@@ -74,7 +74,7 @@ impl<'a> SegmentStatistics<'a> {
         }
     }
 
-    /// A statistic of all chunks; `None` where the type of the values has none.
+    /// A statistic of all chunks; `None` if the type of the values does not have it.
     pub fn column(&self, statistic: Statistic) -> Option<&ArrayRef> {
         match statistic {
             Statistic::Min => Some(self.chunks.min()),
@@ -89,24 +89,23 @@ impl<'a> SegmentStatistics<'a> {
         self.column(statistic).is_some_and(|column| row < column.len() && column.is_valid(row))
     }
 
-    /// True if bounds of the values as they are stored, [shown](crate::widen::shown) in a
-    /// column's type, are bounds of the values that the column shows.
+    /// True if bounds of stored values, [shown](crate::widen::shown) in a column's type, are bounds
+    /// of the values that the column shows.
     pub fn bounds_hold_for(&self, column: &DataType) -> bool {
         self.stored == *column || self.stored.is_numeric() && column.is_numeric()
     }
 
-    /// True if sums of the values as they are stored are sums of the values that a column of a
-    /// type shows.
+    /// True if sums of stored values are sums of the values that a column of a type shows.
     pub fn sums_hold_for(&self, column: &DataType) -> bool {
         self.bounds_hold_for(column) && !is_decimal(&self.stored, column)
     }
 }
 
-/// The coordinate of the only chunk of an array of up to so many dimensions.
+/// The coordinate of the only chunk of an array, for up to this many dimensions.
 const ZEROS: [u32; 32] = [0; 32];
 
-/// What is known of a column of a table with `rows` rows, without reading anything; `None` where
-/// its index is not in memory.
+/// The statistics of a column of a table with `rows` rows, without reading anything; `None` if its
+/// index is not in memory.
 pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatistics> {
     let mut statistics = ColumnStatistics::new_unknown();
     let variable = match table.layout.columns.get(column)? {
@@ -121,8 +120,8 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
     let index = table.snapshot.resident_index(variable)?;
     let known = SegmentStatistics::of(&index, table.nan_as_null);
     let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); known.len()];
-    // Of values: how many rows have one, whether all bounds and sums are known, and whether each
-    // counts once.
+    // The number of rows with a value, whether all bounds and all sums are known, and whether each
+    // value counts once.
     let (mut values, mut bounded, mut summed) = (0u64, true, true);
     let (mut chunks, mut finder) = (ColumnChunks::new(table, column), ChunkFinder::new(&index));
     let shown = table.data_type(column);
@@ -134,7 +133,7 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
             if matches!(chunks.origin(&tile), Origin::Missing) {
                 continue;
             }
-            // An index along a dimension.
+            // The column is an index along a dimension.
             return Some(statistics);
         };
         let cells: usize = array.chunks.shape().iter().product();
@@ -189,8 +188,8 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
     Some(statistics)
 }
 
-/// Whether the optimizer can calculate with a bound. Its estimates step to the next value and count
-/// the values between bounds, and fail the query where that leaves the range of the type.
+/// True if the optimizer can calculate with a bound. Its estimates step to the next value and count
+/// the values between bounds. The query fails if that leaves the range of the type.
 fn is_moderate(bound: &ScalarValue) -> bool {
     match bound {
         ScalarValue::Float32(Some(value)) => value.abs() <= f32::MAX / 2.0,
@@ -225,7 +224,7 @@ fn first(parts: &[ArrayRef], greatest: bool, data_type: &DataType) -> Option<Sca
     firsts.into_iter().reduce(better)
 }
 
-/// The sum of sums, unless it overflows or they are of different types.
+/// The total of sums, unless it overflows or they have different types.
 fn total(parts: &[ArrayRef]) -> Option<ScalarValue> {
     let data_type = parts.first()?.data_type();
     if parts.iter().any(|sums| sums.data_type() != data_type) {

@@ -7,12 +7,12 @@ use atlas::Span;
 use super::boxes::Boxes;
 use crate::tables::columns::Table;
 
-/// The tiles of datasets, in order, each as large as a chunk of the dataset's largest array.
+/// Iterates over the tiles of datasets, in order. Each tile is as large as a chunk of the dataset's
+/// largest array.
 pub struct Tiles {
     table: Table,
     datasets: std::vec::IntoIter<(u32, Range<u64>)>,
-    /// The dataset whose tiles are being given out: its ordinal, its schema, and the tiles that are
-    /// left.
+    /// The current dataset: its ordinal, its schema, and its remaining tiles.
     left: Option<(u32, u32, Range<u64>)>,
     /// The sizes of the rows of that dataset, and those of a tile.
     shape: Vec<usize>,
@@ -20,8 +20,8 @@ pub struct Tiles {
 }
 
 impl Tiles {
-    /// The tiles of datasets of a table: for each dataset those with these numbers, counted from
-    /// its first.
+    /// The tiles of datasets of a table. For each dataset, the range of its tiles, relative to its
+    /// first.
     pub fn new(table: Table, datasets: Vec<(u32, Range<u64>)>) -> Self {
         Self { table, datasets: datasets.into_iter(), left: None, shape: Vec::new(), tile: Vec::new() }
     }
@@ -43,7 +43,7 @@ impl Tiles {
         let Some((dataset, schema, left)) = &mut self.left else { return };
         let mut number = left.start;
         left.start += 1;
-        // From the fastest dimension on the number tells the place of the tile.
+        // The tile number gives the position of the tile, from the fastest dimension on.
         let mut inner: u64 = 1;
         let counts = self.shape.iter().zip(&self.tile).map(|(size, tile)| size.div_ceil(*tile) as u64);
         let all: u64 = counts.clone().product();
@@ -58,7 +58,7 @@ impl Tiles {
         boxes.push_spans(*dataset, *schema, spans, true);
     }
 
-    /// At most `most` tiles; with `whole`, all of the last one's dataset.
+    /// At most `most` tiles. With `whole`, the last dataset is completed.
     pub fn take_some(&mut self, most: usize, whole: bool) -> Boxes {
         let mut boxes = Boxes::default();
         while boxes.len() < most && self.next_dataset().is_some() {

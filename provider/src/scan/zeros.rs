@@ -1,4 +1,4 @@
-//! The two zeros of floats: `=` takes them as equal, where bits and orders do not.
+//! The two zeros of floats. `=` treats them as equal; bits and sort orders do not.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{InListExpr, Literal};
 
-/// Whether an operator compares its sides.
+/// True if an operator compares its sides.
 pub fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
-/// Whether a value is a float, and 0.0 or -0.0.
+/// True if a value is a float, and 0.0 or -0.0.
 pub fn is_float_zero(value: &ScalarValue) -> bool {
     match value {
         ScalarValue::Float16(Some(number)) => number.to_f32() == 0.0,
@@ -25,12 +25,13 @@ pub fn is_float_zero(value: &ScalarValue) -> bool {
     }
 }
 
-/// Whether an expression is a literal that is a float, and 0.0 or -0.0.
+/// True if an expression is a float literal, and 0.0 or -0.0.
 pub fn is_zero_literal(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.downcast_ref::<Literal>().is_some_and(|literal| is_float_zero(literal.value()))
 }
 
-/// A physical predicate in which lists of floats that have a zero have both: a list compares bits.
+/// A physical predicate in which lists of floats with one zero get both, because a list compares
+/// bits.
 pub fn with_both_zeros(predicate: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
     let rewritten = predicate.transform_up(|node| {
         let Some(list) = node.downcast_ref::<InListExpr>() else { return Ok(Transformed::no(node)) };

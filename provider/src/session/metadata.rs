@@ -41,7 +41,7 @@ impl Metadata {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Datasets, Self::Variables, Self::Attributes, Self::Chunks];
 
-    /// The table's name. No variable's starts with `_`.
+    /// The table's name. Names of variables do not start with `_`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Datasets => "_datasets",
@@ -51,7 +51,7 @@ impl Metadata {
         }
     }
 
-    /// The columns, for a generation of a store.
+    /// The columns, for one generation of a store.
     fn schema(self, snapshot: &Snapshot) -> Result<SchemaRef> {
         let text = |name: &str, nullable| Field::new(name, DataType::Utf8View, nullable);
         let count = |name: &str| Field::new(name, DataType::UInt64, false);
@@ -120,23 +120,23 @@ impl Metadata {
     }
 }
 
-/// A table about one generation of a store. It is made when it is scanned.
+/// A table about one generation of a store. Its rows are computed when it is scanned.
 #[derive(Debug)]
 pub struct MetadataTable {
     kind: Metadata,
-    /// The variable that it is about; all, where there is none.
+    /// The variable that it is about; `None` for all variables.
     variable: Option<String>,
     snapshot: Arc<Snapshot>,
-    /// Whether an attribute that is NaN is read as NULL.
+    /// True if an attribute that is NaN is read as NULL.
     nan_as_null: bool,
     schema: SchemaRef,
 }
 
 impl MetadataTable {
-    /// The table of a kind.
+    /// The table of this kind.
     ///
     /// # Errors
-    /// If the store's datasets have to be read for it, and cannot be.
+    /// If the store's datasets have to be read for it, and cannot be read.
     pub fn new(kind: Metadata, snapshot: Arc<Snapshot>, options: &TableOptions) -> Result<Self> {
         let schema = kind.schema(&snapshot)?;
         Ok(Self { kind, variable: None, snapshot, nan_as_null: options.nan_as_null, schema })
@@ -177,9 +177,9 @@ impl TableProvider for MetadataTable {
 
 /// The columns of `_datasets` after `name` and `cells`.
 struct DatasetColumns {
-    /// Dimensions, each with its column.
+    /// The dimensions, each with the name of its column.
     dims: Vec<(String, String)>,
-    /// Attributes, each with its column and type.
+    /// The attributes, each with the name and type of its column.
     attributes: Vec<(String, String, AttributeType)>,
 }
 
@@ -240,7 +240,7 @@ impl DatasetColumns {
     }
 }
 
-/// The arrays of each schema, by number, with the places of their dimensions among the schema's.
+/// The arrays of each schema, by number, with the positions of their dimensions in the schema.
 struct Arrays<'a>(Vec<Vec<(usize, &'a ArraySchema, Vec<usize>)>>);
 
 impl<'a> Arrays<'a> {
@@ -270,18 +270,18 @@ impl<'a> Arrays<'a> {
     }
 }
 
-/// The attributes of variables that have a column.
+/// The attributes of variables that are shown as columns.
 const DESCRIPTIONS: [&str; 3] = ["units", "long_name", "standard_name"];
 
-/// What is known of a variable from the catalog.
+/// The properties of a variable according to the catalog.
 struct Variable {
     dtypes: BTreeSet<DType>,
     dims: BTreeSet<String>,
     datasets: u64,
     cells: u64,
-    /// Bytes of all values before encoding; unknown where they differ in length.
+    /// The size of all values before encoding; unknown if values differ in length.
     raw_bytes: Option<u64>,
-    /// Of each of the [`DESCRIPTIONS`] the values that datasets declare.
+    /// For each of the [`DESCRIPTIONS`], the values that datasets declare.
     descriptions: [BTreeSet<String>; DESCRIPTIONS.len()],
 }
 
@@ -297,7 +297,7 @@ impl Variable {
         }
     }
 
-    /// Adds what an array declares, which several datasets may have.
+    /// Adds the declarations of an array, which several datasets may share.
     fn declare(&mut self, array: &ArraySchema) {
         self.dtypes.insert(array.dtype);
         self.dims.insert(format!("({})", array.dims.join(", ")));

@@ -1,4 +1,4 @@
-//! Stores in a session: registering them, and what is told about them.
+//! Stores in a session: registering them, and describing them.
 
 pub mod metadata;
 pub mod progress;

@@ -1,4 +1,4 @@
-//! How far a query that runs has come.
+//! The progress of a running query.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::plan::aggregate_source::AggregateSource;
 use crate::plan::source::AtlasSource;
 
-/// The scans of stores in a plan, to ask while the plan runs how far they are.
+/// The scans of stores in a plan. They report their progress while the plan runs.
 pub struct ScanProgress {
     scans: Vec<Arc<dyn ExecutionPlan>>,
     chunks: usize,
@@ -18,17 +18,17 @@ pub struct ScanProgress {
 /// What scans have done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Chunks that were decoded, or pruned, or answered from statistics.
+    /// The number of chunks that were decoded, pruned, or answered from statistics.
     pub chunks_done: usize,
-    /// Chunks that there are to do, at most: a scan that has enough rows leaves the rest.
+    /// The greatest number of chunks to process. A scan that has enough rows skips the rest.
     pub chunks: usize,
-    /// Bytes that were read from storage.
+    /// The number of bytes that were read from storage.
     pub bytes: usize,
 }
 
 impl ScanProgress {
-    /// Counts what the scans of a plan have to do. That goes through all their tiles: for a million
-    /// datasets it takes tenths of a second.
+    /// Counts the chunks of a plan's scans. This visits all their tiles: for a million datasets it
+    /// takes tenths of a second.
     ///
     /// # Errors
     /// If a predicate cannot be evaluated.
@@ -53,7 +53,7 @@ impl ScanProgress {
         plan.children().into_iter().try_for_each(|child| self.add(child))
     }
 
-    /// How far the scans are.
+    /// The current progress of the scans.
     pub fn now(&self) -> Progress {
         let mut progress = Progress { chunks: self.chunks, ..Progress::default() };
         for metrics in self.scans.iter().filter_map(|scan| scan.metrics()) {

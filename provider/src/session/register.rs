@@ -25,7 +25,7 @@ use crate::tables::grids::grids;
 use crate::tables::names::grid_table_names;
 use crate::tables::options::{AtlasOptions, TableOptions};
 
-/// The word after `STORED AS` for a store.
+/// The file type of a store after `STORED AS`.
 pub const FILE_TYPE: &str = "ATLAS";
 
 /// The name of the table function that reads a store.
@@ -37,24 +37,23 @@ pub const ATLAS_DATASETS: &str = "atlas_datasets";
 /// The name of the table function that lists the chunks of a variable.
 pub const ATLAS_CHUNKS: &str = "atlas_chunks";
 
-/// Registers a store under a name, and teaches the session what [`with_atlas`] adds to a new one:
-/// the wide table as `name`, and in a schema `name` a table for each variable, for each further
-/// grid, and about the store itself (`_datasets`, `_variables`, `_attributes`, `_chunks`).
+/// Registers a store under a name, and adds to the session what [`with_atlas`] adds to a new one.
+/// Registers the wide table as `name`, and a schema `name` with a table for each variable, for each
+/// further grid, and about the store itself (`_datasets`, `_variables`, `_attributes`, `_chunks`).
 ///
-/// The tables show the generation that `atlas` has now. Registering again under the same name
+/// The tables show the current generation of `atlas`. Registering again under the same name
 /// replaces them.
 ///
 /// # Errors
-/// If the session's default catalog takes no schemas, and where the store's datasets cannot be
-/// read.
+/// If the session's default catalog accepts no schemas, or the store's datasets cannot be read.
 pub fn register_store(ctx: &SessionContext, name: &str, atlas: &Atlas) -> Result<()> {
     register_store_with(ctx, name, atlas, TableOptions::default())
 }
 
-/// Registers a store as [`register_store`] does, shown as `options` say.
+/// Registers a store like [`register_store`], with `options`.
 ///
 /// # Errors
-/// Those of [`register_store`], and where `options` has a dimension that no dataset has.
+/// Those of [`register_store`]; also if `options` has a dimension that no dataset has.
 pub fn register_store_with(
     ctx: &SessionContext,
     name: &str,
@@ -78,11 +77,11 @@ pub fn register_store_with(
     Ok(())
 }
 
-/// Adds what Atlas brings to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS
-/// ATLAS`, the table functions `read_atlas`, `atlas_datasets`, `atlas_chunks` and
-/// [`sample_at`](crate::sample), the rules that let scans [aggregate](AggregateInScan) and use
-/// [dynamic filters](SoundDynamicFilters), the meaning of [literals](FloatLiterals) beside floats,
-/// and the [options](AtlasOptions).
+/// Adds Atlas to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS ATLAS`; the
+/// table functions `read_atlas`, `atlas_datasets`, `atlas_chunks` and [`sample_at`](crate::sample);
+/// the rules that let scans [aggregate](AggregateInScan) and use [dynamic
+/// filters](SoundDynamicFilters); the meaning of [literals](FloatLiterals) beside floats; and the
+/// [options](AtlasOptions).
 pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let optimizer = builder.physical_optimizers().get_or_insert_default();
     AggregateInScan::add_to(&mut optimizer.rules);
@@ -108,12 +107,12 @@ pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     builder
 }
 
-/// A session's state with DataFusion's defaults and what [`with_atlas`] adds.
+/// A session state with DataFusion's defaults and with what [`with_atlas`] adds.
 pub fn session_state() -> SessionState {
     with_atlas(SessionStateBuilder::new().with_default_features()).build()
 }
 
-/// Adds to an existing session what [`with_atlas`] adds to a new one, unless it has it.
+/// Adds to an existing session what [`with_atlas`] adds to a new one, unless it is there already.
 pub fn register_atlas(ctx: &SessionContext) {
     let state = ctx.state_ref();
     let mut state = state.write();
@@ -131,16 +130,16 @@ struct StoreSchema {
     name: String,
     snapshot: Arc<Snapshot>,
     options: TableOptions,
-    /// What each table shows. The names of variables do not begin with `_`.
+    /// The content of each table. Names of variables do not begin with `_`.
     shown: BTreeMap<String, Shown>,
-    /// The tables that were asked for: what they have is worked out once.
+    /// The tables that were requested so far. Each is computed once.
     tables: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
 }
 
-/// What a table of a store shows.
+/// The content of a table of a store.
 #[derive(Clone, Debug)]
 enum Shown {
-    /// The variable of the table's name.
+    /// The variable with the table's name.
     Variable,
     /// A further grid, given by its dimensions.
     Grid(Vec<String>),
@@ -154,7 +153,7 @@ impl StoreSchema {
         let arrays = catalog.array_schemas().iter();
         let mut shown: BTreeMap<String, Shown> =
             arrays.map(|array| (array.name.clone(), Shown::Variable)).collect();
-        // All grids but the primary one.
+        // All grids except the primary one.
         let further: Vec<_> = grids(&catalog).into_iter().skip(1).collect();
         let names = grid_table_names(&further);
         shown.extend(names.into_iter().zip(further.into_iter().map(|grid| Shown::Grid(grid.dims))));
@@ -226,7 +225,7 @@ impl TableProviderFactory for StoreFactory {
                 "false" => Ok(false),
                 _ => plan_err!("option `{key}` is true or false, not `{value}`"),
             };
-            // An option without a prefix gets that of file formats.
+            // DataFusion prefixes options without a prefix with `format.`.
             match key.strip_prefix("format.").unwrap_or(key) {
                 "dimensions" => options.dimensions = Some(dimensions(value)),
                 "attributes" => options.attributes = flag()?,
@@ -244,8 +243,8 @@ impl TableProviderFactory for StoreFactory {
     }
 }
 
-/// The names in a list with commas. One with a comma in it, or with blanks around it, is in double
-/// quotes, as in SQL.
+/// The names in a comma-separated list. A name that contains a comma, or begins or ends with
+/// blanks, is in double quotes, as in SQL.
 fn dimensions(text: &str) -> Vec<String> {
     let mut quoted = false;
     let items = text.split(move |character| {
@@ -295,8 +294,8 @@ impl TableFunctionImpl for AtlasDatasets {
     }
 }
 
-/// `atlas_chunks('location', 'variable')`: the chunks of a variable, with where they are and what
-/// is known of their values.
+/// `atlas_chunks('location', 'variable')`: the chunks of a variable, with their positions and
+/// statistics.
 #[derive(Debug)]
 struct AtlasChunks;
 
@@ -327,8 +326,8 @@ fn texts(args: &TableFunctionArgs) -> Option<Vec<String>> {
     args.exprs().iter().map(text).collect()
 }
 
-/// Opens a store where one cannot wait asynchronously: on a thread with a runtime of its own, since
-/// the caller's may have no other thread.
+/// Opens a store from a function that is not async: on a thread with a runtime of its own, because
+/// the caller's runtime may have no other thread.
 fn open_blocking(location: String) -> Result<Arc<Snapshot>> {
     let opened = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

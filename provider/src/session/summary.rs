@@ -1,4 +1,4 @@
-//! What `SUMMARIZE` shows: of each column its type, bounds, mean, and how much is missing.
+//! The result of `SUMMARIZE`: the type, bounds and mean of each column, and how much is missing.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ use crate::tables::layout::ColumnKind;
 /// The columns of a table as rows: `column_name`, `column_type`, `min`, `max`, `mean`, `rows`,
 /// `nulls`, `null_percentage`.
 ///
-/// Of a table of a store only the catalog and the indexes are read, and what these do not tell is
-/// NULL: bounds of text, means of coordinates. Other tables are read.
+/// For a table of a store, only the catalog and the indexes are read. Values that they do not
+/// determine are NULL: bounds of text, means of coordinates. Other tables are read.
 ///
 /// # Errors
 /// If an index or the other table cannot be read.
@@ -35,7 +35,7 @@ pub async fn summarize(ctx: &SessionContext, table: Arc<dyn TableProvider>) -> R
     }
 }
 
-/// The same of the rows of a query, which are read.
+/// The same for the rows of a query, which are read.
 ///
 /// # Errors
 /// Those of the query.
@@ -100,7 +100,7 @@ async fn of_store(table: &AtlasTable) -> Result<RecordBatch> {
             summary.push(field, [end(&values, false)?, end(&values, true)?], None, rows, Some(nulls))?;
             continue;
         };
-        // It stays in memory for as long as it is needed here. (A dimension may have no coordinate
+        // The index stays in memory while it is needed here. (A dimension may have no coordinate
         // variable.)
         let known = inner.catalog.array_schemas().iter().any(|array| array.name == *variable);
         let _index = if known { Some(inner.index(variable, &ReadMetrics::default()).await?) } else { None };
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use crate::register_store;
 
-    /// A dataset without rows has a name and attributes, but no row to show them in.
+    /// A dataset without rows has a name and attributes, but no row that would show them.
     #[tokio::test]
     async fn datasets_without_rows_do_not_count() {
         let atlas = Atlas::create_url("memory:///summary", StoreConfig::default()).await.unwrap();

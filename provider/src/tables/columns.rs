@@ -17,7 +17,7 @@ use crate::error::from_store;
 use crate::tables::layout::{ColumnKind, Layout, Origin, SchemaLayout};
 use crate::tables::widen::shown;
 
-/// A table: its layout, of one generation of a store.
+/// A table: a layout over one generation of a store.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// The name, for plans.
@@ -30,15 +30,15 @@ pub struct Table {
     pub layout: Arc<Layout>,
     /// Whether NaN is read as NULL.
     pub nan_as_null: bool,
-    /// The indexes of variables that were read, by name: they stay for as long as a scan goes on.
+    /// The indexes of variables that were read, by name. They stay as long as a scan.
     indexes: Arc<Mutex<HashMap<String, Arc<VariableIndex>>>>,
-    /// The columns that depend on the dataset alone, one value for each dataset with rows, as they
-    /// were asked for.
+    /// The columns that depend on the dataset alone and were requested so far, with one value for
+    /// each dataset with rows.
     of_datasets: Arc<Mutex<HashMap<usize, ArrayRef>>>,
 }
 
 impl Table {
-    /// A table that has read nothing yet.
+    /// A table that has not read anything yet.
     pub fn new(
         name: &str,
         snapshot: Arc<Snapshot>,
@@ -50,7 +50,7 @@ impl Table {
         Self { name, snapshot, catalog, layout, nan_as_null, indexes, of_datasets }
     }
 
-    /// The same table for a scan, which holds what it has read of indexes for itself.
+    /// The same table for a scan, which keeps the indexes that it reads to itself.
     pub fn for_scan(&self) -> Self {
         Self { indexes: Arc::default(), ..self.clone() }
     }
@@ -67,7 +67,7 @@ impl Table {
         Ok(index)
     }
 
-    /// The index of the variable that a column comes from; `None` where it comes from no array.
+    /// The index of a column's variable; `None` if the column does not come from an array.
     pub async fn index_of(&self, column: usize, metrics: &ReadMetrics) -> Result<Option<Arc<VariableIndex>>> {
         match self.layout.variable(column) {
             Some(variable) => self.index(variable, metrics).await.map(Some),
@@ -75,19 +75,19 @@ impl Table {
         }
     }
 
-    /// A dataset and how it gives rows.
+    /// A dataset, and its layout.
     pub fn dataset(&self, ordinal: u32) -> Option<(Dataset<'_>, &SchemaLayout)> {
         let dataset = self.catalog.dataset(ordinal)?;
         Some((dataset, self.layout.of(dataset)?))
     }
 
-    /// Where a column comes from in a dataset.
+    /// The origin of a column in a dataset.
     pub fn origin(&self, ordinal: u32, column: usize) -> &Origin {
         let layout = self.dataset(ordinal).map(|(_, layout)| layout);
         layout.and_then(|layout| layout.origins.get(column)).unwrap_or(&Origin::Missing)
     }
 
-    /// The array that a column comes from in a dataset, if it comes from one.
+    /// The array of a column in a dataset, if the column comes from one.
     pub fn array(&self, ordinal: u32, column: usize) -> Option<&Arc<ArraySchema>> {
         let (dataset, _) = self.dataset(ordinal)?;
         let Origin::Array(_) = self.origin(ordinal, column) else { return None };
@@ -99,8 +99,8 @@ impl Table {
         self.layout.schema.fields().get(column).map_or(DataType::Null, |field| field.data_type().clone())
     }
 
-    /// The values of a column that depends on the dataset alone, for datasets with rows: those at
-    /// these places among all of them.
+    /// The values of a column that depends on the dataset alone, for a range of positions among the
+    /// datasets with rows.
     pub fn of_places(&self, column: usize, places: Range<usize>) -> Result<ArrayRef> {
         let mut known = self.of_datasets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(values) = known.get(&column) {
@@ -117,7 +117,7 @@ impl Table {
         let all = self.layout.datasets().len();
         let is_known =
             || self.of_datasets.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&column);
-        // Of many it is worth to know all.
+        // For many datasets, it pays to compute the values of all.
         if datasets.len() > 1 && (datasets.len() > all / 4 || datasets.len() > 16 && is_known()) {
             let places = datasets.iter().map(|&ordinal| self.layout.place_of(ordinal));
             if let Some(places) = places.collect::<Option<Vec<usize>>>() {
@@ -153,7 +153,7 @@ impl Table {
         }
     }
 
-    /// Values as a column shows them: in its type, and NaN as NULL if that is wanted.
+    /// Values as a column shows them: in its type, and with NaN as NULL if requested.
     pub fn shown(&self, values: ArrayRef, column: usize, may_be_nan: bool) -> Result<ArrayRef> {
         let data_type = self.data_type(column);
         let values = if self.nan_as_null && may_be_nan { nan_to_null(values) } else { values };
@@ -164,7 +164,7 @@ impl Table {
     }
 }
 
-/// The same values, where NaN is NULL.
+/// The same values, with NaN as NULL.
 fn nan_to_null(values: ArrayRef) -> ArrayRef {
     fn without_nan<T: ArrowPrimitiveType>(
         values: &PrimitiveArray<T>,
@@ -179,7 +179,7 @@ fn nan_to_null(values: ArrayRef) -> ArrayRef {
             Some(nulls) => nulls.inner() & &numbers,
             None => numbers,
         };
-        // The values stay where they are.
+        // The values stay in their memory.
         let data = values.to_data().into_builder().nulls(Some(NullBuffer::new(valid)));
         data.build().ok().map(make_array)
     }

@@ -1,4 +1,4 @@
-//! The grids of a store: which sets of dimensions its variables lie on.
+//! The grids of a store: the sets of dimensions of its variables.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,32 +6,32 @@ use atlas::{ArraySchema, Catalog, DatasetSchema};
 
 use crate::tables::places::places;
 
-/// A set of dimensions that is all that some variable has, and that no other variable of its
-/// dataset exceeds.
+/// A set of dimensions that is the whole set of some variable, and not part of the set of another
+/// variable of its dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid {
-    /// The dimensions, in the order in which the largest array on the grid has them.
+    /// The dimensions, in the order of the largest array on the grid.
     pub dims: Vec<String>,
-    /// The cells of all arrays that lie on just these dimensions, in all datasets.
+    /// The number of cells of all arrays over exactly these dimensions, in all datasets.
     pub cells: u64,
 }
 
 /// A set of dimensions: their numbers, ascending.
 type Set = Vec<usize>;
 
-/// What is found of a grid.
+/// What is known of a grid so far.
 struct Found<'a> {
     dims: &'a [String],
     largest: u64,
     cells: u64,
 }
 
-/// The grids of a store, the one with the most cells first: the primary grid.
+/// The grids of a store. The first one, with the most cells, is the primary grid.
 pub fn grids(catalog: &Catalog) -> Vec<Grid> {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     let mut sets: HashMap<Set, usize> = HashMap::new();
-    // By schema: the arrays that lie on its grids, each with the place of its grid, and those of
-    // its dimensions among the schema's.
+    // For each schema: the arrays on its grids, each with the position of its grid, and of its
+    // dimensions in the schema.
     let of_schemas: Vec<_> = catalog
         .dataset_schemas()
         .iter()
@@ -72,8 +72,8 @@ pub fn grids(catalog: &Catalog) -> Vec<Grid> {
     grids
 }
 
-/// The sets of dimensions of a schema's arrays that are not part of another, with the arrays that
-/// have just them.
+/// The sets of dimensions of a schema's arrays that are not part of another set, with the arrays
+/// that have exactly these dimensions.
 fn maximal<'a>(
     catalog: &'a Catalog,
     schema: &'a DatasetSchema,
@@ -89,8 +89,8 @@ fn maximal<'a>(
         set.sort_unstable();
         sets.entry(set).or_default().push(array);
     }
-    // A set that has another has its rarest dimension too: few are to be compared, however many
-    // there are.
+    // A set that contains another contains its rarest dimension. So few sets have to be compared,
+    // however many there are.
     let mut with: HashMap<usize, Vec<&Set>> = HashMap::new();
     for set in sets.keys() {
         set.iter().for_each(|&dim| with.entry(dim).or_default().push(set));
@@ -99,7 +99,7 @@ fn maximal<'a>(
         let rarest = set.iter().filter_map(|dim| with.get(dim)).min_by_key(|sets| sets.len());
         match rarest {
             Some(sets) => sets.iter().any(|other| other.len() > set.len() && is_part(set, other)),
-            // No dimension is part of any.
+            // The empty set is part of every other set.
             None => sets.len() > 1,
         }
     };
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    /// A catalog with a dataset for each schema, given as the dimensions of its arrays.
+    /// A catalog with a dataset for each schema. A schema is given as the dimensions of its arrays.
     fn catalog(schemas: &[Vec<Vec<usize>>]) -> Arc<Catalog> {
         let array = |number: usize, (place, dims): (usize, &Vec<usize>)| {
             let names: Vec<_> = dims.iter().map(|dim| format!("d{dim}")).collect();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     proptest! {
-        /// The grids are what their definition says, found by comparing all sets with all.
+        /// The grids agree with their definition, evaluated by comparing all pairs of sets.
         #[test]
         fn grids_are_the_sets_that_no_other_exceeds(
             schemas in prop::collection::vec(
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// Comparing all sets with all would take minutes.
+    /// Comparing all pairs of sets would take minutes.
     #[test]
     fn many_dimensions_and_arrays_take_no_time() {
         let arrays: Vec<Vec<usize>> = (0..20_000).map(|dim| vec![dim]).collect();

@@ -1,9 +1,10 @@
-//! Which rows and columns a table has, and where they come from. Pure: of the catalog alone.
+//! The layout of a table: its rows and columns, and where they come from. Derived from the catalog
+//! alone.
 //!
-//! A table's rows are the cells of some dimensions, for each dataset over those of them that the
-//! dataset has. The rows of a dataset are cut into **tiles**, boxes as large as a chunk of its
-//! largest array: the unit of work. Tiles are numbered through all datasets; the numbers depend on
-//! nothing but the catalog, so that a range of them means the same to whoever opens the same
+//! A table has some dimensions. A dataset gives it a row for each cell over those of them that it
+//! has. The rows of a dataset are divided into **tiles**, boxes as large as a chunk of its largest
+//! array. Tiles are the unit of work, and are numbered through all datasets. The numbers depend
+//! only on the catalog, so that a range of them means the same to every process that opens the same
 //! generation.
 
 use std::collections::{HashMap, HashSet};
@@ -22,13 +23,13 @@ use crate::tables::widen::{AttributeType, Kind, types_by_kind, types_with_index}
 /// The name of the column with the datasets' names.
 pub const DATASET: &str = "dataset";
 
-/// What a column shows. Several columns show one dimension or variable where its values are of
-/// several [kinds](Kind): each those of the kind of its type.
+/// The content of a column. Several columns show one dimension or variable if its values are of
+/// several [kinds](Kind); each shows those of the kind of its type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ColumnKind {
     /// The dataset's name.
     Dataset,
-    /// The coordinate along a dimension of the table, by its position; the index where a dataset
+    /// The coordinate along a dimension of the table, given by its position; the index if a dataset
     /// has no coordinate.
     Dimension(usize),
     /// A variable.
@@ -37,14 +38,14 @@ pub enum ColumnKind {
     Attribute(String, AttributeType),
 }
 
-/// Where a column's values come from, in datasets of one schema.
+/// The origin of a column's values, in datasets of one schema.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// The name of the dataset.
     Name,
     /// The index along a dimension of the dataset's rows, by its position.
     Index(usize),
-    /// An array, by the positions of its dimensions among those of the dataset's rows.
+    /// An array, with the positions of its dimensions among those of the dataset's rows.
     Array(Vec<usize>),
     /// The attribute that the column shows.
     Attribute,
@@ -52,19 +53,19 @@ pub enum Origin {
     Missing,
 }
 
-/// How datasets of one schema give rows to a table.
+/// The rows that datasets of one schema give a table.
 #[derive(Debug)]
 pub struct SchemaLayout {
-    /// For each dimension of the rows its position in the table's dimensions, ascending, and in the
-    /// dataset's sizes.
+    /// For each dimension of the rows, its position in the table's dimensions, ascending, and in
+    /// the dataset's sizes.
     pub dims: Vec<(usize, usize)>,
-    /// For each column of the table where it comes from.
+    /// For each column of the table, its origin.
     pub origins: Vec<Origin>,
-    /// For each column that comes from an array: whether its dimensions are the column's level
-    /// here, in the order of those of the rows, so that its cells are the column's values as they
-    /// are.
+    /// For each column that comes from an array: whether the array has exactly the dimensions of
+    /// the column's level here, in the order of those of the rows, so that its cells are the
+    /// column's values without any change.
     pub direct: Vec<bool>,
-    /// The chunk sizes that tiles have along the dimensions of the rows; 0 is all of a dimension.
+    /// The chunk sizes of tiles along the dimensions of the rows; 0 means the whole dimension.
     tile: Vec<usize>,
 }
 
@@ -77,18 +78,18 @@ pub struct Layout {
     pub schema: SchemaRef,
     /// What each column shows.
     pub columns: Vec<ColumnKind>,
-    /// What the values of each column depend on, in whatever dataset.
+    /// The level of each column over all datasets.
     levels: Vec<Level>,
-    /// By schema of the catalog; `None` where its datasets have no rows.
+    /// By schema of the catalog; `None` if its datasets have no rows.
     schemas: Vec<Option<SchemaLayout>>,
     /// The datasets with rows: ordinal, and the number of tiles up to its end.
     datasets: Vec<(u32, u64)>,
-    /// The tiles of the dataset with the most.
+    /// The number of tiles of the largest dataset.
     largest: u64,
 }
 
 impl Layout {
-    /// The table over `dims`: of every variable whose dimensions are among them.
+    /// The table over `dims`, with every variable whose dimensions are among them.
     pub fn wide(catalog: &Catalog, dims: &[String], options: &TableOptions) -> Self {
         let on_grid = |array: &ArraySchema| array.dims.iter().all(|dim| dims.contains(dim));
         Self::build(catalog, dims.to_vec(), &on_grid, options.attributes)
@@ -163,8 +164,7 @@ impl Layout {
         self.datasets.iter().enumerate().map(move |(i, &(ordinal, end))| (ordinal, start(i)..end))
     }
 
-    /// The datasets of a range of tiles, each with those of its tiles that are in the range,
-    /// counted from its first.
+    /// The datasets of a range of tiles, each with its tiles in the range, relative to its first.
     pub fn datasets_in(&self, tiles: Range<u64>) -> impl Iterator<Item = (u32, Range<u64>)> {
         let first = self.first_in(&tiles);
         let before = first.checked_sub(1).and_then(|i| self.datasets.get(i)).map_or(0, |&(_, end)| end);
@@ -177,12 +177,12 @@ impl Layout {
         )
     }
 
-    /// The place of a dataset among those with rows, if it is one.
+    /// The position of a dataset among those with rows, if it is one.
     pub fn place_of(&self, ordinal: u32) -> Option<usize> {
         self.datasets.binary_search_by_key(&ordinal, |&(ordinal, _)| ordinal).ok()
     }
 
-    /// The dataset at a place among those with rows: its ordinal, and its tiles.
+    /// The dataset at a position among those with rows: its ordinal, and its tiles.
     pub fn at(&self, place: usize) -> Option<(u32, Range<u64>)> {
         let start = match place.checked_sub(1) {
             Some(before) => self.datasets.get(before)?.1,
@@ -191,14 +191,14 @@ impl Layout {
         self.datasets.get(place).map(|&(ordinal, end)| (ordinal, start..end))
     }
 
-    /// The place among the datasets with rows of the first one of a range of tiles.
+    /// The position, among the datasets with rows, of the first one of a range of tiles.
     pub fn first_in(&self, tiles: &Range<u64>) -> usize {
         self.datasets.partition_point(|&(_, end)| end <= tiles.start)
     }
 
     /// The tiles of those datasets that end in a range of tiles.
     pub fn whole_datasets(&self, tiles: &Range<u64>) -> Range<u64> {
-        // A range that begins inside of a dataset leaves it to the range before.
+        // A range that begins inside a dataset leaves that dataset to the range before it.
         let end_of = |tile: u64| {
             let place = self.datasets.partition_point(|&(_, end)| end < tile);
             self.datasets.get(place).map_or(tile, |&(_, end)| end)
@@ -207,7 +207,7 @@ impl Layout {
         start..end_of(tiles.end).max(start)
     }
 
-    /// The number of tiles of the dataset that has the most.
+    /// The number of tiles of the largest dataset.
     pub fn largest(&self) -> u64 {
         self.largest
     }
@@ -217,12 +217,12 @@ impl Layout {
         self.datasets.last().map_or(0, |&(_, end)| end)
     }
 
-    /// How a dataset gives rows; `None` where it has none.
+    /// The layout of a dataset's rows; `None` if it has none.
     pub fn of(&self, dataset: Dataset<'_>) -> Option<&SchemaLayout> {
         self.schemas.get(dataset.schema())?.as_ref()
     }
 
-    /// How the datasets of a schema of the catalog give rows; `None` where they have none.
+    /// The layout for a schema of the catalog; `None` if its datasets have no rows.
     pub fn schema(&self, number: usize) -> Option<&SchemaLayout> {
         self.schemas.get(number)?.as_ref()
     }
@@ -233,17 +233,17 @@ impl Layout {
         matches!(self.columns.get(column), Some(ColumnKind::Dataset | ColumnKind::Attribute(..)))
     }
 
-    /// What the values of a column depend on.
+    /// The level of a column.
     pub fn level(&self, column: usize) -> Level {
         self.levels.get(column).copied().unwrap_or(Level::ROWS)
     }
 
-    /// What columns depend on together.
+    /// The common level of columns.
     pub fn level_of(&self, columns: impl IntoIterator<Item = usize>) -> Level {
         columns.into_iter().fold(Level::DATASET, |level, column| level | self.level(column))
     }
 
-    /// What there is one value for at a level, in words.
+    /// In words, what has one value each at a level.
     pub fn words(&self, level: Level) -> String {
         let all = Level::of(0..self.dims.len());
         if level == Level::DATASET {
@@ -256,7 +256,7 @@ impl Layout {
         dims.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" and ")
     }
 
-    /// The name of the variable that a column comes from, where it does in some dataset.
+    /// The name of the variable of a column, if it comes from one in some dataset.
     pub fn variable(&self, column: usize) -> Option<&str> {
         let name = match self.columns.get(column)? {
             ColumnKind::Variable(name) => name,
@@ -327,7 +327,7 @@ impl SchemaLayout {
         });
         let origins = origins.collect();
         // Tiles follow the chunks of the first array that has all the dimensions, so that its
-        // chunks are rows as they are.
+        // chunks are consecutive rows.
         let full = arrays.iter().find(|array| array.dims.len() == own.len());
         let tile = own
             .iter()
@@ -342,7 +342,7 @@ impl SchemaLayout {
         Some(Self { dims: own, origins, direct: Vec::new(), tile })
     }
 
-    /// What a column depends on in these datasets, by where it comes from.
+    /// The level of a column in these datasets, given its origin.
     fn level_by(&self, origin: &Origin) -> Level {
         let dims: &[usize] = match origin {
             Origin::Array(dims) => dims,
@@ -358,7 +358,7 @@ impl SchemaLayout {
         dims.filter(move |(_, (dim, _))| level.has(*dim)).map(|(local, _)| local)
     }
 
-    /// The position among the dimensions of the rows of a dimension of the table.
+    /// The position of a dimension of the table among the dimensions of the rows.
     pub fn local(&self, dim: usize) -> Option<usize> {
         self.dims.iter().position(|&(d, _)| d == dim)
     }
@@ -368,8 +368,8 @@ impl SchemaLayout {
         self.dims.iter().filter_map(|&(_, position)| dataset.size_at(position)).collect()
     }
 
-    /// The sizes of a dataset's rows along their dimensions, and those of its tiles, in place of
-    /// what is in the two.
+    /// Replaces `shape` and `tile` with the sizes of a dataset's rows along their dimensions, and
+    /// with those of its tiles.
     pub fn tile_sizes(&self, dataset: Dataset<'_>, shape: &mut Vec<usize>, tile: &mut Vec<usize>) {
         shape.clear();
         shape.extend(self.dims.iter().filter_map(|&(_, position)| dataset.size_at(position)));
@@ -388,12 +388,12 @@ pub fn is_coordinate(array: &ArraySchema) -> bool {
     matches!(array.dims.as_slice(), [dim] if *dim == array.name)
 }
 
-/// The columns of a table, as they are found.
+/// The columns of a table under construction.
 #[derive(Default)]
 struct Columns {
     kinds: Vec<ColumnKind>,
     fields: Vec<Field>,
-    /// What the columns after that of the datasets' names would be called.
+    /// The preferred names of the columns after `dataset`.
     wanted: Vec<Wanted>,
 }
 
@@ -462,8 +462,8 @@ impl Columns {
         columns.named()
     }
 
-    /// Adds the columns of one dimension or variable: the first with its name, the others behind it
-    /// with their kinds.
+    /// Adds the columns of one dimension or variable: the first with the plain name, the others
+    /// with their kind appended.
     fn push(
         &mut self,
         name: &str,
@@ -483,7 +483,7 @@ impl Columns {
         }
     }
 
-    /// The same columns behind that of the datasets' names, each with a name of its own.
+    /// The same columns after `dataset`, each with a unique name.
     fn named(self) -> Self {
         let names = distinct(&[DATASET], &self.wanted);
         let dataset = Field::new(DATASET, DType::String.arrow(), false);
@@ -502,7 +502,7 @@ impl Columns {
     }
 }
 
-/// The arrays of schemas, each once, in the order in which datasets declare them.
+/// The distinct arrays of schemas, in the order in which datasets declare them.
 fn arrays_of<'a>(catalog: &'a Catalog, schemas: &[Option<&DatasetSchema>]) -> Vec<&'a ArraySchema> {
     let declared = catalog.array_schemas();
     let mut seen = vec![false; declared.len()];
@@ -519,8 +519,8 @@ fn arrays_of<'a>(catalog: &'a Catalog, schemas: &[Option<&DatasetSchema>]) -> Ve
     arrays
 }
 
-/// The attributes of datasets, in the order in which they are met, with the type that holds all
-/// values.
+/// The attributes of datasets, in the order of their first occurrence, with the type that holds all
+/// their values.
 pub fn attribute_types(catalog: &Catalog) -> Vec<(String, AttributeType)> {
     let mut types: Vec<(String, AttributeType)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -626,8 +626,8 @@ mod tests {
         }
     }
 
-    /// Sixteen times the variables and attributes take some sixteen times the time, not the square
-    /// of it.
+    /// Sixteen times as many variables and attributes take about sixteen times as long, not the
+    /// square of that.
     #[test]
     fn a_layout_takes_time_linear_in_variables_and_attributes() {
         let time = |count: usize| {

@@ -2,21 +2,21 @@
 
 use std::ops::BitOr;
 
-/// A set of the dimensions of a table, by their positions: what a column or an expression depends
-/// on besides the dataset. In a box of rows it has one value for each combination of indices along
-/// these.
+/// A set of dimensions of a table, by their positions: those on which a column or an expression
+/// depends, besides the dataset. In a box of rows it has one value for each combination of indices
+/// along these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Level(u64);
 
 impl Level {
-    /// What depends on the dataset alone.
+    /// The level of values that depend on the dataset alone.
     pub const DATASET: Self = Self(0);
 
     /// All dimensions: the rows.
     pub const ROWS: Self = Self(u64::MAX);
 
-    /// What depends on the dimensions at these positions. Of more positions than there is room for
-    /// nothing is known: all dimensions.
+    /// The level of these dimensions. If a position is too large for the set, it is the level of
+    /// all dimensions.
     pub fn of(dims: impl IntoIterator<Item = usize>) -> Self {
         let bit = |dim| u32::try_from(dim).ok().and_then(|dim| 1u64.checked_shl(dim));
         dims.into_iter().try_fold(0, |level, dim| Some(level | bit(dim)?)).map_or(Self::ROWS, Self)
@@ -27,12 +27,12 @@ impl Level {
         self == Self::ROWS || dim < 64 && self.0 & (1 << dim) != 0
     }
 
-    /// True if it has no dimension that `other` has not.
+    /// True if `other` has all its dimensions.
     pub fn is_part_of(self, other: Self) -> bool {
         self.0 & !other.0 == 0
     }
 
-    /// The only dimension in it, where there is just one.
+    /// Its only dimension, if it has exactly one.
     pub fn only(self) -> Option<usize> {
         (self.0.count_ones() == 1).then(|| self.0.trailing_zeros() as usize)
     }

@@ -1,4 +1,4 @@
-//! The rows and columns of tables: of the catalog alone.
+//! The rows and columns of tables, derived from the catalog alone.
 
 pub mod columns;
 pub mod grids;

@@ -1,29 +1,29 @@
-//! Names for the columns of a table and for the tables of a store, so that each has one of its own.
+//! Unique names for the columns of a table and for the tables of a store.
 //!
-//! The names depend on which columns and grids there are, not on the order of the datasets that
-//! they come from.
+//! The names depend on the columns and grids, not on the order of the datasets from which they
+//! come.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::tables::grids::Grid;
 
-/// What a column would be called.
+/// The preferred name of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The name in the datasets.
     pub name: String,
-    /// What tells the column apart where it cannot have the name alone.
+    /// The mark that distinguishes the column if it cannot have the plain name.
     pub mark: Mark,
-    /// Whether another column has the name alone in any case.
+    /// True if another column has the plain name in any case.
     pub marked: bool,
 }
 
-/// A word that tells a column apart from others of the same name.
+/// A word that distinguishes a column from others of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
-    /// In front: what the column is, as in `attr.title`.
+    /// Before the name: what the column is, as in `attr.title`.
     Before(&'static str),
-    /// Behind: which values of the name it has, as in `time.number`.
+    /// After the name: which of the values the column has, as in `time.number`.
     After(&'static str),
 }
 
@@ -38,9 +38,9 @@ impl Mark {
 
 /// The names of columns, in their order. No two are equal, and none is in `taken`.
 ///
-/// A column has its name alone unless an earlier one has it; else the mark is put on it, as often
-/// as it takes to find a free name. Names without a mark are given first, so that a column that is
-/// called like another with its mark (`attr.title`) keeps its name.
+/// A column gets its plain name unless an earlier one has it. Otherwise the mark is added,
+/// repeatedly until the name is free. Plain names are assigned first, so that a column whose own
+/// name looks like a marked one (`attr.title`) keeps it.
 pub fn distinct(taken: &[&str], wanted: &[Wanted]) -> Vec<String> {
     let mut taken: HashSet<String> = taken.iter().map(ToString::to_string).collect();
     let mut names: Vec<String> = Vec::with_capacity(wanted.len());
@@ -67,8 +67,8 @@ pub fn distinct(taken: &[&str], wanted: &[Wanted]) -> Vec<String> {
 /// The names of the tables of some grids, in their order: `_grid_` and the dimensions, joined by
 /// `_`.
 ///
-/// Where grids would have one name, the dimensions of each are joined by `,`. Should that be a name
-/// too that another grid has, it gets a number, in the order of the dimensions' names.
+/// If grids would get one name, the dimensions of each are joined by `,`. If another grid has that
+/// name too, a number is appended, in the order of the dimensions' names.
 pub fn grid_table_names(grids: &[Grid]) -> Vec<String> {
     let named = |grid: &Grid, between: &str| format!("_grid_{}", grid.dims.join(between));
     let mut names: Vec<String> = grids.iter().map(|grid| named(grid, "_")).collect();
@@ -145,7 +145,7 @@ mod tests {
         };
         assert_eq!(names(&[&["time", "lat"], &[]]), ["_grid_time_lat", "_grid_"]);
         assert_eq!(names(&[&["a", "b_c"], &["x"], &["a_b", "c"]]), ["_grid_a,b_c", "_grid_x", "_grid_a_b,c"]);
-        // Names with commas too, in either order.
+        // Names that contain commas, in either order.
         let (one, other): (&[&str], &[&str]) = (&["a,b", "c"], &["a", "b,c"]);
         assert_eq!(names(&[one, other]), ["_grid_a,b_c", "_grid_a_b,c"]);
         let grids: [&[&str]; 3] = [&["a_b,c"], &["a,b", "c_d"], &["a,b_c", "d"]];
@@ -159,7 +159,7 @@ mod tests {
     }
 
     proptest! {
-        /// Names are distinct, and the same whatever the order of the columns of a class.
+        /// Names are distinct, and do not depend on the order of the columns of a class.
         #[test]
         fn names_are_distinct_and_stable(
             variables in prop::collection::btree_set("(attr\\.){0,2}(variable\\.)?[ab]", 0..6),

@@ -1,4 +1,4 @@
-//! How a store is shown as tables, and how these are scanned.
+//! Options of tables and scans.
 
 use datafusion::common::config::{ConfigExtension, ConfigOptions};
 use datafusion::common::extensions_options;
@@ -6,11 +6,11 @@ use datafusion::common::extensions_options;
 /// How a store is shown as tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableOptions {
-    /// The dimensions of the wide table, slowest first; without them, those of the primary grid.
+    /// The dimensions of the wide table, slowest first. The default is those of the primary grid.
     pub dimensions: Option<Vec<String>>,
-    /// Whether the wide table has the datasets' attributes as columns.
+    /// True if the wide table has the datasets' attributes as columns.
     pub attributes: bool,
-    /// Whether NaN is read as NULL, so that means of data with NaN are numbers.
+    /// True if NaN is read as NULL, so that means of data with NaN are numbers.
     pub nan_as_null: bool,
 }
 
@@ -21,25 +21,24 @@ impl Default for TableOptions {
 }
 
 extensions_options! {
-    /// What scans do besides reading, each to be switched off in a session: `SET atlas.aggregates =
-    /// false`. Answers are the same.
+    /// The optimizations of scans. Each can be switched off in a session, as in `SET
+    /// atlas.aggregates = false`. Answers stay the same.
     pub struct AtlasOptions {
-        /// Whether scans aggregate themselves, from statistics where these say enough.
+        /// Scans compute aggregates, from statistics if these suffice.
         pub aggregates: bool, default = true
-        /// Whether statistics rule chunks out, and tell that all rows of a chunk are wanted.
+        /// Statistics prune chunks, and prove that all rows of a chunk match.
         pub pruning: bool, default = true
-        /// Whether predicates on values choose rows before the other columns are read; else
+        /// Predicates on values select rows before the other columns are read. Without it,
         /// DataFusion filters.
         pub late_materialization: bool, default = true
-        /// Whether filters that sorts and joins find while a query runs keep chunks and rows from
-        /// being read.
+        /// Dynamic filters, which sorts and joins fill while a query runs, prune chunks and rows.
         pub dynamic_filters: bool, default = true
-        /// Whether a scan for the first rows of an order begins with the chunks that may have them.
+        /// A scan for the first rows of an order begins with the chunks that may have them.
         pub best_first: bool, default = true
-        /// Whether a number beside an `f32` is compared as an `f32`, so that `lat = 47.3` finds
+        /// A number beside an `f32` is compared as an `f32`, so that `lat = 47.3` finds
         /// 47.3. Unlike the other options, it changes answers.
         pub f32_literals: bool, default = true
-        /// Whether planning takes row counts, bounds and sums from indexes that are in memory.
+        /// Planning uses row counts, bounds and sums from indexes in memory.
         pub statistics: bool, default = true
     }
 }
@@ -49,7 +48,7 @@ impl ConfigExtension for AtlasOptions {
 }
 
 impl AtlasOptions {
-    /// The options of a session; the defaults, where it was not told of Atlas.
+    /// The options of a session; the defaults, if Atlas is not registered in it.
     pub fn of(config: &ConfigOptions) -> Self {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! What datasets declare with different types, as columns: one for each kind of value, in a type
-//! that holds all values of the kind.
+//! Columns for names that datasets declare with different types: one column for each kind of value,
+//! in a type that holds all values of the kind.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use arrow::util::display::array_value_to_string;
 use atlas::{AttributeValue, DType, Value};
 use datafusion::common::{Result, ScalarValue};
 
-/// A kind of values: those that can be compared with one another.
+/// A kind of values. Values of one kind can be compared with one another.
 ///
-/// Where datasets declare one name with several kinds, the least kind has the column with the name
-/// alone.
+/// If datasets declare one name with several kinds, the least kind has the column with the plain
+/// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Instants.
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// The word for it in the names of columns.
+    /// Its word in the names of columns.
     pub fn word(self) -> &'static str {
         match self {
             Self::Time => "time",
@@ -54,8 +54,8 @@ impl Kind {
     }
 }
 
-/// The types of the columns for values of all of `dtypes`: for each kind the one that holds its
-/// values. The column of the first has the name alone.
+/// The types of the columns for values of all `dtypes`: for each kind, the type that holds its
+/// values. The column of the first type has the plain name.
 pub fn types_by_kind(dtypes: impl IntoIterator<Item = DType>) -> Vec<DType> {
     let mut types: BTreeMap<Kind, DType> = BTreeMap::new();
     for dtype in dtypes {
@@ -64,8 +64,8 @@ pub fn types_by_kind(dtypes: impl IntoIterator<Item = DType>) -> Vec<DType> {
     types.into_values().collect()
 }
 
-/// As [`types_by_kind`], with room for indexes along a dimension. An index is a number; it takes
-/// the name from no coordinate.
+/// Like [`types_by_kind`], with room for indexes along a dimension. An index is a number, but does
+/// not take the plain name from a coordinate.
 pub fn types_with_index(coordinates: impl IntoIterator<Item = DType>) -> Vec<DType> {
     let mut types = types_by_kind(coordinates);
     match types.iter_mut().find(|dtype| Kind::of(**dtype) == Kind::Number) {
@@ -76,11 +76,10 @@ pub fn types_with_index(coordinates: impl IntoIterator<Item = DType>) -> Vec<DTy
 }
 
 /// The values of an array, or bounds of them, as a column of a type shows them. An `f32` as an
-/// `f64` is the number that its shortest decimal says, which is what other datasets store as an
-/// `f64`.
+/// `f64` is the number of its shortest decimal, which is what other datasets store as an `f64`.
 ///
 /// # Errors
-/// If the values cannot be of that type.
+/// If the values cannot have that type.
 pub fn shown(values: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     if is_decimal(values.data_type(), data_type) {
         let values = values.as_primitive::<Float32Type>();
@@ -89,7 +88,7 @@ pub fn shown(values: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     Ok(cast(values, data_type)?)
 }
 
-/// One value as a column of a type shows it; `None` where it cannot be of that type.
+/// One value as a column of a type shows it; `None` if it cannot have that type.
 pub fn shown_scalar(value: &ScalarValue, data_type: &DataType) -> Option<ScalarValue> {
     if value.data_type() == *data_type {
         return Some(value.clone());
@@ -98,18 +97,18 @@ pub fn shown_scalar(value: &ScalarValue, data_type: &DataType) -> Option<ScalarV
     ScalarValue::try_from_array(&value, 0).ok()
 }
 
-/// True if values of the first type are shown in the second as the decimals that they stand for,
-/// so that sums of the one are not sums of the other.
+/// True if values of the first type are shown in the second as the decimals that they stand for.
+/// Sums of the one are then not sums of the other.
 pub fn is_decimal(stored: &DataType, shown: &DataType) -> bool {
     *stored == DataType::Float32 && *shown == DataType::Float64
 }
 
-/// The `f64` nearest to the shortest decimal that is read as `value`. The order of values is kept.
+/// The `f64` nearest to the shortest decimal that parses as `value`. It keeps the order of values.
 #[allow(clippy::cast_possible_truncation, reason = "it is about the nearest f32")]
 fn decimal(value: f32) -> f64 {
     let exact = f64::from(value);
-    // Most values have few decimals, which are found without text. Up to ten the product is exact,
-    // and so the quotient is the `f64` nearest to the decimal.
+    // Most values have few decimals, which can be found without formatting. Up to ten decimals the
+    // product is exact, and so the quotient is the `f64` nearest to the decimal.
     if exact.abs() < f64::from(1u32 << f32::MANTISSA_DIGITS) {
         let mut scale = 1.0;
         for _ in 0..=10 {
@@ -123,8 +122,9 @@ fn decimal(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(exact)
 }
 
-/// The type that holds attributes of both types: for numbers the one that NumPy promotes them to
-/// (<https://numpy.org/doc/stable/reference/arrays.promotion.html>), for other mixtures text.
+/// The type that holds attributes of both types. For numbers it is the type to which NumPy promotes
+/// them (<https://numpy.org/doc/stable/reference/arrays.promotion.html>), for other mixtures it is
+/// text.
 fn promote(a: DType, b: DType) -> DType {
     if a == b {
         return a;
@@ -193,7 +193,7 @@ fn unsigned(width: usize) -> DType {
     }
 }
 
-/// A single value as one of `dtype`: text of anything where that is `String`, else a number as a
+/// A single value as one of `dtype`: any value as text if that is `String`, otherwise a number as a
 /// number.
 #[allow(clippy::cast_precision_loss)]
 pub fn widen(value: &Value, dtype: DType) -> Value {
@@ -207,7 +207,7 @@ pub fn widen(value: &Value, dtype: DType) -> Value {
     }
 }
 
-/// A value as text, in the form that `CAST(… AS VARCHAR)` gives it; bytes in hexadecimal.
+/// A value as text, in the form of `CAST(… AS VARCHAR)`; bytes in hexadecimal.
 pub fn text(value: &Value) -> String {
     match value {
         Value::F64(float) => {
@@ -218,7 +218,7 @@ pub fn text(value: &Value) -> String {
     }
 }
 
-/// The value of an attribute as text: a list in brackets.
+/// The value of an attribute as text; a list is in brackets.
 pub fn attribute_text(value: &AttributeValue) -> String {
     match value {
         AttributeValue::One(value) => text(value),
@@ -231,14 +231,14 @@ pub fn attribute_text(value: &AttributeValue) -> String {
 /// The type of an attribute's column: of single values, or of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttributeType {
-    /// Of the values, or of those in lists.
+    /// The type of the values, or of the values in lists.
     pub dtype: DType,
     /// True for lists.
     pub list: bool,
 }
 
 impl AttributeType {
-    /// The type that holds both: lists and single values have only text in common.
+    /// The type that holds both. Lists and single values have only text in common.
     pub fn merge(self, other: Self) -> Self {
         if self.list == other.list {
             Self { dtype: promote(self.dtype, other.dtype), list: self.list }
@@ -335,7 +335,7 @@ mod tests {
         }
     }
 
-    /// The decimal that is shown, by way of text.
+    /// The decimal that is shown, computed by formatting.
     fn by_text(value: f32) -> f64 {
         let array = arrow::array::Float32Array::from(vec![value]);
         array_value_to_string(&array, 0).unwrap().parse().unwrap()

@@ -123,7 +123,7 @@ fn is_same_array(base: &Catalog, newest: &Catalog, ordinal: u32, variable: &str)
     Ok(())
 }
 
-/// Removes updates that set an attribute of the store to the value that it has already.
+/// Removes updates that set an attribute of the store to the value that it had in the base.
 fn store_attributes(rebased: &mut Changes, base: &Catalog, newest: &Catalog) -> Result<(), Collision> {
     let of = |attributes: &Attributes, key: &str| {
         attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
