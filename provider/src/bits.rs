@@ -24,7 +24,7 @@ pub fn bits<T: Copy>(values: &[T], is: impl Fn(T) -> bool) -> BooleanBuffer {
     BooleanBuffer::new(Buffer::from_vec(packed), 0, values.len())
 }
 
-/// The highest byte.
+/// The gathered bits, from the highest byte.
 fn gathered(word: u64) -> u8 {
     let [.., highest] = word.to_le_bytes();
     highest

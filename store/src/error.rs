@@ -16,7 +16,7 @@ pub enum Error {
     Storage {
         /// The object, as a path inside the storage.
         file: String,
-        /// What the storage said.
+        /// The error of the storage.
         source: object_store::Error,
     },
     /// An address that cannot be interpreted as the location of a store.
@@ -57,7 +57,7 @@ pub enum Error {
     /// A store exists at the location where one was to be created.
     #[error("there is an Atlas store at {location} already: open it, or choose another place")]
     StoreExists {
-        /// Where it is.
+        /// The location of the store.
         location: String,
     },
     /// The content of a file violates its format: the file was truncated or altered, or is
@@ -218,7 +218,7 @@ pub enum Error {
     NotShown {
         /// The generation.
         generation: u64,
-        /// Why.
+        /// Why `atlas.json` could not be replaced.
         source: Box<Error>,
     },
     /// Changes that together exceed the limits of a store.

@@ -30,7 +30,7 @@ pub struct Commit {
     pub bytes: u64,
 }
 
-/// What [`Atlas::vacuum`] removed.
+/// The result of [`Atlas::vacuum`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Vacuumed {

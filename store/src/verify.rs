@@ -16,19 +16,19 @@ use crate::write::commit;
 /// The number of blocks in memory at a time.
 const BLOCKS: usize = 16;
 
-/// What [`Atlas::verify`] found.
+/// The result of [`Atlas::verify`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
     /// The number of generations whose catalogs were checked.
     pub generations: usize,
-    /// Segments that were read.
+    /// The number of segments that were read.
     pub segments: usize,
-    /// Blocks that were decoded.
+    /// The number of blocks that were decoded.
     pub blocks: usize,
     /// The number of chunks whose statistics were computed again.
     pub chunks: usize,
-    /// Bytes that were read.
+    /// The number of bytes that were read.
     pub bytes: u64,
     /// The problems found, each with the file that it concerns.
     pub problems: Vec<String>,
@@ -161,7 +161,7 @@ fn misplaced(
     })
 }
 
-/// Reads a segment whole.
+/// Reads and checks a whole segment.
 async fn verify_segment(
     snapshot: &Snapshot,
     variable: &str,

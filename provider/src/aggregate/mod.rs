@@ -76,7 +76,7 @@ struct Aggregate {
     of_columns: Option<Vec<usize>>,
 }
 
-/// What of values.
+/// An aggregate that kernels can compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measure {
     /// The number of rows.

@@ -41,7 +41,7 @@ pub struct Keys {
     pub expressions: Expressions,
     /// The keys as expressions over the whole table.
     pub over_table: Vec<Arc<dyn PhysicalExpr>>,
-    /// The keys' types.
+    /// The schema of the keys.
     pub schema: SchemaRef,
 }
 

@@ -30,7 +30,7 @@ impl Present {
 /// The group of each row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slots {
-    /// All are of one.
+    /// All rows are of one group.
     One,
     /// Runs of rows of one group, with their lengths.
     Runs(Vec<(u32, usize)>),
@@ -39,7 +39,7 @@ pub enum Slots {
     Sequences(Vec<(u32, usize)>),
     /// The slots of large boxes, one box after the other.
     Boxes(Vec<BoxSlots>),
-    /// One for each row.
+    /// The group of each row.
     Rows(Vec<u32>),
 }
 

@@ -55,7 +55,7 @@ pub struct Expressions {
     pub level: Level,
     /// The schema of a batch of `columns`.
     schema: SchemaRef,
-    /// Over such a batch.
+    /// The expressions, over such a batch.
     exprs: Vec<Arc<dyn PhysicalExpr>>,
 }
 
@@ -95,7 +95,7 @@ impl Expressions {
 /// A predicate over the columns of a table.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    /// Over the table's columns.
+    /// The expression, over the table's columns.
     expr: Arc<dyn PhysicalExpr>,
     own: Expressions,
     /// The same predicate as comparisons of numbers, if it consists of these only.
@@ -192,7 +192,7 @@ impl Filter {
 /// All filters of a scan.
 #[derive(Default)]
 pub struct Filters {
-    /// Of datasets alone.
+    /// Filters that depend on the dataset alone.
     pub datasets: Vec<Filter>,
     /// On one coordinate, or on several variables along one dimension. They reduce boxes to ranges.
     /// In order of dimension; those on one coordinate are combined.

@@ -110,9 +110,9 @@ fn is_null_only_for_nulls(expr: &Arc<dyn PhysicalExpr>) -> bool {
 
 /// The statistics of a column in each box.
 pub struct Bounds {
-    /// No value is less.
+    /// Lower bounds of the values.
     pub min: Option<ArrayRef>,
-    /// No value is greater.
+    /// Upper bounds of the values.
     pub max: Option<ArrayRef>,
     /// Exact if no row is NULL or all rows are; otherwise unknown.
     pub null_count: UInt64Array,

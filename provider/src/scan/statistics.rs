@@ -34,10 +34,10 @@ pub enum Statistic {
     M2,
 }
 
-/// Cells of a chunk.
+/// Numbers of cells of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// All.
+    /// All cells.
     pub rows: u64,
     /// The number of cells that are shown as NULL.
     pub nulls: u64,

@@ -38,7 +38,7 @@ pub enum Metadata {
 }
 
 impl Metadata {
-    /// All of them.
+    /// All kinds of tables.
     pub const ALL: [Self; 4] = [Self::Datasets, Self::Variables, Self::Attributes, Self::Chunks];
 
     /// The table's name. Names of variables do not start with `_`.

@@ -15,7 +15,7 @@ pub struct ScanProgress {
     chunks: usize,
 }
 
-/// What scans have done.
+/// The progress of scans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The number of chunks that were decoded, pruned, or answered from statistics.

@@ -24,7 +24,7 @@ pub struct Table {
     pub name: String,
     /// The generation.
     pub snapshot: Arc<Snapshot>,
-    /// What it has.
+    /// The catalog of the generation.
     pub catalog: Arc<Catalog>,
     /// The rows and columns.
     pub layout: Arc<Layout>,

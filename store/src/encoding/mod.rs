@@ -190,7 +190,7 @@ fn sample(values: &ArrayRef) -> Cow<'_, ArrayRef> {
     concat(&runs).map_or(Cow::Borrowed(values), Cow::Owned)
 }
 
-/// Some of all values.
+/// Runs of the values, from all over them.
 fn part<T: ArrowNativeType>(values: Vec<T>, wanted: Range<usize>) -> Buffer {
     Buffer::from_vec(values).slice_with_length(wanted.start * size_of::<T>(), wanted.len() * size_of::<T>())
 }

@@ -23,9 +23,9 @@ const CHECKED: usize = LENGTH - 4 - MAGIC.len();
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trailer {
     pub index_offset: u64,
-    /// As stored.
+    /// The length of the index as stored.
     pub index_length: u64,
-    /// Before compression.
+    /// The length of the index before compression.
     pub index_raw_length: u64,
     pub index_codec: Codec,
     pub index_checksum: u32,

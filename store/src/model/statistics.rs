@@ -244,7 +244,7 @@ struct Pass {
     /// least.
     least: f64,
     greatest: f64,
-    /// NaN apart.
+    /// The sum, not counting NaN.
     sum: f64,
     nans: u64,
 }

@@ -35,7 +35,7 @@ impl Default for CacheBudget {
 }
 
 impl CacheBudget {
-    /// Nothing is kept.
+    /// No caching.
     pub const NONE: Self = Self { indexes: 0, blocks: 0 };
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Caches {
     numbers: AtomicU64,
 }
 
-/// Bytes in memory.
+/// Weighs items by their bytes in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Weight;
 

@@ -89,7 +89,7 @@ impl<'a> ChunkFinder<'a> {
         Self { index, next: vec![0; index.segments.len()] }
     }
 
-    /// What [`VariableIndex::find`] finds.
+    /// Finds a chunk, as [`VariableIndex::find`] does.
     pub fn find(&mut self, dataset: u32, coordinate: &[u32]) -> Option<ChunkRef> {
         for (number, segment) in self.index.segments.iter().enumerate().rev() {
             let index = &segment.index;
@@ -121,7 +121,7 @@ impl<'a> ChunkFinder<'a> {
     }
 }
 
-/// What [`Snapshot::read_joined`] has read.
+/// The result of [`Snapshot::read_joined`].
 #[derive(Clone, Debug)]
 pub struct Joined {
     /// The cells of the regions, one region after the other.
@@ -272,7 +272,7 @@ fn pieces(
                 let reason = format!("dataset `{name}` has {}, not {dtype}", array.dtype);
                 return Err(Error::internal(variable, reason));
             }
-            // Says what is missing.
+            // The plan reports what is missing.
             None => Fit::Several,
         };
         if fit != Fit::Whole {

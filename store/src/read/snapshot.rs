@@ -513,7 +513,7 @@ impl VariableIndex {
         for coordinate in grid.crossing(region) {
             all.merge(&match self.find(dataset, &coordinate) {
                 Some(chunk) => self.statistics(chunk)?,
-                // Nobody wrote it.
+                // The chunk was never written.
                 None => unwritten(grid.region(&coordinate).cells() as u64),
             });
         }

@@ -26,7 +26,7 @@ pub(crate) fn generation_of(path: &str) -> Option<u64> {
     path.strip_prefix(RECORDS)?.strip_prefix('/')?.strip_suffix(".json")?.parse().ok()
 }
 
-/// A number by chance.
+/// A random number.
 pub(crate) fn random() -> u64 {
     // The hasher's keys are random, and differ between calls.
     RandomState::new().hash_one(std::process::id())

@@ -13,7 +13,7 @@ use crate::storage::files::Storage;
 /// Ranges of one file that are closer than this are read in one request.
 const COALESCE: u64 = 1024 * 1024;
 
-/// What reading took.
+/// Counts of what reads took.
 #[derive(Debug, Default)]
 pub struct ReadMetrics {
     requests: AtomicU64,

@@ -26,7 +26,7 @@ const CONCURRENCY: usize = 32;
 /// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Published {
-    /// It is the store's.
+    /// The root is the store's now.
     Committed,
     /// Another writer has committed that generation. The pause before the next attempt is over.
     Lost,

@@ -19,7 +19,7 @@ use crate::write::segment::{SegmentFile, SegmentWriter};
 /// The number of cells of the chunks in memory at a time.
 const CELLS: usize = 4 * 1024 * 1024;
 
-/// What [`Atlas::compact`] did.
+/// The result of [`Atlas::compact`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {

@@ -19,13 +19,13 @@ use crate::write::directories::Directories;
 /// The number of segments that are copied at a time.
 const CONCURRENCY: usize = 4;
 
-/// What [`Atlas::merge`] did.
+/// The result of [`Atlas::merge`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Merged {
-    /// Datasets that were added.
+    /// The number of datasets that were added.
     pub datasets: usize,
-    /// Segments that were copied.
+    /// The number of segments that were copied.
     pub segments: usize,
     /// Their length in bytes.
     pub bytes: u64,

@@ -123,7 +123,7 @@ pub(super) enum Replaces {
     No,
     /// They may. These chunks must be deleted before the first chunk is written.
     Due,
-    /// They are deleted.
+    /// They were deleted.
     Done,
 }
 
