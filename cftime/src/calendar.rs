@@ -1,11 +1,11 @@
-//! The calendars of the CF conventions (section 4.4.1), by day numbers.
+//! The calendars of the CF conventions (section 4.4.1): conversion between dates and day numbers.
 
 use std::fmt;
 
 /// A calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Calendar {
-    /// Julian until 4 October 1582, Gregorian from the day after, which is the 15th.
+    /// Julian until 4 October 1582. The next day is 15 October, and from then on Gregorian.
     Standard,
     /// Gregorian at all times.
     ProlepticGregorian,
@@ -21,19 +21,19 @@ pub enum Calendar {
     Tai,
 }
 
-/// The days of a common year before each month, and of all.
+/// The number of days of a common year before each month, and in the whole year.
 const BEFORE: [i64; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
 
-/// Days are counted from 0001-01-01 of each calendar. That of the Gregorian one is the third of
-/// January of the Julian one.
+/// Days are counted from 0001-01-01 of each calendar. In the Gregorian calendar, this is 3 January
+/// of the Julian calendar.
 const JULIAN_BEHIND: i64 = 2;
 
-/// The first day of the Gregorian calendar, 1582-10-15, counted in it.
+/// The day number of 1582-10-15, the first day of the Gregorian calendar, in that calendar.
 const REFORM: i64 = 577_735;
 
 impl Calendar {
-    /// The calendar with a name of the CF conventions, in any case. No name is the standard
-    /// calendar.
+    /// The calendar with this name in the CF conventions, in any case. An empty name is the
+    /// standard calendar.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name.trim().to_ascii_lowercase().as_str() {
             "" | "standard" | "gregorian" => Self::Standard,
@@ -47,18 +47,18 @@ impl Calendar {
         })
     }
 
-    /// True if times of the calendar are the same instants as timestamps with their dates, in
-    /// all years that timestamps can express.
+    /// True if dates of the calendar are the same instants as timestamps with these dates, in all
+    /// years that timestamps can express.
     pub fn is_of_timestamps(self) -> bool {
         matches!(self, Self::Standard | Self::ProlepticGregorian)
     }
 
-    /// True if 1 BC is the year -1, and no year is 0.
+    /// True if the calendar has no year 0: the year before 1 is -1.
     fn lacks_year_zero(self) -> bool {
         matches!(self, Self::Standard | Self::Julian)
     }
 
-    /// Leap years and all below count years astronomically: 1 BC is the year 0.
+    /// From here on, years are astronomical: 1 BC is the year 0.
     fn is_leap(self, year: i64) -> bool {
         let fourth = year.rem_euclid(4) == 0;
         match self {
@@ -85,7 +85,8 @@ impl Calendar {
         }
     }
 
-    /// The days of a year before a month, counted from 1; 13 for all of them.
+    /// The number of days of a year before a month, counted from 1; for month 13, of the whole
+    /// year.
     fn days_before_month(self, year: i64, month: i64) -> i64 {
         if self == Self::Day360 {
             return 30 * (month - 1);
@@ -98,8 +99,7 @@ impl Calendar {
         self.days_before_month(year, month + 1) - self.days_before_month(year, month)
     }
 
-    /// The number of a date, counted from 0 for 0001-01-01; `None` for one that the calendar has
-    /// not.
+    /// The day number of a date, 0 for 0001-01-01; `None` if the calendar does not have the date.
     pub(crate) fn day(self, year: i64, month: i64, day: i64) -> Option<i64> {
         let year = match year {
             0 if self.lacks_year_zero() => return None,
@@ -120,12 +120,12 @@ impl Calendar {
         exists.then(|| self.days_before_year(year) + self.days_before_month(year, month) + day - 1)
     }
 
-    /// The year, month and day with a number; the reverse of [`day`](Self::day).
+    /// The year, month and day of a day number; the inverse of [`day`](Self::day).
     pub(crate) fn date(self, number: i64) -> (i64, i64, i64) {
         if self == Self::Standard && number < REFORM {
             return Self::Julian.date(number + JULIAN_BEHIND);
         }
-        // At most a year off, since no year has less than 360 days or more than 366.
+        // The estimate is off by at most a year, because every year has 360 to 366 days.
         let mean = match self {
             Self::Day360 => 360.0,
             Self::NoLeap => 365.0,

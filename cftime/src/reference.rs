@@ -1,10 +1,10 @@
-//! Reference dates: what follows `since` in units of time.
+//! Reference dates: the text after `since` in units of time.
 //!
-//! UDUNITS, to which the CF conventions refer, has a grammar of them that files do not keep to.
-//! Read here is what one of UDUNITS, xarray and cftime reads, unless it has two meanings:
+//! The CF conventions refer to UDUNITS, whose grammar for dates many files do not follow. This
+//! module accepts every form that UDUNITS, xarray or cftime accepts, except ambiguous ones:
 //! `01/02/2000`, or the zone `EST`, which xarray and cftime ignore.
 
-/// A date, a time of day, and how far its clock is ahead of UTC.
+/// A date, a time of day, and the offset of its clock from UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
     pub year: i64,
@@ -36,8 +36,8 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 impl Reference {
-    /// Understands text such as `1950-01-01 00:00:00 UTC`. Whether its calendar has the date is not
-    /// asked.
+    /// Parses text such as `1950-01-01 00:00:00 UTC`. Does not check whether the calendar has the
+    /// date.
     pub fn parse(text: &str) -> Option<Self> {
         let mut rest = Cursor(text.trim().trim_end_matches([';', ',', '.']).trim_end());
         if rest.try_read(|rest| named(rest.word()?, &WEEKDAYS)).is_some() {
@@ -60,8 +60,8 @@ impl Reference {
         let offset = if time.is_some() {
             zone(&mut rest, true)
         } else {
-            // Where no time is before it, a number is no zone without a space and a sign: what
-            // `2000-01-01+01` says is not clear.
+            // Without a time before it, a zone needs a space and a sign: `2000-01-01+01` is
+            // ambiguous.
             rest.eat('T');
             let apart = rest.0.starts_with(char::is_whitespace);
             rest.skip_spaces();
@@ -72,7 +72,7 @@ impl Reference {
     }
 }
 
-/// `20000102`, with the time, if it is glued to it.
+/// `20000102`, with the time if that follows without a separator.
 fn compact(rest: &mut Cursor) -> Option<(i64, i64, i64, Option<i64>)> {
     let digits = rest.digits()?;
     let (date, time) = digits.split_at_checked(8)?;
@@ -102,7 +102,7 @@ fn field(rest: &mut Cursor) -> Option<Field> {
     .or_else(|| rest.try_read(|rest| Some(Field::Month(named(rest.word()?, &MONTHS)?))))
 }
 
-/// Year, month and day; the last two are 1 where there is only a year.
+/// Year, month and day; month and day are 1 if there is only a year.
 fn date(rest: &mut Cursor) -> Option<(i64, i64, i64)> {
     let negative = rest.0.starts_with('-');
     let signed = negative || rest.0.starts_with('+');
@@ -137,8 +137,8 @@ fn date(rest: &mut Cursor) -> Option<(i64, i64, i64)> {
     Some((if negative { -year } else { year }, month, day))
 }
 
-/// What is the year, the month and the day. Where the year is last, day and month must tell
-/// themselves apart.
+/// Decides which field is the year, the month and the day. If the year is last, day and month must
+/// be distinguishable.
 fn meaning(fields: &[Field], signed: bool) -> Option<(i64, i64, i64)> {
     use Field::{Month, Number};
     let long = |digits: usize| digits >= 3;
@@ -177,7 +177,7 @@ fn meaning(fields: &[Field], signed: bool) -> Option<(i64, i64, i64)> {
     }
 }
 
-/// What may stand between a date and a time.
+/// A separator between a date and a time.
 fn separator(rest: &mut Cursor) -> Option<char> {
     let separator = rest.0.chars().next()?;
     match separator {
@@ -189,7 +189,7 @@ fn separator(rest: &mut Cursor) -> Option<char> {
     Some(separator)
 }
 
-/// A time of day in nanoseconds. After a hyphen, which could be the sign of a zone, it needs its
+/// A time of day in nanoseconds. After a hyphen, which could be the sign of a zone, it must have
 /// seconds.
 fn clock(rest: &mut Cursor, separator: char) -> Option<i64> {
     let first = rest.digits()?;
@@ -229,7 +229,7 @@ fn clock_digits(digits: &str, fraction: &str) -> Option<i64> {
     time_of_day(number(hours)?, minutes, seconds, fraction)
 }
 
-/// Fields that are not there are empty.
+/// Missing fields are empty.
 fn time_of_day(hours: i64, minutes: &str, seconds: &str, fraction: &str) -> Option<i64> {
     let field = |text: &str, digits| match text.len() {
         0 => Some(0),
@@ -251,8 +251,8 @@ fn fraction<'a>(rest: &mut Cursor<'a>) -> &'a str {
     read.unwrap_or("")
 }
 
-/// The nanoseconds that a zone is ahead of UTC; a number only where that is `numeric`. What is no
-/// zone stays in `rest`.
+/// The offset of a zone from UTC in nanoseconds. A number is a zone only if `numeric`. Text that is
+/// not a zone stays in `rest`.
 fn zone(rest: &mut Cursor, numeric: bool) -> Option<i64> {
     rest.skip_spaces();
     for (open, close) in [('(', ')'), ('[', ']')] {
@@ -266,7 +266,7 @@ fn zone(rest: &mut Cursor, numeric: bool) -> Option<i64> {
         0
     };
     rest.skip_spaces();
-    // `+00:00 UTC` says the same twice; `+01:00 UTC` contradicts itself.
+    // `+00:00 UTC` gives the same zone twice; `+01:00 UTC` contradicts itself.
     if offset == 0 {
         rest.try_read(|rest| {
             let name = rest.word()?;
@@ -276,7 +276,7 @@ fn zone(rest: &mut Cursor, numeric: bool) -> Option<i64> {
     Some(offset)
 }
 
-/// `+01:00`, `-0630`, `-6`; UDUNITS takes no sign for `+`.
+/// `+01:00`, `-0630`, `-6`. As in UDUNITS, no sign means `+`.
 fn numeric_zone(rest: &mut Cursor) -> Option<i64> {
     let sign = if rest.0.starts_with('-') { -1 } else { 1 };
     if rest.0.starts_with(['+', '-']) {
@@ -300,19 +300,20 @@ fn number(digits: &str) -> Option<i64> {
     digits.parse().ok().filter(|_| digits.len() <= 9)
 }
 
-/// The place, counted from 1, of a name in a list: whole, or its first letters, three at least.
+/// The position of a name in a list, counted from 1. The name may be abbreviated to its first
+/// letters, at least three.
 fn named(word: &str, names: &[&str]) -> Option<i64> {
     let word = word.to_ascii_lowercase();
     let found = names.iter().position(|name| word.len() >= 3 && name.starts_with(&word))?;
     i64::try_from(found + 1).ok()
 }
 
-/// What is left to read of a text.
+/// The unread part of a text.
 #[derive(Clone, Copy)]
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
-    /// Reads something, or leaves everything where it is.
+    /// Reads something, or does not move.
     fn try_read<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let mut ahead = *self;
         let value = read(&mut ahead)?;

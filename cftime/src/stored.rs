@@ -1,18 +1,18 @@
-//! Stored numbers, and the instants that they stand for.
+//! Stored numbers, and the instants that they represent.
 
 use std::ops::RangeInclusive;
 
 pub(crate) const DAY: i128 = 86_400_000_000_000;
 
-/// From a day to a nanosecond, in nanoseconds; each is a whole number of those after it.
+/// The units from a day to a nanosecond, in nanoseconds. Each is a multiple of the next.
 const ROUND: [i64; 8] =
     [86_400_000_000_000, 3_600_000_000_000, 60_000_000_000, 1_000_000_000, 1_000_000, 1_000, 100, 1];
 
-/// Bits of a nanosecond that intervals are computed with.
+/// The number of fractional bits of a nanosecond in the computation of intervals.
 const FRACTION: u32 = 40;
 
-/// A number as it is stored. An integer is exact. A float stands for all numbers that are nearer to
-/// it than to any other float of its type: half a unit in the last place to either side.
+/// A number as stored. An integer is exact. A float represents all numbers that are nearer to it
+/// than to any other float of its type: half a unit in the last place on either side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stored {
     /// An integer of any type.
@@ -34,7 +34,7 @@ impl Stored {
     }
 }
 
-/// A number, and how far from it the number may lie that it stands for.
+/// A number, and how far the represented number may be from it on either side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interval {
     value: f64,
@@ -43,14 +43,14 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// What a stored float stands for. An integer is taken as the nearest float.
+    /// The interval that a stored float represents. An integer is treated as the nearest float.
     pub fn of(number: Stored) -> Self {
         let value = number.as_f64();
         let (down, up) = match number {
             Stored::Single(single) => (single.next_down().into(), single.next_up().into()),
             Stored::Int(_) | Stored::Double(_) => (value.next_down(), value.next_up()),
         };
-        // Halved first, lest the difference of the two largest floats overflow.
+        // Halved first, so that the difference of the two largest floats does not overflow.
         Self { value, below: value / 2.0 - down / 2.0, above: up / 2.0 - value / 2.0 }
     }
 
@@ -61,8 +61,8 @@ impl Interval {
         Self { value: self.value * factor, below, above }
     }
 
-    /// An exact integer times a factor that is known to its last place. Neighbouring integers keep
-    /// intervals that do not overlap, however inexact the factor is.
+    /// An exact integer times a factor that is known to its last place. The intervals of
+    /// neighbouring integers do not overlap, however inexact the factor is.
     pub fn product(integer: f64, factor: Self) -> Self {
         let value = integer * factor.value;
         let rounding = Self::of(Stored::Double(value)).above;
@@ -70,9 +70,10 @@ impl Interval {
         Self { value, below: width, above: width }
     }
 
-    /// The roundest instant of the interval, as a day number and the nanoseconds of that day, where
-    /// it counts `unit` nanoseconds from `epoch`, in nanoseconds. The nearest nanosecond where the
-    /// interval holds no whole one. `None` for what is too large to compute with.
+    /// The roundest instant in the interval, as a day number and the nanoseconds of that day. The
+    /// interval counts units of `unit` nanoseconds from `epoch`, in nanoseconds. If the interval
+    /// contains no whole nanosecond, the nearest one. `None` if the number is too large for the
+    /// computation.
     pub fn roundest(self, unit: i128, epoch: i128) -> Option<(i64, i64)> {
         let centre = epoch.checked_mul(1 << FRACTION)?.checked_add(fixed(self.value, unit)?)?;
         let last = centre.checked_add(fixed(self.above, unit)?)? >> FRACTION;
@@ -87,7 +88,7 @@ impl Interval {
     }
 }
 
-/// The day and the nanoseconds of that day.
+/// The day number, and the nanoseconds of that day.
 pub(crate) fn split(nanoseconds: i128) -> Option<(i64, i64)> {
     let day = i64::try_from(nanoseconds.div_euclid(DAY)).ok()?;
     Some((day, i64::try_from(nanoseconds.rem_euclid(DAY)).ok()?))
@@ -101,13 +102,14 @@ fn multiple(step: i64, instant: i64, within: &RangeInclusive<i64>) -> Option<i64
     (first <= last).then(|| nearest.clamp(first, last))
 }
 
-/// Some 73 years to either side: far more than a day, and far from overflow.
+/// Clamps to about 73 years on either side: far more than a day, and far from overflow.
 fn clamped(nanoseconds: i128) -> i64 {
     const MOST: i64 = 1 << 61;
     i64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 { -MOST } else { MOST }).clamp(-MOST, MOST)
 }
 
-/// `number` times `unit` in parts of `2^-FRACTION`, rounded towards zero: exact but for that.
+/// `number` times `unit` as a fixed-point number with `FRACTION` fractional bits, rounded towards
+/// zero and otherwise exact.
 fn fixed(number: f64, unit: i128) -> Option<i128> {
     if !number.is_finite() {
         return None;
@@ -117,7 +119,7 @@ fn fixed(number: f64, unit: i128) -> Option<i128> {
     let mantissa = bits & ((1 << 52) - 1);
     let mantissa = if exponent == 0 { mantissa } else { mantissa | (1 << 52) };
     let product = i128::from(mantissa).checked_mul(unit)?;
-    // A mantissa counts units of 2^-1075, times 2 for each step of the exponent.
+    // A mantissa counts units of 2^-1075, doubled for each step of the exponent.
     let shift = exponent.max(1) - 1075 + i32::try_from(FRACTION).ok()?;
     let magnitude = if product == 0 {
         0
@@ -169,7 +171,7 @@ mod tests {
             Some(-3_600_000_000_000)
         );
         assert_eq!(roundest(1_234_567, 1_234_560, 1_234_570), Some(1_234_567));
-        // The nearest whole second is not in the range, another is.
+        // The nearest whole second is outside the range, but another is inside.
         assert_eq!(roundest(1_400_000_000, 1_100_000_000, 2_000_000_000), Some(2_000_000_000));
         assert_eq!(roundest(5, 6, 4), None);
     }

@@ -6,24 +6,24 @@ use crate::stored::{DAY, Interval, Stored, split};
 
 const SECOND: i128 = 1_000_000_000;
 
-/// The number of 1970-01-01 among the days of the Gregorian calendar.
+/// The day number of 1970-01-01 in the Gregorian calendar.
 const UNIX_DAY: i64 = 719_162;
 
-/// Farther from the year 1 than this, in days, no calendar has a date that timestamps have.
+/// Beyond this many days from the year 1, no date of any calendar is in the range of timestamps.
 const MOST_DAYS: i64 = 10_000_000;
 
-/// The first day that the TAI calendar has, 1958-01-01.
+/// The first day of the TAI calendar, 1958-01-01.
 const TAI_DAY: i64 = 714_779;
 
-/// What the numbers of a time variable count: `days since 1950-01-01`, in a calendar.
+/// The units of a time variable, such as `days since 1950-01-01`, in a calendar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimeUnits {
     calendar: Calendar,
     /// Nanoseconds of one unit.
     unit: i128,
-    /// Units that a stored number counts.
+    /// The scale of packed numbers.
     scale: Scale,
-    /// Nanoseconds from 0001-01-01 of the calendar to the time that is zero.
+    /// Nanoseconds from 0001-01-01 of the calendar to the time zero.
     epoch: i128,
 }
 
@@ -33,16 +33,16 @@ enum Scale {
     Inexact(Stored),
 }
 
-/// Why units are none of time.
+/// Why text is not a unit of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitsError {
     /// Units without the word `since`.
     #[error("its units have no reference date after the word `since`")]
     NoReference,
-    /// A word before `since` that is no unit.
+    /// An unknown unit before `since`.
     #[error("`{0}` is no unit of time")]
     Unknown(String),
-    /// Months and years, which only some calendars give a fixed length.
+    /// Months or years in a calendar that does not give them a fixed length.
     #[error("`{unit}` have no fixed length in the calendar `{calendar}`")]
     NoFixedLength {
         /// The unit.
@@ -50,10 +50,10 @@ pub enum UnitsError {
         /// The calendar.
         calendar: Calendar,
     },
-    /// A reference date that has no known form, or that the calendar has not.
+    /// A reference date in an unknown form, or one that the calendar does not have.
     #[error("its reference date is not understood, or is none of the calendar `{0}`")]
     Reference(Calendar),
-    /// A `scale_factor` or `add_offset` that is not finite, or too large.
+    /// A `scale_factor` or `add_offset` that is not finite, or is too large.
     #[error("its scale_factor or add_offset is not finite, or too large")]
     Packing,
 }
@@ -71,17 +71,17 @@ pub enum NoTimestamp {
 }
 
 impl TimeUnits {
-    /// Understands `units` such as `days since 1950-01-01 00:00:00 UTC`, in any case. Months are
-    /// read in the calendar `360_day`, and `common_year`s in `noleap`.
+    /// Parses `units` such as `days since 1950-01-01 00:00:00 UTC`, in any case. Months are
+    /// accepted in the calendar `360_day`, and `common_year`s in `noleap`.
     ///
     /// # Errors
-    /// The first thing that makes them no units of time since a date of the calendar.
+    /// The first reason why they are not units of time since a date of the calendar.
     pub fn parse(units: &str, calendar: Calendar) -> Result<Self, UnitsError> {
         let (unit, reference) = split_since(units).ok_or(UnitsError::NoReference)?;
         let unit = length(&unit.to_lowercase(), calendar)?;
         let epoch = Reference::parse(reference).and_then(|reference| {
             let day = calendar.day(reference.year, reference.month, reference.day)?;
-            // Atomic time is counted from 1958 on, and has no zones (section 4.4.1).
+            // Atomic time begins in 1958, and has no zones (section 4.4.1).
             let counted = calendar != Calendar::Tai || (day >= TAI_DAY && reference.offset == 0);
             let nanoseconds = i128::from(reference.time - reference.offset);
             counted.then_some(i128::from(day) * DAY + nanoseconds)
@@ -90,8 +90,8 @@ impl TimeUnits {
         Ok(Self { calendar, unit, scale: Scale::Whole(1), epoch })
     }
 
-    /// Units of packed numbers (section 8.1), which are to be multiplied by `scale`, before
-    /// `offset` is added. The offset is a time like others; it moves the reference date.
+    /// The units of packed numbers (section 8.1), which are multiplied by `scale` and then
+    /// increased by `offset`. The offset is itself a time, and moves the reference date.
     ///
     /// # Errors
     /// [`UnitsError::Packing`] if times cannot be computed with them.
@@ -111,13 +111,13 @@ impl TimeUnits {
         Ok(Self { scale, epoch: i128::from(day) * DAY + i128::from(of_day), ..self })
     }
 
-    /// The timestamp that a stored number stands for, in nanoseconds since 1970-01-01T00:00:00Z:
-    /// with the date that the calendar gives it. Of all instants that the number may stand for (see
-    /// [`Stored`]) it is the roundest: a whole day, hour, minute, second, millisecond, microsecond,
-    /// or a tenth of one.
+    /// The timestamp of a stored number, in nanoseconds since 1970-01-01T00:00:00Z, with the date
+    /// that the calendar gives it. Of all instants that the number may represent (see [`Stored`]),
+    /// it is the roundest: a whole day, hour, minute, second, millisecond, microsecond, or a tenth
+    /// of one.
     ///
     /// # Errors
-    /// Where no timestamp has that date.
+    /// If no timestamp has that date.
     pub fn timestamp(&self, number: Stored) -> Result<i64, NoTimestamp> {
         let (day, of_day) = self.instant(number).ok_or(NoTimestamp::OutOfRange)?;
         if !(-MOST_DAYS..=MOST_DAYS).contains(&day) {
@@ -133,8 +133,8 @@ impl TimeUnits {
         i64::try_from(nanoseconds).map_err(|_| NoTimestamp::OutOfRange)
     }
 
-    /// The day number in the calendar and the nanoseconds of that day. `None` for numbers that are
-    /// not finite and those too large to compute with.
+    /// The day number in the calendar, and the nanoseconds of that day. `None` for numbers that are
+    /// not finite or too large for the computation.
     fn instant(&self, number: Stored) -> Option<(i64, i64)> {
         let interval = match (number, self.scale) {
             (Stored::Int(number), Scale::Whole(scale)) => {
@@ -151,7 +151,7 @@ impl TimeUnits {
     }
 }
 
-/// A unit and a reference date, which the word `since` is between.
+/// The texts before and after the word `since`.
 fn split_since(units: &str) -> Option<(&str, &str)> {
     let blank = |c: char| c.is_whitespace() || c == '\0';
     let (unit, rest) = units.trim_matches(blank).split_once(char::is_whitespace)?;
@@ -159,7 +159,7 @@ fn split_since(units: &str) -> Option<(&str, &str)> {
     since.eq_ignore_ascii_case("since").then_some((unit, reference))
 }
 
-/// Nanoseconds of a unit of time, by the names that UDUNITS, xarray and cftime give it.
+/// The length of a unit of time in nanoseconds, by its names in UDUNITS, xarray and cftime.
 fn length(name: &str, calendar: Calendar) -> Result<i128, UnitsError> {
     Ok(match name {
         "nanosecond" | "nanoseconds" | "nanosec" | "nanosecs" | "nsec" | "nsecs" | "ns" => 1,

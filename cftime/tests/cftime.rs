@@ -1,4 +1,4 @@
-//! What cftime and xarray make of units, calendars and reference dates, and where this crate
+//! Compares units, calendars and reference dates with cftime and xarray, and lists where this crate
 //! differs.
 //!
 //! `reference/make.py` makes the tables; its `dates.txt` lists the reference dates.
@@ -14,7 +14,7 @@ fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [&'static s
     })
 }
 
-/// A time as the tables write it, or nothing.
+/// A time as the tables write it; empty for none.
 fn timestamp(units: &str, calendar: &str, number: &str) -> Option<i64> {
     let calendar = Calendar::named(calendar).unwrap();
     let number = match number.parse() {
@@ -30,16 +30,16 @@ fn written(time: &str) -> Option<i64> {
     timestamp(&format!("days since {date} {clock}"), "proleptic_gregorian", "0")
 }
 
-/// Reference dates with another meaning here than in xarray, or than in cftime where xarray has
-/// none.
+/// Reference dates that mean something else here than in xarray, or than in cftime if xarray does
+/// not read them.
 const DIFFERENT: [(&str, Option<&str>); 40] = [
-    // Day and month are in no known order.
+    // The order of day and month is unknown.
     ("1/2/2000", None),
     ("01-02-2000", None),
-    // Hours of one digit are hours, as for UDUNITS; cftime ignores them.
+    // A single digit is the hour, as in UDUNITS; cftime ignores it.
     ("2000-01-02 3", Some("2000-01-02T03:00:00")),
-    // An offset without a sign is ahead of UTC, as for UDUNITS; cftime ignores it, xarray takes it
-    // as the time.
+    // An offset without a sign is ahead of UTC, as in UDUNITS. cftime ignores it, and xarray treats
+    // it as the time.
     ("2000-01-02 03:04:05 1:00", Some("2000-01-02T02:04:05")),
     ("2000-01-02 03:04:05 0:00", Some("2000-01-02T03:04:05")),
     ("2000-01-02 03:04:05 00:00", Some("2000-01-02T03:04:05")),
@@ -49,13 +49,13 @@ const DIFFERENT: [(&str, Option<&str>); 40] = [
     ("2000-01-02 03:04:05 +24:00", None),
     ("2000-01-02 03:04:05 +01:60", None),
     ("2000-01-02 03:04:05 +01 00", None),
-    // A time or a zone; a zone that contradicts itself; zones with signs of two traditions.
+    // A time or a zone; a zone that contradicts itself; zones whose sign has two traditions.
     ("2000-01-02+01:00", None),
     ("2000-01-02T03:04:05+01:00Z", None),
     ("2000-01-02 03:04:05 UTC+1", None),
     ("2000-01-02 03:04:05 UTC+01:00", None),
     ("2000-01-02 03:04:05 GMT-3", None),
-    // What xarray and cftime ignore.
+    // Parts that xarray and cftime ignore.
     ("2000-01-02 03:04:05 EST", None),
     ("2000-01-02 03:04:05 PST", None),
     ("2000-01-02 03:04:05 CET", None),
@@ -78,7 +78,7 @@ const DIFFERENT: [(&str, Option<&str>); 40] = [
     ("1970-01-01 0:0:0 UTC time", None),
     ("1970-01-01 00:00:00 Universal", None),
     ("1970-01-01 00:00:00 universal time", None),
-    // Compact dates with more separators than xarray reads.
+    // Compact dates with more separators than xarray accepts.
     ("20000102Z", Some("2000-01-02T00:00:00")),
     ("20000102,030405", Some("2000-01-02T03:04:05")),
 ];
@@ -110,7 +110,7 @@ fn units_are_those_of_xarray_and_cftime() {
     for [units, calendar, number, xarray, cftime] in rows(include_str!("reference/units.csv")) {
         let expected = [xarray, cftime].into_iter().find(|time| !time.is_empty());
         let found = timestamp(units, calendar, number);
-        // UDUNITS knows abbreviations, and xarray nanoseconds, that the other does not.
+        // UDUNITS knows abbreviations, and xarray nanoseconds, that the other does not know.
         if expected.is_none() && (units.starts_with("us ") || units.starts_with("nanosecond")) {
             assert!(found.is_some(), "{units} {calendar}");
             continue;

@@ -1,4 +1,4 @@
-//! The instants that floats stand for.
+//! The instants that floats represent.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 const DAY: i64 = 86_400_000_000_000;
 
-/// Units that people use, with their nanoseconds.
+/// Units that are in use, with their nanoseconds.
 const UNITS: [(&str, i64); 6] = [
     ("days", DAY),
     ("hours", DAY / 24),
@@ -28,8 +28,8 @@ fn units(unit: &str, (year, month, day, hour): (i64, u8, u8, u8)) -> TimeUnits {
     TimeUnits::parse(&units, Calendar::ProlepticGregorian).unwrap()
 }
 
-/// Nanoseconds from one instant to another of the same units, which are out of reach of timestamps
-/// where the reference date is; so both are timestamps.
+/// The nanoseconds between two instants in the same units. Reference dates may be out of the range
+/// of timestamps, so both instants are timestamps.
 fn zero(units: &TimeUnits, whole: i128) -> i128 {
     i128::from(units.timestamp(Stored::Int(whole)).unwrap())
 }
@@ -37,9 +37,8 @@ fn zero(units: &TimeUnits, whole: i128) -> i128 {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
 
-    /// The numbers of whole hours, minutes and seconds in units larger than these, as a division of
-    /// floats gives them, are these hours, minutes and seconds again, as long as a float tells them
-    /// apart.
+    /// Whole hours, minutes and seconds, divided into larger units in floating point, come back as
+    /// the same hours, minutes and seconds, as long as the floats can distinguish them.
     #[test]
     fn whole_times_come_back(
         epoch in epochs(),
@@ -67,8 +66,8 @@ proptest! {
         prop_assert_eq!(i128::from(units.timestamp(Stored::Double(number)).unwrap()), expected);
     }
 
-    /// No instant is farther from the stored number than the interval that it stands for, and none
-    /// in the interval is rounder.
+    /// The instant is no farther from the stored number than its interval, and no instant in the
+    /// interval is rounder.
     #[test]
     fn instants_stay_in_the_interval(number in -80_000.0..80_000.0f64, unit in 0..6usize, single: bool) {
         let (name, length) = UNITS[unit];
@@ -93,7 +92,7 @@ proptest! {
         let slack = 1e-3 + (number.abs() * length as f64) * f64::EPSILON;
         let nearest = from(at(value)).abs() <= 0.5 + slack;
         prop_assert!(nearest || (half_below >= -slack && half_above <= slack), "{half_below} {half_above}");
-        // Rounder instants that are nearer than what was found.
+        // Rounder instants that are nearer than the result.
         for round in [DAY, DAY / 24, DAY / 1_440, DAY / 86_400, 1_000_000, 1_000, 100] {
             if found.rem_euclid(round) == 0 {
                 break;
@@ -115,7 +114,7 @@ proptest! {
         prop_assert_eq!(packed.timestamp(Stored::Int(number.into())), Ok(number));
     }
 
-    /// Hours packed as integers: a division of days, and an offset that is no float.
+    /// Hours packed as integers: fractions of days, with an offset that is not a float.
     #[test]
     fn packed_hours_come_back(hours in -200_000..200_000i64, offset in 0..480_000i64, single: bool) {
         let units = units("days", (1950, 1, 1, 0));
@@ -141,13 +140,13 @@ proptest! {
 #[test]
 fn the_precision_of_the_type_decides() {
     let seconds = units("seconds", (1970, 1, 1, 0));
-    // 1e-7 s apart: the digits are real, and stay.
+    // 1e-7 s apart: the digits are significant, and stay.
     assert_eq!(seconds.timestamp(Stored::Double(837_648_000.123_456)), Ok(837_648_000_123_456_000));
     assert_eq!(seconds.timestamp(Stored::Double(837_648_000.123_456_8)), Ok(837_648_000_123_456_800));
     assert_eq!(seconds.timestamp(Stored::Double(0.123_456_789)), Ok(123_456_789));
     assert_eq!(seconds.timestamp(Stored::Double(0.1)), Ok(100_000_000));
     assert_eq!(seconds.timestamp(Stored::Double(-0.1)), Ok(-100_000_000));
-    // A float of 32 bits has 64 s here.
+    // Here, a 32-bit float has a precision of 64 s.
     assert_eq!(seconds.timestamp(Stored::Single(837_648_010.0)), Ok(837_648_000_000_000_000));
     let days = units("days", (1950, 1, 1, 0));
     let time = |hours: i64| days.timestamp(Stored::Int(17_000)).unwrap() + hours * (DAY / 24);
@@ -179,7 +178,7 @@ fn numbers_out_of_range_are_told_apart_from_dates_that_are_none() {
     assert_eq!(days.timestamp(Stored::Int(1_000_000_000)), Err(NoTimestamp::OutOfRange));
     assert!(days.packed(Stored::Double(f64::NAN), Stored::Int(0)).is_err());
     assert!(days.packed(Stored::Int(1), Stored::Double(f64::INFINITY)).is_err());
-    // The ends of what a timestamp can express.
+    // The limits of timestamps.
     let nanoseconds = units("nanoseconds", (1970, 1, 1, 0));
     for end in [i64::MIN, i64::MAX] {
         assert_eq!(nanoseconds.timestamp(Stored::Int(end.into())), Ok(end));

@@ -1,4 +1,4 @@
-//! What functions tell about themselves.
+//! The documentation of functions.
 
 use datafusion::logical_expr::{DocSection, Documentation};
 
@@ -15,23 +15,23 @@ pub enum Topic {
     Statistics,
 }
 
-/// What is to be known of a function. Of each argument the name, and what it is with its unit; the
-/// name of one that may be left out ends in `?`.
+/// The description of a function. Each argument has its name, and its meaning with its unit. The
+/// name of an optional argument ends in `?`.
 #[derive(Debug)]
 pub struct About {
     pub name: &'static str,
     pub topic: Topic,
-    /// What it gives, with its unit.
+    /// The result of the function, with its unit.
     pub gives: &'static str,
     pub arguments: &'static [(&'static str, &'static str)],
-    /// Where the definition comes from.
+    /// The source of the definition.
     pub source: &'static str,
     /// A call.
     pub example: &'static str,
 }
 
 impl About {
-    /// The same as DataFusion keeps it.
+    /// The same as DataFusion's documentation.
     pub fn documentation(&self) -> Documentation {
         let mut names = String::new();
         for (place, (name, _)) in self.arguments.iter().enumerate() {

@@ -13,10 +13,13 @@
 //! # }
 //! ```
 //!
-//! Numbers come as 64-bit floats or as what converts to them. Every function is NULL if an
-//! argument is NULL, and where it has no value (a latitude of 95 degrees, a pressure below zero);
-//! NaN stays NaN. Aggregates pass over NULL and over NaN, both of which mean "missing"; an infinity
-//! is a value.
+//! Arguments are 64-bit floats, or values that convert to them. A function of a row is NULL if an
+//! argument is NULL, or if it has no value (for a latitude of 95 degrees, a pressure below zero).
+//! NaN stays NaN. Aggregates skip NULL and NaN, both of which mean "missing"; an infinity is a
+//! value.
+//!
+//! The crate does not know stores or grids. `sample_at`, which takes the values of a grid at
+//! points, is in the crate `atlas-datafusion`.
 
 pub mod aggregates;
 pub mod atmosphere;
@@ -51,12 +54,12 @@ pub fn aggregate_functions() -> Vec<AggregateUDF> {
     [aggregates::functions(), profiles::aggregate_functions()].into_iter().flatten().collect()
 }
 
-/// All window functions. (Every aggregate is one too.)
+/// All window functions. (Every aggregate can also be used as one.)
 pub fn window_functions() -> Vec<WindowUDF> {
     profiles::window_functions()
 }
 
-/// Makes all functions known to a session.
+/// Registers all functions in a session.
 pub fn register_all(ctx: &SessionContext) {
     scalar_functions().into_iter().for_each(|function| ctx.register_udf(function));
     aggregate_functions().into_iter().for_each(|function| ctx.register_udaf(function));
@@ -65,13 +68,13 @@ pub fn register_all(ctx: &SessionContext) {
     synonyms::register(ctx);
 }
 
-/// Lets intervals be multiplied and divided. (The state of a session takes every planner.)
+/// Adds multiplication and division of intervals. (A session state accepts any number of planners.)
 fn register_planner(ctx: &SessionContext) {
     let planner = Arc::new(time::IntervalPlanner);
     let _: datafusion::error::Result<()> = ctx.state_ref().write().register_expr_planner(planner);
 }
 
-/// The documentation of every function here, by name: what `docs/functions.md` shows.
+/// The documentation of every function, by name. `docs/functions.md` shows it.
 pub fn documentation() -> Vec<(String, Arc<Documentation>)> {
     let known = |name: &str, documentation: Option<&Documentation>| {
         Some((name.to_owned(), Arc::new(documentation?.clone())))

@@ -1,4 +1,4 @@
-//! Functions of some numbers that give a number, given by what they do with one row.
+//! Functions of numbers that return a number, defined by their result for one row.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use datafusion::logical_expr::{
 
 use crate::documentation::About;
 
-/// A function of `N` numbers; `None` where it has no value.
+/// A function of `N` numbers; `None` if it has no value.
 pub type Row<const N: usize> = fn([f64; N]) -> Option<f64>;
 
-/// The SQL function that does `row` for each row.
+/// The SQL function that applies `row` to each row.
 pub fn numeric<const N: usize>(about: &About, row: Row<N>) -> ScalarUDF {
     ScalarUDF::new_from_impl(Numeric {
         name: about.name,
@@ -75,11 +75,11 @@ impl<const N: usize> ScalarUDFImpl for Numeric<N> {
     }
 }
 
-/// The arguments of a call: some for each row, others the same for all.
+/// The arguments of a call. Some differ between rows, others are constant.
 pub struct Numbers<const N: usize> {
     columns: [Float64Array; N],
     nulls: Option<NullBuffer>,
-    /// Rows to work out: one, where all arguments are the same for all rows.
+    /// The number of rows to compute: one if all arguments are constant.
     pub len: usize,
     all_scalar: bool,
 }
@@ -108,12 +108,12 @@ impl<const N: usize> Numbers<N> {
         Ok(Self { columns, nulls, len, all_scalar })
     }
 
-    /// The arguments in a row; `None` where one is NULL.
+    /// The arguments in a row; `None` if one is NULL.
     pub fn row(&self, i: usize) -> Option<[f64; N]> {
         if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i)) {
             return None;
         }
-        // A column of one value is for all rows.
+        // A column of one value is constant.
         let value = |column: &Float64Array| {
             let values = column.values();
             values.get(if values.len() == 1 { 0 } else { i }).copied().unwrap_or(f64::NAN)
@@ -127,7 +127,7 @@ impl<const N: usize> Numbers<N> {
     }
 }
 
-/// The result of a call: its values, or the only one where that is for all rows.
+/// The result of a call: all its values, or a single value if `is_for_all`.
 pub fn columnar(values: ArrayRef, is_for_all: bool) -> Result<ColumnarValue> {
     Ok(if is_for_all {
         ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?)

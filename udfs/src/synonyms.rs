@@ -1,4 +1,4 @@
-//! Names that people type for functions that have another: the same functions, under both.
+//! Synonyms: other names of functions, as other tools have them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
-/// Synonyms with the functions that they are, which are ours or DataFusion's.
+/// Synonyms with their functions, which are ours or DataFusion's.
 pub const SYNONYMS: [(&str, &str); 25] = [
     ("argmax", "arg_max"),
     ("argmin", "arg_min"),
@@ -37,9 +37,9 @@ pub const SYNONYMS: [(&str, &str); 25] = [
     ("spearmanr", "spearman"),
     ("spice", "spiciness"),
     ("spiciness0", "spiciness"),
-    // As NumPy, xarray and MySQL have it: of a population.
+    // As in NumPy, xarray and MySQL: of a population.
     ("std", "stddev_pop"),
-    // As spreadsheets and SQL Server have it: of a sample.
+    // As in spreadsheets and SQL Server: of a sample.
     ("stdev", "stddev"),
     ("strftime", "to_char"),
     ("theilslopes", "theil_sen"),
@@ -47,7 +47,7 @@ pub const SYNONYMS: [(&str, &str); 25] = [
     ("weighted_average", "weighted_mean"),
 ];
 
-/// Makes the synonyms of all functions that a session has known to it.
+/// Registers the synonyms of all functions of a session.
 pub fn register(ctx: &SessionContext) {
     let state = ctx.state();
     for (synonym, name) in SYNONYMS {
@@ -61,7 +61,7 @@ pub fn register(ctx: &SessionContext) {
     }
 }
 
-/// What a synonym tells about itself: the arguments are those of the function.
+/// The documentation of a synonym. Its arguments are those of the function.
 fn documentation(synonym: &str, name: &str, of: Option<&Documentation>) -> Documentation {
     let section = of.map_or(DocSection::default(), |of| of.doc_section.clone());
     let arguments =
@@ -98,7 +98,7 @@ impl ScalarUDFImpl for Scalar {
         self.of.coerce_types(arguments)
     }
 
-    /// The optimizer sees the function, and what it knows of it.
+    /// The optimizer replaces the synonym with the function, whose properties it knows.
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
         Ok(ExprSimplifyResult::Simplified(self.of.call(args)))
     }
@@ -140,7 +140,8 @@ impl AggregateUDFImpl for Aggregate {
         self.of.coerce_types(arguments)
     }
 
-    /// The optimizer sees the function, and what it knows of it. (In windows it does not ask.)
+    /// The optimizer replaces the synonym with the function, whose properties it knows. (It does
+    /// not do so in windows.)
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
         let func = Arc::clone(&self.of);
         Some(Box::new(move |call: AggregateFunction, _| {

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ColumnarValue;
 
-/// Texts for rows: one for each, or one for all.
+/// Texts for rows: one for each row, or one for all rows.
 pub struct Texts(StringArray, bool);
 
 impl Texts {
@@ -17,13 +17,13 @@ impl Texts {
         Ok(Self(texts.as_string::<i32>().clone(), one))
     }
 
-    /// The text of a row; `None` where it is NULL.
+    /// The text of a row; `None` if it is NULL.
     pub fn get(&self, row: usize) -> Option<&str> {
         let row = if self.1 { 0 } else { row };
         self.0.is_valid(row).then(|| self.0.value(row))
     }
 
-    /// The same without the blanks around it; `None` also where nothing is left.
+    /// The same without surrounding blanks; `None` also if nothing is left.
     pub fn word(&self, row: usize) -> Option<&str> {
         self.get(row).map(str::trim).filter(|word| !word.is_empty())
     }

@@ -23,7 +23,7 @@ pub(super) fn udaf() -> AggregateUDF {
 }
 
 fn one([x, lat]: [f64; 2]) -> Weighted {
-    // A weight that is not a number makes the sum of weights none.
+    // A weight that is NaN makes the sum of weights NaN.
     let weight = if lat.abs() <= 90.0 { lat.to_radians().cos() } else { f64::NAN };
     weighted::one([x, weight])
 }

@@ -1,4 +1,4 @@
-//! `arg_max`: a value where another is greatest.
+//! `arg_max`: the value in the row where another column is greatest.
 
 use datafusion::logical_expr::AggregateUDF;
 

@@ -1,4 +1,4 @@
-//! `arg_min`: a value where another is least.
+//! `arg_min`: the value in the row where another column is least.
 
 use datafusion::logical_expr::AggregateUDF;
 

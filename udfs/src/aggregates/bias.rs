@@ -1,4 +1,4 @@
-//! `bias`: how much too high values are.
+//! `bias`: the mean difference from a reference.
 
 use datafusion::logical_expr::AggregateUDF;
 

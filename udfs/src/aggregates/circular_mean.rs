@@ -1,4 +1,4 @@
-//! `circular_mean`: a mean of directions.
+//! `circular_mean`: the mean of directions.
 
 use datafusion::logical_expr::AggregateUDF;
 
@@ -25,7 +25,7 @@ pub(super) fn udaf() -> AggregateUDF {
         },
         merge: |&[na, cos_a, sin_a], &[nb, cos_b, sin_b]| [na + nb, cos_a + cos_b, sin_a + sin_b],
         value: |&[n, cos, sin]| {
-            // Sums of unit vectors are exact to some 1e-15 of their number.
+            // Sums of unit vectors are exact to about 1e-15 of their number.
             let cancel = cos.hypot(sin) <= 1e-12 * n;
             let mean = sin.atan2(cos).to_degrees().rem_euclid(360.0);
             (!cancel).then_some(if mean >= 360.0 { 0.0 } else { mean })

@@ -1,4 +1,4 @@
-//! `completeness`: how much is there.
+//! `completeness`: the share of values that are not missing.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The first or last value by another column.
+//! The first or last value in the order of another column.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 use super::window::{Window, no_states};
 use crate::documentation::About;
 
-/// The SQL function that takes the value of the last time, or of the first.
+/// The SQL function that returns the value of the last time, or of the first.
 pub fn by_time(about: &About, last: bool) -> AggregateUDF {
     AggregateUDF::new_from_impl(ByTime {
         name: about.name,
@@ -82,7 +82,8 @@ struct Row {
 }
 
 impl Row {
-    /// The row of two that the function takes: of one time, that with the least value.
+    /// The row of two that the function returns. For rows of equal time, the one with the least
+    /// value.
     fn better<'a>(&'a self, other: &'a Self, last: bool) -> &'a Self {
         let by_time = self.time.partial_cmp(&other.time);
         let order = match by_time {
@@ -135,7 +136,7 @@ impl Accumulator for Best {
     }
 }
 
-/// The same over a sliding window.
+/// The same for a sliding window.
 #[derive(Debug)]
 struct Sliding {
     last: bool,

@@ -1,4 +1,4 @@
-//! Aggregates of numbers that need all rows at once.
+//! Aggregates of numbers that keep all rows.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -18,24 +18,24 @@ use super::not_distinct;
 use super::sums::for_rows;
 use crate::documentation::About;
 
-/// What an aggregate of up to `N` numbers makes of all its rows, which are sorted and at least one.
-/// An argument that was left out is NaN in every row.
+/// Computes an aggregate of up to `N` numbers from all its rows, of which there is at least one,
+/// sorted. An argument that was left out is NaN in every row.
 pub type Value<const N: usize> = fn(&[[f64; N]]) -> Result<ScalarValue>;
 
-/// A call with so many numbers, any of these.
+/// A signature for these numbers of arguments.
 pub fn numbers(counts: &[usize]) -> Signature {
     let exact = |&count: &usize| TypeSignature::Exact(vec![DataType::Float64; count]);
     Signature::one_of(counts.iter().map(exact).collect(), Volatility::Immutable)
 }
 
-/// A call with a number and its time.
+/// A signature for a number and its time.
 pub fn number_and_time() -> Signature {
     let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
     Signature::exact(vec![DataType::Float64, time], Volatility::Immutable)
 }
 
-/// The SQL function that gives `value`, of the type `returns`. Its arguments are those of
-/// `signature`: numbers, and timestamps as seconds.
+/// The SQL function that computes `value`, of the type `returns`. `signature` describes its
+/// arguments: numbers, and timestamps as seconds.
 pub fn gathered<const N: usize>(
     about: &About,
     signature: Signature,
@@ -103,7 +103,7 @@ impl<const N: usize> AggregateUDFImpl for Gathered<N> {
     }
 }
 
-/// The rows in which nothing is missing. In a window they leave in the order in which they came.
+/// The rows in which nothing is missing. In a window, rows leave in the order in which they came.
 #[derive(Debug)]
 struct Rows<const N: usize> {
     none: ScalarValue,
@@ -145,7 +145,7 @@ impl<const N: usize> Accumulator for Rows<N> {
         if self.rows.is_empty() {
             return Ok(self.none.clone());
         }
-        // Sorted, so that partitions and the order of rows make no difference to rounding either.
+        // Sorted, so that partitions and the order of rows do not affect the rounding either.
         let mut rows: Vec<[f64; N]> = self.rows.iter().copied().collect();
         rows.sort_unstable_by(|a, b| {
             let numbers = a.iter().zip(b).map(|(a, b)| a.total_cmp(b));

@@ -1,4 +1,4 @@
-//! `histogram`: how values are spread.
+//! `histogram`: the distribution of values.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use super::not_distinct;
 use crate::documentation::{About, Topic};
 
-/// Bins, at most: no picture has more.
+/// The greatest number of bins: no picture has more.
 const MOST: i64 = 1_000_000;
 
 const ABOUT: About = About {
@@ -60,7 +60,7 @@ impl AggregateUDFImpl for Histogram {
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         not_distinct(ABOUT.name, &args)?;
         let constant = |place: usize, data_type: &DataType| -> Result<ScalarValue> {
-            // A batch without columns: what names one is no constant.
+            // A batch without columns: an expression with a column is not a constant.
             let one = RecordBatchOptions::new().with_row_count(Some(1));
             let nothing = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &one)?;
             match args.exprs.get(place).map(|expr| expr.evaluate(&nothing)) {
@@ -122,7 +122,8 @@ impl Counts {
         let n = self.counts.len();
         let border = |bin: usize| self.lo + bin as f64 / n as f64 * (self.hi - self.lo);
         let mut bin = (((value - self.lo) / (self.hi - self.lo) * n as f64) as usize).min(n - 1);
-        // Rounding must not put a border into the bin below, or what is below it above.
+        // Rounding must not move a border into the bin below, or a value below it into the bin
+        // above.
         if value < border(bin) {
             bin = bin.saturating_sub(1);
         } else if bin + 1 < n && value >= border(bin + 1) {

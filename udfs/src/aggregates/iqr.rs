@@ -1,4 +1,4 @@
-//! `iqr`: how wide the middle half of values is.
+//! `iqr`: the interquartile range.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;

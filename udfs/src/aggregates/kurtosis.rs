@@ -1,4 +1,4 @@
-//! `kurtosis`: how heavy the tails of values are.
+//! `kurtosis`: the weight of the tails of a distribution.
 
 use datafusion::logical_expr::AggregateUDF;
 

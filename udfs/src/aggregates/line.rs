@@ -1,14 +1,13 @@
-//! The least-squares line through values over time, with sums merged as Pébay (2008) does.
+//! The least-squares line of values over time. Sums are merged as in Pébay (2008).
 
 use super::scale::{exponent, scaled};
 
-/// Seconds of a mean year of the Gregorian calendar.
+/// The seconds of a mean year of the Gregorian calendar.
 pub const YEAR: f64 = 365.2425 * 86_400.0;
 
 /// The number of rows; an [`exponent`] for values; the mean time, and the mean value divided by
-/// that power of two; the sum of the squares of the distances of times from their mean, that of the
-/// products of the distances of times and of values, and that of the squares of the distances of
-/// values.
+/// that power of two; the sums of the squared deviations of times, of the products of the
+/// deviations of times and of values, and of the squared deviations of values.
 pub type Line = [f64; 7];
 
 /// The line of a value and its time in seconds.

@@ -1,4 +1,4 @@
-//! `linear_trend`: how fast values rise.
+//! `linear_trend`: the rate at which values rise.
 
 use datafusion::logical_expr::AggregateUDF;
 

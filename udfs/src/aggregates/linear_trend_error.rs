@@ -1,4 +1,4 @@
-//! `linear_trend_error`: how well a trend is known.
+//! `linear_trend_error`: the standard error of a trend.
 
 use datafusion::logical_expr::AggregateUDF;
 
@@ -32,7 +32,7 @@ fn value(&[n, e, _, y, times, products, values]: &Line) -> Option<f64> {
     if !y.is_finite() {
         return Some(f64::NAN);
     }
-    // Rounding may leave less than nothing of values that lie on the line.
+    // Rounding may make the residuals negative if the values lie on the line.
     let residuals = (values - products / times * products).max(0.0);
     Some(scaled((residuals / (n - 2.0) / times).sqrt() * YEAR, e))
 }

@@ -1,4 +1,4 @@
-//! `mad`: how far values are from their median.
+//! `mad`: the median absolute deviation.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;

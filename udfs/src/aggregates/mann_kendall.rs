@@ -1,4 +1,4 @@
-//! `mann_kendall`: whether values rise at all.
+//! `mann_kendall`: a test for a trend.
 
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ fn value(rows: &[[f64; 2]]) -> Result<ScalarValue> {
     Ok(ScalarValue::Struct(Arc::new(StructArray::try_new(fields(), columns.into(), None)?)))
 }
 
-/// What the fields have, of rows of a value and its time in the order of the values.
+/// The fields of the result, for rows of a value and its time in the order of the values.
 #[allow(clippy::cast_precision_loss)]
 fn test(rows: &[[f64; 2]]) -> Option<[f64; 5]> {
     if rows.len() < 2 {
@@ -58,7 +58,7 @@ fn test(rows: &[[f64; 2]]) -> Option<[f64; 5]> {
     let pairs = n * (n - 1.0) / 2.0;
     let mut series: Vec<f64> = by_time.iter().map(|[y, _]| *y).collect();
     let falling = sort(&mut series) as f64;
-    // (Knight 1966): pairs that are tied neither rise nor fall.
+    // (Knight 1966): tied pairs neither rise nor fall.
     let s = pairs - tied_values.pairs - tied_times.pairs + tied_rows.pairs - 2.0 * falling;
     let untied = n * (n - 1.0) * (2.0 * n + 5.0);
     let of_both = 2.0 * tied_values.pairs * tied_times.pairs / (n * (n - 1.0));
@@ -67,7 +67,7 @@ fn test(rows: &[[f64; 2]]) -> Option<[f64; 5]> {
         triples => triples / (9.0 * n * (n - 1.0) * (n - 2.0)),
     };
     let var_s = (untied - tied_values.variance - tied_times.variance) / 18.0 + of_both + of_triples;
-    // A step of one from the whole numbers to the normal distribution.
+    // The continuity correction: a step of one between whole numbers and the normal distribution.
     let z = if s == 0.0 { 0.0 } else { (s - s.signum()) / var_s.sqrt() };
     Some([s / pairs, s, var_s, z, libm::erfc(z.abs() * FRAC_1_SQRT_2)])
 }
@@ -94,7 +94,7 @@ impl Ties {
     }
 }
 
-/// Sorts numbers, and counts the pairs of which the first was greater.
+/// Sorts numbers, and counts the pairs in which the first was greater.
 fn sort(numbers: &mut [f64]) -> u64 {
     let middle = numbers.len() / 2;
     if middle == 0 {

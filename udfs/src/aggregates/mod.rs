@@ -1,4 +1,4 @@
-//! Statistics. All pass over what is missing: NULL and NaN.
+//! Statistics. All functions skip missing values: NULL and NaN.
 
 mod area_mean;
 mod arg_max;
@@ -70,7 +70,7 @@ pub fn functions() -> Vec<AggregateUDF> {
     functions
 }
 
-/// Which values are not missing; all, where it is `None`.
+/// The values that are not missing; `None` if none is missing.
 fn present(values: &ArrayRef) -> Option<NullBuffer> {
     let numbers = match values.data_type() {
         DataType::Float16 => BooleanArray::from_unary(values.as_primitive::<Float16Type>(), |x| !x.is_nan()),
@@ -81,7 +81,7 @@ fn present(values: &ArrayRef) -> Option<NullBuffer> {
     NullBuffer::union(values.nulls(), Some(&NullBuffer::new(numbers.values().clone())))
 }
 
-/// Refuses DISTINCT where DataFusion leaves it to the accumulator, which would count every row.
+/// Refuses DISTINCT if DataFusion leaves it to the accumulator, which would count every row.
 fn not_distinct(name: &str, args: &AccumulatorArgs<'_>) -> Result<()> {
     if args.is_distinct {
         return not_impl_err!(

@@ -129,7 +129,8 @@ impl Accumulator for Frequencies {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let best = self.counts.iter().max_by(|(a, m), (b, n)| {
-            // Of those as frequent, the least; where values have no order, that of their texts.
+            // The least of equally frequent values; for values without an order, in the order of
+            // their texts.
             let least = || b.partial_cmp(a).unwrap_or_else(|| b.to_string().cmp(&a.to_string()));
             m.cmp(n).then_with(least)
         });
@@ -142,7 +143,7 @@ impl Accumulator for Frequencies {
     }
 }
 
-/// Negative zero as zero, which it is equal to.
+/// Replaces negative zero with zero, which equals it.
 fn with_one_zero(value: ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Float64(Some(x)) => ScalarValue::Float64(Some(x + 0.0)),

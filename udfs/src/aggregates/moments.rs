@@ -1,11 +1,11 @@
-//! The central moments of numbers, merged as Pébay (2008) does.
+//! The central moments of numbers, merged as in Pébay (2008).
 
 use super::scale::{exponent, scaled};
 
 /// The number of values, an [`exponent`], and of the values divided by that power of two: their
-/// mean, and the sums of the second, third and fourth powers of their distances from it.
+/// mean, and the sums of the second, third and fourth powers of their deviations from it.
 ///
-/// The mean is not finite where a value is infinite, and then the sums mean nothing.
+/// If a value is infinite, the mean is not finite and the sums have no meaning.
 pub type Moments = [f64; 6];
 
 /// The moments of one value.

@@ -1,6 +1,6 @@
-//! Numbers by their order.
+//! Order statistics.
 
-/// The quantile of numbers in ascending order, between two of them by a straight line; `None` where
+/// The quantile of numbers in ascending order, interpolated linearly between two of them; `None` if
 /// there are none.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
@@ -14,12 +14,12 @@ pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     if a.is_infinite() || b.is_infinite() {
         return Some(a + b);
     }
-    // Halves, since the difference of two numbers may be none. From the nearer end, as NumPy does.
+    // Halves, because the difference of two numbers may overflow. From the nearer end, as in NumPy.
     let step = b / 2.0 - a / 2.0;
     Some(if share < 0.5 { a + step * share * 2.0 } else { b - step * (1.0 - share) * 2.0 })
 }
 
-/// The number in the middle, or half way between both in the middle.
+/// The median: the middle number, or the mean of both middle numbers.
 pub fn median(sorted: &[f64]) -> Option<f64> {
     let upper = *sorted.get(sorted.len() / 2)?;
     let lower = *sorted.get((sorted.len() - 1) / 2)?;

@@ -1,4 +1,4 @@
-//! `rms`: the root of a mean square.
+//! `rms`: the root mean square.
 
 use datafusion::logical_expr::AggregateUDF;
 
@@ -22,7 +22,7 @@ pub(super) fn udaf() -> AggregateUDF {
         one: moments::one,
         merge: moments::merge,
         value: |&[n, e, mean, m2, ..]| {
-            // The mean square is the variance and the square of the mean.
+            // The mean square is the variance plus the square of the mean.
             let square = if mean.is_finite() { mean * mean + m2 / n } else { f64::INFINITY };
             Some(scaled(square.sqrt(), e))
         },

@@ -1,4 +1,4 @@
-//! `rmse`: how far values are from others.
+//! `rmse`: the root mean square error.
 
 use datafusion::logical_expr::AggregateUDF;
 

@@ -1,24 +1,24 @@
 //! Powers of two that keep sums of powers in the range of `f64`.
 //!
-//! The fourth power of 1e80 overflows and that of 1e-90 vanishes. States therefore hold numbers
+//! The fourth power of 1e80 overflows, and that of 1e-90 underflows. States therefore hold numbers
 //! divided by a power of two, whose exponent is part of the state. Exponents are multiples of
-//! [`STEP`], so that numbers of ordinary size all have the exponent 0 and are not changed.
+//! [`STEP`], so that numbers of ordinary size all have the exponent 0 and stay unchanged.
 
 const STEP: i32 = 256;
 
-/// The exponent for a number: divided by that power of two, a finite number is between 2⁻¹²⁸ and
-/// 2¹²⁸, or zero. The exponent of zero is the least, that of an infinity the greatest.
+/// The exponent for a number. Divided by that power of two, a finite number is zero or between
+/// 2⁻¹²⁸ and 2¹²⁸. Zero has the least exponent, infinity the greatest.
 pub fn exponent(x: f64) -> f64 {
     let field = i32::try_from((x.to_bits() >> 52) & 0x7ff).unwrap_or(0);
     f64::from((field - 1023 + STEP / 2).div_euclid(STEP) * STEP)
 }
 
-/// `x · 2^exponent`; an infinity stays one.
+/// `x · 2^exponent`; infinity stays infinity.
 pub fn scaled(x: f64, exponent: f64) -> f64 {
     if exponent == 0.0 || x.is_infinite() {
         return x;
     }
-    // In two steps: 2¹⁰²⁴ itself overflows.
+    // In two steps, because 2¹⁰²⁴ itself overflows.
     let half = (exponent / 2.0).exp2();
     x * half * half
 }

@@ -1,4 +1,4 @@
-//! `skewness`: how lopsided values are.
+//! `skewness`: the asymmetry of a distribution.
 
 use datafusion::logical_expr::AggregateUDF;
 

@@ -1,4 +1,4 @@
-//! `spearman`: whether two values rise together.
+//! `spearman`: the rank correlation of two columns.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -24,7 +24,7 @@ pub(super) fn udaf() -> AggregateUDF {
     })
 }
 
-/// Of each row the rank of a column, from 1; of equal numbers the mean of theirs.
+/// The rank of each row in a column, from 1; equal numbers share the mean of their ranks.
 #[allow(clippy::cast_precision_loss)]
 fn ranks(rows: &[[f64; 2]], column: usize) -> Vec<f64> {
     let number = |row: usize| rows.get(row).and_then(|row| row.get(column)).copied().unwrap_or(f64::NAN);

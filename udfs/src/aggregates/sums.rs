@@ -18,15 +18,15 @@ use super::not_distinct;
 use super::window::{Window, no_states};
 use crate::documentation::About;
 
-/// What an aggregate of `N` numbers does with states of `M` numbers, of which the first counts
-/// rows. A state of no rows is zeros. Infinities and NaN in a state are values like others.
+/// An aggregate of `N` numbers with states of `M` numbers, the first of which counts rows. The
+/// state without rows is all zeros. Infinities and NaN in a state are ordinary values.
 #[derive(Debug)]
 pub struct Sums<const N: usize, const M: usize> {
     /// The state of one row.
     pub one: fn([f64; N]) -> [f64; M],
-    /// The state of the rows of two, neither of which is of none.
+    /// Merges two states, both with rows.
     pub merge: fn(&[f64; M], &[f64; M]) -> [f64; M],
-    /// The value of a state with rows; `None` where they have none.
+    /// The value of a state with rows; `None` if there is no value.
     pub value: fn(&[f64; M]) -> Option<f64>,
 }
 
@@ -38,8 +38,8 @@ impl<const N: usize, const M: usize> Clone for Sums<N, M> {
 
 impl<const N: usize, const M: usize> Copy for Sums<N, M> {}
 
-/// The SQL function of these states. Its arguments are numbers, and a timestamp where
-/// `last_is_time`, as seconds.
+/// The SQL function with these states. Its arguments are numbers. With `last_is_time`, the last one
+/// is a timestamp, as seconds.
 pub fn aggregate<const N: usize, const M: usize>(
     about: &About,
     last_is_time: bool,
@@ -159,7 +159,7 @@ impl<const N: usize, const M: usize> Accumulator for Accumulated<N, M> {
     }
 }
 
-/// The same over a sliding window.
+/// The same for a sliding window.
 #[derive(Debug)]
 struct Sliding<const N: usize, const M: usize> {
     sums: Sums<N, M>,
@@ -200,7 +200,7 @@ impl<const N: usize, const M: usize> Accumulator for Sliding<N, M> {
 }
 
 /// Calls `of` with every row of columns in which nothing is missing: numbers, and timestamps as
-/// seconds. A column that is not there is NaN.
+/// seconds. An absent column is NaN.
 pub fn for_rows<const K: usize>(
     columns: &[ArrayRef],
     present: fn(&ArrayRef) -> Option<NullBuffer>,

@@ -1,4 +1,4 @@
-//! `theil_sen`: how fast values rise, whatever the outliers.
+//! `theil_sen`: a trend that tolerates outliers.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
@@ -20,10 +20,10 @@ const ABOUT: About = About {
               (2.0, TIMESTAMP '2001-01-01'), (90.0, TIMESTAMP '2002-01-01')) AS t(y, time)",
 };
 
-/// Values, at most: two hundred million pairs.
+/// The greatest number of values: two hundred million pairs.
 const MOST_VALUES: usize = 20_000;
 
-/// Slopes that are kept in memory, at most.
+/// The greatest number of slopes in memory.
 const MOST_SLOPES: usize = 1 << 20;
 
 /// The function.
@@ -47,17 +47,17 @@ fn value(rows: &[[f64; 2]]) -> Result<ScalarValue> {
     Ok(ScalarValue::Float64(slope.map(|slope| slope * YEAR)))
 }
 
-/// The slopes of all pairs of rows of different times, per second.
+/// The slopes of all pairs of rows with different times, per second.
 fn slopes(rows: &[[f64; 2]]) -> impl Iterator<Item = f64> {
     rows.iter().enumerate().flat_map(move |(i, &[y, t])| {
         let others = rows.get(i + 1..).unwrap_or_default().iter();
-        // Halves, since the difference of two numbers may be none.
+        // Halves, because the difference of two numbers may overflow.
         let slope = move |&[other, at]: &[f64; 2]| (other / 2.0 - y / 2.0) / (at - t) * 2.0 + 0.0;
         others.filter(move |[_, at]| *at != t).map(slope)
     })
 }
 
-/// The median of numbers; NaN where one of them is.
+/// The median of numbers; NaN if one of them is NaN.
 fn median_of_few(mut slopes: Vec<f64>) -> Option<f64> {
     if slopes.iter().any(|slope| slope.is_nan()) {
         return Some(f64::NAN);
@@ -66,7 +66,7 @@ fn median_of_few(mut slopes: Vec<f64>) -> Option<f64> {
     super::order::median(&slopes)
 }
 
-/// The same without keeping them: each pass over them finds 16 bits of the number in the middle.
+/// The same without storing the slopes: each pass over them determines 16 bits of the median.
 fn median_of_many<I: Iterator<Item = f64>>(slopes: impl Fn() -> I) -> Option<f64> {
     let mut count = 0usize;
     for slope in slopes() {
@@ -76,7 +76,7 @@ fn median_of_many<I: Iterator<Item = f64>>(slopes: impl Fn() -> I) -> Option<f64
         count += 1;
     }
     let lower_rank = count.checked_sub(1)? / 2;
-    // Bits of the number that are known, and how many numbers are below all that have them.
+    // The known bits of the median, and how many numbers are below all numbers with these bits.
     let (mut known, mut below) = (0u64, 0);
     for shift in [48, 32, 16, 0] {
         let mut counts = vec![0usize; 1 << 16];
@@ -106,7 +106,7 @@ fn median_of_many<I: Iterator<Item = f64>>(slopes: impl Fn() -> I) -> Option<f64
     Some(f64::midpoint(lower, upper))
 }
 
-/// Bits whose order as an integer is that of the numbers.
+/// Bits whose order as integers is the order of the numbers.
 fn ordered(number: f64) -> u64 {
     let bits = number.to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }

@@ -2,9 +2,9 @@
 
 use super::scale::{exponent, scaled};
 
-/// The number of rows; an [`exponent`] for weights, the sum of weights and that of their
-/// magnitudes, divided by its power of two; an exponent for values, and the sum of the products
-/// of values and weights, divided by both powers.
+/// The number of rows; an [`exponent`] for weights, and the sums of the weights and of their
+/// magnitudes, divided by its power of two; an exponent for values, and the sum of the products of
+/// values and weights, divided by both powers.
 pub type Weighted = [f64; 6];
 
 /// The state of a value and its weight.
@@ -25,7 +25,7 @@ pub fn merge(a: &Weighted, b: &Weighted) -> Weighted {
     [na + nb, of_w, wa + wb, ma + mb, of_x, sa + sb]
 }
 
-/// The mean; `None` where the weights add up to zero, as far as rounding lets one tell.
+/// The mean; `None` if the weights add up to zero within rounding.
 pub fn mean(&[n, _, weights, magnitudes, of_x, sum]: &Weighted) -> Option<f64> {
     let adds_up_to_zero = weights.abs() <= n * f64::EPSILON * magnitudes && magnitudes.is_finite();
     (!adds_up_to_zero).then(|| scaled(sum / weights, of_x))

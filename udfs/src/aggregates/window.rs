@@ -2,22 +2,23 @@
 
 use datafusion::common::{Result, internal_err};
 
-/// What DataFusion is told where it asks a sliding window for states, or gives it some.
+/// The error if DataFusion asks a sliding window for states, or gives it states.
 pub fn no_states<T>() -> Result<T> {
     internal_err!("a sliding window has rows, and no states to merge")
 }
 
-/// What the rows of a sliding window give together. Rows leave in the order in which they came.
+/// The combined state of the rows of a sliding window. Rows leave in the order in which they came.
 ///
-/// States are only merged, never subtracted: whatever an outlier did to the digits of the others
-/// leaves with it. The rows are in two stacks, and each row is merged three times at most.
+/// States are only merged, never subtracted: the loss of digits that an outlier causes ends when
+/// the outlier leaves. The rows are in two stacks, and each row is merged at most three times.
 #[derive(Debug)]
 pub struct Window<S> {
-    /// The rows that leave first, the first on top: each with those under it in one state.
+    /// The rows that leave first, the first on top. Each entry is the merged state of the row and
+    /// the rows under it.
     leaving: Vec<S>,
-    /// The rows that came after them, the last on top: each by itself.
+    /// The rows that came after them, the last on top. Each entry is the state of one row.
     entered: Vec<S>,
-    /// All of `entered` in one state.
+    /// The merged state of all of `entered`.
     total: Option<S>,
 }
 
@@ -28,7 +29,7 @@ impl<S> Default for Window<S> {
 }
 
 impl<S: Clone> Window<S> {
-    /// Adds a row behind all others.
+    /// Adds a row after all others.
     pub fn push(&mut self, row: S, merge: impl Fn(&S, &S) -> S) {
         self.total = Some(self.total.as_ref().map_or_else(|| row.clone(), |total| merge(total, &row)));
         self.entered.push(row);
@@ -46,7 +47,7 @@ impl<S: Clone> Window<S> {
         self.leaving.pop();
     }
 
-    /// The state of all rows; `None` where there are none.
+    /// The state of all rows; `None` if there are none.
     pub fn state(&self, merge: impl Fn(&S, &S) -> S) -> Option<S> {
         match (self.leaving.last(), &self.total) {
             (Some(first), Some(last)) => Some(merge(first, last)),
@@ -54,7 +55,7 @@ impl<S: Clone> Window<S> {
         }
     }
 
-    /// Rows that there is room for: two states a row, at most.
+    /// The number of states that fit in the allocated memory: at most two for each row.
     pub fn capacity(&self) -> usize {
         self.leaving.capacity() + self.entered.capacity()
     }
@@ -83,7 +84,7 @@ mod tests {
             let all = expected.iter().cloned().reduce(|a, b| merge(&a, &b));
             assert_eq!(window.state(merge), all);
         }
-        // One row too many is none.
+        // Removing one row too many does nothing.
         (0..=expected.len()).for_each(|_| window.pop(merge));
         assert_eq!(window.state(merge), None);
     }

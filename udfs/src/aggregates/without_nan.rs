@@ -1,4 +1,4 @@
-//! `nanmean` and its like: DataFusion's aggregates of what is not NaN.
+//! `nanmean` and similar functions: DataFusion's aggregates, without NaN.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Docu
 
 use crate::documentation::{About, Topic};
 
-/// A function that passes over NaN, and the one that it is without it.
+/// A function that skips NaN, and the function without that difference.
 type WithoutNan = (About, fn() -> Arc<AggregateUDF>);
 
 const ALL: [WithoutNan; 7] = [
@@ -141,7 +141,7 @@ impl AggregateUDFImpl for Nan {
     }
 }
 
-/// What is given NULL for NaN.
+/// Passes NULL for NaN to an accumulator.
 #[derive(Debug)]
 struct Present(Box<dyn Accumulator>);
 

@@ -1,4 +1,4 @@
-//! `dewpoint`: where air is saturated.
+//! `dewpoint`: the temperature at which air is saturated.
 
 use datafusion::logical_expr::ScalarUDF;
 

@@ -1,4 +1,4 @@
-//! `heat_index`: how hot it feels.
+//! `heat_index`: the apparent temperature of warm and moist air.
 
 use datafusion::logical_expr::ScalarUDF;
 
@@ -20,7 +20,7 @@ pub(super) fn udf() -> ScalarUDF {
     numeric(&ABOUT, |[t, rh]| {
         let (t, rh) = (kelvins(t)?, not_negative(rh)? * 100.0);
         let fahrenheit = (t - 273.15) * 1.8 + 32.0;
-        // (A little below, for what is 80 °F but for its last digits.)
+        // (Slightly below, for values that are 80 °F except for their last digits.)
         let kelvins = (index(fahrenheit, rh) - 32.0) / 1.8 + 273.15;
         if fahrenheit < 80.0 - 1e-9 { None } else { Some(kelvins) }
     })

@@ -1,4 +1,5 @@
-//! The atmosphere. Temperatures are kelvins, pressures pascals, relative humidities fractions of one, winds metres a second.
+//! The atmosphere. Temperatures are in kelvins, pressures in pascals, relative humidities fractions
+//! of one, winds in metres a second.
 
 mod dewpoint;
 mod heat_index;
@@ -23,12 +24,12 @@ pub fn functions() -> Vec<ScalarUDF> {
     ]
 }
 
-/// What may not be below zero, where it is not. (NaN stays what it is.)
+/// The number, unless it is negative. (NaN stays NaN.)
 fn not_negative(number: f64) -> Option<f64> {
     if number < 0.0 { None } else { Some(number) }
 }
 
-/// A temperature in kelvins, where it is one. (NaN stays what it is.)
+/// The temperature in kelvins, unless it is out of range. (NaN stays NaN.)
 fn kelvins(t: f64) -> Option<f64> {
     if t <= 0.0 { None } else { Some(t) }
 }

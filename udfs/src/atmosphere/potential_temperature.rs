@@ -1,4 +1,4 @@
-//! `potential_temperature`: temperature, moved to 1000 hPa.
+//! `potential_temperature`: the temperature of air moved to 1000 hPa.
 
 use datafusion::logical_expr::ScalarUDF;
 

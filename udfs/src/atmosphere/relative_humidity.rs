@@ -1,4 +1,4 @@
-//! `relative_humidity`: how near air is to saturation.
+//! `relative_humidity`: the ratio to saturation.
 
 use datafusion::logical_expr::ScalarUDF;
 

@@ -1,4 +1,4 @@
-//! `saturation_vapor_pressure`: how much vapour air can hold.
+//! `saturation_vapor_pressure`: the vapour pressure of saturated air.
 
 use datafusion::logical_expr::ScalarUDF;
 

@@ -1,4 +1,4 @@
-//! `wind_direction`: where a wind comes from.
+//! `wind_direction`: the direction from which a wind comes.
 
 use datafusion::logical_expr::ScalarUDF;
 

@@ -1,4 +1,4 @@
-//! `wind_speed`: how strong a wind is.
+//! `wind_speed`: the speed of a wind.
 
 use datafusion::logical_expr::ScalarUDF;
 

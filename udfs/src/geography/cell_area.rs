@@ -1,4 +1,4 @@
-//! `cell_area`: how large a cell of a grid is.
+//! `cell_area`: the area of a grid cell.
 
 use datafusion::logical_expr::ScalarUDF;
 
@@ -26,7 +26,7 @@ pub(super) fn udf() -> ScalarUDF {
         // (`clamp` keeps NaN, `min` does not.)
         let south = (lat - half).clamp(-90.0, 90.0).to_radians();
         let north = (lat + half).clamp(-90.0, 90.0).to_radians();
-        // As sin(north) - sin(south), without the loss of digits where the two are close.
+        // Equal to sin(north) - sin(south), without losing digits if the two are close.
         let height = 2.0 * ((north + south) / 2.0).cos() * ((north - south) / 2.0).sin();
         Some(RADIUS * RADIUS * height * dlon.abs().to_radians())
     })

@@ -27,7 +27,7 @@ const ABOUT: About = About {
     example: "SELECT geohash(57.64911, 10.40744, 8)",
 };
 
-/// The length of a text that is not told another.
+/// The default length of the text.
 const LONGEST: i64 = 12;
 
 /// The function.
@@ -78,7 +78,7 @@ impl ScalarUDFImpl for Geohash {
     }
 }
 
-/// A place on the earth, if it is one.
+/// A place on the earth, if the coordinates are valid.
 fn place([lat, lon]: [f64; 2]) -> Option<Coord<f64>> {
     let place = Coord { x: longitude(lon), y: latitude(lat)? };
     (place.x.is_finite() && place.y.is_finite()).then_some(place)

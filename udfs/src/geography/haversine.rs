@@ -1,4 +1,4 @@
-//! `haversine`: the distance of two places.
+//! `haversine`: the distance between two places.
 
 use datafusion::logical_expr::ScalarUDF;
 

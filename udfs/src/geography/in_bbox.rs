@@ -1,4 +1,4 @@
-//! `in_bbox`: whether a place lies in a box.
+//! `in_bbox`: tests whether a place lies in a box.
 
 use std::hash::Hash;
 

@@ -1,4 +1,4 @@
-//! `in_polygon`: whether a place lies in a polygon.
+//! `in_polygon`: tests whether a place lies in a polygon.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -81,7 +81,7 @@ impl ScalarUDFImpl for InPolygon {
     }
 }
 
-/// Polygons, and the box that they are in.
+/// Polygons, and their bounding box.
 struct Area {
     polygons: MultiPolygon<f64>,
     bounds: Rect<f64>,
@@ -114,7 +114,7 @@ impl Area {
         if !lon.is_finite() || !(self.bounds.min().y..=self.bounds.max().y).contains(&lat) {
             return false;
         }
-        // The place in every turn that the polygon is in.
+        // The place in every turn around the globe that the polygon covers.
         let first = ((west - lon) / 360.0).ceil();
         let turns = std::iter::successors(Some(first), |turn| Some(turn + 1.0));
         let mut places = turns.map(|turn| lon + turn * 360.0).take_while(|x| *x <= east);

@@ -1,4 +1,4 @@
-//! `initial_bearing`: where to head for another place.
+//! `initial_bearing`: the direction from one place to another.
 
 use datafusion::logical_expr::ScalarUDF;
 
@@ -28,7 +28,7 @@ pub(super) fn udf() -> ScalarUDF {
         let y = east.sin() * lat2.cos();
         let x = lat1.cos() * lat2.sin() - lat1.sin() * lat2.cos() * east.cos();
         let bearing = y.atan2(x).to_degrees().rem_euclid(360.0);
-        // What is a little less than zero rounds to 360.
+        // A bearing slightly below zero rounds to 360.
         Some(if bearing >= 360.0 { 0.0 } else { bearing })
     })
 }

@@ -1,5 +1,5 @@
-//! Places on the earth, taken as a sphere of 6,371,008.8 m, its mean radius. Latitudes and
-//! longitudes are degrees north and east.
+//! Places on the earth. The earth is treated as a sphere with its mean radius, 6,371,008.8 m.
+//! Latitudes are in degrees north, longitudes in degrees east.
 
 mod cell_area;
 mod geohash;
@@ -27,17 +27,17 @@ pub fn functions() -> Vec<ScalarUDF> {
     ]
 }
 
-/// A latitude, where it is one. (NaN stays what it is.)
+/// A latitude, if it is valid. (NaN stays NaN.)
 fn latitude(lat: f64) -> Option<f64> {
     if lat.abs() > 90.0 { None } else { Some(lat) }
 }
 
-/// A longitude from -180 to below 180. (NaN stays what it is.)
+/// A longitude from -180 to below 180. (NaN stays NaN.)
 fn longitude(lon: f64) -> f64 {
     if (-180.0..180.0).contains(&lon) {
         return lon;
     }
     let normal = (lon + 180.0).rem_euclid(360.0) - 180.0;
-    // What is a little less than -180 rounds to 180.
+    // A longitude slightly below -180 rounds to 180.
     if normal >= 180.0 { -180.0 } else { normal }
 }

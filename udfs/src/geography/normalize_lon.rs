@@ -1,4 +1,4 @@
-//! `normalize_lon`: longitudes of one convention.
+//! `normalize_lon`: longitudes in one convention.
 
 use datafusion::logical_expr::ScalarUDF;
 

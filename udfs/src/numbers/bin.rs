@@ -1,4 +1,4 @@
-//! `bin`: where a number belongs in bins of one width.
+//! `bin`: the bin of a number, for bins of equal width.
 
 use datafusion::logical_expr::ScalarUDF;
 

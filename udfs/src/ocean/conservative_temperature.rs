@@ -1,4 +1,4 @@
-//! `conservative_temperature`: from temperature in place.
+//! `conservative_temperature`: from in-situ temperature.
 
 use datafusion::logical_expr::ScalarUDF;
 

@@ -1,4 +1,4 @@
-//! `depth_from_pressure`: how deep a pressure is.
+//! `depth_from_pressure`: the depth at a pressure.
 
 use datafusion::logical_expr::ScalarUDF;
 

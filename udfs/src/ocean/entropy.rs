@@ -1,11 +1,12 @@
-//! Potential temperature, from the entropy of seawater.
+//! Potential temperature, computed from the entropy of seawater.
 //!
 //! The Gibbs function of seawater (Feistel 2008, IAPWS R13-08) is a polynomial in x, the root of a
-//! reduced salinity, and reduced temperature and pressure. Its derivative by temperature is minus
-//! the entropy; what of that depends only on salinity is the same at all temperatures and
-//! pressures, and left out.
+//! reduced salinity, and in reduced temperature and pressure. Its derivative by temperature is
+//! minus the entropy. Terms that depend only on salinity are equal at all temperatures and
+//! pressures, and are left out.
 
-/// The derivative by reduced temperature, as powers of the three and a coefficient in J/kg.
+/// The derivative by reduced temperature: the powers of the three variables, and a coefficient in
+/// J/kg.
 const TERMS: [(usize, usize, usize, f64); 71] = [
     (0, 0, 1, -270.983805184062),
     (0, 0, 2, 776.153611613101),
@@ -83,7 +84,7 @@ const TERMS: [(usize, usize, usize, f64); 71] = [
 /// kg/g: makes a salinity of 40 g/kg (times 35.16504/35) one.
 const REDUCED_SALINITY: f64 = 0.024_882_667_558_461_5;
 
-/// Entropy without the part that depends only on salinity, and its derivative by temperature.
+/// Entropy without the terms that depend only on salinity, and its derivative by temperature.
 #[allow(clippy::cast_precision_loss)]
 fn entropy(sa: f64, t: f64, p: f64) -> (f64, f64) {
     let x = powers((REDUCED_SALINITY * sa).sqrt());
@@ -99,7 +100,7 @@ fn entropy(sa: f64, t: f64, p: f64) -> (f64, f64) {
     (-sum / 40.0, -slope / 1600.0)
 }
 
-/// The powers of a number, from that of zero: all that the terms have.
+/// The powers of a number from zero on, as many as the terms need.
 fn powers(x: f64) -> [f64; 7] {
     let mut powers = [1.0; 7];
     for i in 1..powers.len() {
@@ -108,12 +109,12 @@ fn powers(x: f64) -> [f64; 7] {
     powers
 }
 
-/// The temperature that seawater would have at the surface, with the entropy that it has at a
+/// The temperature that seawater would have at the surface, with the entropy that it has at a given
 /// temperature and pressure.
 pub fn potential_temperature(sa: f64, t: f64, p: f64) -> f64 {
     let (wanted, _) = entropy(sa, t, p);
     let mut surface = t;
-    // Newton's method: three steps leave less than 1e-12 degrees.
+    // Newton's method. Three steps have an error below 1e-12 degrees.
     for _ in 0..4 {
         let (found, slope) = entropy(sa, surface, 0.0);
         surface -= (found - wanted) / slope;

@@ -15,7 +15,8 @@ const ABOUT: About = About {
     example: "SELECT freezing_temperature(34.7, 0)",
 };
 
-/// Powers of the root of salinity in 100 g/kg, and of pressure in 10,000 dbar, with their coefficients.
+/// Powers of the root of salinity in 100 g/kg, and of pressure in 10,000 dbar, with their
+/// coefficients.
 const TERMS: [(i32, i32, f64); 23] = [
     (0, 0, 0.002519),
     (2, 0, -5.946302841607319),

@@ -1,6 +1,6 @@
-//! Seawater by TEOS-10 (IOC, SCOR and IAPSO 2010). Pressures are sea pressures in dbar (0 at the
-//! surface), salinities Absolute Salinities in g/kg, temperatures degrees Celsius (ITS-90), all as
-//! the `gsw` toolboxes have them.
+//! Seawater by TEOS-10 (IOC, SCOR and IAPSO 2010). As in the `gsw` toolboxes, pressures are sea
+//! pressures in dbar (0 at the surface), salinities are Absolute Salinities in g/kg, and
+//! temperatures are in degrees Celsius (ITS-90).
 
 mod absolute_salinity;
 mod conservative_temperature;
@@ -34,17 +34,17 @@ pub fn functions() -> Vec<ScalarUDF> {
     ]
 }
 
-/// A salinity, where it is one. (NaN stays what it is.)
+/// A salinity, if it is valid. (NaN stays NaN.)
 pub(crate) fn salinity(sa: f64) -> Option<f64> {
     if sa < 0.0 { None } else { Some(sa) }
 }
 
-/// Conservative Temperature of an Absolute Salinity, a temperature in place and a pressure.
+/// The Conservative Temperature of an Absolute Salinity, an in-situ temperature and a pressure.
 pub(crate) fn conservative_temperature(sa: f64, t: f64, p: f64) -> Option<f64> {
     known([sa, t, p], || gsw::conversions::ct_from_pt(sa, entropy::potential_temperature(sa, t, p)))
 }
 
-/// What a `gsw` function of numbers of which none may be NaN gives; NaN where one is.
+/// The result of a `gsw` function that does not accept NaN; NaN if an argument is NaN.
 pub(crate) fn known<const N: usize, E>(
     numbers: [f64; N],
     of: impl FnOnce() -> Result<f64, E>,

@@ -1,4 +1,4 @@
-//! `potential_density`: density, moved to another pressure.
+//! `potential_density`: the density of water moved to another pressure.
 
 use datafusion::logical_expr::ScalarUDF;
 

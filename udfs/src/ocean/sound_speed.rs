@@ -1,4 +1,4 @@
-//! `sound_speed`: how fast sound is in seawater.
+//! `sound_speed`: the speed of sound in seawater.
 
 use datafusion::logical_expr::ScalarUDF;
 

@@ -16,7 +16,7 @@ const ABOUT: About = About {
     example: "SELECT spiciness(34.7, 28.8)",
 };
 
-/// Of each power of the root of reduced salinity, the coefficients of the powers of reduced
+/// For each power of the root of reduced salinity, the coefficients of the powers of reduced
 /// temperature.
 const COEFFICIENTS: [[f64; 7]; 7] = [
     [
@@ -87,7 +87,7 @@ const COEFFICIENTS: [[f64; 7]; 7] = [
 /// kg/g: makes a salinity of 40 g/kg (times 35.16504/35) one.
 const REDUCED_SALINITY: f64 = 1.0 / (40.0 * (35.16504 / 35.0));
 
-/// What is added to a salinity in g/kg, so that the root has a slope at zero.
+/// An offset added to salinity in g/kg, so that the root has a slope at zero.
 const OFFSET: f64 = 24.0;
 
 /// The function.

@@ -1,4 +1,4 @@
-//! `argo_best`: of a raw and an adjusted value the one to use.
+//! `argo_best`: chooses between a raw and an adjusted value.
 
 use arrow::array::BooleanBuilder;
 use arrow::compute::kernels::zip::zip;
@@ -64,7 +64,7 @@ impl ScalarUDFImpl for ArgoBest {
         if !is_number(adjusted) || !is_number(raw) {
             return plan_err!("argo_best chooses one of two numbers, not of {adjusted} and {raw}");
         }
-        // A value of the store stays what it is.
+        // The value keeps the type of the store.
         let single = *adjusted == DataType::Float32 && *raw == DataType::Float32;
         let number = if single { DataType::Float32 } else { DataType::Float64 };
         let texts = arguments.iter().skip(2).map(|_| DataType::Utf8);

@@ -1,4 +1,4 @@
-//! `integrate`: a profile added up.
+//! `integrate`: the integral of a profile.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
@@ -33,7 +33,7 @@ pub(super) fn udaf() -> AggregateUDF {
 fn value(rows: &[[f64; 4]]) -> Result<ScalarValue> {
     let from = agreed(rows, 2, "the lower bound of integrate")?;
     let to = agreed(rows, 3, "the upper bound of integrate")?;
-    // The sum of steps may be in range where a step is not.
+    // The sum of steps may be in range although a step is not.
     let e = rows.iter().map(|[_, y, ..]| exponent(*y)).fold(exponent(0.0), f64::max);
     let levels = Levels::of(rows.iter().map(|&[x, y, ..]| (x, [scaled(y, -e)])));
     // Bounds that were left out are NaN.

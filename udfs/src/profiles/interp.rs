@@ -1,4 +1,4 @@
-//! `interp`: a profile at a level.
+//! `interp`: the value of a profile at a level.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};

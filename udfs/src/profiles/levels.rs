@@ -1,4 +1,4 @@
-//! The levels of a profile, and straight lines between them.
+//! The levels of a profile, and linear interpolation between them.
 
 use datafusion::common::{Result, exec_err};
 
@@ -6,8 +6,8 @@ use datafusion::common::{Result, exec_err};
 pub struct Levels<const N: usize>(Vec<(f64, [f64; N])>);
 
 impl<const N: usize> Levels<N> {
-    /// The levels of rows in ascending order of level. A level that several rows have is one, with
-    /// the means of their values.
+    /// The levels of rows, in ascending order. Rows with the same level count as one, with the
+    /// means of their values.
     #[allow(clippy::cast_precision_loss)]
     pub fn of(rows: impl Iterator<Item = (f64, [f64; N])>) -> Self {
         let rows: Vec<(f64, [f64; N])> = rows.collect();
@@ -22,7 +22,7 @@ impl<const N: usize> Levels<N> {
         Self(rows.chunk_by(|(a, _), (b, _)| a == b).filter_map(level).collect())
     }
 
-    /// The values at a level; `None` above the first and below the last.
+    /// The values at a level; `None` above the first and below the last level.
     pub fn at(&self, level: f64) -> Option<[f64; N]> {
         let after = self.0.partition_point(|(other, _)| *other < level);
         let &(upper, of_upper) = self.0.get(after)?;
@@ -34,7 +34,8 @@ impl<const N: usize> Levels<N> {
         let between = |k: usize| match (of_lower.get(k), of_upper.get(k)) {
             (Some(&a), Some(&b)) => {
                 let value = a + (b - a) * share;
-                // The difference of two numbers may be none, and of infinities is none.
+                // The difference of two numbers may overflow, and the difference of infinities is
+                // NaN.
                 if value.is_finite() { value } else { a * (1.0 - share) + b * share }
             }
             _ => f64::NAN,
@@ -42,7 +43,7 @@ impl<const N: usize> Levels<N> {
         Some(std::array::from_fn(between))
     }
 
-    /// The levels below one, in their order.
+    /// The levels below a level, in their order.
     pub fn below(&self, level: f64) -> impl Iterator<Item = (f64, [f64; N])> {
         self.all().skip_while(move |(other, _)| *other <= level)
     }
@@ -58,7 +59,7 @@ impl<const N: usize> Levels<N> {
     }
 }
 
-/// An argument that all rows of a group must agree on.
+/// An argument that must be equal in all rows of a group.
 pub fn agreed<const N: usize>(rows: &[[f64; N]], column: usize, what: &str) -> Result<f64> {
     let mut values = rows.iter().filter_map(|row| row.get(column));
     let first = values.next().copied().unwrap_or(f64::NAN);

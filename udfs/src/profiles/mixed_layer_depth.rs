@@ -1,4 +1,4 @@
-//! `mixed_layer_depth`: how deep the water is mixed.
+//! `mixed_layer_depth`: the depth of the mixed layer.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
@@ -26,7 +26,8 @@ const ABOUT: About = About {
     example: "SELECT mixed_layer_depth(p, t) FROM (VALUES (5, 20.0), (20, 20.0), (40, 18.0)) AS profile(p, t)",
 };
 
-/// Where the mixed layer surely is: above, the sun warms it by day.
+/// The reference pressure, at which the water is certainly mixed. Above it, the sun warms the water
+/// by day.
 const REFERENCE: f64 = 10.0;
 
 /// The function.
@@ -49,8 +50,8 @@ fn value(rows: &[[f64; 3]]) -> Result<ScalarValue> {
     Ok(ScalarValue::Float64(depth))
 }
 
-/// The level where values first differ by a threshold from that at the reference, as `size` sees
-/// it.
+/// The level at which values first differ by a threshold from the value at the reference. `size`
+/// measures the difference.
 fn crossing(levels: &Levels<1>, size: fn(f64) -> f64, threshold: f64) -> Option<f64> {
     let [surface] = levels.at(REFERENCE)?;
     let (mut p, mut difference) = (REFERENCE, 0.0);
@@ -65,7 +66,7 @@ fn crossing(levels: &Levels<1>, size: fn(f64) -> f64, threshold: f64) -> Option<
     None
 }
 
-/// The potential density anomaly of a measurement; `None` where there is none.
+/// The potential density anomaly of a measurement; `None` if it has none.
 fn sigma0(p: f64, t: f64, practical_salinity: f64) -> Option<f64> {
     let sa = gsw::conversions::sr_from_sp(salinity(practical_salinity)?);
     let ct = conservative_temperature(sa, t, p)?;

@@ -1,4 +1,4 @@
-//! Profiles: values at levels, of which one asks for what lies between, above or below.
+//! Profiles: values at levels, and functions that use the values between, above or below.
 
 mod argo_best;
 mod integrate;
@@ -14,12 +14,12 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
     vec![argo_best::udf()]
 }
 
-/// The aggregates: of a profile for each group.
+/// The aggregates, for which each group is a profile.
 pub fn aggregate_functions() -> Vec<AggregateUDF> {
     vec![interp::udaf(), integrate::udaf(), mixed_layer_depth::udaf()]
 }
 
-/// The window functions: of a profile for each partition.
+/// The window functions, for which each partition is a profile.
 pub fn window_functions() -> Vec<WindowUDF> {
     vec![nsquared::udwf()]
 }

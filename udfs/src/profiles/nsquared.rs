@@ -1,4 +1,4 @@
-//! `nsquared`: how stable the layering of water is.
+//! `nsquared`: the stability of the layering of water.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ impl PartitionEvaluator for Profile {
     }
 }
 
-/// The pressure of a row, and its salinity, temperature and gravity; `None` where one is missing.
+/// The pressure of a row, and its salinity, temperature and gravity; `None` if one is missing.
 fn measured(columns: &[Float64Array], row: usize) -> Option<(f64, [f64; 3])> {
     let value = |column: &Float64Array| {
         column.is_valid(row).then(|| column.value(row)).filter(|value| !value.is_nan())

@@ -68,7 +68,7 @@ impl ScalarUDFImpl for CfTime {
             DataType::Dictionary(_, value) => value,
             value => value,
         };
-        // The type says how precise a number is.
+        // The type determines the precision of a number.
         let value = match value {
             DataType::UInt64 => DataType::UInt64,
             value if value.is_integer() => DataType::Int64,
@@ -128,7 +128,7 @@ fn parse(units: &str, calendar: &str) -> Result<TimeUnits> {
     }
 }
 
-/// Numbers, as precise as their type.
+/// Numbers with the precision of their type.
 fn stored(values: &ArrayRef) -> Result<Vec<Option<Stored>>> {
     Ok(match values.data_type() {
         DataType::Int64 => {

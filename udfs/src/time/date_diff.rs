@@ -1,4 +1,4 @@
-//! `date_diff`: how many days, months or years apart two times are.
+//! `date_diff`: the number of days, months or years between two times.
 
 use arrow::array::Int64Array;
 use arrow::datatypes::DataType;
@@ -76,7 +76,7 @@ impl ScalarUDFImpl for DateDiff {
     }
 }
 
-/// Which of its kind the unit is that a time lies in.
+/// The number of a unit, counted from a fixed time, in which a time lies.
 fn number_of(unit: &str) -> Option<fn(NaiveDateTime) -> Option<i64>> {
     fn seconds(time: NaiveDateTime, of: i64) -> i64 {
         time.and_utc().timestamp().div_euclid(of)

@@ -1,4 +1,4 @@
-//! `day_of_year`: which day of its year a time is.
+//! `day_of_year`: the number of a day in its year.
 
 use arrow::array::Int32Array;
 use arrow::datatypes::DataType;

@@ -1,4 +1,4 @@
-//! `decimal_year`: a time as a number.
+//! `decimal_year`: a time as a fractional year.
 
 use arrow::array::Float64Array;
 use arrow::datatypes::DataType;

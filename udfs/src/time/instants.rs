@@ -11,14 +11,14 @@ use datafusion::logical_expr::{ColumnarValue, Signature, TypeSignature, Volatili
 
 use crate::numeric::columnar;
 
-/// Timestamps of any unit and zone, dates, and what becomes a timestamp.
+/// A signature for timestamps of any unit and zone, dates, and types that convert to timestamps.
 pub fn timestamps(others: &[DataType]) -> Signature {
     let exact = types()
         .map(|first| TypeSignature::Exact(std::iter::once(first).chain(others.iter().cloned()).collect()));
     Signature::one_of(exact.collect(), Volatility::Immutable)
 }
 
-/// The same for two times behind other arguments.
+/// The same for two times after other arguments.
 pub fn two_timestamps(before: &[DataType]) -> Signature {
     let pairs = types().flat_map(|first| types().map(move |second| [first.clone(), second]));
     let exact = pairs.map(|pair| TypeSignature::Exact(before.iter().cloned().chain(pair).collect()));
@@ -38,7 +38,7 @@ fn types() -> impl Iterator<Item = DataType> {
 pub struct Instants(TimestampNanosecondArray);
 
 impl Instants {
-    /// The argument for so many rows: those that no timestamp of nanoseconds has are NULL.
+    /// The argument for `rows` rows. Times beyond the range of timestamps in nanoseconds are NULL.
     pub fn new(argument: &ColumnarValue, rows: usize) -> Result<Self> {
         let array = argument.to_array(rows)?;
         let options = CastOptions::default();
@@ -54,8 +54,8 @@ impl Instants {
     }
 }
 
-/// A function of two timestamps: an array, or one value where both were one and so is what else it
-/// takes. `of` is given the number of rows and the times of each.
+/// A function of two timestamps. The result is an array, or one value if all arguments are single
+/// values. `of` gets the number of rows and both columns of times.
 pub fn between<A: Array + 'static>(
     first: &ColumnarValue,
     second: &ColumnarValue,
@@ -70,7 +70,8 @@ pub fn between<A: Array + 'static>(
     columnar(Arc::new(of(rows, &|row| first.get(row).zip(second.get(row)))?), one)
 }
 
-/// A function of a timestamp: an array, or one value where the argument was one.
+/// A function of a timestamp. The result is an array, or one value if the argument is a single
+/// value.
 pub fn each<A: Array + 'static>(
     argument: Option<&ColumnarValue>,
     rows: usize,

@@ -1,4 +1,4 @@
-//! Times: what numbers in the units of the CF conventions stand for, and what depends on a time.
+//! Times: timestamps of numbers in the units of the CF conventions, and functions of a time.
 
 mod cf_time;
 mod date_diff;

@@ -1,4 +1,4 @@
-//! `months_between`: how many months apart two times are, with fractions.
+//! `months_between`: the months between two times, with fractions.
 
 use arrow::array::Float64Array;
 use arrow::datatypes::DataType;

@@ -1,4 +1,4 @@
-//! `multiply_interval`: an interval some times over; `*` and `/` in SQL.
+//! `multiply_interval`: an interval times a number; `*` and `/` in SQL.
 
 use std::sync::Arc;
 
@@ -42,8 +42,8 @@ pub(super) fn udf() -> ScalarUDF {
     ScalarUDF::new_from_impl(Multiply(signature, Box::new(ABOUT.documentation())))
 }
 
-/// Plans `interval * number`, `number * interval` and `interval / number`, which DataFusion takes
-/// for operations of two intervals.
+/// Plans `interval * number`, `number * interval` and `interval / number`, which DataFusion plans
+/// as operations on two intervals.
 #[derive(Debug)]
 pub struct IntervalPlanner;
 
@@ -132,7 +132,7 @@ impl ScalarUDFImpl for Multiply {
     }
 }
 
-/// How many times an interval is taken.
+/// The factor of an interval.
 #[derive(Clone, Copy)]
 enum Factor {
     Whole(i64),
@@ -171,7 +171,7 @@ impl Factors {
     }
 }
 
-/// Every interval as many times over as its row says.
+/// Multiplies every interval by the factor of its row.
 fn each<T: ArrowPrimitiveType>(
     intervals: &ArrayRef,
     Factors(factors): &Factors,
@@ -203,10 +203,10 @@ fn round(interval: i64, times: f64, divisor: f64) -> f64 {
     (interval as f64 * times / divisor).round()
 }
 
-/// A number as an integer; `None` where none is.
+/// A number as an integer; `None` if it is out of range.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn whole(number: f64) -> Option<i64> {
-    // -2⁶³ is an integer, 2⁶³ is none.
+    // -2⁶³ is in range, 2⁶³ is not.
     (number >= i64::MIN as f64 && number < -(i64::MIN as f64)).then_some(number as i64)
 }
 
@@ -227,7 +227,7 @@ fn months_days_nanoseconds(interval: IntervalMonthDayNano, factor: Factor) -> Op
         }
         Factor::Ratio(times, divisor) => (times, divisor),
     };
-    // As PostgreSQL does, a rest of a month is rounded to 10⁻⁶ days, and one of a day to
+    // As in PostgreSQL, a fraction of a month is rounded to 10⁻⁶ days, and a fraction of a day to
     // microseconds.
     let months = f64::from(interval.months) * times / divisor;
     let days = f64::from(interval.days) * times / divisor;

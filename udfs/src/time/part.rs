@@ -1,4 +1,4 @@
-//! Parts of a time: DataFusion's `date_part` by the name of the part.
+//! Parts of a time: DataFusion's `date_part` as a function for each part.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 use super::instants::timestamps;
 use crate::documentation::About;
 
-/// The function of a part, which has its name.
+/// The function of a part, which has the part's name.
 pub fn part(about: &About) -> ScalarUDF {
     let (signature, documentation) = (timestamps(&[]), Box::new(about.documentation()));
     ScalarUDF::new_from_impl(Part { name: about.name, signature, documentation })
@@ -45,7 +45,7 @@ impl ScalarUDFImpl for Part {
         Ok(Arc::new(Field::new(self.name, DataType::Int32, nullable)))
     }
 
-    /// As `date_part`, which the optimizer knows: a year becomes a range of times.
+    /// Replaced with `date_part`, which the optimizer knows: it turns a year into a range of times.
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
         let args = std::iter::once(lit(self.name)).chain(args).collect();
         Ok(ExprSimplifyResult::Simplified(date_part().call(args)))

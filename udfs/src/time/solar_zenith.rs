@@ -1,4 +1,4 @@
-//! `solar_zenith`: how far the sun is from overhead.
+//! `solar_zenith`: the angle between the sun and the zenith.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ fn zenith(time: NaiveDateTime, lat: f64, lon: f64) -> Option<f64> {
         + 4.0 * eccentricity * y * anomaly.sin() * (2.0 * l).cos()
         - 0.5 * y * y * (4.0 * l).sin()
         - 1.25 * eccentricity * eccentricity * (2.0 * anomaly).sin();
-    // The sun's time, in degrees from noon.
+    // Solar time, in degrees from noon.
     let day = seconds.rem_euclid(86_400.0) / 240.0;
     let hour_angle = (day + equation.to_degrees() + lon - 180.0).to_radians();
     let lat = lat.to_radians();

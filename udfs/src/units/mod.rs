@@ -1,4 +1,4 @@
-//! Units of measurement, as the CF conventions write them.
+//! Units of measurement, in the notation of the CF conventions.
 
 mod convert_units;
 mod unit;

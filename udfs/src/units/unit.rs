@@ -1,11 +1,11 @@
-//! Units by their UDUNITS names: a scale, an offset, and powers of the SI's base units.
+//! Units by their UDUNITS names: a scale, an offset, and powers of the SI base units.
 
 use std::fmt;
 
-/// Metre, kilogram, second, kelvin, mole, ampere, candela. Angles are numbers.
+/// Powers of metre, kilogram, second, kelvin, mole, ampere, candela. Angles are numbers.
 type Powers = [i32; 7];
 
-/// A unit: `x` of it are `scale · x + offset` of the SI's.
+/// A unit: `x` of it are `scale · x + offset` of the SI unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unit {
     scale: f64,
@@ -13,12 +13,12 @@ pub struct Unit {
     powers: Powers,
 }
 
-/// Why a conversion cannot be.
+/// Why a conversion is impossible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnitError {
-    /// Nothing is known of the name in a unit.
+    /// The name of a unit is unknown.
     Unknown(String),
-    /// The text is no unit.
+    /// The text is not a unit.
     Malformed(String),
 }
 
@@ -36,14 +36,14 @@ impl std::error::Error for UnitError {}
 const ONE: Unit = Unit { scale: 1.0, offset: 0.0, powers: [0; 7] };
 
 impl Unit {
-    /// Understands a unit such as `m s-1`, `kg m**-2`, `W/m^2`, `1e-3`, `degrees_north` or `degC`.
+    /// Parses a unit such as `m s-1`, `kg m**-2`, `W/m^2`, `1e-3`, `degrees_north` or `degC`.
     ///
     /// # Errors
     ///
-    /// For names that are not known, and for what is no unit.
+    /// If a name is unknown, or the text is not a unit.
     pub fn parse(text: &str) -> Result<Self, UnitError> {
         let mut parser = Parser { text, rest: text.trim() };
-        // No unit at all is a number's.
+        // An empty text is the unit of a plain number.
         if parser.rest.is_empty() {
             return Ok(ONE);
         }
@@ -51,8 +51,8 @@ impl Unit {
         if parser.rest.is_empty() { Ok(unit) } else { Err(parser.malformed()) }
     }
 
-    /// What turns numbers of this unit into those of another: a factor and what is added then; `None` where the two measure
-    /// different things.
+    /// Converts numbers of this unit to another: a factor, and an offset added after it; `None` if
+    /// the two measure different quantities.
     pub fn to(&self, other: &Self) -> Option<(f64, f64)> {
         (self.powers == other.powers)
             .then(|| (self.scale / other.scale, (self.offset - other.offset) / other.scale))
@@ -61,7 +61,7 @@ impl Unit {
     fn times(self, other: Self, sign: i32) -> Self {
         let mut powers = self.powers;
         powers.iter_mut().zip(other.powers).for_each(|(power, more)| *power += sign * more);
-        // In a product a degree is a difference of temperatures.
+        // In a product, a degree is a difference of temperatures.
         Self { scale: self.scale * other.scale.powi(sign), offset: 0.0, powers }
     }
 
@@ -83,7 +83,7 @@ impl Parser<'_> {
         UnitError::Malformed(self.text.to_owned())
     }
 
-    /// Factors, one after the other: apart by spaces, points, stars or a slash.
+    /// A product of factors, separated by spaces, points, stars or a slash.
     fn product(&mut self) -> Result<Unit, UnitError> {
         let mut unit = self.power()?;
         loop {
@@ -106,7 +106,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A number, a name, or a product in parentheses, to some power.
+    /// A number, a name, or a product in parentheses, with an optional power.
     fn power(&mut self) -> Result<Unit, UnitError> {
         if let Some(rest) = self.rest.strip_prefix('(') {
             self.rest = rest.trim_start();
@@ -132,7 +132,7 @@ impl Parser<'_> {
         Ok(unit.raised(self.exponent()?))
     }
 
-    /// `-2`, `2`, `^-2`, `**2` or `⁻²` behind a name; one, where there is nothing.
+    /// `-2`, `2`, `^-2`, `**2` or `⁻²` after a name; one if there is no exponent.
     fn exponent(&mut self) -> Result<i32, UnitError> {
         let marked = self.rest.strip_prefix("**").or_else(|| self.rest.strip_prefix('^'));
         let digits = marked.unwrap_or(self.rest);
@@ -166,7 +166,7 @@ fn is_of_name(c: char) -> bool {
     c.is_alphabetic() || matches!(c, '_' | '%' | '°' | '\'' | '"' | 'µ')
 }
 
-/// The unit of a name: as it is, as a plural, or with a prefix.
+/// The unit with a name: the plain name, a plural, or a name with a prefix.
 fn named(name: &str) -> Option<Unit> {
     if let Some(unit) = exact(name) {
         return Some(unit);
@@ -265,10 +265,10 @@ fn prefixable(name: &str) -> Option<Unit> {
     })
 }
 
-/// A unit by its whole name.
+/// A unit by its complete name.
 fn exact(name: &str) -> Option<Unit> {
     use std::f64::consts::PI;
-    /// The tropical year of 1900, as UDUNITS has it.
+    /// The tropical year of 1900, as in UDUNITS.
     const YEAR: f64 = 365.242_198_781_25 * 86_400.0;
     if let Some(unit) = prefixable(name) {
         return Some(unit);
