@@ -21,19 +21,19 @@ pub const SAMPLE_AT: &str = "sample_at";
 /// The documentation of [`SAMPLE_AT`].
 pub fn documentation() -> Documentation {
     let section = DocSection { include: true, label: "Tables", description: None };
-    let description = "The values of a grid at points: a row for each point, with its columns and the \
-        grid's variables there. Columns of the points that are called as dimensions of the grid say \
-        where; along other dimensions there is a row for each coordinate. A point beyond the grid has \
-        NULL, and so has one beside a missing cell, where that cell would count.\n\n\
+    let description = "The values of a grid at points: a row for each point, with its columns and \
+        the grid's variables there. The points' columns with the names of the grid's dimensions \
+        give their positions. Along other dimensions there is a row for each coordinate. The \
+        values are NULL beyond the grid, and if a missing cell would count.\n\n\
         Source: xarray's `interp` and `sel(method='nearest')` with points";
     Documentation::builder(section, description, format!("{SAMPLE_AT}(table, points, method)"))
         .with_argument("table", "the name of a table of a store")
         .with_argument("points", "the name of a table or view, or a query in parentheses")
         .with_argument(
             "method",
-            "'nearest', 'bilinear' (linear along latitude and longitude, else nearest) or 'linear' \
-             (along all dimensions); `, time=linear` or `, level=nearest` behind it says otherwise of a \
-             dimension",
+            "'nearest', 'bilinear' (linear along latitude and longitude, otherwise nearest) or \
+             'linear' (along all dimensions); append `, time=linear` or `, level=nearest` for \
+             another method along one dimension",
         )
         .with_sql_example("SELECT * FROM sample_at(atlas, (SELECT 52.5 AS lat, 13.4 AS lon), 'bilinear')")
         .build()

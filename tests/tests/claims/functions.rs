@@ -9,24 +9,26 @@ use datafusion::prelude::SessionContext;
 
 const HEAD: &str = "# Functions
 
-The functions that Atlas adds to those of
-[DataFusion](https://datafusion.apache.org/user-guide/sql/scalar_functions.html), from the crate
-`atlas-udfs`: the shell has them, and any DataFusion session after
-`atlas_udfs::register_all(&ctx)`. `sample_at` is of the crate `atlas-datafusion`, and comes with the
-tables of a store. This page is made from their documentation (`UPDATE_DOCS=1 cargo test --workspace
---test claims functions`).
+This page lists the functions that Atlas adds to those of
+[DataFusion](https://datafusion.apache.org/user-guide/sql/scalar_functions.html). It does not list
+DataFusion's own functions.
 
-Numbers are 64-bit floats, or what converts to them. A function of a row is NULL where an argument is
-NULL and where it has no value, such as for a latitude of 95 degrees; NaN stays NaN. Aggregates pass
-over what is missing, NULL and NaN; an infinity is a value. All but `nanmedian` work in sliding
-windows too.
+The shell has all of them. Any other DataFusion session gets them by
+`atlas_udfs::register_all(&ctx)`, except `sample_at`, which belongs to the crate `atlas-datafusion`
+and is registered with the tables of a store. A test writes this page from the functions'
+documentation (`UPDATE_DOCS=1 cargo test --workspace --test claims functions`).
+
+Numbers are 64-bit floats, or values that convert to them. A function of a row is NULL if an
+argument is NULL, or if it has no value, for example for a latitude of 95 degrees. NaN stays NaN.
+Aggregates skip missing values, that is, NULL and NaN; an infinity is a value. All aggregates
+except `nanmedian` also work in sliding windows.
 ";
 
 const SYNONYMS: &str = "
 ## Synonyms
 
-Names that other tools have for functions of this page and of DataFusion. `std` is that of a
-population, as in NumPy and xarray; DataFusion's `stddev` is that of a sample.
+These are names of other tools for functions of this page and of DataFusion. `std` is the standard
+deviation of a population, as in NumPy and xarray; DataFusion's `stddev` is that of a sample.
 
 | name | function |
 | --- | --- |
@@ -36,7 +38,8 @@ population, as in NumPy and xarray; DataFusion's `stddev` is that of a sample.
 const ANOMALY: &str = "
 ## Anomalies
 
-The anomaly of a value is its distance from the mean of its like: of a month from all such months, say. That is a window:
+The anomaly of a value is its difference from the mean of comparable values, for example of a
+January from all Januaries. A window computes it:
 
 ```sql
 SELECT time, temperature - avg(temperature) OVER (PARTITION BY dataset, date_part('month', time)) AS anomaly

@@ -9,8 +9,9 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "area_mean",
     topic: Topic::Statistics,
-    gives: "The mean of values on a grid of latitudes and longitudes, each weighted with the area of its cell, \
-            which goes with the cosine of the latitude. NULL where a value has a latitude beyond ±90.",
+    gives: "The mean of values on a grid of latitudes and longitudes, weighted with the areas of \
+            their cells, which are proportional to the cosine of the latitude. NULL if a value has \
+            a latitude beyond ±90.",
     arguments: &[("x", "the values"), ("lat", "their latitudes in degrees north")],
     source: "Σ cos(lat) x / Σ cos(lat)",
     example: "SELECT area_mean(x, lat) FROM (VALUES (1, 0), (4, 60)) AS t(x, lat)",

@@ -8,9 +8,12 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "arg_max",
     topic: Topic::Statistics,
-    gives: "The value of `x` in the row where `by` is greatest; of several such rows the least `x`. Rows \
-            where one of the two is missing do not count.",
-    arguments: &[("x", "values of any type"), ("by", "what is greatest, of any type that has an order")],
+    gives: "The value of `x` in the row with the greatest `by`; the least `x` if several rows have \
+            it. Rows in which one of the two is missing do not count.",
+    arguments: &[
+        ("x", "values of any type"),
+        ("by", "the values to maximize, of any type that has an order"),
+    ],
     source: "NumPy (`x[argmax(by)]`) and DuckDB (`arg_max`)",
     example: "SELECT arg_max(depth, t) FROM (VALUES (5, 20.5), (10, 21.0), (15, 19.0)) AS t(depth, t)",
 };

@@ -8,9 +8,12 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "arg_min",
     topic: Topic::Statistics,
-    gives: "The value of `x` in the row where `by` is least; of several such rows the least `x`. Rows \
-            where one of the two is missing do not count.",
-    arguments: &[("x", "values of any type"), ("by", "what is least, of any type that has an order")],
+    gives: "The value of `x` in the row with the least `by`; the least `x` if several rows have \
+            it. Rows in which one of the two is missing do not count.",
+    arguments: &[
+        ("x", "values of any type"),
+        ("by", "the values to minimize, of any type that has an order"),
+    ],
     source: "NumPy (`x[argmin(by)]`) and DuckDB (`arg_min`)",
     example: "SELECT arg_min(depth, t) FROM (VALUES (5, 20.5), (10, 21.0), (15, 19.0)) AS t(depth, t)",
 };

@@ -9,7 +9,7 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "bias",
     topic: Topic::Statistics,
-    gives: "The mean of `x - y`: how much `x` is too high, where `y` is the truth. Rows where one of \
+    gives: "The mean of `x - y`: by how much `x` exceeds the reference `y`. Rows in which one of \
             the two is missing do not count.",
     arguments: &[("x", "the values to judge"), ("y", "the reference")],
     source: "Σ(x - y) / n (Wilks, Statistical Methods in the Atmospheric Sciences, 2011, section 8.3)",

@@ -8,8 +8,9 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "circular_mean",
     topic: Topic::Statistics,
-    gives: "The mean direction in degrees, 0 or more and below 360: that of the sum of unit vectors. NULL where these \
-            cancel each other out, NaN where a direction is infinite.",
+    gives: "The mean direction in degrees, from 0 up to but not including 360: the direction of \
+            the sum of unit vectors. NULL if these cancel each other out, NaN if a direction is \
+            infinite.",
     arguments: &[("deg", "directions in degrees")],
     source: "Fisher, Statistical Analysis of Circular Data (1993)",
     example: "SELECT circular_mean(deg) FROM (VALUES (350), (20)) AS t(deg)",

@@ -17,7 +17,7 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "completeness",
     topic: Topic::Statistics,
-    gives: "The share of values that are not missing, from 0 to 1. NULL for no rows at all.",
+    gives: "The share of values that are not missing, from 0 to 1. NULL if there are no rows.",
     arguments: &[("x", "values of any type")],
     source: "counting",
     example: "SELECT completeness(x) FROM (VALUES (1), (NULL)) AS t(x)",

@@ -21,8 +21,9 @@ const MOST: i64 = 1_000_000;
 const ABOUT: About = About {
     name: "histogram",
     topic: Topic::Statistics,
-    gives: "How many values are in each of `n` bins of one width from `lo` to `hi`, as a list. A bin has its lower border, the last one both; values \
-            outside are not counted.",
+    gives: "The numbers of values in `n` bins of equal width from `lo` to `hi`, as a list. A bin \
+            includes its lower border; the last bin includes both borders. Values outside are not \
+            counted.",
     arguments: &[
         ("x", "the values"),
         ("lo", "the lower border of the first bin, a constant"),

@@ -11,8 +11,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "iqr",
     topic: Topic::Statistics,
-    gives: "The interquartile range: the third quartile less the first, both between two values by a \
-            straight line. NaN where both are the same infinity.",
+    gives: "The interquartile range: the third quartile minus the first. Quartiles between two \
+            values are interpolated linearly. NaN if both are the same infinity.",
     arguments: &[("x", "the values")],
     source: "SciPy's `iqr`; quartiles of type 7 (Hyndman and Fan 1996)",
     example: "SELECT iqr(x) FROM (VALUES (1), (2), (3), (100)) AS t(x)",

@@ -9,8 +9,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "kurtosis",
     topic: Topic::Statistics,
-    gives: "The excess kurtosis of the values, as of a whole population: zero for a normal distribution. NULL where \
-            all are the same, NaN where one is infinite.",
+    gives: "The population excess kurtosis of the values: zero for a normal distribution. NULL if \
+            all are equal, NaN if one is infinite.",
     arguments: &[("x", "the values")],
     source: "m₄ / m₂² - 3, SciPy's `kurtosis`; moments after Pébay (2008)",
     example: "SELECT kurtosis(x) FROM (VALUES (1), (2), (10)) AS t(x)",

@@ -8,8 +8,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "last_valid",
     topic: Topic::Statistics,
-    gives: "The last value that is not missing, by time; of several at that time the least.",
-    arguments: &[("x", "values of any type"), ("time", "their timestamps, or whatever orders them")],
+    gives: "The last value, by time, that is not missing; the least one if several have that time.",
+    arguments: &[("x", "values of any type"), ("time", "their timestamps, or any values that order them")],
     source: "xarray (`ffill` reduced), with the time made explicit",
     example: "SELECT last_valid(x, t) FROM (VALUES (1, 1), (2, 2)) AS t(x, t)",
 };

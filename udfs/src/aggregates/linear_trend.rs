@@ -10,8 +10,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "linear_trend",
     topic: Topic::Statistics,
-    gives: "The slope of the least-squares line through the values, in their unit per year of 365.2425 days. NULL where \
-            all are of one time, NaN where a value is infinite.",
+    gives: "The slope of the least-squares line through the values, in their unit per year of \
+            365.2425 days. NULL if all values have the same time, NaN if a value is infinite.",
     arguments: &[("y", "the values"), ("time", "their timestamps")],
     source: "ordinary least squares; sums after Pébay (2008)",
     example: "SELECT linear_trend(y, time) FROM (VALUES (1.0, TIMESTAMP '2000-01-01'), (2.0, TIMESTAMP '2001-01-01')) AS t(y, time)",

@@ -10,10 +10,10 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "linear_trend_error",
     topic: Topic::Statistics,
-    gives: "The standard error of `linear_trend`, in the unit of the values per year of 365.2425 days. \
-            It takes the distances of the values from the line as independent: in series with a memory \
-            the error is larger. NULL for fewer than three values and where all are of one time, NaN \
-            where a value is infinite.",
+    gives: "The standard error of `linear_trend`, in the unit of the values per year of 365.2425 \
+            days. It assumes that the deviations of the values from the line are independent; in \
+            autocorrelated series the error is larger. NULL for fewer than three values and if all \
+            have the same time, NaN if a value is infinite.",
     arguments: &[("y", "the values"), ("time", "their timestamps")],
     source: "ordinary least squares, SciPy's `linregress` (`stderr`); sums after Pébay (2008)",
     example: "SELECT linear_trend_error(y, time) FROM (VALUES (1.0, TIMESTAMP '2000-01-01'), \

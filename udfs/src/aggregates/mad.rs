@@ -11,9 +11,9 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "mad",
     topic: Topic::Statistics,
-    gives: "The median absolute deviation: the median of the distances of the values from their median. \
-            Times 1.4826 it estimates the standard deviation of a normal distribution. NaN where the \
-            median is infinite.",
+    gives: "The median absolute deviation: the median of the distances of the values from their \
+            median. Multiplied by 1.4826, it estimates the standard deviation of a normal \
+            distribution. NaN if the median is infinite.",
     arguments: &[("x", "the values")],
     source: "SciPy's `median_abs_deviation`, unscaled (Hampel 1974)",
     example: "SELECT mad(x) FROM (VALUES (1), (2), (3), (100)) AS t(x)",

@@ -15,11 +15,11 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "mann_kendall",
     topic: Topic::Statistics,
-    gives: "The Mann-Kendall test for a trend that only rises or only falls, as a struct: `tau` from -1 to \
-            1, `s` (pairs that rise less pairs that fall), its variance `var_s`, `z`, and the two-sided \
-            `p`. It takes the values as independent. Ties of values and of times are corrected for. NULL \
-            for fewer than two values.",
-    arguments: &[("y", "the values"), ("time", "their timestamps, or whatever orders them")],
+    gives: "The Mann-Kendall test for a monotonic trend, as a struct: `tau` from -1 to 1, `s` \
+            (rising pairs minus falling pairs), its variance `var_s`, `z`, and the two-sided `p`. \
+            It assumes that the values are independent, and corrects for ties of values and of \
+            times. NULL for fewer than two values.",
+    arguments: &[("y", "the values"), ("time", "their timestamps, or any values that order them")],
     source: "Mann (1945), Kendall (1975); pymannkendall's `original_test`",
     example: "SELECT mann_kendall(y, time)['p'] FROM (VALUES (1.0, TIMESTAMP '2000-01-01'), \
               (2.0, TIMESTAMP '2001-01-01'), (4.0, TIMESTAMP '2002-01-01')) AS t(y, time)",

@@ -18,7 +18,7 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "mode",
     topic: Topic::Statistics,
-    gives: "The most frequent value; the least of them, where several are.",
+    gives: "The most frequent value; the least one if several are equally frequent.",
     arguments: &[("x", "values of any type")],
     source: "counting; SciPy's `mode`",
     example: "SELECT mode(x) FROM (VALUES (1), (2), (2)) AS t(x)",

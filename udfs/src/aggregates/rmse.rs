@@ -9,8 +9,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "rmse",
     topic: Topic::Statistics,
-    gives: "The root of the mean of the squares of `x - y`. Rows where one of the two is missing do not \
-            count.",
+    gives: "The root of the mean of the squares of `x - y`. Rows in which one of the two is \
+            missing do not count.",
     arguments: &[("x", "the values to judge"), ("y", "the reference")],
     source: "√(Σ(x - y)² / n) (Wilks, Statistical Methods in the Atmospheric Sciences, 2011, section 8.3)",
     example: "SELECT rmse(x, y) FROM (VALUES (1, 2), (4, 3), (5, 3)) AS t(x, y)",

@@ -9,8 +9,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "skewness",
     topic: Topic::Statistics,
-    gives: "The skewness of the values, as of a whole population: zero where they are symmetric. NULL where all are \
-            the same, NaN where one is infinite.",
+    gives: "The population skewness of the values: zero if they are symmetric. NULL if all are \
+            equal, NaN if one is infinite.",
     arguments: &[("x", "the values")],
     source: "m₃ / m₂^1.5, SciPy's `skew`; moments after Pébay (2008)",
     example: "SELECT skewness(x) FROM (VALUES (1), (2), (10)) AS t(x)",

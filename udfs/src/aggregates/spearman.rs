@@ -10,9 +10,10 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "spearman",
     topic: Topic::Statistics,
-    gives: "Spearman's rank correlation, from -1 to 1: the correlation of the ranks of the values. Equal \
-            values share the mean of their ranks. NULL where all values of one are equal.",
-    arguments: &[("x", "the values of the one"), ("y", "those of the other")],
+    gives: "Spearman's rank correlation, from -1 to 1: the correlation of the ranks of the values. \
+            Equal values share the mean of their ranks. NULL if all values of one argument are \
+            equal.",
+    arguments: &[("x", "the first values"), ("y", "the second values")],
     source: "SciPy's `spearmanr` (Spearman 1904)",
     example: "SELECT spearman(x, y) FROM (VALUES (1, 2), (2, 9), (3, 4)) AS t(x, y)",
 };

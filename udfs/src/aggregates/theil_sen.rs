@@ -11,9 +11,10 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "theil_sen",
     topic: Topic::Statistics,
-    gives: "The Theil-Sen slope, in the unit of the values per year of 365.2425 days: the median of the \
-            slopes of all pairs of values of different times. Up to 29% of the values may be outliers. \
-            NULL where all are of one time. At most 20,000 values, since every pair is looked at.",
+    gives: "The Theil-Sen slope, in the unit of the values per year of 365.2425 days: the median \
+            of the slopes of all pairs of values with different times. Up to 29% of the values may \
+            be outliers. NULL if all values have the same time. At most 20,000 values, because it \
+            computes every pair.",
     arguments: &[("y", "the values"), ("time", "their timestamps")],
     source: "Sen (1968), SciPy's `theilslopes`",
     example: "SELECT theil_sen(y, time) FROM (VALUES (1.0, TIMESTAMP '2000-01-01'), \

@@ -9,7 +9,7 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "weighted_mean",
     topic: Topic::Statistics,
-    gives: "The mean of values, each with a weight; NULL where the weights add up to zero.",
+    gives: "The mean of values, each with a weight; NULL if the weights add up to zero.",
     arguments: &[("x", "the values"), ("w", "their weights")],
     source: "Σwx / Σw",
     example: "SELECT weighted_mean(x, w) FROM (VALUES (1, 1), (4, 2)) AS t(x, w)",

@@ -19,8 +19,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanmean",
-            "The mean of the values that are neither NULL nor NaN: `avg` without NaN. NULL for none.",
-            "NumPy's `nanmean`, but for what is empty",
+            "The mean of the values that are neither NULL nor NaN: `avg` without NaN. NULL if there are none.",
+            "NumPy's `nanmean`, except for empty input",
             "SELECT nanmean(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
         average::avg_udaf,
@@ -28,8 +28,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanmedian",
-            "The median of the values that are neither NULL nor NaN: `median` without NaN. NULL for none.",
-            "NumPy's `nanmedian`, but for what is empty",
+            "The median of the values that are neither NULL nor NaN: `median` without NaN. NULL if there are none.",
+            "NumPy's `nanmedian`, except for empty input",
             "SELECT nanmedian(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
         median::median_udaf,
@@ -37,8 +37,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanmin",
-            "The least of the values that are neither NULL nor NaN: `min` without NaN. NULL for none.",
-            "NumPy's `nanmin`, but for what is empty",
+            "The least of the values that are neither NULL nor NaN: `min` without NaN. NULL if there are none.",
+            "NumPy's `nanmin`, except for empty input",
             "SELECT nanmin(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
         min_max::min_udaf,
@@ -46,8 +46,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanmax",
-            "The greatest of the values that are neither NULL nor NaN: `max` without NaN. NULL for none.",
-            "NumPy's `nanmax`, but for what is empty",
+            "The greatest of the values that are neither NULL nor NaN: `max` without NaN. NULL if there are none.",
+            "NumPy's `nanmax`, except for empty input",
             "SELECT nanmax(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
         min_max::max_udaf,
@@ -55,8 +55,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nansum",
-            "The sum of the values that are neither NULL nor NaN: `sum` without NaN. NULL for none.",
-            "NumPy's `nansum`, but for what is empty",
+            "The sum of the values that are neither NULL nor NaN: `sum` without NaN. NULL if there are none.",
+            "NumPy's `nansum`, except for empty input",
             "SELECT nansum(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
         sum::sum_udaf,
@@ -64,8 +64,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanstd",
-            "The standard deviation, as of a whole population, of the values that are neither NULL nor NaN: `stddev_pop` without NaN. NULL for none.",
-            "NumPy's `nanstd`, but for what is empty",
+            "The population standard deviation of the values that are neither NULL nor NaN: `stddev_pop` without NaN. NULL if there are none.",
+            "NumPy's `nanstd`, except for empty input",
             "SELECT nanstd(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
         stddev::stddev_pop_udaf,
@@ -73,8 +73,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanvar",
-            "The variance, as of a whole population, of the values that are neither NULL nor NaN: `var_pop` without NaN. NULL for none.",
-            "NumPy's `nanvar`, but for what is empty",
+            "The population variance of the values that are neither NULL nor NaN: `var_pop` without NaN. NULL if there are none.",
+            "NumPy's `nanvar`, except for empty input",
             "SELECT nanvar(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
         variance::var_pop_udaf,

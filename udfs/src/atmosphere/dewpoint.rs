@@ -11,7 +11,8 @@ const ABOUT: About = About {
     topic: Topic::Atmosphere,
     gives: "The temperature in K to which air must cool to be saturated over liquid water.",
     arguments: &[("t", "temperature in K"), ("rh", "relative humidity as a fraction of one")],
-    source: "Bolton (1980), equation 11, of the vapour pressure rh · `saturation_vapor_pressure(t)`",
+    source: "Bolton (1980), equation 11, for the vapour pressure rh · \
+             `saturation_vapor_pressure(t)`",
     example: "SELECT dewpoint(293.15, 0.5)",
 };
 

@@ -9,7 +9,8 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "heat_index",
     topic: Topic::Atmosphere,
-    gives: "The apparent temperature in K of warm and moist air in the shade. Below 80 °F (299.82 K) it has no meaning, and is NULL.",
+    gives: "The apparent temperature in K of warm and moist air in the shade. It is not defined \
+            below 80 °F (299.82 K), and NULL there.",
     arguments: &[("t", "temperature in K"), ("rh", "relative humidity as a fraction of one")],
     source: "Rothfusz (1990) after Steadman (1979), with the adjustments of the US National Weather Service",
     example: "SELECT heat_index(305.15, 0.7)",

@@ -11,7 +11,7 @@ const ABOUT: About = About {
     topic: Topic::Atmosphere,
     gives: "The temperature in K that dry air would have at 1000 hPa.",
     arguments: &[("p", "pressure in Pa"), ("t", "temperature in K")],
-    source: "Poisson's equation with the exponent 2/7, of a diatomic gas",
+    source: "Poisson's equation with the exponent 2/7, for a diatomic gas",
     example: "SELECT potential_temperature(50000, 250)",
 };
 

@@ -8,9 +8,10 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "wind_direction",
     topic: Topic::Atmosphere,
-    gives: "The direction that a wind comes from, in degrees clockwise from north: above 0 up to 360, and 0 for no wind.",
-    arguments: &[("u", "eastward wind"), ("v", "northward wind, in the unit of the other")],
-    source: "the meteorological convention, as MetPy has it",
+    gives: "The direction from which a wind comes, in degrees clockwise from north: above 0 up to \
+            360, and 0 for no wind.",
+    arguments: &[("u", "eastward wind"), ("v", "northward wind, in the same unit")],
+    source: "the meteorological convention, as in MetPy",
     example: "SELECT wind_direction(-5, 0)",
 };
 

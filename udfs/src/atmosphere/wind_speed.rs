@@ -9,7 +9,7 @@ const ABOUT: About = About {
     name: "wind_speed",
     topic: Topic::Atmosphere,
     gives: "The speed of a wind, in the unit of its components.",
-    arguments: &[("u", "eastward wind"), ("v", "northward wind, in the unit of the other")],
+    arguments: &[("u", "eastward wind"), ("v", "northward wind, in the same unit")],
     source: "arithmetic",
     example: "SELECT wind_speed(3, 4)",
 };

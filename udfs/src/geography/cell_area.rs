@@ -9,7 +9,8 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "cell_area",
     topic: Topic::Geography,
-    gives: "The area in square metres of a cell between two parallels and two meridians. What of it lies beyond a pole does not count.",
+    gives: "The area in square metres of a cell between two parallels and two meridians. Parts of \
+            the cell beyond a pole do not count.",
     arguments: &[
         ("lat", "latitude of its middle in degrees north"),
         ("dlat", "its height in degrees"),

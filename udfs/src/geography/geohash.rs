@@ -16,12 +16,13 @@ use crate::numeric::Numbers;
 const ABOUT: About = About {
     name: "geohash",
     topic: Topic::Geography,
-    gives: "The geohash of a place: texts that begin alike are near each other, and a longer one is a \
-            smaller box. 5 characters are about 5 km, 7 about 150 m, 12 about 4 cm. NULL for NaN.",
+    gives: "The geohash of a place. Geohashes with a common prefix are near each other, and a \
+            longer geohash is a smaller box. 5 characters are about 5 km, 7 about 150 m, 12 about \
+            4 cm. NULL for NaN.",
     arguments: &[
         ("lat", "latitude in degrees north"),
-        ("lon", "longitude in degrees east, of any convention"),
-        ("characters?", "the length of the text, 1 to 12; 12 where it is left out"),
+        ("lon", "longitude in degrees east, in any convention"),
+        ("characters?", "the length of the text, 1 to 12; 12 by default"),
     ],
     source: "Niemeyer (2008), by the `geohash` crate",
     example: "SELECT geohash(57.64911, 10.40744, 8)",

@@ -15,8 +15,9 @@ use crate::numeric::Numbers;
 const ABOUT: About = About {
     name: "in_bbox",
     topic: Topic::Geography,
-    gives: "Whether a place lies in a box, borders included. The box goes from `west` eastwards to `east`, across the date line where it must; \
-            longitudes of the place and of the box may have different conventions. False for NaN.",
+    gives: "True if a place lies in a box, including its borders. The box extends from `west` \
+            eastwards to `east`, across the date line if necessary. Longitudes of the place and of \
+            the box may have different conventions. False for NaN.",
     arguments: &[
         ("lat", "latitude of the place in degrees north"),
         ("lon", "its longitude in degrees east"),

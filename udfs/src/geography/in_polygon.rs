@@ -20,10 +20,11 @@ use crate::texts::Texts;
 const ABOUT: About = About {
     name: "in_polygon",
     topic: Topic::Geography,
-    gives: "Whether a place lies in a polygon, borders included. Edges are straight lines in degrees. \
-            Longitudes of the place and of the polygon may have different conventions; a polygon across \
-            the date line goes on beyond 180 degrees, as from 170 to 190. False for NaN. A text that is no \
-            polygon is an error, and so are latitudes beyond ±90: in WKT, longitudes come first.",
+    gives: "True if a place lies in a polygon, including its borders. Edges are straight lines in \
+            degrees. Longitudes of the place and of the polygon may have different conventions. A \
+            polygon across the date line continues beyond 180 degrees, for example from 170 to \
+            190. False for NaN. Text that is not a polygon is an error, and so are latitudes \
+            beyond ±90: WKT has longitudes first.",
     arguments: &[
         ("lat", "latitude of the place in degrees north"),
         ("lon", "its longitude in degrees east"),

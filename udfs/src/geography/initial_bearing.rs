@@ -9,7 +9,8 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "initial_bearing",
     topic: Topic::Geography,
-    gives: "The direction at the first place of the great circle to the second, in degrees clockwise from north, 0 or more and below 360.",
+    gives: "The direction, at the first place, of the great circle to the second place, in degrees \
+            clockwise from north, from 0 up to but not including 360.",
     arguments: &[
         ("lat1", "latitude of the first place in degrees north"),
         ("lon1", "its longitude in degrees east"),

@@ -9,7 +9,7 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "normalize_lon",
     topic: Topic::Geography,
-    gives: "The same longitude from -180 up to, and without, 180 degrees.",
+    gives: "The same longitude, from -180 up to but not including 180 degrees.",
     arguments: &[("lon", "longitude in degrees east, in any convention")],
     source: "arithmetic",
     example: "SELECT normalize_lon(270)",

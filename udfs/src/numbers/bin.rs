@@ -8,8 +8,8 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "bin",
     topic: Topic::Numbers,
-    gives: "The lower border of the bin that a number is in, of bins of one width of which one begins at zero. NULL for a width that is not above zero. \
-            For times there is `date_bin`.",
+    gives: "The lower border of the bin that contains a number. Bins have equal widths, and one \
+            begins at zero. NULL if the width is not positive. Use `date_bin` for times.",
     arguments: &[("x", "the number"), ("width", "the width of the bins")],
     source: "arithmetic",
     example: "SELECT bin(12.3, 5)",

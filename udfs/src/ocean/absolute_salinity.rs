@@ -9,8 +9,10 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "absolute_salinity",
     topic: Topic::Ocean,
-    gives: "Absolute Salinity in g/kg of seawater of Reference Composition. The composition anomaly, which depends on the place and is \
-            not in it, is below 0.005 g/kg in most of the Atlantic and at most 0.03 g/kg in the open ocean (northern Pacific); not for the Baltic.",
+    gives: "Absolute Salinity in g/kg of seawater of Reference Composition. It does not include \
+            the composition anomaly, which depends on the place: the anomaly is below 0.005 g/kg \
+            in most of the Atlantic and at most 0.03 g/kg in the open ocean (northern Pacific). \
+            Not for the Baltic.",
     arguments: &[("sp", "Practical Salinity (PSS-78), as floats measure it")],
     source: "TEOS-10, Reference Salinity (Millero et al. 2008), by the `gsw` crate",
     example: "SELECT absolute_salinity(35)",

@@ -9,10 +9,10 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "conservative_temperature",
     topic: Topic::Ocean,
-    gives: "Conservative Temperature in degrees Celsius, from the temperature that was measured in place.",
+    gives: "Conservative Temperature in degrees Celsius, from in-situ temperature.",
     arguments: &[
         ("sa", "Absolute Salinity in g/kg"),
-        ("t", "temperature in place in degrees Celsius (ITS-90)"),
+        ("t", "in-situ temperature in degrees Celsius (ITS-90)"),
         ("p", "sea pressure in dbar"),
     ],
     source: "TEOS-10, appendices A.10 and A.11; the last step by the `gsw` crate",

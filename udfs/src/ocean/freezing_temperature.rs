@@ -8,8 +8,9 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "freezing_temperature",
     topic: Topic::Ocean,
-    gives: "The temperature in place, in degrees Celsius, at which seawater without dissolved air freezes. Within 0.0006 degrees, for salinities to \
-            120 g/kg and pressures to 10,000 dbar.",
+    gives: "The in-situ temperature in degrees Celsius at which seawater without dissolved air \
+            freezes. Accurate within 0.0006 degrees, for salinities up to 120 g/kg and pressures \
+            up to 10,000 dbar.",
     arguments: &[("sa", "Absolute Salinity in g/kg"), ("p", "sea pressure in dbar")],
     source: "TEOS-10, the polynomial of McDougall et al. (2014)",
     example: "SELECT freezing_temperature(34.7, 0)",

@@ -9,7 +9,8 @@ use crate::numeric::numeric;
 const ABOUT: About = About {
     name: "sigma0",
     topic: Topic::Ocean,
-    gives: "The potential density anomaly in kg/m³: the density that seawater would have at the surface, less 1000.",
+    gives: "The potential density anomaly in kg/m³: the density that seawater would have at the \
+            surface, minus 1000.",
     arguments: &[("sa", "Absolute Salinity in g/kg"), ("ct", "Conservative Temperature in degrees Celsius")],
     source: "TEOS-10, the 75-term polynomial of Roquet et al. (2015), by the `gsw` crate",
     example: "SELECT sigma0(34.7, 28.8)",

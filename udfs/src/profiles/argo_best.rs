@@ -16,9 +16,9 @@ use crate::texts::Texts;
 const ABOUT: About = About {
     name: "argo_best",
     topic: Topic::Profiles,
-    gives: "The value of an Argo parameter to use: the raw one in mode 'R', the adjusted one in modes 'A' \
-            and 'D', if it is flagged as good (1) or probably good (2); else NULL. An adjusted value that \
-            is missing was found bad, and the raw one does not take its place.",
+    gives: "The value of an Argo parameter to use: the raw one in mode 'R', the adjusted one in \
+            modes 'A' and 'D', if it is flagged as good (1) or probably good (2); otherwise NULL. \
+            A missing adjusted value was found bad, and the raw value does not replace it.",
     arguments: &[
         ("adjusted", "the adjusted value, such as `TEMP_ADJUSTED`"),
         ("raw", "the raw value, such as `TEMP`"),
@@ -26,8 +26,8 @@ const ABOUT: About = About {
         ("mode", "the data mode: 'R' (real time), 'A' (adjusted in real time) or 'D' (delayed)"),
         (
             "adjusted_qc?",
-            "the flag of the adjusted value, such as `TEMP_ADJUSTED_QC`; where it is left out, `qc` \
-             judges both",
+            "the flag of the adjusted value, such as `TEMP_ADJUSTED_QC`; without it, `qc` applies to \
+             both",
         ),
     ],
     source: "Argo user's manual (reference tables 2 and 5); argopy's standard mode",

@@ -12,9 +12,10 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "integrate",
     topic: Topic::Profiles,
-    gives: "The integral of `y` over `x`, by the trapezoidal rule, for each group: one profile or series. \
-            Rows may come in any order. Rows of the same `x` count as one, with the mean of their `y`. \
-            Between bounds, where they are given: then NULL unless the profile reaches both.",
+    gives: "The integral of `y` over `x`, by the trapezoidal rule, for each group: one profile or \
+            series. Rows may come in any order. Rows with the same `x` count as one, with the mean \
+            of their `y`. With bounds, it is the integral between them, and NULL unless the \
+            profile reaches both.",
     arguments: &[
         ("x", "levels, such as pressures"),
         ("y", "the values there"),

@@ -11,12 +11,15 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "interp",
     topic: Topic::Profiles,
-    gives: "The value of `y` at a level of `x`, on the straight line between the two nearest levels, for \
-            each group: one profile or series. Rows may come in any order. Rows of the same `x` count as \
-            one, with the mean of their `y`. NULL above the first `x` and below the last; an error where \
-            the rows of a group have different levels.",
+    gives: "The value of `y` at a level of `x`, interpolated linearly between the two nearest \
+            levels, for each group: one profile or series. Rows may come in any order. Rows with \
+            the same `x` count as one, with the mean of their `y`. NULL above the first `x` and \
+            below the last. It is an error if the rows of a group ask for different levels.",
     arguments: &[
-        ("level", "where the value is wanted, in the unit of `x`, the same for all rows of a group"),
+        (
+            "level",
+            "the level at which the value is wanted, in the unit of `x`, the same for all rows of a group",
+        ),
         ("x", "levels, such as pressures"),
         ("y", "the values there"),
     ],

@@ -12,14 +12,15 @@ use crate::ocean::{conservative_temperature, known, salinity};
 const ABOUT: About = About {
     name: "mixed_layer_depth",
     topic: Topic::Profiles,
-    gives: "The pressure in dbar, about the depth in metres, down to which a profile is mixed, for each \
-            group. Without salinities, where the temperature first differs by 0.2 degrees from that at 10 \
-            dbar; with them, where the potential density is first 0.03 kg/m³ above that at 10 dbar. \
-            Between levels by straight lines; rows of the same pressure count as one, with their means. \
-            NULL where no level is at 10 dbar or above, and where the profile ends before it differs.",
+    gives: "The pressure in dbar, about the depth in metres, down to which a profile is mixed, for \
+            each group. Without salinities, it is where the temperature first differs by 0.2 \
+            degrees from that at 10 dbar. With salinities, it is where the potential density first \
+            exceeds that at 10 dbar by 0.03 kg/m³. Values between levels are interpolated \
+            linearly. Rows with the same pressure count as one, with their means. NULL if no level \
+            is at 10 dbar or above, or if the profile ends before it reaches the threshold.",
     arguments: &[
         ("p", "sea pressure in dbar"),
-        ("t", "temperature in place in degrees Celsius (ITS-90)"),
+        ("t", "in-situ temperature in degrees Celsius (ITS-90)"),
         ("s?", "Practical Salinity (PSS-78)"),
     ],
     source: "de Boyer Montégut et al. (2004); densities by TEOS-10 (`sigma0`)",

@@ -20,10 +20,11 @@ use crate::ocean::salinity;
 const ABOUT: About = About {
     name: "nsquared",
     topic: Topic::Profiles,
-    gives: "The square of the buoyancy frequency in 1/s² between a level and the next one above it: a \
-            window function of a profile for each partition. Pressures order the levels, whatever the \
-            order of the rows; rows of the same pressure count as one level, with their means. NULL at the \
-            first level and where something is missing. Without latitudes, gravity is 9.7963 m/s².",
+    gives: "The square of the buoyancy frequency in 1/s² between a level and the next one above \
+            it. It is a window function; each partition is a profile. Pressures order the levels, \
+            whatever the order of the rows. Rows with the same pressure count as one level, with \
+            their means. NULL at the first level, and if a value is missing. Without latitudes, \
+            gravity is 9.7963 m/s².",
     arguments: &[
         ("sa", "Absolute Salinity in g/kg"),
         ("ct", "Conservative Temperature in degrees Celsius"),

@@ -22,14 +22,15 @@ use crate::texts::Texts;
 const ABOUT: About = About {
     name: "cf_time",
     topic: Topic::Time,
-    gives: "The timestamp that a number stands for, with the date that the calendar gives it. An integer is exact. A float stands for all \
-            numbers that are nearest to it; of their times, the roundest is given: 0.041666666666666664 days are one hour. NULL where no timestamp has \
-            that date: 30 February of `360_day`, 29 February of a common year, years before 1678 or after 2261. Units and calendars \
-            that are not understood are an error, and so are months and years where they have no fixed length: months have one in `360_day`, \
-            a `common_year` in `noleap`.",
+    gives: "The timestamp of a number, with the date that the calendar gives it. An integer is \
+            exact. A float represents all numbers that are nearest to it, and the roundest of \
+            their times is returned: 0.041666666666666664 days are one hour. NULL if no timestamp \
+            has that date: 30 February of `360_day`, 29 February of a common year, years before \
+            1678 or after 2261. Unknown units and calendars are an error. So are months and years \
+            without a fixed length: months have one in `360_day`, a `common_year` in `noleap`.",
     arguments: &[
         ("value", "the number"),
-        ("units", "what it counts, such as 'days since 1950-01-01 00:00:00'; as the import reads them"),
+        ("units", "its units, such as 'days since 1950-01-01 00:00:00', in the forms that the import reads"),
         (
             "calendar",
             "'standard' (or 'gregorian'), 'proleptic_gregorian', 'noleap' ('365_day'), 'all_leap' ('366_day'), '360_day', 'julian' or 'tai'",

@@ -15,9 +15,9 @@ use crate::texts::Texts;
 const ABOUT: About = About {
     name: "date_diff",
     topic: Topic::Time,
-    gives: "How many borders of a unit lie between two times, below zero where the second is the \
-            earlier: from 31 December to 1 January it is a day, a month and a year. Weeks begin on \
-            Mondays.",
+    gives: "The number of borders of a unit between two times, negative if the second is the \
+            earlier one. From 31 December to 1 January it is one day, one month and one year. \
+            Weeks begin on Mondays.",
     arguments: &[
         (
             "unit",
@@ -25,7 +25,7 @@ const ABOUT: About = About {
              'microsecond' or 'nanosecond', or its plural",
         ),
         ("start", "a timestamp or date; one with a zone counts as UTC"),
-        ("end", "another"),
+        ("end", "a timestamp or date, like `start`"),
     ],
     source: "DuckDB; NumPy's difference of `datetime64` of that unit",
     example: "SELECT date_diff('day', TIMESTAMP '2000-02-28 23:00:00', TIMESTAMP '2000-03-01 00:00:00')",

@@ -14,7 +14,8 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "decimal_year",
     topic: Topic::Time,
-    gives: "The year, and how much of it has passed: 2000.5 in the middle of 2000, whatever the length of the year.",
+    gives: "The year, plus the fraction of it that has passed: 2000.5 in the middle of 2000, \
+            whatever the length of the year.",
     arguments: &[("time", "a timestamp or date; one with a zone counts as UTC")],
     source: "xarray (`dt.decimal_year`)",
     example: "SELECT decimal_year(TIMESTAMP '2000-02-29 12:00:00')",

@@ -14,10 +14,13 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "months_between",
     topic: Topic::Time,
-    gives: "The months from `start` to `end`, below zero where `end` is the earlier. Whole months, \
-            whatever the hours, where both are of one day of the month or both of the last one; else \
-            what is over counts in months of 31 days.",
-    arguments: &[("end", "a timestamp or date; one with a zone counts as UTC"), ("start", "another")],
+    gives: "The months from `start` to `end`, negative if `end` is the earlier one. The result is \
+            a whole number, whatever the hours, if both are on the same day of the month or both \
+            on the last day. Otherwise the remaining days count in months of 31 days.",
+    arguments: &[
+        ("end", "a timestamp or date; one with a zone counts as UTC"),
+        ("start", "a timestamp or date, like `end`"),
+    ],
     source: "Oracle, and Spark without its rounding",
     example: "SELECT months_between(TIMESTAMP '1997-02-28 10:30:00', DATE '1996-10-30')",
 };

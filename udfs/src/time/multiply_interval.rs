@@ -23,14 +23,14 @@ use crate::numeric::columnar;
 const ABOUT: About = About {
     name: "multiply_interval",
     topic: Topic::Time,
-    gives: "An interval, or a difference of two times, so many times over: what `interval * number`, \
-            `number * interval` and `interval / number` mean in SQL. What is over of months counts as \
-            days, 30 a month, and what is over of days as hours, 24 a day. NULL where the result is not \
-            finite.",
+    gives: "An interval, or a difference of two times, multiplied by a number: the meaning of \
+            `interval * number`, `number * interval` and `interval / number` in SQL. Fractions of \
+            months count as days, 30 a month, and fractions of days as hours, 24 a day. NULL if \
+            the result is not finite.",
     arguments: &[
         ("interval", "an interval or a difference of times"),
-        ("number", "how many times"),
-        ("divisor?", "what it is divided by"),
+        ("number", "the factor"),
+        ("divisor?", "the divisor"),
     ],
     source: "PostgreSQL, with nanoseconds",
     example: "SELECT INTERVAL '1 month' * 1.5",

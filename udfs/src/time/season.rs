@@ -14,7 +14,7 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "season",
     topic: Topic::Time,
-    gives: "The meteorological season, by its months: 'DJF', 'MAM', 'JJA' or 'SON'.",
+    gives: "The meteorological season of the month: 'DJF', 'MAM', 'JJA' or 'SON'.",
     arguments: &[("time", "a timestamp or date; one with a zone counts as UTC")],
     source: "the seasons of xarray (`dt.season`)",
     example: "SELECT season(TIMESTAMP '2000-02-29 12:00:00')",

@@ -8,7 +8,7 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "second",
     topic: Topic::Time,
-    gives: "The second of the minute, from 0 to 59, without what is less than a second.",
+    gives: "The second of the minute, from 0 to 59, without fractions.",
     arguments: &[("time", "a timestamp or date, in its zone if it has one")],
     source: "`date_part('second', time)` of DataFusion",
     example: "SELECT second(TIMESTAMP '2000-02-29 12:34:56')",

@@ -16,8 +16,9 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "solar_zenith",
     topic: Topic::Time,
-    gives: "The angle between the sun's middle and the zenith in degrees, without refraction: 0 overhead, 90 on the horizon, more at night. \
-            Within 0.02 degrees from 1800 to 2200.",
+    gives: "The angle between the centre of the sun and the zenith in degrees, without refraction: \
+            0 overhead, 90 on the horizon, more at night. Accurate within 0.02 degrees from 1800 \
+            to 2200.",
     arguments: &[
         ("time", "a timestamp in UTC"),
         ("lat", "latitude in degrees north"),

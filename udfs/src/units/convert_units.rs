@@ -16,10 +16,11 @@ use crate::documentation::{About, Topic};
 const ABOUT: About = About {
     name: "convert_units",
     topic: Topic::Units,
-    gives: "The same quantity in another unit. Units are written as in the CF conventions: 'm s-1', 'W/m2', 'degC', '1e-3 kg m-3', 'percent'. \
-            A unit that is not known, or that measures something else, is an error. Temperatures alone are points on their scales (0 degC are 273.15 K), \
-            and differences in products ('degC m-1').",
-    arguments: &[("x", "the number"), ("from", "its unit"), ("to", "the unit wanted")],
+    gives: "The same quantity in another unit. Units are written as in the CF conventions: 'm \
+            s-1', 'W/m2', 'degC', '1e-3 kg m-3', 'percent'. An unknown unit, or a unit of another \
+            quantity, is an error. A temperature alone is a point on its scale (0 degC is 273.15 \
+            K); in a product it is a difference ('degC m-1').",
+    arguments: &[("x", "the number"), ("from", "its unit"), ("to", "the new unit")],
     source: "UDUNITS 2, as far as the CF conventions use it",
     example: "SELECT convert_units(1, 'knot', 'm s-1')",
 };
