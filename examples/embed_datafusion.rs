@@ -1,5 +1,5 @@
-//! A program that has a DataFusion session of its own: the store as a catalog in it, beside its
-//! other tables, with Atlas's rules for planning and its functions.
+//! A program with its own DataFusion session. It adds a store as a catalog beside its other tables,
+//! with Atlas's optimizer rules and functions.
 //!
 //! `cargo run -p atlas-examples --example embed_datafusion`
 
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     atlas.flush().await?;
 
-    // The session is the program's: registering the store adds the rules that it needs.
+    // The session belongs to the program. Registering the store adds the rules that it needs.
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
     register_store(&context, "atlas", &atlas)?;
     atlas_udfs::register_all(&context);

@@ -1,6 +1,6 @@
-//! NetCDF files into a store, and SQL over it. Directories of your own: `cargo run -p
-//! atlas-examples --example import_and_query -- DIRECTORY…`; without one it writes two small files
-//! first.
+//! Imports NetCDF files into a store, and queries it with SQL. To use your own directories, run
+//! `cargo run -p atlas-examples --example import_and_query -- DIRECTORY…`. Without a directory, the
+//! example first writes two small files.
 
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ fn classic(values: &[f32; 3]) -> Vec<u8> {
     number(&mut bytes, 1);
     text(&mut bytes, "time");
     number(&mut bytes, 3);
-    // No attributes of the file; one variable.
+    // No attributes of the file, and one variable.
     bytes.extend([0; 8]);
     number(&mut bytes, 11);
     number(&mut bytes, 1);

@@ -1,5 +1,5 @@
-//! The whole life of a store: datasets are added, read before they are committed, changed, deleted;
-//! the store is compacted and opened again.
+//! The life of a store: adds datasets, reads them before the commit, changes and deletes them,
+//! compacts the store and opens it again.
 //!
 //! `cargo run -p atlas-examples --example lifecycle`
 
@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let store = Atlas::create_path(directory.path(), StoreConfig::default()).await?;
 
-    // Three datasets, of which two have a `grid`.
+    // Three datasets, two of which have a `grid`.
     let north = store.create_dataset("north").await?;
     north.define_array::<f32>("grid", ["x", "y"], [4, 4], None, None)?;
     north.write_array("grid", [0, 0], Array2::<f32>::from_elem([4, 4], 1.0).into_dyn().view()).await?;
@@ -25,14 +25,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     scratch.define_array::<i32>("ids", ["n"], [8], None, None)?;
     scratch.write_array("ids", [0], Array1::from_iter(0..8).into_dyn().view()).await?;
 
-    // What is pending is read through this handle, and by others once it is committed.
+    // This handle reads pending changes. Others read them once they are committed.
     let grid = south.read_array::<f32>("grid", [], []).await?.ok_or("it has just been written")?;
     assert_eq!(grid[[3, 3]], 2.0);
     store.flush().await?;
     println!("datasets: {:?}", store.list_datasets()?);
     println!("arrays:   {:?}", store.list_arrays()?);
 
-    // An array and two datasets go.
+    // Delete an array and two datasets.
     north.delete_array("elevation").await?;
     store.delete_dataset("scratch").await?;
     store.delete_dataset("south").await?;
@@ -40,8 +40,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(north.read_array::<f64>("elevation", [], []).await?.is_none());
     println!("left:     {:?} with {:?}", store.list_datasets()?, store.list_arrays()?);
 
-    // Compaction rewrites what deleted chunks lie between; vacuum removes what nobody needs any
-    // more.
+    // Compaction rewrites segments without deleted chunks. Vacuum removes files that are no longer
+    // needed.
     let compacted = store.compact(None).await?;
     println!("compacted {:?}: {} bytes became {}", compacted.variables, compacted.bytes.0, compacted.bytes.1);
     store.vacuum(std::time::Duration::ZERO).await?;

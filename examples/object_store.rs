@@ -1,11 +1,11 @@
-//! Several writers of one store in object storage, and stores that are merged. Without an argument
-//! all lies in memory; `cargo run -p atlas-examples --example object_store -- s3://bucket/prefix`
-//! writes to a bucket, with the credentials that the environment has.
+//! Several writers of one store in object storage, and merging stores. Without an argument
+//! everything is in memory. `cargo run -p atlas-examples --example object_store --
+//! s3://bucket/prefix` writes to a bucket, with credentials from the environment.
 
 use atlas::Atlas;
 use ndarray::Array1;
 
-/// Adds datasets through a handle of its own, as another process would.
+/// Adds datasets through a handle of its own, like another process.
 async fn write(location: String, writer: usize) -> atlas::Result<()> {
     let store = match Atlas::options().open(location.as_str()).await {
         Err(atlas::Error::NoStore { .. }) => Atlas::options().create(location.as_str()).await?,
@@ -17,7 +17,7 @@ async fn write(location: String, writer: usize) -> atlas::Result<()> {
         let values = Array1::from_elem(100, writer as f32).into_dyn();
         dataset.write_array("t", [0], values.view()).await?;
     }
-    // Others may commit at the same time: they have added other datasets, so all commits are made.
+    // Others may commit at the same time. They have added other datasets, so all commits succeed.
     store.flush().await
 }
 

@@ -1,6 +1,6 @@
-//! Many small datasets, as a fleet of sensors makes them: each a dataset, all of them few files.
-//! Questions about all sensors are answered from statistics, or read one array of all of them at
-//! once.
+//! Many small datasets, as from a fleet of sensors. Each sensor is a dataset, and all of them are
+//! stored in few files. Statistics answer questions about all sensors, or one read returns an array
+//! of all of them.
 //!
 //! `cargo run -p atlas-examples --example sensor_fleet`
 
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     store.flush().await?;
 
-    // Attributes and statistics: no value is read.
+    // From attributes and statistics, without reading values.
     let (snapshot, metrics) = (store.snapshot(), ReadMetrics::default());
     let (catalog, index) = (snapshot.load().await?, snapshot.index("temperature", &metrics).await?);
     let mut warmest = f64::MIN;
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{} of {SENSORS} sensors are in the north; the warmest hour had {warmest:.1} degC", north.len());
 
-    // The last six hours of all of them, as one array.
+    // The last six hours of all sensors, as one array.
     let last = store.read_array_stacked::<f32>("temperature", &north, &[HOURS - 6], &[6]).await?;
     println!(
         "the last hours of the north: an array of {:?}, {:.2} degC on average",

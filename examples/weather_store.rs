@@ -15,7 +15,7 @@ const LON: usize = 16;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Any object store: `AmazonS3` instead of `InMemory` changes nothing else.
+    // Any object store works: for example `AmazonS3` instead of `InMemory`.
     let (objects, prefix) = (Arc::new(InMemory::new()), Path::from("weather"));
     let store = Atlas::create(objects.clone(), prefix.clone(), StoreConfig::default()).await?;
     let model = store.create_dataset("model").await?;
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(vec![31, 4, 8]),
         Some(f32::NAN),
     )?;
-    // A chunk at a time, and the last one never: its cells are missing.
+    // Write chunk by chunk. The last chunk is never written: its cells are missing.
     for (lat, lon) in [(0, 0), (0, 8), (4, 0)] {
         let part = Array3::from_shape_fn([31, 4, 8], |(day, i, _)| day as f32 / 10.0 - (lat + i) as f32);
         model.write_array("temperature", [0, lat, lon], part.into_dyn().view()).await?;
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     stations.write_array("name", [0], names.into_dyn().view()).await?;
     store.flush().await?;
 
-    // February is added to January.
+    // Add February to January.
     model.extend("day", 31 + 28).await?;
     let february = Array3::<f32>::from_elem([28, LAT, LON], 4.5);
     model.write_array("temperature", [31, 0, 0], february.into_dyn().view()).await?;

@@ -1,8 +1,8 @@
-//! Blocks against zstd of level 3 on the same values: their size, and the rate at which they are
-//! read. Both give the values in memory of their own; ours come with their missing cells, and their
-//! checksum checked.
+//! Compares blocks with zstd of level 3 on the same values: their size, and the rate at which they
+//! are read. Both decode into newly allocated memory. Reading a block includes its missing cells
+//! and checking its checksum.
 //!
-//! `cargo bench -p atlas-benches --bench encodings`; the sizes come first.
+//! `cargo bench -p atlas-benches --bench encodings` prints the sizes first.
 
 use std::hint::black_box;
 

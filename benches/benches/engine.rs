@@ -1,7 +1,7 @@
-//! The parts of the engine, each alone: opening a store, ruling chunks out, decoding, scanning,
+//! Measures the parts of the engine separately: opening a store, pruning, decoding, scanning,
 //! aggregating.
 //!
-//! On the first two workloads of `compare`, made small and in a temporary directory.
+//! It uses the first two workloads of `compare`, at a small size, in a temporary directory.
 
 use std::hint::black_box;
 

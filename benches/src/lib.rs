@@ -1,4 +1,4 @@
-//! The data that the benches measure on: real where it lies beside the project, and made up.
+//! The data of the benches: real data if they lie beside the project, and synthetic data.
 
 pub mod workloads;
 
@@ -10,8 +10,8 @@ use arrow::datatypes::{Float32Type, Float64Type};
 use atlas::{ArrayRead, Atlas, DType, Element, ReadMetrics, Region, StoreConfig, Timestamp, Value};
 use object_store::memory::InMemory;
 
-/// Values to encode, with missing cells null; and as a plain array of them would be, with fill
-/// values in.
+/// Values to encode, with missing cells null; and the bytes of a plain array of them, with fill
+/// values.
 pub struct Sample {
     /// What they are.
     pub name: &'static str,
@@ -19,11 +19,11 @@ pub struct Sample {
     pub dtype: DType,
     /// The cells of a block.
     pub cells: ArrayRef,
-    /// The bytes of the same cells as NetCDF keeps them.
+    /// The bytes of the same cells as NetCDF stores them.
     pub raw: Vec<u8>,
 }
 
-/// Cells of a sample of four bytes each: those of a block.
+/// The number of cells of a sample of four bytes each: as many as in a block.
 const CELLS: usize = 256 * 1024;
 
 /// The directory with real data beside the project.
@@ -32,7 +32,7 @@ pub fn real_data() -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
-/// A different number for each number, as if by chance.
+/// A pseudo-random number for each number; all are different.
 pub fn chance(i: usize) -> u64 {
     let mut x = (i as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -40,7 +40,7 @@ pub fn chance(i: usize) -> u64 {
     x ^ (x >> 31)
 }
 
-/// A number from 0 to 1, as if by chance.
+/// A pseudo-random number from 0 to 1.
 pub fn fraction(i: usize) -> f64 {
     (chance(i) >> 11) as f64 / (1u64 << 53) as f64
 }
@@ -51,7 +51,7 @@ pub fn field(i: usize) -> f64 {
     18.0 - depth * 0.25 + (time / 24.0 * std::f64::consts::TAU).sin() + (fraction(i) - 0.5) * 0.4
 }
 
-/// What every encoding is measured on.
+/// The samples on which every encoding is measured.
 pub async fn samples() -> Vec<Sample> {
     let mut samples = Vec::new();
     let decimals =
@@ -92,7 +92,7 @@ async fn imported(path: &std::path::Path) -> Atlas {
     atlas
 }
 
-/// As many cells of a variable as a block has, one dataset after the other.
+/// As many cells of a variable as a block has, from consecutive datasets.
 async fn of_variable(name: &'static str, atlas: &Atlas) -> Sample {
     let snapshot = atlas.snapshot();
     let catalog = snapshot.load().await.expect("its datasets can be read");

@@ -1,4 +1,4 @@
-//! The stores that Atlas is compared on, the same rows as Parquet, and the queries.
+//! The workloads of the comparison: stores, the same rows as Parquet, and queries.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const HOUR: i64 = 3_600_000_000_000;
 
-/// Datasets that are alike, and what is asked of them.
+/// Datasets of one kind, and the queries over them.
 pub struct Workload {
     /// Its name.
     pub name: &'static str,
     /// What it is.
     pub about: &'static str,
-    /// The queries, over a table `t`; `{threshold}` stands for a value that splits a twentieth of
+    /// The queries, over a table `t`. `{threshold}` stands for a value that splits a twentieth of
     /// the chunks.
     pub queries: Vec<Query>,
-    /// The variable that the threshold is of.
+    /// The variable of the threshold.
     pub variable: &'static str,
     source: Source,
 }
@@ -34,8 +34,8 @@ pub struct Query {
     pub name: &'static str,
     /// Its SQL.
     pub sql: &'static str,
-    /// The column that decides whether two answers are the same, where ties make the others a
-    /// matter of chance; else all.
+    /// The column by which two answers are compared, if ties make the other columns arbitrary;
+    /// otherwise all columns are compared.
     pub compared: Option<&'static str>,
 }
 
@@ -52,7 +52,7 @@ fn query(name: &'static str, sql: &'static str) -> Query {
     Query { name, sql, compared: None }
 }
 
-/// Every workload that can be made here.
+/// Every workload that can be made on this machine.
 pub fn workloads() -> Vec<Workload> {
     let mut all = vec![
         Workload {
@@ -141,7 +141,7 @@ pub fn workloads() -> Vec<Workload> {
     all
 }
 
-/// What is asked of every field of temperatures, with a sum to ask for, and what of one kind alone.
+/// The queries over every field of temperatures, with a sum, and the queries for one kind of field.
 fn fields(sum: &'static str, own: Vec<Query>) -> Vec<Query> {
     let mut queries = vec![
         query("mean by dataset", "SELECT dataset, avg(temperature) FROM t GROUP BY dataset"),
@@ -234,10 +234,10 @@ fn tiny() -> Vec<Query> {
 }
 
 impl Workload {
-    /// Writes the workload into `directory`, as a store and as Parquet, unless it is there.
+    /// Writes the workload into `directory`, as a store and as Parquet, unless it is there already.
     ///
     /// # Errors
-    /// If there is no room, or real files cannot be read.
+    /// If the disk is full, or real files cannot be read.
     pub async fn make(&self, directory: &Path) -> Result<()> {
         let parquet = self.parquet(directory);
         if parquet.exists() {
@@ -278,8 +278,8 @@ impl Workload {
             }
         }
         atlas.flush().await?;
-        // One partition, so that the rows keep their order; else the writer's own settings: zstd,
-        // groups of 1 Mi rows, statistics of pages, a page index.
+        // One partition, so that the rows keep their order. Otherwise the writer's default
+        // settings: zstd, row groups of 1 Mi rows, page statistics, a page index.
         let ctx = SessionContext::new_with_state(session_state());
         register_store(&ctx, "t", &atlas)?;
         ctx.sql("SET datafusion.execution.target_partitions = 1").await?.collect().await?;
@@ -295,7 +295,7 @@ impl Workload {
         directory.join(self.name)
     }
 
-    /// Where the Parquet file is.
+    /// The path of the Parquet file.
     pub fn parquet(&self, directory: &Path) -> PathBuf {
         directory.join(format!("{}.parquet", self.name))
     }
@@ -303,7 +303,7 @@ impl Workload {
     /// Opens both in a session, as the tables `atlas` and `parquet`.
     ///
     /// # Errors
-    /// Where they cannot be read.
+    /// If they cannot be read.
     pub async fn open(&self, ctx: &SessionContext, directory: &Path) -> Result<Atlas> {
         let atlas = Atlas::open_url(path(&self.store(directory))?).await?;
         register_store(ctx, "atlas", &atlas)?;
@@ -313,8 +313,8 @@ impl Workload {
         Ok(atlas)
     }
 
-    /// A value that lies between the bounds of a twentieth of the chunks of the workload's variable
-    /// and above those of the others; and the share of the chunks that it splits.
+    /// A value that lies between the bounds of a twentieth of the chunks of the workload's
+    /// variable, and above those of the others; and the share of the chunks that it splits.
     ///
     /// # Errors
     /// If the index cannot be read.
@@ -462,7 +462,7 @@ async fn float(atlas: &Atlas, number: usize) -> Result<()> {
         .map(|i| (i % levels < there).then_some(if random(i + 5) < 0.9 { "1" } else { "4" }))
         .collect();
     for other in 0..51 {
-        // What most queries leave alone: small, and the same everywhere.
+        // Variables that most queries do not use: small, and the same in all datasets.
         let values: arrow::array::Float32Array = (0..cells).map(|_| Some(other as f32)).collect();
         variables.push((format!("OTHER_{other:02}"), Arc::new(values)));
     }

@@ -1,4 +1,4 @@
-//! A block whose checksum is right: two bytes for the number of cells, the block.
+//! A block with a correct checksum: two bytes for the number of cells, then the block.
 #![no_main]
 
 use atlas::DType;

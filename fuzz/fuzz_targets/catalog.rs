@@ -1,4 +1,4 @@
-//! A catalog whose checksum is right.
+//! A catalog with a correct checksum.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,5 +1,6 @@
-//! The values of a block, once its compression is undone: a byte for the encoding, one for the type, two for the
-//! number of values, the values. What can be decoded is encoded, and must come back.
+//! The decompressed values of a block: a byte for the encoding, one for the type, two for the
+//! number of values, then the values. Values that can be decoded are encoded again, and must come
+//! back.
 #![no_main]
 
 use atlas::{Codec, DType};
@@ -13,7 +14,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let block = atlas::internals::encode_block(&array, dtype, Codec::Zstd).expect("it is small");
     let back = atlas::internals::decode_block(&block.into(), dtype, array.len()).expect("it was encoded");
     if dtype.is_float() {
-        // To the bit: NaN is not itself.
+        // Compared bit by bit, because NaN does not equal itself.
         let bits = |array: &arrow::array::ArrayRef| array.to_data().buffers()[0].as_slice().to_vec();
         assert_eq!(bits(&back), bits(&array));
     } else {

@@ -1,5 +1,4 @@
-//! The index of a segment, as it is once its checksum was found right and its compression undone: a byte for the type,
-//! eight for the offset, the index.
+//! The decompressed index of a segment: a byte for the type, eight for the offset, then the index.
 #![no_main]
 
 use atlas::DType;

@@ -1,4 +1,4 @@
-//! The record of a commit whose checksum is right.
+//! The record of a commit with a correct checksum.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

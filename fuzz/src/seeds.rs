@@ -1,5 +1,4 @@
-//! Writes inputs to begin with to `seeds/`: the parts of small stores. `cargo +nightly run --bin
-//! seeds`.
+//! Writes initial inputs to `seeds/`: the parts of small stores. `cargo +nightly run --bin seeds`.
 
 use std::fs;
 use std::path::Path;

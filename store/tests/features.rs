@@ -1,4 +1,4 @@
-//! What a build without a feature does in its place. It needs no feature itself.
+//! The behaviour of a build without a feature. The test itself needs no feature.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The seeds of the fuzzers, damaged by chance: every decoder gives an answer or an error, and
-//! takes no memory for what a file only claims. `ATLAS_SECONDS=60` damages them for so long;
-//! `fuzz/run` searches better, with a nightly toolchain.
+//! Damages the seeds of the fuzzers at random. Every decoder must return a result or an error, and
+//! must not allocate memory that a file merely claims to need. `ATLAS_SECONDS=60` sets the
+//! duration. `fuzz/run`, with a nightly toolchain, searches better.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test")]
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use atlas::{DType, internals};
 
-/// Numbers by chance, the same each time.
+/// Pseudo-random numbers, the same each time.
 struct Chance(u64);
 
 impl Chance {
@@ -20,7 +20,7 @@ impl Chance {
         (self.0 >> 11) as usize % limit.max(1)
     }
 
-    /// Some bytes of `seed` changed, taken away, repeated, or made the largest number there is.
+    /// Changes, removes or repeats some bytes of `seed`, or replaces them with the largest number.
     fn damage(&mut self, seed: &[u8], words: &[&[u8]]) -> Vec<u8> {
         let mut bytes = seed.to_vec();
         for _ in 0..1 + self.below(4) {
@@ -133,7 +133,7 @@ fn claims_are_not_believed() {
                 block.extend([0; 8]);
                 internals::seal_block(&mut block);
                 if let Ok(array) = internals::decode_block(&block.into(), dtype, cells) {
-                    // What is encoded in so few bytes is one value that all others equal.
+                    // So few bytes can only encode one value that all cells equal.
                     assert!(encoding == 2 && cells <= 1 << 28, "{dtype} {encoding} {cells}");
                     assert!(array.get_array_memory_size() <= (1 << 28) + 4096);
                 }

@@ -1,4 +1,4 @@
-//! What is left of a storage when the power fails.
+//! A storage that loses power: what remains of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +18,7 @@ use object_store::{
 
 use crate::objects::operate;
 
-/// The bytes of a file, under whatever names, and whether they are on the disk.
+/// The bytes of a file with one or several names, and whether they are on the disk.
 #[derive(Debug)]
 struct File {
     bytes: Bytes,
@@ -27,13 +27,14 @@ struct File {
 
 #[derive(Debug, Default)]
 struct Names {
-    /// As running programs see them.
+    /// As seen by running programs.
     live: BTreeMap<Path, Arc<File>>,
-    /// As they were when last synced.
+    /// As last synced.
     durable: BTreeMap<Path, Arc<File>>,
 }
 
-/// A storage that promises nothing that was not synced, and whose power fails after a number of operations.
+/// A storage that guarantees only what was synced, and that loses power after a number of
+/// operations.
 #[derive(Clone, Debug)]
 pub struct Crashing {
     inner: Arc<InMemory>,
@@ -42,7 +43,8 @@ pub struct Crashing {
 }
 
 impl Crashing {
-    /// Starts from what `objects` has, all of it durable. Everything fails after `operations`.
+    /// Starts with the content of `objects`, all of it durable. After `operations`, everything
+    /// fails.
     pub async fn after(objects: &InMemory, operations: i64) -> Self {
         let (inner, mut names) = (Arc::new(InMemory::new()), Names::default());
         let mut listed = objects.list(None);
@@ -57,8 +59,8 @@ impl Crashing {
         Self { inner, names: Arc::new(Mutex::new(names)), left: Arc::new(AtomicI64::new(operations)) }
     }
 
-    /// What may be found after the power failed: each name as it was or as it had become, bytes that were not synced
-    /// whole, cut or gone. `chance` decides.
+    /// A possible state after the loss of power. Each name is in its old or its new state; bytes
+    /// that were not synced are complete, truncated or missing. `chance` decides.
     pub async fn image(&self, mut chance: impl FnMut(usize) -> usize) -> Arc<InMemory> {
         let mut found = Vec::new();
         {

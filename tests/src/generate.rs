@@ -1,4 +1,4 @@
-//! Stores and predicates that are made by chance, for property tests.
+//! Random stores and predicates for property tests.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use crate::random::{Model, ModelArray, ModelDataset};
 
-/// The dimensions that arrays are made of, and how many cells they have at most.
+/// The dimensions of arrays, and their greatest number of cells.
 const DIMS: [&str; 4] = ["x", "y", "z", "w"];
 const NUMBERS: [DType; 10] = [
     DType::I8,
@@ -23,7 +23,7 @@ const NUMBERS: [DType; 10] = [
     DType::F64,
 ];
 
-/// A small value of a type, so that predicates on it are true of some cells and false of others.
+/// A small value of a type, so that predicates on it are true for some cells and false for others.
 fn value(dtype: DType) -> BoxedStrategy<Option<Value>> {
     let value = match dtype {
         DType::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
@@ -32,7 +32,7 @@ fn value(dtype: DType) -> BoxedStrategy<Option<Value>> {
         DType::I8 | DType::I16 | DType::I32 => (-5i64..10).prop_map(Value::I64).boxed(),
         DType::U8 | DType::U16 | DType::U32 | DType::U64 => (0u64..10).prop_map(Value::U64).boxed(),
         DType::F32 | DType::F64 => prop_oneof![
-            // Tenths, which an f32 does not hold exactly.
+            // Tenths, which an f32 does not represent exactly.
             8 => (-20i32..40).prop_map(move |i| decimal(f64::from(i) / 10.0, dtype)),
             1 => prop_oneof![Just(f64::NAN), Just(-f64::NAN), Just(-0.0), Just(f64::INFINITY), Just(f64::NEG_INFINITY)]
                 .prop_map(Value::F64),
@@ -45,13 +45,13 @@ fn value(dtype: DType) -> BoxedStrategy<Option<Value>> {
     prop_oneof![6 => value.prop_map(Some), 1 => Just(None)].boxed()
 }
 
-/// A number as an array of floats holds it.
+/// A number as an array of floats stores it.
 #[allow(clippy::cast_possible_truncation)]
 fn decimal(value: f64, dtype: DType) -> Value {
     Value::F64(if dtype == DType::F32 { f64::from(value as f32) } else { value })
 }
 
-/// Values that come in runs along the array, so that chunks differ in their bounds.
+/// Values in runs along the array, so that chunks differ in their bounds.
 fn values(dtype: DType, count: usize) -> BoxedStrategy<Vec<Option<Value>>> {
     let scattered = prop::collection::vec(value(dtype), count);
     let runs = prop::collection::vec(value(dtype), count / 4 + 1)
@@ -75,13 +75,14 @@ fn array(
         .boxed()
 }
 
-/// A variable of one of a few names: often numeric, of any rank, of a type that differs between datasets.
+/// A variable with one of a few names: often numeric, of any rank, of a type that may differ
+/// between datasets.
 fn variable(number: usize, sizes: BTreeMap<String, usize>) -> BoxedStrategy<Option<ModelArray>> {
     let dtype = match number {
         0 => Just(DType::F32).boxed(),
         1 => prop::sample::select(NUMBERS.to_vec()).boxed(),
         2 => prop::sample::select(vec![DType::String, DType::Bool, DType::Timestamp, DType::Binary]).boxed(),
-        // Of different kinds only now and then: then there are two columns.
+        // Seldom of different kinds, which make two columns.
         3 => prop_oneof![9 => Just(DType::F64), 1 => Just(DType::String)].boxed(),
         _ => Just(DType::I32).boxed(),
     };
@@ -92,7 +93,7 @@ fn variable(number: usize, sizes: BTreeMap<String, usize>) -> BoxedStrategy<Opti
                 return Just(None).boxed();
             }
             if number == 0 {
-                // One variable that is usually on the same grid, in one order or the other.
+                // One variable that is usually on the same grid, in either order.
                 dims.retain(|dim| ["x", "y"].contains(dim));
             }
             array(format!("v{number}"), dtype, dims, &sizes).prop_map(Some).boxed()
@@ -100,9 +101,9 @@ fn variable(number: usize, sizes: BTreeMap<String, usize>) -> BoxedStrategy<Opti
         .boxed()
 }
 
-/// The coordinate of a dimension, if there is one. Those of `y` are times, but for some that are
-/// numbers; those of `x` are numbers of one type or another, or text. `z` is now and then a
-/// variable over other dimensions.
+/// The coordinate of a dimension, if there is one. Coordinates of `y` are times, or sometimes
+/// numbers. Those of `x` are numbers of different types, or text. `z` is sometimes a variable over
+/// other dimensions.
 fn coordinate(dim: &'static str, sizes: &BTreeMap<String, usize>) -> BoxedStrategy<Option<ModelArray>> {
     let dtype = match dim {
         "y" => prop_oneof![6 => Just(DType::Timestamp), 1 => Just(DType::F64)].boxed(),
@@ -175,7 +176,7 @@ pub fn predicate(column: &str, data_type: &arrow::datatypes::DataType, pick: u32
             _ => format!("date_part('day', {name}) < {}", pick % 20),
         },
         DataType::BinaryView => format!("{name} = X'61'"),
-        // Numbers that some f64 is, and no f32.
+        // Numbers that are some f64, and no f32.
         DataType::Float64 if pick.is_multiple_of(7) => match pick % 3 {
             0 => format!("{name} = {}", f64::from(pick % 60) / 10.0 - 2.0),
             1 => format!("{name} IN (0.3, 0.7, 1.1, {a})"),
@@ -192,7 +193,8 @@ pub fn predicate(column: &str, data_type: &arrow::datatypes::DataType, pick: u32
     }
 }
 
-/// Runs `check` on as many cases as `PROPTEST_CASES` says, others every time; else on `cases`, the same every time.
+/// Runs `check` on as many random cases as `PROPTEST_CASES` says. Without the variable, runs it on
+/// `cases` cases, the same each time.
 pub fn check_cases<S: Strategy>(strategy: S, cases: u32, check: impl Fn(S::Value)) {
     let chosen = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let rng = match chosen {

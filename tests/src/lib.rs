@@ -1,5 +1,4 @@
-//! What the tests share: object stores that count and that fail, stores made by chance, and real
-//! data.
+//! Shared by the tests: object stores that count and fail, random stores, and real data.
 
 pub mod crash;
 pub mod generate;
@@ -21,7 +20,8 @@ use futures::StreamExt;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-/// The directory with real data beside the project, or `None`, said aloud, where it is absent.
+/// The directory with real data beside the project. Prints a message and returns `None` if it is
+/// absent.
 pub fn real_data() -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     if path.is_dir() {
@@ -77,7 +77,7 @@ pub fn memory() -> Arc<InMemory> {
     Arc::default()
 }
 
-/// Another object store in memory with the same objects.
+/// A copy of an object store in memory.
 pub async fn copy(objects: &InMemory) -> Arc<InMemory> {
     let copy = memory();
     let mut listed = objects.list(None);

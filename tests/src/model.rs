@@ -1,11 +1,11 @@
-//! What model tests share: the values that they write, where these lie, and how many cases they
-//! run.
+//! Shared by model tests: the values that they write, the positions of these, and the number of
+//! cases.
 
 use atlas::{DType, Value};
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::RngSeed;
 
-/// The cell that writing `seed` puts at place `i`; some are missing.
+/// The value that writing `seed` puts at position `i`; some are missing.
 pub fn value(dtype: DType, seed: i64, i: usize) -> Option<Value> {
     let number = (seed * 31 + i as i64 * 7) % 50 - 10;
     if number % 9 == 0 {
@@ -29,7 +29,7 @@ pub fn fill(dtype: DType) -> Value {
     }
 }
 
-/// The places of a region's cells in an array of `shape`, in row-major order.
+/// The positions of a region's cells in an array of `shape`, in row-major order.
 pub fn places(shape: &[usize], start: &[usize], size: &[usize]) -> Vec<usize> {
     let mut places = vec![0];
     for ((&extent, &start), &size) in shape.iter().zip(start).zip(size) {
@@ -39,7 +39,7 @@ pub fn places(shape: &[usize], start: &[usize], size: &[usize]) -> Vec<usize> {
     places
 }
 
-/// As many cases as `PROPTEST_CASES` says, or `fixed` ones, which are the same every time.
+/// As many cases as `PROPTEST_CASES` says. Without the variable, `fixed` cases, the same each time.
 pub fn cases(fixed: u32) -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let mut config = ProptestConfig::with_cases(cases.unwrap_or(fixed));

@@ -1,4 +1,4 @@
-//! Object stores that count what is asked of them, or fail after some of it.
+//! Object stores that count requests, or fail after some.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,18 +19,18 @@ use object_store::{
 pub struct Request {
     /// The object.
     pub path: String,
-    /// The bytes; `None` for the whole object or for its size.
+    /// The byte range; `None` for the whole object or for its size.
     pub range: Option<Range<u64>>,
 }
 
-/// An object store that remembers what was read of it, and fails after a number of operations.
+/// An object store that records reads, and fails after a number of operations.
 #[derive(Debug)]
 pub struct Watched {
     inner: Arc<dyn ObjectStore>,
-    /// How long it takes to answer.
+    /// The delay of each answer.
     latency: Duration,
     requests: Mutex<Vec<Request>>,
-    /// Operations until everything fails; negative is never.
+    /// The number of operations until everything fails; negative for never.
     left: Arc<AtomicI64>,
 }
 
@@ -46,7 +46,7 @@ impl Watched {
         Arc::new(Self { inner, latency: Duration::ZERO, requests: Mutex::default(), left })
     }
 
-    /// Watches `inner`, and takes a while for every read.
+    /// Watches `inner`, and delays every read.
     pub fn distant(inner: Arc<dyn ObjectStore>, latency: Duration) -> Arc<Self> {
         let left = Arc::new(AtomicI64::new(-1));
         Arc::new(Self { inner, latency, requests: Mutex::default(), left })

@@ -1,7 +1,7 @@
-//! Stores made by chance, and a plain model of the tables they are.
+//! Random stores, and a plain model of their tables.
 //!
-//! The model knows nothing of chunks, blocks, tiles or pruning: for each dataset it enumerates the
-//! cells of the grid with nested loops and looks every value up, as the definition of a table says.
+//! The model knows nothing of chunks, blocks, tiles or pruning. For each dataset, it enumerates the
+//! cells of the grid with nested loops and looks up every value, as the definition of a table says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl ModelDataset {
 }
 
 impl Model {
-    /// Writes the datasets to a store, some to each of several generations.
+    /// Writes the datasets to a store, some of them in each of several generations.
     ///
     /// # Errors
     /// Those of the store.
@@ -79,10 +79,10 @@ impl Model {
         Ok(())
     }
 
-    /// The table over `dims` (and, where `only` names one, of one variable), in the columns of
-    /// `schema`, which are known by the names `dataset`, dimension, variable, attribute. Values of
-    /// another kind than that of a column are in another column, `<name>.<kind>`; a dimension whose
-    /// name a variable has is `dim.<name>`.
+    /// The table over `dims`, with the columns of `schema`. With `only`, the table of that
+    /// variable. Columns are identified by the names `dataset`, dimension, variable and attribute.
+    /// Values of another kind than that of the column are in a column `<name>.<kind>`. A dimension
+    /// whose name a variable has is `dim.<name>`.
     ///
     /// # Errors
     /// If a value does not fit the schema's type.
@@ -168,8 +168,8 @@ impl Model {
     }
 }
 
-/// Values as a column of a type shows them: none of another kind, and an `f32` as an `f64` by its
-/// decimal.
+/// Values as a column of a type shows them: without those of another kind, and with an `f32` as an
+/// `f64` converted by its decimal.
 fn of_kind(values: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, arrow::error::ArrowError> {
     let stored = values.data_type();
     if stored == data_type || stored.is_numeric() && data_type.is_numeric() {

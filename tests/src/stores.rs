@@ -1,4 +1,4 @@
-//! The stores that `slt/*.slt` ask about, by topic.
+//! The stores that `slt/*.slt` query, by topic.
 
 use atlas::{Atlas, DatasetView, Element, Result, Timestamp};
 use ndarray::{ArrayD, arr0, array};
@@ -23,7 +23,7 @@ pub async fn put<T: Element>(
 /// # Errors
 /// Those of the store.
 pub async fn names(atlas: &Atlas) -> Result<()> {
-    // Coordinates over both dimensions, along each, and of a single place.
+    // Coordinates over both dimensions, along each, and of a single point.
     let swath = atlas.create_dataset("swath").await?;
     let lat = array![[40.2f32, 40.4, 40.6], [40.8, 41.0, 41.2]];
     put(&swath, "lat", &["lat", "lon"], lat.into_dyn(), None).await?;
@@ -37,7 +37,7 @@ pub async fn names(atlas: &Atlas) -> Result<()> {
     let point = atlas.create_dataset("point").await?;
     put(&point, "lat", &[], arr0(-3.0f64).into_dyn(), None).await?;
     put(&point, "mask", &[], arr0(9i32).into_dyn(), None).await?;
-    // Neither coordinates nor variables of the dimensions' names.
+    // Neither coordinates nor variables with the names of dimensions.
     let bare = atlas.create_dataset("bare").await?;
     put(&bare, "mask", &["lat", "lon"], array![[10i32, 11]].into_dyn(), None).await?;
 
@@ -82,7 +82,7 @@ pub async fn mixed(atlas: &Atlas) -> Result<()> {
     standard.set_attribute("buoy", 5.0f64)?;
     standard.set_attribute("limits", vec![0.0f64, 40.5])?;
 
-    // Its calendar has no timestamps.
+    // The calendar of this dataset has no timestamps.
     let noleap = atlas.create_dataset("noleap").await?;
     put(&noleap, "time", &["time"], array![9.0f64, 10.0, 100.0].into_dyn(), None).await?;
     put(&noleap, "v", &["time"], array![0.1f64, 47.3, f64::NAN].into_dyn(), None).await?;
@@ -93,14 +93,14 @@ pub async fn mixed(atlas: &Atlas) -> Result<()> {
     noleap.set_attribute("buoy", "B-7")?;
     noleap.set_attribute("limits", "none")?;
 
-    // Without a coordinate, and with text for numbers.
+    // Without a coordinate, and with text instead of numbers.
     let bare = atlas.create_dataset("bare").await?;
     put(&bare, "v", &["time"], array!["low", "high"].mapv(String::from).into_dyn(), None).await?;
     put(&bare, "when", &["time"], array![true, false].into_dyn(), None).await?;
     bare.set_attribute("buoy", 7i64)?;
     bare.set_attribute("since", day(0))?;
 
-    // A dataset of no rows.
+    // A dataset without rows.
     let empty = atlas.create_dataset("zero").await?;
     empty.define_array::<f64>("v", &["time"], &[0], None, None)?;
     empty.set_attribute("score", 99.0f64)?;

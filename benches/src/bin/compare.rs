@@ -1,7 +1,8 @@
-//! The same queries over the same rows, in a store and in Parquet, in turn in one session.
+//! Runs the same queries over the same rows in a store and in Parquet, alternately in one session.
 //!
-//! `cargo run --release -p atlas-benches --bin compare` makes the workloads in a temporary directory (which `--dir` keeps),
-//! checks that both give the same answers, and prints medians and their ratios. `--json FILE` writes them too.
+//! `cargo run --release -p atlas-benches --bin compare` makes the workloads in a temporary
+//! directory (`--dir` keeps them), checks that both give the same answers, and prints medians and
+//! their ratios. `--json FILE` also writes them to a file.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
-/// The allocator of the shell, and of DataFusion's own.
+/// The allocator of the shell, and of DataFusion's own shell.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -29,31 +30,31 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Atlas against Parquet.
 #[derive(Parser)]
 struct Arguments {
-    /// Runs of each query, of which the median counts.
+    /// The number of runs of each query; the median counts.
     #[arg(long, default_value_t = 7)]
     runs: usize,
-    /// The workloads to run, by name; all without it.
+    /// The workloads to run, by name; by default all.
     #[arg(long, value_delimiter = ',')]
     workload: Vec<String>,
-    /// The query to run, by name; all without it.
+    /// The query to run, by name; by default all.
     #[arg(long)]
     query: Option<String>,
-    /// Where the data are made and stay; a temporary directory without it.
+    /// The directory in which the data are made and kept; by default a temporary one.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Writes the rows of the table as JSON.
+    /// Writes the rows of the table as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Settings of the session, for both: `name=value`.
+    /// Settings of the session, for both formats: `name=value`.
     #[arg(long)]
     set: Vec<String>,
-    /// Runs this many times only on the store, for a profiler to look at.
+    /// Runs each query this many times on the store only, for a profiler.
     #[arg(long)]
     profile: Option<usize>,
     /// Only makes the data.
     #[arg(long)]
     make: bool,
-    /// Only scans all columns of one workload, and tells the peak of memory.
+    /// Only scans all columns of one workload, and reports the peak memory.
     #[arg(long, hide = true)]
     scan: Option<String>,
 }
@@ -72,7 +73,8 @@ fn main() -> Result<()> {
     }
     let (mut rows, mut sizes) = (Vec::new(), Vec::new());
     for workload in workloads().iter().filter(|workload| chosen(workload)) {
-        // In a process of its own, so that what making the data leaves behind is not measured.
+        // In a process of its own, so that the measurement does not include remains of making the
+        // data.
         if arguments.make {
             runtime.block_on(workload.make(&directory))?;
             continue;
@@ -156,7 +158,7 @@ async fn compare(
             }
             continue;
         }
-        // The first runs are the answers', and warm what can be warm.
+        // The first runs give the answers, and warm the caches.
         let (atlas_answer, atlas_bytes) = answer(&ctx, &atlas, "bytes_read").await?;
         let (parquet_answer, parquet_bytes) = answer(&ctx, &parquet, "bytes_scanned").await?;
         check(query, &atlas_answer, &parquet_answer)
@@ -164,7 +166,8 @@ async fn compare(
         let (mut atlas_times, mut parquet_times) = (Vec::new(), Vec::new());
         for _ in 0..arguments.runs.max(1) {
             for (times, sql) in [(&mut atlas_times, &atlas), (&mut parquet_times, &parquet)] {
-                // What the other one just did would make a difference of its own: the run before the one that counts warms.
+                // The previous query of the other format affects the processor's caches. An
+                // uncounted run removes the effect.
                 time(&ctx, sql).await?;
                 times.push(time(&ctx, sql).await?);
             }
@@ -207,10 +210,12 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times.get(times.len() / 2).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
-/// Cells of an answer: what is no float comes first in the order, so that rows of two answers meet.
+/// The cells of an answer. Cells that are not floats come first in the order, so that rows of two
+/// answers match up.
 type Row = (Vec<String>, Vec<f64>);
 
-/// Whether two answers are the same, rows in any order and floats but for their last digits.
+/// Checks that two answers are equal, with rows in any order and floats except for their last
+/// digits.
 fn check(query: &Query, a: &[RecordBatch], b: &[RecordBatch]) -> std::result::Result<(), String> {
     let (a, b) = (rows(query, a).map_err(|e| e.to_string())?, rows(query, b).map_err(|e| e.to_string())?);
     if a.len() != b.len() {
@@ -263,7 +268,7 @@ fn rows(query: &Query, batches: &[RecordBatch]) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Scans all columns of a workload with two partitions, and tells the peak of memory.
+/// Scans all columns of a workload with two partitions, and reports the peak memory.
 async fn scan(name: &str, directory: &Path, arguments: &Arguments) -> Result<()> {
     let ctx = session(arguments).await?;
     ctx.sql("SET datafusion.execution.target_partitions = 2").await?.collect().await?;
@@ -299,7 +304,7 @@ async fn scan(name: &str, directory: &Path, arguments: &Arguments) -> Result<()>
     Ok(())
 }
 
-/// The bytes of a file, or of those in a directory.
+/// The size of a file, or of the files in a directory.
 fn bytes(path: &Path) -> Result<u64> {
     let meta = std::fs::metadata(path)?;
     if !meta.is_dir() {

@@ -1,8 +1,8 @@
-//! What a store of many small datasets costs: each has a `(24,)` f32 variable of three decimals,
-//! and its hours.
+//! Measures stores of many small datasets. Each dataset has a `(24,)` f32 variable of three
+//! decimals, and its hours.
 //!
-//! `cargo run --release -p atlas-benches --bin scale -- 1000 10000 100000 1000000` prints a table;
-//! each phase runs in a process of its own, whose peak memory is told.
+//! `cargo run --release -p atlas-benches --bin scale -- 1000 10000 100000 1000000` prints a table.
+//! Each phase runs in a process of its own, whose peak memory is reported.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The most memory that this process has had, in kB.
+/// The peak memory of this process, in kB.
 fn peak() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no peak memory is told")?;

@@ -1,4 +1,4 @@
-//! What a scan of many small datasets allocates: for frames of them, and not for each.
+//! A scan of many small datasets allocates memory for each frame, not for each dataset.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ async fn store() -> Atlas {
     for number in 0..DATASETS {
         let name = format!("d{number:06}");
         let dataset = atlas.create_dataset(&name).await.unwrap();
-        // Of several sizes, so that no dataset is like the one before it.
+        // Of several sizes, so that neighbouring datasets differ.
         let levels = 2 + number % 3;
         for variable in ["t", "s"] {
             let schema = ArraySchema::new(variable.to_owned(), DType::F32, &["z"]);
@@ -33,7 +33,7 @@ async fn store() -> Atlas {
 
 #[test]
 fn a_scan_allocates_for_frames_and_not_for_datasets() {
-    // All on the thread that counts.
+    // Everything runs on the thread that counts.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ctx = SessionContext::new_with_state(session_state());
     runtime.block_on(async {
@@ -47,7 +47,7 @@ fn a_scan_allocates_for_frames_and_not_for_datasets() {
         "SELECT avg(t), max(s) FROM atlas WHERE dataset > 'd000010'",
     ] {
         let plan = runtime.block_on(async {
-            // The first time indexes and names are read.
+            // The first run reads indexes and names.
             ctx.sql(query).await.unwrap().collect().await.unwrap();
             ctx.sql(query).await.unwrap().create_physical_plan().await.unwrap()
         });

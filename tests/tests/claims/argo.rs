@@ -1,4 +1,4 @@
-//! Real data: Argo profiles and ERA-Interim fields, against answers that others computed.
+//! Compares Argo profiles and ERA-Interim fields with independently computed answers.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,7 @@ async fn imported(path: PathBuf) -> (tempfile::TempDir, Atlas) {
     let directory = tempfile::tempdir().unwrap();
     let atlas = Atlas::create_path(directory.path().join("store"), StoreConfig::default()).await.unwrap();
     let report = import(&atlas, &[path], &ImportOptions::default(), &|_| {}).await.unwrap();
-    // Fill values that no packed number can be, and values that are outside of the range that they
-    // should be in.
+    // Fill values that no packed number can equal, and values outside their valid range.
     let expected = |class| matches!(class, NoticeClass::BadAttribute | NoticeClass::OutsideValidRange);
     assert!(
         report.skipped.is_empty() && report.notices.iter().all(|(class, ..)| expected(class)),
@@ -25,7 +24,7 @@ async fn imported(path: PathBuf) -> (tempfile::TempDir, Atlas) {
     (directory, atlas)
 }
 
-/// The rows of a CSV file, which has no quotes, by column.
+/// The rows of a CSV file without quotes, by column.
 fn table(path: &Path) -> Vec<HashMap<String, String>> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
@@ -86,7 +85,7 @@ async fn argo_has_the_expected_answers() {
     shapes(&ctx, &expected).await;
 }
 
-/// What is once for each profile stands beside the levels.
+/// Values that a profile has once are repeated along its levels.
 async fn profiles(ctx: &SessionContext, expected: &[HashMap<String, String>]) {
     let sql = "SELECT dataset, \"LATITUDE\", \"PLATFORM_NUMBER\", \"DATA_MODE\",
                       CAST(CAST(\"JULD\" AS BIGINT) - CAST(TIMESTAMP '1950-01-01' AS BIGINT) AS DOUBLE) / 86400e9
@@ -115,7 +114,7 @@ async fn profiles(ctx: &SessionContext, expected: &[HashMap<String, String>]) {
     assert_eq!(seen, expected.len());
 }
 
-/// The rows do not depend on the columns that are asked for.
+/// The rows do not depend on the selected columns.
 async fn shapes(ctx: &SessionContext, expected: &[HashMap<String, String>]) {
     let number = |row: &HashMap<String, String>, key: &str| row[key].parse::<usize>().unwrap();
     let cells: usize = expected.iter().map(|row| number(row, "n_prof") * number(row, "n_levels")).sum();

@@ -1,5 +1,4 @@
-//! Changes to a store that fail, or whose machine loses power, at any moment; and changes by many
-//! at one time.
+//! Changes to a store that fail or lose power at any moment, and concurrent changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -55,7 +54,7 @@ async fn contents(atlas: &Atlas) -> Result<Vec<(String, String, ArrayD<f64>)>> {
     Ok(contents)
 }
 
-/// The ways in which a store is changed.
+/// The kinds of changes.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Overwrite,
@@ -93,7 +92,7 @@ async fn change(atlas: &Atlas, change: Change) -> Result<()> {
 }
 
 fn is_whole(verified: &Verified) -> bool {
-    // An interrupted commit is mended by whoever comes next.
+    // The next writer repairs an interrupted commit.
     verified.problems.iter().all(|problem| problem.contains("the next writer mends it"))
 }
 
@@ -117,7 +116,7 @@ async fn a_change_that_fails_anywhere_leaves_the_old_or_the_new_state() {
             assert!(found == before || found == after, "{kind:?} after {operations}");
             let verified = atlas.verify().await.unwrap();
             assert!(is_whole(&verified), "{kind:?} after {operations}: {:?}", verified.problems);
-            // Whoever writes next completes or repeats it.
+            // The next writer completes or repeats it.
             atlas.refresh().await.unwrap();
             if contents(&atlas).await.unwrap() != after || matches!(kind, Change::Vacuum) {
                 change(&atlas, kind).await.unwrap();
@@ -167,7 +166,7 @@ async fn a_power_failure_anywhere_leaves_the_old_or_the_new_state() {
                 let atlas = open(image.clone()).await.unwrap();
                 let found = contents(&atlas).await.unwrap_or_else(|e| panic!("{kind:?} {operations}: {e}"));
                 assert!(found == before || found == after, "{kind:?} after {operations}");
-                // What was said to be done is done.
+                // A change that reported success must be there.
                 assert!(changed.is_err() || found == after, "{kind:?} was lost");
                 if found == after {
                     news += 1
@@ -187,7 +186,7 @@ async fn a_power_failure_anywhere_leaves_the_old_or_the_new_state() {
     }
 }
 
-/// Without the syncs the same test finds stores that are lost: it can fail.
+/// Without the syncs, the same test finds lost stores: the test can fail.
 #[tokio::test]
 async fn without_syncs_a_power_failure_loses_stores() {
     let old = old_store().await;
@@ -211,13 +210,13 @@ async fn without_syncs_a_power_failure_loses_stores() {
     assert!(lost > 0);
 }
 
-/// Seconds that the tests of concurrency take; `ATLAS_SECONDS=60` for a long run.
+/// The duration of the tests of concurrency; `ATLAS_SECONDS=60` for a long run.
 fn seconds() -> Duration {
     let seconds = std::env::var("ATLAS_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs_f64(seconds.unwrap_or(2.0))
 }
 
-/// Every array of every dataset has one value in all its cells, whatever writers are doing to it.
+/// Every array of every dataset has a single value in all its cells, whatever writers are doing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn readers_see_whole_generations_while_others_write_and_compact() {
     let directory = tempfile::tempdir().unwrap();
@@ -241,7 +240,7 @@ async fn readers_see_whole_generations_while_others_write_and_compact() {
                     let generation = atlas.snapshot().root().generation();
                     let stacked = atlas.read_array_stacked::<f64>("t", &names, &[0], &[100]).await.unwrap();
                     let first = stacked.iter().next().copied();
-                    // All datasets are written in each commit.
+                    // Each commit writes all datasets.
                     assert!(stacked.iter().all(|value| Some(*value) == first), "generation {generation}");
                     reads.fetch_add(1, Ordering::Relaxed);
                     if reader % 2 == 0 {
@@ -277,7 +276,7 @@ async fn readers_see_whole_generations_while_others_write_and_compact() {
             dataset.write_array("t", &[0], half.view().into_dyn()).await.unwrap();
             dataset.write_array("t", &[50], half.view().into_dyn()).await.unwrap();
         }
-        // Compaction takes nothing from a writer.
+        // A compaction does not conflict with a writer.
         atlas.flush().await.unwrap();
     }
     stop.store(true, Ordering::Relaxed);
@@ -304,10 +303,11 @@ async fn a_writer_with_something_pending_can_commit_after_a_compaction() {
     let log = writer.log().await.unwrap();
     let told: Vec<_> = log.iter().map(|c| (c.generation, c.operation.as_str(), c.datasets)).collect();
     assert_eq!(told, [(4, "write", 3), (3, "compact", 4), (2, "write", 4), (1, "write", 2)]);
-    // And an older generation is as it was, until it is vacuumed.
+    // An older generation stays readable until it is vacuumed.
     let earlier = writer.open_at(1).await.unwrap();
     assert_eq!(contents(&earlier).await.unwrap().len(), 4);
-    // What is written through it is committed to the newest, as nobody else has added it.
+    // Changes through it are committed to the newest generation, because nobody else has added this
+    // dataset.
     earlier.create_dataset("x").await.unwrap();
     earlier.flush().await.unwrap();
     assert_eq!(earlier.list_datasets().unwrap(), ["d0", "d1", "d2", "x"]);
@@ -315,11 +315,11 @@ async fn a_writer_with_something_pending_can_commit_after_a_compaction() {
     writer.vacuum(Duration::ZERO).await.unwrap();
     assert!(matches!(writer.open_at(1).await, Err(Error::NoGeneration { .. })));
     earlier.create_dataset("y").await.unwrap();
-    // Its record is gone, and still nobody can commit that generation again.
+    // Its record is empty, and no writer can commit that generation again.
     assert!(matches!(earlier.flush().await, Err(Error::Conflict { .. })));
 }
 
-/// What SQL says of a store that was changed: its rows, and what is told of its chunks.
+/// SQL over a store that was changed: its rows, and its chunks.
 #[tokio::test]
 async fn tables_show_what_a_changed_store_holds() {
     let objects = old_store().await;

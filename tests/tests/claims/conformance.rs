@@ -1,18 +1,18 @@
 //! The same store on every storage: memory, a local disk, and over HTTP S3, Azure Blob Storage and
 //! Google Cloud Storage.
 //!
-//! S3 is the server that `ATLAS_TEST_S3` names, such as `s3://bucket/` with `AWS_ENDPOINT` and
-//! credentials in the environment; `.ci/run` starts `moto` for it. Likewise `ATLAS_TEST_AZURE` has
-//! `az://container/`, and `ATLAS_TEST_GCS` `gs://bucket/`: `tests/emulators/azure` and
-//! `tests/emulators/gcs` start an emulator and set them. Without one the test says that it was
-//! skipped.
+//! `ATLAS_TEST_S3` names the S3 server, for example `s3://bucket/` with `AWS_ENDPOINT` and
+//! credentials in the environment; `.ci/run` starts `moto` for it. Likewise, `ATLAS_TEST_AZURE`
+//! names `az://container/`, and `ATLAS_TEST_GCS` names `gs://bucket/`; `tests/emulators/azure` and
+//! `tests/emulators/gcs` start an emulator and set them. Without the variable, the test says that
+//! it was skipped.
 
 use std::time::Duration;
 
 use atlas::{Atlas, CacheBudget, Error, Result, Storage, StoreConfig};
 use ndarray::{Array2, Axis};
 
-/// Names that not every storage can have in a path as they are.
+/// Names that some storages must encode in a path.
 const NAMES: [&str; 5] = ["plain", "per%20cent", "a b + c?", "é ü", "dot.ted#1"];
 
 async fn conforms(location: &str) {
@@ -29,7 +29,7 @@ async fn conforms(location: &str) {
     for (number, name) in NAMES.into_iter().enumerate() {
         let dataset = atlas.create_dataset(name).await.unwrap();
         dataset.define_array::<f64>(name, &["x", "y"], &[700, 1000], Some(vec![100, 1000]), None).unwrap();
-        // Over the size from which a file goes up in parts.
+        // Larger than the size from which a file is uploaded in parts.
         dataset.write_array(name, &[0, 0], values(number).view()).await.unwrap();
         dataset.define_array::<i32>("small", &["x"], &[700], None, Some(-1)).unwrap();
     }
@@ -42,7 +42,8 @@ async fn conforms(location: &str) {
         let all = dataset.read_array::<f64>(name, &[0, 0], &[700, 1000]).await.unwrap().unwrap();
         assert_eq!(all, values(number), "{location} {name}");
     }
-    // Of two writers who add one dataset one wins: creating the record of a commit is conditional.
+    // If two writers add one dataset, only one succeeds: creating the record of a commit is
+    // conditional.
     for atlas in [&one, &two] {
         let dataset = atlas.create_dataset("one").await.unwrap();
         dataset.define_array::<i32>("small", &["x"], &[3], None, None).unwrap();
@@ -52,7 +53,7 @@ async fn conforms(location: &str) {
     assert!(matches!(two.flush().await, Err(Error::Conflict { generation: 2, .. })), "{location}");
     two.discard().await;
     two.create_dataset("two").await.unwrap();
-    // And those who add two both do.
+    // If they add different datasets, both succeed.
     two.flush().await.unwrap();
     assert!(two.dataset_exists("one").unwrap() && two.dataset_exists("two").unwrap());
 
@@ -94,7 +95,7 @@ async fn a_store_on_disk_conforms() {
     conforms(&directory.path().join("a store").to_string_lossy()).await;
 }
 
-/// Tests the bucket or container that a variable of the environment names.
+/// Tests the bucket or container that an environment variable names.
 async fn conforms_at(variable: &str) {
     let Ok(bucket) = std::env::var(variable) else {
         eprintln!("skipped: {variable} names no bucket");
@@ -119,7 +120,7 @@ async fn a_store_on_google_cloud_conforms() {
     conforms_at("ATLAS_TEST_GCS").await;
 }
 
-/// What goes wrong is told without the keys that were used.
+/// Errors do not contain the keys that were used.
 #[tokio::test]
 async fn errors_tell_no_secrets() {
     let objects = object_store::aws::AmazonS3Builder::new()

@@ -1,4 +1,4 @@
-//! Every query over a store gives the rows that it gives over the same table held in memory.
+//! Every query over a store returns the rows that it returns over the same table in memory.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ async fn check(model: &Model, picks: &[u32], generations: usize, codec: Codec, n
     }
 }
 
-/// Regions of arrays, read by the store itself.
+/// Reads regions of arrays through the store itself.
 async fn read_back(model: &Model, atlas: &Atlas, picks: &[u32]) {
     for (name, dataset) in &model.datasets {
         let view = atlas.open_dataset(name).await.unwrap();
@@ -114,7 +114,7 @@ async fn check_table(
         let expected = sorted_rows(&plain, &on("model")).await;
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{} on {dims:?}", on(table)),
-            // A query that cannot be (min of a binary) cannot be for either.
+            // An invalid query (min of a binary) must fail on both.
             (Err(_), Err(_)) => {}
             (found, expected) => panic!("{}: {found:?}, expected {expected:?}", on(table)),
         }

@@ -1,4 +1,4 @@
-//! What the engine does to be fast changes no answer: with every optimisation, with each one
+//! Optimizations do not change answers: compares answers with every optimization, with each one
 //! switched off, and with none.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 const OPTIMISATIONS: [&str; 6] =
     ["aggregates", "pruning", "late_materialization", "dynamic_filters", "best_first", "statistics"];
 
-/// Sessions over one store: with all optimisations, without one each, and without any.
+/// Sessions over one store: with all optimizations, without one each, and without any.
 async fn sessions(atlas: &Atlas, options: &TableOptions) -> Vec<(String, SessionContext)> {
     let mut sessions = vec![("all".to_owned(), session(atlas, options.clone()).unwrap())];
     for name in OPTIMISATIONS {
@@ -39,8 +39,8 @@ async fn switch_off(ctx: &SessionContext, names: &[&str]) {
     }
 }
 
-/// Queries of every class over a table `t` with these columns, as chance picks them. Of ordered
-/// ones the order counts.
+/// Queries of every class over a table `t` with these columns, chosen by `picks`; and whether the
+/// order of their rows matters.
 fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -> Vec<(bool, String)> {
     let columns: Vec<(&str, &DataType)> =
         schema.fields().iter().map(|field| (field.name().as_str(), field.data_type())).collect();
@@ -48,7 +48,7 @@ fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -
     let column = |i: usize| columns[pick(i) % columns.len()];
     let numbers: Vec<&str> =
         columns.iter().filter(|(_, of)| of.is_numeric()).map(|(name, _)| *name).collect();
-    // NaN that is not NULL makes what is least and greatest a matter of order.
+    // If NaN is kept, least and greatest values depend on the order of rows.
     let ordered = |of: &DataType| {
         (nan_as_null || !of.is_floating()) && !matches!(of, DataType::BinaryView | DataType::Boolean)
     };
@@ -57,7 +57,7 @@ fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -
         if !numbers.is_empty() {
             let number = numbers[pick(i + 1) % numbers.len()];
             aggregates.extend([format!("sum(\"{number}\")"), format!("avg(\"{number}\")")]);
-            // What statistics do not know, beside what they do.
+            // Aggregates that statistics cannot answer, beside some that they can.
             if pick(i).is_multiple_of(3) {
                 aggregates.push(format!("sum(\"{number}\" + 1)"));
             }
@@ -106,7 +106,7 @@ fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -
         ));
     }
     for (i, number) in numbers.iter().enumerate().take(2) {
-        // Of a column's values, under a predicate on it: NULLs play no part.
+        // An aggregate of a column's values, under a predicate on that column: NULLs do not matter.
         let of = columns.iter().find(|(name, _)| name == number).map_or(&DataType::Float64, |(_, of)| of);
         let chosen = predicate(number, of, picks[(i + 7) % picks.len()]);
         let bounds = if ordered(of) { format!(", min(\"{number}\")") } else { String::new() };
@@ -118,7 +118,7 @@ fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -
     let (first, of) = column(4);
     if ordered(of) {
         let direction = if pick(5).is_multiple_of(2) { "ASC" } else { "DESC NULLS LAST" };
-        // Ties may come in any order: only what is ordered by is shown.
+        // Ties may come in any order, so only the sort key is selected.
         queries.push((true, format!("SELECT \"{first}\" FROM t ORDER BY \"{first}\" {direction} LIMIT 4")));
         queries.push((true, format!("SELECT \"{first}\" FROM t ORDER BY \"{first}\" DESC LIMIT 3")));
     }
@@ -139,7 +139,7 @@ fn queries(schema: &Schema, dims: &[String], picks: &[u32], nan_as_null: bool) -
     queries
 }
 
-/// Cells of rows, floats as they are: those of two answers are equal but for their last digits.
+/// Compares the cells of rows. Floats may differ in their last digits.
 fn same(found: &[String], expected: &[String]) -> bool {
     let near = |a: &str, b: &str| {
         let (Ok(a), Ok(b)) = (a.parse::<f64>(), b.parse::<f64>()) else { return false };
@@ -183,7 +183,7 @@ async fn check_table(
             let expected = answer(&plain, &on("model"), ordered).await;
             let equal = match (&with_all, &expected) {
                 (Ok(found), Ok(expected)) => same(found, expected),
-                // A query that cannot be cannot be for either.
+                // An invalid query must fail on both.
                 (found, expected) => found.is_err() && expected.is_err(),
             };
             assert!(equal, "{}: {with_all:#?}, expected {expected:#?}", on(table));
@@ -259,7 +259,7 @@ async fn optimisations_change_no_answer_on_argo() {
     }
 }
 
-/// A store of two datasets whose temperatures lie apart, each of four chunks.
+/// A store of two datasets with disjoint ranges of temperature, each of four chunks.
 async fn two_datasets() -> Atlas {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
     for (name, base) in [("cold", 0.0f32), ("warm", 100.0)] {
@@ -278,7 +278,7 @@ async fn plan(ctx: &SessionContext, query: &str) -> String {
     rows(ctx, &format!("EXPLAIN {query}")).await.unwrap().join("\n")
 }
 
-/// What a counter of a scan came to.
+/// The value of a scan's counter.
 async fn counted(ctx: &SessionContext, query: &str, name: &str) -> usize {
     let plan = rows(ctx, &format!("EXPLAIN ANALYZE {query}")).await.unwrap().join("\n");
     let found = plan.split(&format!("{name}=")).nth(1).unwrap_or_else(|| panic!("no {name} in {plan}"));
@@ -286,8 +286,8 @@ async fn counted(ctx: &SessionContext, query: &str, name: &str) -> usize {
     digits.parse().unwrap()
 }
 
-/// Each optimisation shows in plans or in what they count, and does not where it is switched off:
-/// what the tests above compare is different work.
+/// Each optimization shows in plans or in counters, and does not show if it is switched off. The
+/// tests above therefore compare different work.
 #[tokio::test]
 async fn an_optimisation_that_is_off_does_nothing() {
     let atlas = two_datasets().await;
@@ -307,7 +307,7 @@ async fn an_optimisation_that_is_off_does_nothing() {
         "{told}"
     );
     assert!(told.contains("grouped once per dataset=[dataset@0]"), "{told}");
-    // A dataset's group is all in one part, so that there is nothing to merge.
+    // A dataset's group is within one range, so that there is nothing to merge.
     assert!(told.contains("all of a dataset together") && !told.contains("AggregateExec"), "{told}");
     assert_eq!(counted(&on, grouped, "chunks_from_stats").await, 8);
     let told = plan(&off("aggregates").await, grouped).await;
@@ -316,13 +316,13 @@ async fn an_optimisation_that_is_off_does_nothing() {
 
     let by_time = "SELECT x, avg(temperature) FROM atlas GROUP BY x";
     assert!(plan(&on, by_time).await.contains("grouped once per x=[x@2]"));
-    // Of two datasets, which are all there is to decode, each is for several partitions.
+    // There are two datasets, and both must be decoded: several partitions share each of them.
     let told =
         plan(&on, "SELECT dataset, avg(temperature) FROM atlas WHERE temperature > 115 GROUP BY dataset")
             .await;
     assert!(told.contains("AggregateExec: mode=FinalPartitioned"), "{told}");
 
-    // Of the warm dataset one chunk is split, and two are wanted as a whole.
+    // In the warm dataset, one chunk is split, and two match as a whole.
     let warm = "SELECT avg(temperature) FROM atlas WHERE temperature > 115";
     for (ctx, pruned, from_stats, decoded) in
         [(&on, 5, 2, 1), (&off("pruning").await, 0, 0, 8), (&off("aggregates").await, 5, 0, 3)]
@@ -354,7 +354,7 @@ async fn an_optimisation_that_is_off_does_nothing() {
     assert!(!plan(&off("statistics").await, whole).await.contains("PlaceholderRowExec"));
 }
 
-/// Chunks with missing cells are answered from statistics too, where a predicate and all aggregates
+/// Chunks with missing cells are also answered from statistics, if a predicate and all aggregates
 /// are of the same column.
 #[tokio::test]
 async fn missing_cells_do_not_matter_to_the_values_of_their_column() {
@@ -365,7 +365,7 @@ async fn missing_cells_do_not_matter_to_the_values_of_their_column() {
     dataset.write_array("v", &[0], cells.view().into_dyn()).await.unwrap();
     atlas.flush().await.unwrap();
     let ctx = session(&atlas, TableOptions::default()).unwrap();
-    // Of four chunks one is below, one is split, one is above and one has no values.
+    // Of the four chunks, one is below, one is split, one is above, and one has no values.
     let of_values = "SELECT count(v), avg(v) FROM atlas WHERE v > 15";
     assert_eq!(rows(&ctx, of_values).await.unwrap(), ["10|22.5"]);
     assert_eq!(counted(&ctx, of_values, "chunks_decoded").await, 1);
@@ -377,7 +377,7 @@ async fn missing_cells_do_not_matter_to_the_values_of_their_column() {
     assert!(rows(&ctx, grouped).await.unwrap().is_empty());
 }
 
-/// A join with a few names keeps the chunks of the other datasets from being read.
+/// A join with a few names prunes the chunks of the other datasets.
 #[tokio::test]
 async fn a_join_rules_datasets_out() {
     let atlas = two_datasets().await;
@@ -389,8 +389,8 @@ async fn a_join_rules_datasets_out() {
     assert_eq!(counted(&ctx, joined, "chunks_pruned").await, 0);
 }
 
-/// Datasets of which those that come later have values that a bound of the first ones rules out.
-/// `w` is NULL in the first ones.
+/// Datasets of which the later ones can be pruned by a bound of the first ones. `w` is NULL in the
+/// first ones.
 async fn later_datasets() -> Atlas {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
     for number in 0..8u8 {
@@ -409,7 +409,7 @@ async fn later_datasets() -> Atlas {
     atlas
 }
 
-/// Aggregations fill filters that hold for one of their functions, and offer them for all.
+/// Aggregations fill filters that hold for only one of their functions, and offer them for all.
 #[tokio::test]
 async fn filters_that_aggregations_fill_are_not_believed() {
     let atlas = later_datasets().await;
@@ -442,7 +442,7 @@ async fn filters_that_aggregations_fill_are_not_believed() {
     }
 }
 
-/// A session that was never told of the rule uses no filter that it cannot vouch for.
+/// In a session without the rule, a table uses no dynamic filters.
 #[tokio::test]
 async fn a_table_in_a_plain_session_uses_no_dynamic_filters() {
     let atlas = later_datasets().await;
@@ -453,7 +453,8 @@ async fn a_table_in_a_plain_session_uses_no_dynamic_filters() {
     assert_eq!(rows(&ctx, "SELECT max(abs(v)), min(v) FROM t").await.unwrap(), ["76.0|0.0"]);
 }
 
-/// Filters name columns as they are numbered above the scan, and DataFusion renumbers them in part.
+/// Filters refer to columns by their index above the scan, and DataFusion renumbers only some of
+/// them.
 #[tokio::test]
 async fn orders_over_expressions_of_columns_are_those_of_the_columns() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -477,7 +478,7 @@ async fn orders_over_expressions_of_columns_are_those_of_the_columns() {
         "WITH c AS (SELECT dataset, t AS x, x AS t, p AS z, z AS p FROM atlas)
          SELECT * FROM c ORDER BY z - p, z, t, dataset LIMIT 5",
         "SELECT p, t FROM atlas ORDER BY p % 7, p, t, dataset, x LIMIT 4",
-        // Both sides have a column of that name.
+        // Both sides have a column with that name.
         "SELECT b.dataset, b.x, b.t FROM atlas a JOIN atlas b ON a.x = b.x AND a.p = b.p
          WHERE a.dataset < b.dataset ORDER BY b.t, b.dataset, b.x, a.dataset LIMIT 3",
         "SELECT c.t FROM atlas a JOIN atlas b ON a.p = b.t JOIN atlas c ON b.p = c.t AND a.x = c.x
@@ -495,7 +496,8 @@ async fn orders_over_expressions_of_columns_are_those_of_the_columns() {
     }
 }
 
-/// A filter lets zeros through that a sort may put either way, and not those in what it sorts by.
+/// A filter accepts zeros that a sort may place either way, but does not change zeros in the sort's
+/// expressions.
 #[tokio::test]
 async fn expressions_of_zeros_are_sorted_and_joined_by() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -526,7 +528,7 @@ async fn expressions_of_zeros_are_sorted_and_joined_by() {
     }
 }
 
-/// Bounds that the optimizer cannot calculate with are not given to it.
+/// Bounds with which the optimizer cannot calculate are not given to it.
 #[tokio::test]
 async fn columns_are_compared_whatever_their_bounds() {
     let extremes = [f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, -0.0, 0.0, f64::MIN_POSITIVE, 1.0];
@@ -562,8 +564,7 @@ async fn columns_are_compared_whatever_their_bounds() {
     }
 }
 
-/// Both zeros are one value: in chunks that statistics rule out, in rows, in lists, and in the keys
-/// of joins.
+/// Both zeros are one value: in pruned chunks, in rows, in lists, and in the keys of joins.
 #[tokio::test]
 async fn zeros_of_both_signs_are_one_value() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -602,7 +603,7 @@ async fn zeros_of_both_signs_are_one_value() {
     }
 }
 
-/// A session that others made gets, with a store, what makes its answers right.
+/// A store brings the rules for correct answers into a session that others made.
 #[tokio::test]
 async fn a_store_brings_its_rules_into_any_session() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -622,14 +623,14 @@ async fn a_store_brings_its_rules_into_any_session() {
     ] {
         assert_eq!(rows(&ctx, query).await.unwrap(), [expected], "{query}");
     }
-    // And what makes them fast.
+    // It also brings the rules for speed.
     assert!(plan(&ctx, "SELECT * FROM atlas ORDER BY lat LIMIT 1").await.contains("DynamicFilter"));
     ctx.sql("SET atlas.f32_literals = false").await.unwrap().collect().await.unwrap();
     assert_eq!(rows(&ctx, "SELECT count(*) FROM atlas WHERE lat = 47.3").await.unwrap(), ["0"]);
 }
 
-/// What is ruled out by a value that it has one of for many rows is not read any further: the
-/// statistics of the latitudes of both datasets allow for 1, and one has it.
+/// Rows that a value of a lower level excludes are not read any further. Statistics of both
+/// datasets' latitudes allow for 1, but only one dataset has it.
 #[tokio::test]
 async fn what_is_ruled_out_at_a_lower_level_is_not_read() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();

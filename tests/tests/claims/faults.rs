@@ -1,4 +1,4 @@
-//! What fails, when it fails, leaves the store as it was or as it was to be; and damage is noticed.
+//! A failure at any moment leaves the store in its old or its new state, and damage is detected.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 const PREFIX: &str = "a/store";
 
-/// Values of a dataset: large enough, where wanted, that its segment is written in several parts.
+/// Values of a dataset. If `count` is large enough, its segment is written in several parts.
 fn values(seed: u32, count: usize) -> Array1<f64> {
     Array1::from_iter((0..count as u32).map(|i| {
         let x = (u64::from(i) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(seed));
@@ -36,7 +36,7 @@ async fn add(atlas: &Atlas, name: &str, seed: u32, count: usize) -> atlas::Resul
     atlas.flush().await
 }
 
-/// Checks that the store has just these datasets, whole.
+/// Checks that the store has exactly these datasets, complete.
 async fn check(atlas: &Atlas, expected: &[(&str, u32, usize)]) {
     let names: Vec<_> = expected.iter().map(|(name, ..)| name.to_string()).collect();
     assert_eq!(atlas.list_datasets().unwrap(), names);
@@ -90,7 +90,7 @@ async fn a_commit_that_fails_anywhere_leaves_the_old_or_the_new_state() {
             check(&atlas, &both).await;
             news += 1;
         }
-        // Whoever writes next completes or repeats it.
+        // The next writer completes or repeats it.
         atlas.refresh().await.unwrap();
         if !atlas.dataset_exists(new.0).unwrap() {
             add(&atlas, new.0, new.1, new.2).await.unwrap();
@@ -183,12 +183,12 @@ async fn two_writers_of_different_datasets_both_commit() {
     let won: Vec<_> = OLD.into_iter().chain([("first", 7, 30)]).collect();
     check(&open(objects.clone()).await.unwrap(), &won).await;
     check(&reader, &OLD).await;
-    // It knows nothing of the first.
+    // The second writer has not seen the first commit.
     add(&second, "second", 8, 30).await.unwrap();
     let all: Vec<_> = won.into_iter().chain([("second", 8, 30)]).collect();
     check(&open(objects.clone()).await.unwrap(), &all).await;
     check(&second, &all).await;
-    // Of one name there is one, and who comes second still has its own pending.
+    // There can be only one dataset of a name. The second writer keeps its pending changes.
     let error = add(&first, "second", 9, 30).await.unwrap_err();
     let expected = Some("second".to_owned());
     assert!(
@@ -226,7 +226,7 @@ async fn many_writers_at_once_lose_nothing() {
     assert_eq!(names, ["one", "two", "w0", "w1", "w2", "w3", "w4", "w5"]);
 }
 
-/// Reads all there is. The error names the damaged file.
+/// Reads everything. The error must name the damaged file.
 async fn read_everything(objects: Arc<InMemory>) -> Result<(), String> {
     let atlas = open(objects).await.map_err(|e| e.to_string())?;
     for name in atlas.list_datasets().unwrap() {
@@ -281,7 +281,7 @@ async fn damage_fails_the_query_and_not_the_engine() {
     bytes[20] ^= 1;
     objects.put(&path, bytes.into()).await.unwrap();
     let ctx = session(&atlas, TableOptions::default()).unwrap();
-    // What the index answers does not need the block that is damaged.
+    // Queries that the index answers do not need the damaged block.
     let error = rows(&ctx, "SELECT avg(t * 2) FROM atlas").await.unwrap_err().to_string();
     assert!(error.contains(&format!("t/{segment}")) && error.contains("checksum"), "{error}");
     assert_eq!(rows(&ctx, "SELECT count(s) FROM atlas").await.unwrap(), ["150"]);

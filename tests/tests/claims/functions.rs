@@ -1,4 +1,4 @@
-//! `docs/functions.md` is what the functions say of themselves. `UPDATE_DOCS=1` writes it.
+//! `docs/functions.md` equals the documentation of the functions. `UPDATE_DOCS=1` writes it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! Stores that earlier versions wrote are read as they were meant. `tests/golden/v<version>` has
-//! one for each codec, and what they hold as JSON; `tests/golden/read.py` reads the same stores by
-//! `format.md` alone.
+//! Stores that earlier versions wrote can be read. `tests/golden/v<version>` has a store for each
+//! codec, and its content as JSON. `tests/golden/read.py` reads the same stores by `format.md`
+//! alone.
 //!
 //! The stores of a version are built once, by `ATLAS_BUILD_GOLDEN=1 cargo test -p atlas-tests
 //! --test claims golden`, and never again.
@@ -18,13 +18,13 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("v{}", atlas::format::VERSION))
 }
 
-/// A different number for each number, as if by chance.
+/// A pseudo-random number for each number; all are different.
 fn chance(i: usize) -> u64 {
     let x = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (x ^ (x >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
-/// Values of every kind that an encoding is for. This will not change.
+/// Values for every kind of encoding. This function must not change.
 fn value(name: &str, i: usize) -> Option<Value> {
     let missing = chance(i).is_multiple_of(7);
     Some(match name {
@@ -85,7 +85,7 @@ const ARRAYS: [(&str, DType); 22] = [
     ("scalar", DType::String),
 ];
 
-/// Writes a store with several generations. This will not change.
+/// Writes a store with several generations. This function must not change.
 async fn build(path: &Path, codec: Codec) -> Result<()> {
     let atlas = Atlas::create_path(path, StoreConfig { codec, ..StoreConfig::default() }).await?;
     for (dataset, sizes) in
@@ -94,7 +94,7 @@ async fn build(path: &Path, codec: Codec) -> Result<()> {
         let view = atlas.create_dataset(dataset).await?;
         view.set_attribute("title", "a \"golden\" store")?;
         view.set_attribute("numbers", vec![1.5, f64::NAN])?;
-        // So much that datasets get a manifest, and later commits change what is in it.
+        // So many datasets that they get a manifest, and later commits that change some of them.
         if codec == Codec::Zstd {
             view.set_attribute("history", "so it was. ".repeat(30_000))?;
         }
@@ -176,7 +176,7 @@ async fn golden_stores_hold_what_they_were_built_to_hold() {
     }
     let expected = std::fs::read(golden.join("expected.json"));
     let expected: Json = serde_json::from_slice(&expected.expect("there are golden stores")).unwrap();
-    // What is expected is what the builder was given, where that can be told at a glance.
+    // The expected content equals the builder's input where that can be seen at a glance.
     let first = &expected["first"];
     for (name, _) in ARRAYS.into_iter().filter(|(name, _)| !["i32", "u8", "scalar"].contains(name)) {
         let values: Vec<_> = (0..2200).map(|i| to_json(value(name, i))).collect();

@@ -1,5 +1,5 @@
-//! What Atlas' crates do together, by topic. They are one program, as each program holds all of
-//! DataFusion, and takes its time to link and its space on the disk.
+//! What the crates of Atlas do together, by topic. All tests are one program, because each program
+//! contains all of DataFusion, and takes time to link and space on the disk.
 
 mod allocations;
 mod argo;

@@ -1,10 +1,10 @@
-//! A store against a plain model of it: whatever is done to the two, they hold the same.
+//! A store compared with a plain model of it, under random operations.
 //!
-//! The model is a map of arrays with every cell in memory. Operations are drawn by chance:
+//! The model is a map of arrays with every cell in memory. Operations are drawn at random:
 //! creating, defining, writing and overwriting regions, extending, deleting, renaming, attributes,
-//! flushing, reopening, compacting, vacuuming. After each flush everything is read and compared;
-//! with faults, the store must be what it was before the operation that failed or what it was to
-//! be. `PROPTEST_CASES=5000 cargo test --release -p atlas-tests --test claims model::` runs more.
+//! flushing, reopening, compacting, vacuuming. After each flush, everything is read and compared.
+//! With faults, the store must be in the state before the failed operation or after it.
+//! `PROPTEST_CASES=5000 cargo test --release -p atlas-tests --test claims model::` runs more cases.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ struct Dataset {
 
 type Model = BTreeMap<String, Dataset>;
 
-/// What is done. Numbers are taken modulo what there is.
+/// An operation. Numbers are taken modulo the number of objects that exist.
 #[derive(Clone, Debug)]
 enum Operation {
     Create(usize),
@@ -90,7 +90,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What a model becomes by an operation on datasets; `None` where the store must refuse it.
+/// The model after an operation on datasets; `None` if the store must refuse it.
 fn apply(model: &Model, operation: &Operation) -> Option<Model> {
     use Operation::*;
     let mut after = model.clone();
@@ -110,7 +110,7 @@ fn apply(model: &Model, operation: &Operation) -> Option<Model> {
             let mut schema = ArraySchema::new(name, dtype, &dims);
             schema.chunk = positions.iter().map(|&d| chunk[d]).collect();
             schema.fill = filled.then(|| fill(dtype));
-            // Where the dataset has the dimension, its size is as it is.
+            // If the dataset has the dimension, its size stays.
             let known = |dim: &str| {
                 dataset.arrays.values().find_map(|array| {
                     array.schema.dims.iter().position(|name| name == dim).map(|d| array.shape[d])
@@ -210,7 +210,7 @@ fn cell(schema: &ArraySchema, seed: i64, i: usize) -> Option<Value> {
     value(schema.dtype, seed, i).filter(|value| Some(value) != schema.fill.as_ref())
 }
 
-/// Does to the store what `apply` does to the model.
+/// Performs the operation on the store that `apply` performs on the model.
 async fn perform(atlas: &Atlas, model: &Model, operation: &Operation) -> Result<()> {
     use Operation::*;
     let open = async |dataset: &usize| atlas.open_dataset(NAMES[*dataset]).await;
@@ -269,7 +269,7 @@ async fn perform(atlas: &Atlas, model: &Model, operation: &Operation) -> Result<
         Compact => atlas.compact(None).await.map(drop),
         Vacuum => atlas.vacuum(Duration::ZERO).await.map(drop),
         Verify => {
-            // A storage that is gone is a problem too.
+            // A storage that has failed also appears as a problem.
             let problems = atlas.verify().await?.problems;
             if problems.is_empty() { Ok(()) } else { Err(Error::Poisoned) }
         }
@@ -277,10 +277,10 @@ async fn perform(atlas: &Atlas, model: &Model, operation: &Operation) -> Result<
     }
 }
 
-/// Everything that a store holds, as a model. Statistics are held against the cells on the way.
+/// Reads the content of a store as a model, and checks statistics against the cells.
 async fn read(atlas: &Atlas) -> Result<Model> {
     let mut model = Model::new();
-    // What is pending hides what is committed: another handle shows it.
+    // Pending changes hide committed data, so another handle reads these.
     let snapshot = atlas.snapshot();
     let atlas = &atlas.open_at(snapshot.root().generation()).await?;
     let names: Vec<_> =
@@ -305,7 +305,7 @@ async fn read(atlas: &Atlas) -> Result<Model> {
                 "{name} {schema:?}"
             );
             assert_eq!(statistics.sum, expected.sum);
-            // Chunks are the store's own affair once an array grows.
+            // The store chooses new chunks when an array grows.
             schema.chunk.clear();
             let written = Vec::new();
             dataset.arrays.insert(schema.name.clone(), Array { schema, shape, cells: values, written });
@@ -315,7 +315,7 @@ async fn read(atlas: &Atlas) -> Result<Model> {
     Ok(model)
 }
 
-/// The model without what the store need not keep.
+/// The model without information that the store need not keep.
 fn plain(model: &Model) -> Model {
     let mut model = model.clone();
     for array in model.values_mut().flat_map(|dataset| dataset.arrays.values_mut()) {
@@ -325,8 +325,8 @@ fn plain(model: &Model) -> Model {
     model
 }
 
-/// Of each variable the number of chunks of which something was written, of their cells, and of
-/// those of these that are missing.
+/// For each variable, the number of chunks with written cells, the number of their cells, and of
+/// the missing ones among these.
 fn counts(model: &Model) -> BTreeMap<String, [u64; 3]> {
     let mut counts: BTreeMap<String, [u64; 3]> = BTreeMap::new();
     for (name, array) in model.values().flat_map(|dataset| &dataset.arrays) {
@@ -359,7 +359,7 @@ fn counts(model: &Model) -> BTreeMap<String, [u64; 3]> {
     counts
 }
 
-/// Holds what the store counts of its variables against the model.
+/// Compares the store's counts of its variables with the model.
 async fn check_counts(atlas: &Atlas, model: &Model) -> Result<(), TestCaseError> {
     let snapshot = atlas.snapshot();
     for (name, expected) in counts(model) {
@@ -373,7 +373,7 @@ async fn open(objects: Arc<dyn object_store::ObjectStore>) -> Result<Atlas> {
     Atlas::open(objects, Path::from("s")).await
 }
 
-/// `created` is whether a first commit, with nothing in it, comes before the operations.
+/// `created` tells whether an empty first commit precedes the operations.
 async fn follow(operations: &[Operation], created: bool) -> Result<(), TestCaseError> {
     let objects: Arc<InMemory> = Arc::default();
     let config =
@@ -431,8 +431,8 @@ async fn follow(operations: &[Operation], created: bool) -> Result<(), TestCaseE
     Ok(())
 }
 
-/// The same with a storage that is gone after some operations, more than once: what is found then
-/// is what was committed before, or what was to be.
+/// The same with a storage that fails after some operations, more than once. The store must then be
+/// in the state of the last commit or of the failed one.
 async fn follow_with_faults(operations: &[Operation], faults: &[i64]) -> Result<(), TestCaseError> {
     let objects: Arc<InMemory> = Arc::default();
     let created = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -458,8 +458,7 @@ async fn follow_with_faults(operations: &[Operation], faults: &[i64]) -> Result<
             }
             (None, Err(_)) if !matches!(operation, Operation::Flush) => {}
             (_, Err(Error::Storage { .. } | Error::NotShown { .. } | Error::Poisoned)) => {
-                // Whoever comes next finds the old state, or the new one where it was being
-                // committed.
+                // The next writer finds the old state, or the new one if it was being committed.
                 let next_up = open(objects.clone()).await.unwrap();
                 next_up.refresh().await.unwrap();
                 let found = read(&next_up).await.unwrap();
@@ -485,7 +484,7 @@ async fn follow_with_faults(operations: &[Operation], faults: &[i64]) -> Result<
     Ok(())
 }
 
-/// Opens a store that fails, or one that does not where it fails to open.
+/// Opens a store whose storage fails, or one whose storage works if the first cannot be opened.
 async fn open_surely(watched: Arc<Watched>, objects: &Arc<InMemory>) -> Atlas {
     let atlas = open(watched).await;
     let atlas = match atlas {

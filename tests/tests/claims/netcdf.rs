@@ -1,4 +1,4 @@
-//! What the CF conventions say of NetCDF files, classic and NetCDF-4, is what the store has.
+//! Imports of classic NetCDF and NetCDF-4 files follow the CF conventions.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ fn text(text: &str) -> NcAttrValue {
     NcAttrValue::Chars(text.to_owned())
 }
 
-/// A file with one of everything; what is NetCDF-4's alone only where `nc4`.
+/// A file with one of everything. Features of NetCDF-4 are included only with `nc4`.
 fn everything(nc4: bool) -> NcFileBuilder {
     let mut file = NcFileBuilder::new();
     let time = file.add_unlimited_dimension("time").unwrap();
@@ -66,7 +66,7 @@ fn everything(nc4: bool) -> NcFileBuilder {
         file.write_variable(v, &[10.0f64, 20.0, 30.0]).unwrap();
         let v = file.add_variable_path::<u64>("profile/count", &[level]).unwrap();
         file.write_variable(v, &[1u64, 2, u64::MAX]).unwrap();
-        // On the root's time and the group's level.
+        // Over the root's time and the group's level.
         let v = file.add_variable_path::<f32>("profile/value", &[time, level]).unwrap();
         file.write_variable(v, &[0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).unwrap();
         file.add_group_attribute("profile", "sensor", text("CTD")).unwrap();
@@ -92,7 +92,7 @@ async fn new_store() -> Atlas {
 async fn imported(paths: &[PathBuf], options: &ImportOptions) -> SessionContext {
     let atlas = new_store().await;
     let report = import(&atlas, paths, options, &|_| {}).await.unwrap();
-    // Times of the calendar 360_day, which stay numbers.
+    // Times in the calendar 360_day, which stay numbers.
     let expected = |class, subject: &str| class == NoticeClass::TimeAsNumber && subject == "model_time";
     let mut notices = report.notices.iter();
     let as_expected = notices.all(|(class, subject, _, _)| expected(class, subject));

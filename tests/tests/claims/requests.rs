@@ -1,4 +1,4 @@
-//! What is read for what: no more files, blocks and bytes than a question needs.
+//! Queries read no more files, blocks and bytes than they need.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,8 @@ const DATASETS: usize = 40;
 const TIMES: usize = 1000;
 const DEPTHS: usize = 20;
 
-/// Datasets with temperature and salinity over (time, depth), cut along time into ten chunks of 80
-/// kB.
+/// Datasets with temperature and salinity over (time, depth), divided along time into ten chunks of
+/// 80 kB.
 async fn store() -> (Arc<Watched>, Atlas) {
     let objects = memory();
     let atlas = Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -33,8 +33,8 @@ async fn store() -> (Arc<Watched>, Atlas) {
         dataset.define_array::<f32>("depth", &["depth"], &[DEPTHS], None, None).unwrap();
         dataset.write_array("depth", &[0], depths.view().into_dyn()).await.unwrap();
         for (name, offset) in [("temperature", 0.0), ("salinity", 30.0)] {
-            // Values that hardly compress, so that bytes tell blocks apart; larger in later
-            // datasets.
+            // Values that hardly compress, so that byte counts distinguish blocks. Later datasets
+            // are larger.
             let values = Array2::from_shape_fn((TIMES, DEPTHS), |(i, j)| {
                 let chance = (i * 7919 + j * 104_729 + number * 1_299_709) as u32;
                 offset + number as f64 + f64::from(chance.wrapping_mul(2_654_435_761)) / f64::from(u32::MAX)
@@ -47,7 +47,7 @@ async fn store() -> (Arc<Watched>, Atlas) {
     atlas.close().await.unwrap();
     let watched = Watched::new(objects);
     let atlas = Atlas::open(watched.clone(), Path::from("s")).await.unwrap();
-    // Blocks are read as if every question were the first.
+    // The block cache is off, so that blocks are read as if every query were the first.
     (watched, atlas.with_cache(CacheBudget { blocks: 0, ..CacheBudget::default() }))
 }
 
@@ -67,7 +67,7 @@ fn bytes(requests: &[Request]) -> u64 {
     requests.iter().filter_map(|request| request.range.as_ref()).map(|range| range.end - range.start).sum()
 }
 
-/// The requests for bytes before the index: for blocks.
+/// The requests for bytes before the index, that is, for blocks.
 async fn block_requests(atlas: &Atlas, requests: &[Request]) -> Vec<Request> {
     let snapshot = atlas.snapshot();
     let root = snapshot.root();
@@ -89,7 +89,7 @@ async fn ask(ctx: &SessionContext, watched: &Watched, sql: &str) -> (Vec<String>
 #[tokio::test]
 async fn a_question_reads_what_it_needs() {
     let (watched, atlas) = store().await;
-    // The catalog, and whether there is a newer one.
+    // The catalog, and the check for a newer one.
     let opening = ["s/_commits/00000000000000000002.json", "s/atlas.json"];
     assert_eq!(watched.take_paths(), opening, "opening");
     let ctx = session(&atlas, TableOptions::default()).unwrap();
@@ -149,7 +149,7 @@ async fn predicates_keep_blocks_from_being_read() {
     assert_eq!(answer.len(), 0);
     assert_eq!(block_requests(&atlas, &requests).await, [], "no chunk can satisfy it");
 
-    // Only the last dataset is as warm as that, and its salinity alone is looked at.
+    // Only the last dataset is that warm, and only its salinity is read.
     let some = "SELECT salinity FROM atlas WHERE temperature >= 39.0";
     let (answer, requests) = ask(&ctx, &watched, some).await;
     assert_eq!(answer.len(), TIMES * DEPTHS);
@@ -162,7 +162,7 @@ async fn predicates_keep_blocks_from_being_read() {
     assert_eq!(variables(&requests), ["temperature", "time"]);
 }
 
-/// With a block for each chunk it shows which chunks are read.
+/// With one block for each chunk, requests show which chunks are read.
 #[tokio::test]
 async fn a_coordinate_range_reads_the_chunks_that_it_crosses() {
     let objects = memory();
@@ -187,7 +187,7 @@ async fn a_coordinate_range_reads_the_chunks_that_it_crosses() {
     let (answer, requests) = ask(&ctx, &watched, sql).await;
     assert_eq!(answer, [(501 * 5).to_string()]);
     let blocks = block_requests(&atlas, &requests).await;
-    // Once for each of the three partitions, at most.
+    // At most once for each of the three partitions.
     assert!(blocks.iter().filter(|request| request.path.contains("/lat/")).count() <= 3, "{blocks:?}");
     let of_t: Vec<_> = blocks.into_iter().filter(|request| request.path.contains("/t/")).collect();
     let segment = atlas.snapshot().root().segments("t")[0].clone();
@@ -235,8 +235,8 @@ async fn explain_analyze_counts_chunks() {
     }
 }
 
-/// What a scan counts adds up exactly, also where it is stopped, where it rules chunks out as it
-/// goes on, and where coordinates are what is asked for.
+/// The counters of a scan add up exactly. This holds if the scan is stopped, if it prunes chunks
+/// while it runs, and if coordinates are selected.
 #[tokio::test]
 async fn counters_of_chunks_add_up() {
     let atlas = Atlas::create(memory(), Path::from("s"), StoreConfig::default()).await.unwrap();
@@ -289,8 +289,8 @@ async fn counters_of_chunks_add_up() {
     }
 }
 
-/// A thousand profiles of 8,400 cells, in 37 blocks, as far away as a cloud: the clock is the
-/// test's own, which goes on only when everybody waits.
+/// A thousand profiles of 8,400 cells, in 37 blocks, on a storage as distant as a cloud. The test's
+/// clock advances only while everything waits.
 #[tokio::test(start_paused = true)]
 async fn a_grouped_mean_of_a_thousand_distant_datasets_takes_few_round_trips() {
     let objects = memory();
@@ -322,8 +322,8 @@ async fn a_grouped_mean_of_a_thousand_distant_datasets_takes_few_round_trips() {
     }
 }
 
-/// The rows of a query over a chunk of 3 million cells, 24 MB, and the most memory that it took of
-/// those `limit` bytes that it may.
+/// The rows of a query over a chunk of 3 million cells, 24 MB, and the query's peak memory under a
+/// limit of `limit` bytes.
 async fn read_large(atlas: &Atlas, sql: &str, limit: usize) -> Result<(usize, usize)> {
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(limit, 1.0).build_arc()?;
     let config = SessionConfig::new().with_target_partitions(1);
@@ -349,8 +349,8 @@ async fn a_large_chunk_is_accounted_for_and_its_rows_are_made_in_parts() {
     atlas.flush().await.unwrap();
     let atlas = atlas.with_cache(CacheBudget { blocks: 0, ..CacheBudget::default() });
     let (cells, chunk) = (3_000_000, 24_000_000);
-    // A chunk is decoded as a whole. Its rows with all columns, 120 MB, are never there at one
-    // time.
+    // A chunk is decoded as a whole. Its rows with all columns, 120 MB, are never in memory at the
+    // same time.
     for (sql, expected) in [
         ("SELECT * FROM atlas", cells),
         ("SELECT * FROM atlas LIMIT 10", 10),
@@ -359,7 +359,7 @@ async fn a_large_chunk_is_accounted_for_and_its_rows_are_made_in_parts() {
     ] {
         let (rows, most) = read_large(&atlas, sql, 80_000_000).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         assert_eq!(rows, expected, "{sql}");
-        // Whoever has what a LIMIT wants has let go of the rest.
+        // Once a LIMIT is satisfied, the rest is dropped.
         assert!(most >= chunk || rows < cells, "{sql}: {most}");
     }
     for sql in ["SELECT * FROM atlas", "SELECT * FROM atlas LIMIT 10", "SELECT avg(v * 2) FROM atlas"] {

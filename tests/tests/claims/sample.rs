@@ -1,4 +1,4 @@
-//! `sample_at`: the values of a grid at points, as xarray has them, and what is read for them.
+//! `sample_at`: the values of a grid at points, compared with xarray, and what is read for them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -111,18 +111,19 @@ async fn rows_are_those_of_the_points() {
     let point = "(SELECT 7 AS id, 44.0 AS lat, 91.0 AS lon)";
     let example = atlas_datafusion::sample::documentation().sql_example.unwrap();
     assert_eq!(ask(&example).await.unwrap().len(), 5, "the steps at the place of the documentation");
-    // Along time, of which the point says nothing, all is there; what lacks time is repeated.
+    // All coordinates of time appear, because the points have no time; variables without time are
+    // repeated.
     let found =
         ask(&format!("SELECT id, time, zone, station, dataset FROM sample_at(atlas, {point}, 'nearest')"))
             .await;
     let at = |hours: i64| format!("7|2000-01-0{}T{:02}:00:00|north|12|globe", hours / 24 + 1, hours % 24);
     assert_eq!(found.unwrap(), [0, 6, 12, 18, 24].map(at));
-    // Texts have no straight lines; numbers of all types have.
+    // Text is not interpolated; numbers of all types are.
     let found =
         ask(&format!("SELECT DISTINCT zone, round(station, 3) FROM sample_at(atlas, {point}, 'bilinear')"))
             .await;
     assert_eq!(found.unwrap(), ["north|12.689"]);
-    // Names, of views and in WITH.
+    // Names of tables, of views and in WITH.
     ctx.sql(
         "CREATE VIEW places AS SELECT 10 AS lat, column1 AS lon FROM (VALUES (0.0), (NULL), (45.0), ('NaN'::double))",
     )
@@ -248,13 +249,13 @@ async fn only_chunks_that_contain_points_are_read() {
         let start = Instant::now();
         let sql = format!("SELECT v FROM sample_at(atlas, points, '{method}')");
         let (rows, decoded) = sampled(&ctx, &sql).await;
-        // The three coordinates are a chunk each.
+        // Each of the three coordinates is one chunk.
         assert_eq!((rows, decoded), (10_000, chunks + 3), "{method}");
         println!("{method}: {:?}", start.elapsed());
-        // (A machine that builds other things may stall a test of a debug build.)
+        // (Other builds on the machine may stall a test in a debug build.)
         let is_fast = start.elapsed().as_secs_f64() < 1.0;
         assert!(is_fast || cfg!(debug_assertions), "{method} took {:?}", start.elapsed());
     }
-    // No value is wanted: nothing but coordinates is read.
+    // No value is selected, so only coordinates are read.
     assert_eq!(sampled(&ctx, "SELECT dataset FROM sample_at(atlas, points, 'nearest')").await, (10_000, 3));
 }

@@ -1,4 +1,4 @@
-//! Runs `slt/*.slt`: SQL and its answers, by topic. With `UPDATE_SLT` set it writes the answers
+//! Runs `slt/*.slt`: SQL and its answers, by topic. With `UPDATE_SLT`, it writes the answers
 //! instead.
 //!
 //! The tables are those of a small store, made here: see [`store`]. Some topics have a store of
@@ -50,8 +50,8 @@ fn cell(text: &str) -> String {
     if text.is_empty() { "(empty)".to_owned() } else { text.to_owned() }
 }
 
-/// Two moorings with profiles over (time, depth), the second without coordinates for depths and
-/// with integers; a field over (time, lat, lon); and a dataset of a single number.
+/// Two moorings with profiles over (time, depth), of which the second has no coordinate for depth
+/// and has integers; a field over (time, lat, lon); and a dataset of a single number.
 async fn store(atlas: &Atlas) -> atlas::Result<()> {
     let day = |day: i64| Timestamp(day * 86_400_000_000_000);
     let a = atlas.create_dataset("a").await?;
@@ -111,7 +111,7 @@ async fn run(file: &Path, directory: &Path) -> Result<(), String> {
         atlas_udfs::register_all(&ctx);
         Ok(Session(ctx))
     });
-    // What files write as $STORE and $DIRECTORY.
+    // The variables $STORE and $DIRECTORY in the files.
     runner.set_var("STORE".to_owned(), path);
     runner.set_var("DIRECTORY".to_owned(), directory.to_string_lossy().into_owned());
     if std::env::var_os("UPDATE_SLT").is_some() {

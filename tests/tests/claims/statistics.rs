@@ -1,4 +1,4 @@
-//! What a scan says of itself to the optimizer is true.
+//! The statistics that a scan reports to the optimizer are true.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ async fn context() -> SessionContext {
     session(&atlas, TableOptions::default()).unwrap()
 }
 
-/// The scan of a plan, which may lie under other operators.
+/// The scan of a plan, which may lie below other operators.
 fn scan(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     match plan.children().as_slice() {
         [] => Arc::clone(plan),
@@ -79,7 +79,7 @@ async fn a_predicate_that_comes_late_makes_them_inexact() {
     assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 10);
 }
 
-/// The optimizer calculates with bounds, and fails a query that compares columns where these are
+/// The optimizer calculates with bounds. It fails a query that compares columns whose bounds are
 /// infinite or at the end of their type's range.
 #[tokio::test]
 async fn bounds_are_told_where_one_can_calculate_with_them() {
@@ -96,7 +96,7 @@ async fn bounds_are_told_where_one_can_calculate_with_them() {
     atlas.flush().await.unwrap();
     let ctx = session(&atlas, TableOptions::default()).unwrap();
     let names = "infinite, extreme, moderate";
-    // Then the indexes are in memory.
+    // After this, the indexes are in memory.
     ctx.sql(&format!("SELECT {names} FROM atlas")).await.unwrap().collect().await.unwrap();
     let bounds = async |filter: &str| {
         let sql = format!("SELECT {names} FROM atlas {filter}");

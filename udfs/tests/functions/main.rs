@@ -1,4 +1,4 @@
-//! The functions against what others computed, and against themselves.
+//! The functions compared with other implementations, and with themselves.
 
 mod reference;
 mod states;

@@ -1,4 +1,4 @@
-//! Every function against values that other libraries gave: `reference/make.py` makes the tables.
+//! Compares every function with values of other libraries. `reference/make.py` makes the tables.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -19,8 +19,7 @@ use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-/// How near each function comes to its reference: relatively, of numbers above one; where nothing
-/// is said, to 1e-12.
+/// The relative tolerance of each function, for numbers above one. The default is 1e-12.
 const TOLERANCES: [(&str, f64); 9] = [
     ("haversine", 1e-9),
     ("initial_bearing", 1e-9),
@@ -33,7 +32,7 @@ const TOLERANCES: [(&str, f64); 9] = [
     ("mixed_ts", 1e-8),
 ];
 
-/// How near those come that are approximations, in their units.
+/// The tolerance of approximations, in their units.
 const APPROXIMATIONS: [(&str, f64); 2] = [("solar_zenith", 0.01), ("freezing_temperature", 6e-4)];
 
 fn directory() -> PathBuf {
@@ -48,7 +47,7 @@ fn session(partitions: usize) -> SessionContext {
     ctx
 }
 
-/// A table, of text, numbers and timestamps by the names of its columns.
+/// A table of text, numbers and timestamps, by the names of its columns.
 fn table(name: &str) -> RecordBatch {
     let path = directory().join(format!("{name}.csv"));
     let text = std::fs::read_to_string(&path).unwrap();
@@ -68,7 +67,7 @@ fn table(name: &str) -> RecordBatch {
     concat_batches(&schema, &reader.collect::<Result<Vec<_>, _>>().unwrap()).unwrap()
 }
 
-/// The same with intervals for their texts.
+/// The same with intervals instead of their texts.
 fn with_intervals(rows: RecordBatch) -> RecordBatch {
     let Ok(place) = rows.schema().index_of("interval") else { return rows };
     let interval = DataType::Interval(IntervalUnit::MonthDayNano);
@@ -79,7 +78,7 @@ fn with_intervals(rows: RecordBatch) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
-/// Says what is wrong with a value of a function, if anything is.
+/// Describes the error of a function's value, if there is one.
 fn differs(function: &str, found: &ArrayRef, row: usize, expected: Option<&str>) -> Option<String> {
     let wrong = || Some(format!("{} and not {expected:?}", array_value_to_string(found, row).unwrap()));
     let (Some(expected), true) = (expected, found.is_valid(row)) else {
@@ -90,9 +89,9 @@ fn differs(function: &str, found: &ArrayRef, row: usize, expected: Option<&str>)
             let found = found.as_primitive::<Float64Type>().value(row);
             let expected: f64 = expected.parse().unwrap();
             let tolerance = TOLERANCES.iter().find(|(name, _)| *name == function).map_or(1e-12, |(_, t)| *t);
-            // Of what is about zero the last digits are lost.
+            // The last digits of numbers near zero are lost.
             let apart = (found - expected).abs();
-            // A bearing of 360 degrees is one of 0.
+            // A bearing of 360 degrees equals one of 0.
             let apart = if function == "initial_bearing" { apart.min(360.0 - apart) } else { apart };
             let approximately = APPROXIMATIONS.iter().find(|(name, _)| *name == function);
             let allowed = approximately.map_or(tolerance * expected.abs().max(1.0), |(_, allowed)| *allowed);
@@ -125,7 +124,8 @@ fn differs(function: &str, found: &ArrayRef, row: usize, expected: Option<&str>)
 }
 
 async fn values(ctx: &SessionContext, rows: &RecordBatch, expr: Expr) -> ArrayRef {
-    // A table and no expression over literals alone, which the optimizer would work out in advance.
+    // Columns of a table rather than literals, whose expressions the optimizer would evaluate in
+    // advance.
     let data = ctx.read_batch(rows.clone()).unwrap().select(vec![expr.alias("value")]).unwrap();
     let schema = Arc::new(data.schema().as_arrow().clone());
     Arc::clone(concat_batches(&schema, &data.collect().await.unwrap()).unwrap().column(0))
@@ -158,7 +158,7 @@ async fn scalar_functions_agree_with_other_libraries() {
             let literal = |k| lit(ScalarValue::try_from_array(rows.column(k), row).unwrap());
             (0..arity).map(literal).collect()
         };
-        // Of some rows: scalars, and one array with scalars.
+        // For some rows: scalars, and one array with scalars.
         for row in (0..rows.num_rows()).step_by(rows.num_rows().div_ceil(12)) {
             let one = rows.slice(row, 1);
             let found = values(&ctx, &one, function.call(literals(row))).await;
@@ -171,7 +171,7 @@ async fn scalar_functions_agree_with_other_libraries() {
             failures.extend(wrong.map(|wrong| format!("{name} of both, row {row}, is {wrong}")));
             assert_eq!(found.len(), rows.num_rows());
         }
-        // (Of two values the one that is not chosen may be NULL.)
+        // (The value that is not chosen may be NULL.)
         for k in 0..if name == "argo_best" { 0 } else { arity } {
             let mut arguments = literals(0);
             arguments[k] = lit(ScalarValue::try_from(rows.column(k).data_type()).unwrap());
@@ -244,7 +244,7 @@ async fn with_series() -> SessionContext {
     let levels = MemTable::try_new(table("levels").schema(), vec![vec![table("levels")]]).unwrap();
     ctx.register_table("levels", Arc::new(levels)).unwrap();
     let rows = table("series");
-    // Parts of uneven length, one of them empty.
+    // Parts of different length, one of them empty.
     let parts = [0..17, 17..18, 18..18, 18..90, 90..rows.num_rows()]
         .map(|part| vec![rows.slice(part.start, part.len())]);
     let table = MemTable::try_new(rows.schema(), parts.to_vec()).unwrap();
@@ -294,7 +294,7 @@ async fn aggregates_agree_with_other_libraries_in_groups_and_windows() {
             query(&ctx, &format!("SELECT row, ({function} {window}){end} FROM series ORDER BY row")).await;
         for row in 0..windows.num_rows() {
             let expected = expected(&tables, &format!("window {row}"), name);
-            // What is taken away leaves something in the last digits.
+            // Subtraction leaves errors in the last digits.
             let near = windows.column(1).as_primitive_opt::<Float64Type>().zip(expected.as_ref());
             if let Some((found, expected)) = near
                 && let Ok(expected) = expected.parse::<f64>()
@@ -326,7 +326,7 @@ async fn profiles_agree_with_other_libraries() {
             let expected = expected(&expected_of, profile, name);
             let levels =
                 query(&ctx, &format!("SELECT p FROM levels WHERE of = '{profile}'")).await.num_rows();
-            // All rows at once, and as the end of a window that slides over other profiles.
+            // All rows at once, and at the end of a window that slides over other profiles.
             for sql in [
                 format!("SELECT {call} FROM levels WHERE of = '{profile}'"),
                 format!("SELECT {call} FROM levels GROUP BY of HAVING of = '{profile}'"),
@@ -348,7 +348,7 @@ async fn profiles_agree_with_other_libraries() {
 async fn extremes_have_the_answers_of_more_digits() {
     let ctx = session(3);
     let rows = table("extremes");
-    // One row a partition, in no order.
+    // One row for each partition, in no order.
     let parts = (0..rows.num_rows()).map(|row| vec![rows.slice((row * 7) % rows.num_rows(), 1)]).collect();
     let parts = MemTable::try_new(rows.schema(), parts).unwrap();
     ctx.register_table("extremes", Arc::new(parts)).unwrap();
@@ -377,7 +377,7 @@ async fn extremes_have_the_answers_of_more_digits() {
         for row in 0..answers.num_rows() {
             let number = |column: usize| answers.column(column).as_primitive::<Float64Type>().value(row);
             let (found, expected) = (number(1), number(2));
-            // The last digits of the smallest numbers are all that they have.
+            // The smallest numbers have only their last digits.
             let near = (found / 2.0 - expected / 2.0).abs() <= 1e-9 * expected.abs() + 1e-315;
             let same = found == expected || near || found.is_nan() && expected.is_nan();
             assert!(same, "{call} of {:?}: {found} and not {expected}", answers.slice(row, 1).column(0));
@@ -543,7 +543,7 @@ async fn synonyms_are_their_functions() {
         let mut clauses = vec!["ORDER BY 1"];
         if state.aggregate_functions().contains_key(synonym) {
             clauses.extend(["GROUP BY g ORDER BY 1"]);
-            // (Percentiles have no windows that slide.)
+            // (Percentiles have no sliding windows.)
             if name != "percentile_cont" {
                 clauses.extend(["OVER"]);
             }

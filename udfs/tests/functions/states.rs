@@ -1,8 +1,7 @@
-//! Aggregates do not depend on how rows are divided: over partitions, or over the steps of a
-//! window.
+//! Aggregates do not depend on the division of rows into partitions or into the steps of a window.
 //!
-//! Rows come from a fixed sequence of random numbers, with everything that numbers can be: NULL,
-//! NaN, infinities, zeros of both signs, the largest and the smallest numbers, and ordinary ones.
+//! Rows come from a fixed sequence of random numbers of every kind: NULL, NaN, infinities, zeros of
+//! both signs, the largest and the smallest numbers, and ordinary ones.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -16,7 +15,7 @@ use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFuncti
 use datafusion::physical_expr::expressions::{col, lit};
 use datafusion::prelude::SessionContext;
 
-/// How near two answers are to each other, relative to the larger of them and the largest value.
+/// The tolerance between two answers, relative to the larger of them and the largest value.
 const TOLERANCE: f64 = 1e-7;
 
 /// Knuth's 64-bit linear congruential generator.
@@ -33,7 +32,7 @@ impl Random {
         self.below(2_000_001) as f64 / 1e6 - 1.0
     }
 
-    /// A number of any kind: the kinds beyond the ordinary one with a chance of one in `rare`.
+    /// A number of any kind. Each kind beyond the ordinary one has a probability of one in `rare`.
     fn value(&mut self, rare: u64) -> Option<f64> {
         if self.below(rare) > 0 {
             return Some(20.0 + 7.0 * self.number());
@@ -63,7 +62,7 @@ fn rows(random: &mut Random, number: usize, rare: u64) -> RecordBatch {
     let mut times = Vec::new();
     for _ in 0..number {
         x.append_option(random.value(rare));
-        // Weights of one sign: the mean by others may be anything.
+        // Weights of one sign: with others, the mean may be any number.
         w.append_option(random.value(rare * 4).map(f64::abs));
         lat.append_value(random.number() * if random.below(rare * 8) == 0 { 95.0 } else { 90.0 });
         let seconds = 1_000_000_000 + random.below(600_000_000) as i64;
@@ -79,7 +78,7 @@ fn rows(random: &mut Random, number: usize, rare: u64) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
-/// Every aggregate, with the places of its columns.
+/// Every aggregate, with the positions of its columns.
 fn calls() -> Vec<(AggregateFunctionExpr, Vec<usize>)> {
     let function = |udaf: &datafusion::logical_expr::AggregateUDF| {
         let columns = match udaf.name() {
@@ -102,7 +101,7 @@ fn calls() -> Vec<(AggregateFunctionExpr, Vec<usize>)> {
         let call = AggregateExprBuilder::new(Arc::new(udaf.clone()), arguments).schema(schema).alias("a");
         (call.build().unwrap(), columns)
     };
-    // (What passes over NaN for DataFusion is as exact, and has as many windows, as DataFusion's.)
+    // (The functions that skip NaN are as exact as DataFusion's, and have the same windows.)
     let functions = atlas_udfs::aggregate_functions();
     let ours = functions.iter().filter(|udaf| !udaf.name().starts_with("nan"));
     let calls: Vec<_> = ours.map(function).collect();
@@ -140,7 +139,7 @@ fn assert_same(name: &str, rows: &RecordBatch, found: &ScalarValue, expected: &S
         let apart = (a - b).abs();
         apart.min(360.0 - apart)
     } else {
-        // Halves, since the difference of two numbers may be none.
+        // Halves, because the difference of two numbers may overflow.
         2.0 * (a / 2.0 - b / 2.0).abs()
     };
     let near = apart <= TOLERANCE * scale.max(a.abs().max(b.abs()));

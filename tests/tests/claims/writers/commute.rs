@@ -1,6 +1,5 @@
-//! Every two operations by two writers, in both orders: both commits succeed, but for the pairs
-//! that the table of [`Atlas::flush`] excludes. Of those that both succeed, the order does not
-//! matter.
+//! Every pair of operations by two writers, in both orders. Both commits succeed, except for the
+//! pairs that the table of [`Atlas::flush`] excludes. If both succeed, the order does not matter.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +13,10 @@ use object_store::path::Path;
 
 use super::model::{Attributes, Change, Dataset, add, read};
 
-/// Names what a writer does, and all of that.
+/// Declares the operations of a writer, and the list of all of them.
 macro_rules! operations {
     ($($operation:ident,)*) => {
-        /// What a writer does to dataset `d`, unless another is named.
+        /// An operation of a writer on dataset `d`, unless another is named.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         enum Operation {
             $($operation,)*
@@ -68,10 +67,10 @@ operations! {
     Vacuum,
 }
 
-/// The chunk of `t` that is written, or all of it.
+/// Operations that write a chunk of `t`, or all of it.
 const IN_T: [Operation; 3] = [Write, WriteSameChunk, WriteOtherChunk];
 
-/// All that changes `d` but its name.
+/// Operations that change `d`, but not its name.
 const OF_D: [Operation; 19] = [
     Write,
     WriteSameChunk,
@@ -97,8 +96,8 @@ const OF_D: [Operation; 19] = [
 /// What a conflict names: a dataset and an array.
 type Place = (Option<&'static str>, Option<&'static str>);
 
-/// The pairs that do not commute, with the dataset and the array that the error names: of the
-/// table, line by line.
+/// The pairs that conflict, with the dataset and the array that the error names, in the order of
+/// the table.
 fn conflicts() -> BTreeMap<(Operation, Operation), Place> {
     let mut found = BTreeMap::new();
     let mut add = |dataset, array, one: &[Operation], other: &[Operation]| {
@@ -119,17 +118,17 @@ fn conflicts() -> BTreeMap<(Operation, Operation), Place> {
     add(d, t, &[WriteOtherChunk], &[WriteOtherChunk]);
     add(d, Some("s"), &[WriteOtherArray], &[WriteOtherArray]);
     add(Some("e"), t, &[WriteOther], &[WriteOther]);
-    // Of a dimension that is extended: writes to an array over it, its extension or deletion; and
-    // new arrays, which have it as it was.
+    // Extending a dimension conflicts with writes to an array over it, with its extension or
+    // deletion, and with new arrays over it.
     add(d, t, &[ExtendX, ReplaceT, DeleteT], &IN_T);
     add(d, t, &[ExtendX, ReplaceT, DeleteT], &[ExtendX, ReplaceT, DeleteT]);
     add(d, Some("s"), &[ExtendZ, DeleteS], &[WriteOtherArray, ExtendZ, DeleteS]);
     add(d, Some("w"), &[DefineOverX], &[ExtendX]);
     add(d, Some("w"), &[DefineOverX], &[DefineOverX]);
-    // Other definitions of an array.
+    // Different definitions of an array.
     add(d, u, &[DefineU, DefineUOtherwise], &[DefineU, DefineUOtherwise]);
     add(d, Some("v"), &[DefineV], &[DefineV]);
-    // Another value of an attribute, and of the deletion of its array.
+    // Another value of an attribute, and the deletion of its array.
     add(d, None, &[SetTitle], &[SetTitleElse, RemoveTitle]);
     add(d, None, &[SetTitleElse], &[RemoveTitle]);
     add(d, t, &[SetUnits], &[SetUnitsElse]);
@@ -145,7 +144,7 @@ fn conflicts() -> BTreeMap<(Operation, Operation), Place> {
     found
 }
 
-/// True if a dataset is deleted of which cells are written.
+/// True if one operation deletes a dataset to which the other writes.
 fn deletes((one, other): (Operation, Operation)) -> bool {
     let writes = [WriteOther, Write, WriteSameChunk, WriteOtherChunk, WriteOtherArray];
     writes.contains(&one) && [Delete, DeleteOther].contains(&other)
@@ -163,7 +162,7 @@ async fn old_store() -> Arc<InMemory> {
         let values = arr2(&[[1, 2], [3, 4], [5, 6], [7, 8]]).into_dyn();
         dataset.write_array("t", &[0, 0], values.view()).await.unwrap();
         dataset.write_array("s", &[0], arr1(&[7, 8, 9]).into_dyn().view()).await.unwrap();
-        // Segments enough that there is something to compact.
+        // Enough segments that there is something to compact.
         atlas.flush().await.unwrap();
     }
     atlas.set_attribute("count", 1i64).unwrap();
@@ -180,7 +179,7 @@ async fn open(objects: &Arc<InMemory>) -> Atlas {
     Atlas::open(objects.clone(), Path::from("s")).await.unwrap()
 }
 
-/// Changes the store, but for the commit.
+/// Changes the store, without a commit.
 async fn change(atlas: &Atlas, operation: Operation) -> Result<()> {
     let (d, e) = (atlas.open_dataset("d").await?, atlas.open_dataset("e").await?);
     let define =
@@ -252,8 +251,8 @@ async fn commit(atlas: &Atlas, operation: Operation) -> Result<()> {
     }
 }
 
-/// What a store holds after both operations, or why the second was not committed. `collide` is
-/// whether that is expected.
+/// The content of a store after both operations, or why the second was not committed. `collide`
+/// tells whether a conflict is expected.
 async fn both(
     old: &InMemory,
     first: Operation,
@@ -272,7 +271,7 @@ async fn both(
     if let (Err(_), Some(pending), Some(after_first)) = (&committed, pending, after_first) {
         assert_eq!(read(&other).await.unwrap(), pending, "{second:?} is pending still");
         assert_eq!(read(&newest).await.unwrap(), after_first, "{second:?} was not committed");
-        // Who refreshes can repeat what still makes sense, and commit it.
+        // A writer that refreshes can repeat the changes that still make sense, and commit them.
         other.refresh().await.unwrap();
         if change(&other, second).await.is_ok() {
             commit(&other, second).await.unwrap();
@@ -284,7 +283,7 @@ async fn both(
     committed.map(|()| held)
 }
 
-/// The clock stands still: who has lost a race does not wait.
+/// The clock stands still: a writer that has lost a race does not wait.
 #[tokio::test(start_paused = true)]
 async fn two_operations_commute_as_the_table_says() {
     let old = old_store().await;
@@ -301,7 +300,7 @@ async fn two_operations_commute_as_the_table_says() {
                     (Ok(_), None) => {}
                     (Err(Error::Conflict { dataset, array, .. }), Some(expected)) => {
                         let named = (dataset.as_deref(), array.as_deref());
-                        // Where the dataset is gone, its array may be named too.
+                        // If the dataset is gone, the error may also name its array.
                         let array = expected.1.or(if deletes(pair) { named.1 } else { None });
                         if named != (expected.0, array) {
                             wrong.push(format!("{pair:?}: it names {named:?}, not {expected:?}"));
@@ -321,7 +320,7 @@ async fn two_operations_commute_as_the_table_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Two additions to one attribute of a store are both made; two values of it are a conflict.
+/// Two writers that add to one attribute of a store both succeed; two that set it conflict.
 #[tokio::test]
 async fn two_writers_add_to_one_attribute() {
     let objects = old_store().await;
@@ -334,7 +333,7 @@ async fn two_writers_add_to_one_attribute() {
     assert_eq!(read(&open(&objects).await).await.unwrap().1["count"], AttributeValue::from(21i64));
 }
 
-/// A vacuum of what another's changes are made to leaves no way to tell whether they collide.
+/// If another writer's base was vacuumed, nobody can tell whether its changes conflict.
 #[tokio::test]
 async fn a_writer_whose_generation_was_vacuumed_has_to_refresh() {
     let objects = old_store().await;

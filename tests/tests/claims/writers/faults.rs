@@ -1,4 +1,4 @@
-//! Two writers and merges of which the storage fails at any moment.
+//! Two writers, and merges, with a storage that fails at any moment.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ async fn open(objects: Arc<dyn ObjectStore>) -> Result<Atlas> {
     Atlas::open(objects, Path::from("s")).await
 }
 
-/// Adds a dataset of 10 cells with a value.
+/// Adds a dataset of 10 cells with one value.
 async fn add(atlas: &Atlas, name: &str, value: f64) -> Result<()> {
     let dataset = atlas.create_dataset(name).await?;
     dataset.set_attribute("value", value)?;
@@ -35,7 +35,7 @@ async fn store(datasets: &[(&str, f64)]) -> Arc<InMemory> {
     objects
 }
 
-/// The first cells of `t` of each dataset.
+/// The first cells of `t` in each dataset.
 async fn shown(atlas: &Atlas) -> Vec<(String, Vec<f64>)> {
     let mut shown = Vec::new();
     for name in atlas.list_datasets().unwrap() {
@@ -49,7 +49,7 @@ async fn shown(atlas: &Atlas) -> Vec<(String, Vec<f64>)> {
     shown
 }
 
-/// A store that a writer who died has left: whoever comes next finds it whole, and can go on.
+/// Checks a store that a dead writer has left: the next writer finds it intact, and can continue.
 async fn check_left(objects: &Arc<InMemory>, allowed: &[Vec<(String, Vec<f64>)>], what: &str) -> usize {
     let reader = open(objects.clone()).await.unwrap();
     let found = shown(&reader).await;
@@ -68,7 +68,7 @@ async fn check_left(objects: &Arc<InMemory>, allowed: &[Vec<(String, Vec<f64>)>]
     state
 }
 
-/// What each of two writers changes: chunks of one array, attributes, and a dataset.
+/// The changes of each of two writers: chunks of one array, attributes, and a dataset.
 async fn first_changes(atlas: &Atlas) -> Result<()> {
     let one = atlas.open_dataset("one").await?;
     one.write_array("t", &[0], arr1(&[70.0]).into_dyn().view()).await?;
@@ -83,7 +83,7 @@ async fn second_changes(atlas: &Atlas) -> Result<()> {
     add(atlas, "second", 81.0).await
 }
 
-/// What the store holds with the changes of some writers.
+/// The content of the store with the changes of some writers.
 async fn with(old: &InMemory, first: bool, second: bool) -> Vec<(String, Vec<f64>)> {
     let objects = copy(old).await;
     let atlas = open(objects).await.unwrap();
@@ -97,7 +97,7 @@ async fn with(old: &InMemory, first: bool, second: bool) -> Vec<(String, Vec<f64
     shown(&atlas).await
 }
 
-/// The second writer, whose commit comes after another's, fails anywhere.
+/// The second writer, whose commit follows another's, fails anywhere.
 #[tokio::test]
 async fn a_commit_after_another_that_fails_anywhere_is_made_or_not() {
     let old = store(&[("one", 1.0), ("two", 2.0)]).await;
@@ -128,7 +128,7 @@ async fn a_commit_after_another_that_fails_anywhere_is_made_or_not() {
     assert!(states[0] > 10 && states[1] > 1, "{states:?}");
 }
 
-/// The first writer fails anywhere; the second commits all the same.
+/// The first writer fails anywhere; the second one still commits.
 #[tokio::test]
 async fn a_commit_after_one_that_failed_anywhere_is_made() {
     let old = store(&[("one", 1.0), ("two", 2.0)]).await;
@@ -154,7 +154,7 @@ async fn a_commit_after_one_that_failed_anywhere_is_made() {
     assert!(states[0] > 10 && states[1] > 1, "{states:?}");
 }
 
-/// A merge that is killed anywhere, with and without a commit of another before it.
+/// A merge that is killed anywhere, with and without a preceding commit of another writer.
 #[tokio::test]
 async fn a_merge_that_fails_anywhere_leaves_the_store_as_it_was_or_merged() {
     for others in [false, true] {
@@ -198,7 +198,7 @@ async fn a_merge_that_fails_anywhere_leaves_the_store_as_it_was_or_merged() {
     }
 }
 
-/// A merge that cannot be made changes nothing, and leaves nothing behind.
+/// A merge that is impossible changes nothing, and leaves nothing behind.
 #[tokio::test]
 async fn a_merge_of_names_that_are_taken_meanwhile_is_a_conflict() {
     let old = store(&[("one", 1.0)]).await;

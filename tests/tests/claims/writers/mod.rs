@@ -1,4 +1,4 @@
-//! Writers at work on one store at one time: what they change of it, in whatever order they commit.
+//! Concurrent writers of one store: their changes, in every order of commits.
 //!
 //! `PROPTEST_CASES=5000 cargo test -p atlas-tests --test claims writers::` runs more cases.
 

@@ -1,12 +1,12 @@
-//! A plain model of a store that has several writers: every cell in memory, and the table of
-//! [`Atlas::flush`] in words of this model. It knows nothing of segments, records or ordinals.
+//! A plain model of a store with several writers. It has every cell in memory, and implements the
+//! table of [`Atlas::flush`]. It knows nothing of segments, records or ordinals.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use atlas::{ArraySchema, Atlas, AttributeValue, Result, Statistics, Value};
 use atlas_tests::model::places;
 
-/// Tells datasets apart, whatever they are called.
+/// Identifies a dataset, whatever its name.
 pub type Id = u64;
 
 pub type Attributes = BTreeMap<String, AttributeValue>;
@@ -34,15 +34,15 @@ pub struct Model {
     pub attributes: Attributes,
 }
 
-/// What a writer has touched since the generation that it changes.
+/// The changes of a writer since its base generation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Touched {
     pub datasets: BTreeSet<Id>,
     /// The chunks that were written, by dataset and array.
     pub chunks: BTreeMap<(Id, String), BTreeSet<Vec<usize>>>,
-    /// Arrays that were deleted and defined again: all their chunks are other ones.
+    /// Arrays that were deleted and defined again, so that all their chunks are new.
     pub redefined: BTreeSet<(Id, String)>,
-    /// Attributes of the store: set to a value, or a number added to them.
+    /// Attributes of the store: set to a value, or increased by a number.
     pub attributes: Vec<(String, Change)>,
 }
 
@@ -62,7 +62,7 @@ impl Change {
     }
 }
 
-/// `more` added to a value; to 0 where there is none, or no number.
+/// The value increased by `more`; `more` itself if there is no value or it is not a number.
 pub fn add(value: Option<&AttributeValue>, more: i64) -> AttributeValue {
     match value {
         Some(AttributeValue::One(Value::I64(number))) => (number + more).into(),
@@ -73,19 +73,19 @@ pub fn add(value: Option<&AttributeValue>, more: i64) -> AttributeValue {
 /// The dataset and the array in which changes meet.
 pub type Place = (Option<String>, Option<String>);
 
-/// What becomes of changes after those of others.
+/// The outcome of changes that follow those of others.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Where they collide by the table. Where this is empty, `merged` is what is to be.
+    /// The conflicts according to the table. Without conflicts, `merged` is the result.
     pub collisions: BTreeSet<Place>,
-    /// Where both have done something, of which nothing is left to see in one of them: the table
-    /// can be read both ways.
+    /// Cases in which both have changed something, and one of the changes has no visible effect.
+    /// The table can be interpreted either way.
     pub doubts: BTreeSet<Place>,
     pub merged: Model,
 }
 
 impl Array {
-    /// What makes it another array, or another shape of it.
+    /// The properties whose change makes it another array, or another shape of it.
     fn form(&self) -> (&ArraySchema, &[usize]) {
         (&self.schema, &self.shape)
     }
@@ -102,7 +102,7 @@ impl Array {
         chunks
     }
 
-    /// The places of a chunk's cells.
+    /// The positions of a chunk's cells.
     fn cells_of(&self, chunk: &[usize]) -> Vec<usize> {
         let sizes = self.schema.chunk_shape(&self.shape);
         let start: Vec<_> = chunk.iter().zip(&sizes).map(|(i, size)| i * size).collect();
@@ -120,14 +120,14 @@ impl Model {
         self.datasets.iter().find(|(_, dataset)| dataset.name == name).map(|(&id, _)| id)
     }
 
-    /// The datasets by name, without what the store may choose.
+    /// The datasets by name, without properties that the store may choose.
     pub fn shown(&self) -> BTreeMap<String, Dataset> {
         self.datasets.values().map(|dataset| (dataset.name.clone(), dataset.clone())).collect()
     }
 }
 
-/// What becomes of `mine`, which was `base` before it `touched` some of it, after others have made
-/// `now` of `base` and `theirs` of it was touched.
+/// Merges `mine`, which `touched` some of `base`, with `now`, which others have made of `base` with
+/// `theirs`.
 pub fn merge(base: &Model, mine: &Model, touched: &Touched, now: &Model, theirs: &Touched) -> Outcome {
     let mut outcome = Outcome { merged: now.clone(), ..Outcome::default() };
     outcome.merge_store_attributes(base, touched, now);
@@ -189,7 +189,7 @@ impl Outcome {
             if let Change::Set(value) = change {
                 let (was, is) = (base.attributes.get(key), now.attributes.get(key));
                 if was == Some(value) {
-                    // It is what it was: nothing was changed.
+                    // The dataset was not changed.
                     continue;
                 }
                 if was != is && is != Some(value) {
@@ -245,7 +245,7 @@ impl Outcome {
             if anew {
                 self.doubts.insert(of(Some(name)));
             }
-            // Of an array that one has deleted the other has changed nothing.
+            // If one side has deleted an array, the other must not have changed it.
             let changed = |array: Option<&Array>| {
                 was.zip(array).is_some_and(|(was, array)| was.attributes != array.attributes)
             };
@@ -293,7 +293,7 @@ impl Outcome {
     }
 }
 
-/// What is to be where one has made `mine` and the other `now` of `was`.
+/// Merges `mine` and `now` with their base `was`.
 fn three<'a, T: PartialEq + ?Sized>(was: &T, mine: &'a T, now: &'a T) -> Option<&'a T> {
     match (mine == was, now == was) {
         (true, _) => Some(now),
@@ -313,7 +313,7 @@ fn attributes(was: &Attributes, mine: &Attributes, now: &Attributes) -> Option<A
     Some(merged)
 }
 
-/// Everything that a handle shows. Statistics are held against the cells on the way.
+/// Everything that a handle shows. Statistics are compared with the cells.
 pub async fn read(atlas: &Atlas) -> Result<(BTreeMap<String, Dataset>, Attributes)> {
     let mut datasets = BTreeMap::new();
     for name in atlas.list_datasets()? {
@@ -335,7 +335,7 @@ pub async fn read(atlas: &Atlas) -> Result<(BTreeMap<String, Dataset>, Attribute
     Ok((datasets, atlas.attributes().into_iter().collect()))
 }
 
-/// Deviations are added up in another order than that of the cells.
+/// Deviations are summed in another order than that of the cells.
 fn same(one: &Statistics, other: &Statistics) -> bool {
     let near = match (one.m2, other.m2) {
         (Some(one), Some(other)) => (one - other).abs() <= 1e-9 * one.abs().max(1.0),

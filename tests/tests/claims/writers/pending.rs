@@ -1,4 +1,4 @@
-//! What a handle shows of its pending changes, and what becomes of them.
+//! What a handle shows of its pending changes, and what becomes of these.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn generation(atlas: &Atlas) -> u64 {
     atlas.snapshot().root().generation()
 }
 
-/// A store whose dataset `d` has an array `t` of 0 to 5.
+/// A store whose dataset `d` has an array `t` with the values 0 to 5.
 async fn old_store() -> (Arc<InMemory>, Atlas) {
     let objects = memory();
     let atlas = create(&objects).await;
@@ -60,7 +60,7 @@ async fn changes_that_are_refused_are_not_committed() {
     for (number, refused) in refused.into_iter().enumerate() {
         assert!(refused.is_err(), "{number}");
     }
-    // Nor is what changes nothing.
+    // A change without effect is not pending either.
     dataset.set_attribute("title", "old").unwrap();
     dataset.extend("x", 6).await.unwrap();
     atlas.rename_dataset("d", "d").await.unwrap();
@@ -74,7 +74,7 @@ async fn a_handle_shows_what_is_pending_and_others_do_not() {
     let (objects, atlas) = old_store().await;
     let other = open(&objects).await;
     let dataset = atlas.open_dataset("d").await.unwrap();
-    // Part of a chunk, a whole one, and an extension into the last one.
+    // Part of a chunk, a complete chunk, and an extension into the last chunk.
     dataset.write_array("t", [1], arr1(&[11, 12, 13]).into_dyn().view()).await.unwrap();
     dataset.extend("x", 7).await.unwrap();
     dataset.write_array("t", [6], arr1(&[16]).into_dyn().view()).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_handle_shows_what_is_pending_and_others_do_not() {
     assert_eq!(dataset.get_array_attribute("t", "units").unwrap(), Some(AttributeValue::from("K")));
     assert_eq!(atlas.attributes(), [("note".to_owned(), AttributeValue::from("new"))]);
 
-    // Whoever has another handle reads what was committed, until it refreshes.
+    // Other handles read committed data until they refresh.
     let old = async |atlas: &Atlas| {
         assert_eq!(atlas.list_datasets().unwrap(), ["d"]);
         assert_eq!(atlas.list_arrays().unwrap(), ["t"]);
@@ -119,7 +119,7 @@ async fn a_handle_shows_what_is_pending_and_others_do_not() {
     assert_eq!(cells(&other, "d", "t").await, [0, 11, 12, 13, 4, 5, 16]);
     assert_eq!(other.list_arrays().unwrap(), ["t", "u"]);
 
-    // What is deleted is gone at once, and back once it is discarded.
+    // Deleted data is gone at once, and comes back when the deletion is discarded.
     atlas.delete_dataset("new").await.unwrap();
     dataset.delete_array("t").await.unwrap();
     assert_eq!(atlas.list_datasets().unwrap(), ["d"]);
@@ -163,7 +163,7 @@ async fn arrays_of_many_datasets_are_those_of_one_generation() {
     write(&other, "b", 10).await;
     other.open_dataset("d").await.unwrap().delete_array("t").await.unwrap();
     other.flush().await.unwrap();
-    // With what is pending in this handle, and without what others have committed.
+    // With the pending changes of this handle, and without the commits of others.
     write(&atlas, "a", 20).await;
     assert_eq!(across(&atlas).await, expected([Some(20), Some(1), None, Some(3)]));
     assert_eq!(across(&other).await, expected([Some(0), Some(10), None, None]));
@@ -173,7 +173,8 @@ async fn arrays_of_many_datasets_are_those_of_one_generation() {
     assert!(matches!(whole, Err(Error::NoDataset { dataset }) if dataset == "nobody"));
 }
 
-/// Reads while another task commits to the same handle: all datasets have one value at any time.
+/// Reads while another task commits through the same handle. All datasets have the same value at
+/// any time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arrays_of_many_datasets_are_read_at_one_time() {
     let objects = memory();
@@ -216,7 +217,7 @@ async fn arrays_of_many_datasets_are_read_at_one_time() {
     following.await.unwrap();
 }
 
-/// After a conflict what is pending can be read, be committed in part by hand, or be dropped.
+/// After a conflict, pending changes can be read, committed in part by hand, or dropped.
 #[tokio::test]
 async fn a_conflict_names_what_collides_and_keeps_what_is_pending() {
     let (objects, atlas) = old_store().await;
@@ -239,7 +240,7 @@ async fn a_conflict_names_what_collides_and_keeps_what_is_pending() {
         assert_eq!(other.list_datasets().unwrap(), ["d", "new"]);
         assert_eq!(cells(&open(&objects).await, "d", "t").await, [10, 1, 2, 3, 4, 5]);
     }
-    // More can be changed, which does not help.
+    // Further changes are possible, but do not resolve the conflict.
     write(&other, 3, 23).await;
     assert_eq!(cells(&other, "d", "t").await, [0, 21, 2, 23, 4, 25]);
     assert!(matches!(other.flush().await, Err(Error::Conflict { .. })));
@@ -252,7 +253,7 @@ async fn a_conflict_names_what_collides_and_keeps_what_is_pending() {
     assert_eq!((verified.problems, verified.unused), (vec![], vec![]));
 }
 
-/// Chunks of an array that was defined, written and deleted before the commit are in its segment.
+/// If an array is defined, written and deleted before the commit, its chunks are in the segment.
 /// They must not become cells of an array that another writer defines.
 #[tokio::test]
 async fn what_was_deleted_before_its_commit_does_not_come_back() {
@@ -266,7 +267,7 @@ async fn what_was_deleted_before_its_commit_does_not_come_back() {
         };
         let dataset = define(&atlas).await;
         dataset.write_array("u", [0], arr1(&[1, 2, 3, 4]).into_dyn().view()).await.unwrap();
-        // What is over a chunk on its way to a segment completes that for a read.
+        // Reading a partially overwritten chunk completes the segment that is being written.
         if is_read {
             dataset.write_array("u", [0], arr1(&[0]).into_dyn().view()).await.unwrap();
             assert_eq!(cells(&atlas, "d", "u").await, [0, 2, 3, 4]);
@@ -284,12 +285,12 @@ async fn what_was_deleted_before_its_commit_does_not_come_back() {
     }
 }
 
-/// The same, where the other writer comes second.
+/// The same if the other writer comes second.
 #[tokio::test]
 async fn what_was_deleted_before_its_commit_does_not_come_back_under_later_changes() {
     for is_read in [false, true] {
         let (objects, atlas) = old_store().await;
-        // Another dataset keeps the variable, of which nothing is written.
+        // Another dataset keeps the variable, but nothing of it is written.
         let dataset = atlas.create_dataset("e").await.unwrap();
         dataset.define_array::<i32>("u", &["y"], [4], None, None).unwrap();
         atlas.flush().await.unwrap();
@@ -297,7 +298,7 @@ async fn what_was_deleted_before_its_commit_does_not_come_back_under_later_chang
         let dataset = atlas.open_dataset("d").await.unwrap();
         dataset.define_array::<i32>("u", &["y"], [4], Some(vec![2]), Some(-1)).unwrap();
         dataset.write_array("u", [0], arr1(&[1, 2, 3, 4]).into_dyn().view()).await.unwrap();
-        // What is over a chunk on its way to a segment completes that for a read.
+        // Reading a partially overwritten chunk completes the segment that is being written.
         if is_read {
             dataset.write_array("u", [0], arr1(&[0]).into_dyn().view()).await.unwrap();
             assert_eq!(cells(&atlas, "d", "u").await, [0, 2, 3, 4]);
@@ -318,7 +319,7 @@ async fn what_was_deleted_before_its_commit_does_not_come_back_under_later_chang
     }
 }
 
-/// Four tasks, each with a handle of its own, commit at the same time: all succeed.
+/// Four tasks, each with a handle of its own, commit at the same time, and all succeed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_that_add_datasets_at_one_time_all_succeed() {
     let objects = memory();
@@ -356,7 +357,7 @@ async fn writers_that_add_datasets_at_one_time_all_succeed() {
     assert_eq!(atlas.verify().await.unwrap().problems, [""; 0]);
 }
 
-/// A value without dimensions, and one of two dimensions, before and after.
+/// A scalar and a two-dimensional array, before and after the commit.
 #[tokio::test]
 async fn scalars_and_tables_are_read_before_they_are_committed() {
     let atlas = create(&memory()).await;
@@ -374,7 +375,7 @@ async fn scalars_and_tables_are_read_before_they_are_committed() {
     }
 }
 
-/// Two writers of a store whose datasets lie in manifests, and who add manifests of their own.
+/// Two writers of a store whose datasets lie in manifests. Both add manifests.
 #[tokio::test]
 async fn writers_of_many_datasets_both_commit() {
     const MANY: usize = 5000;
@@ -396,7 +397,7 @@ async fn writers_of_many_datasets_both_commit() {
         assert!(dataset.get_attribute("number").unwrap().is_some(), "{name}");
     };
     put(&atlas, "d", 0, MANY).await;
-    // Before the commit, of datasets that are at hand still and of others.
+    // Before the commit, read datasets that are still drafts, and others.
     for number in [0, 17, 4095, 4096, MANY - 1] {
         check(&atlas, &format!("d{number}"), number as i32).await;
     }
@@ -418,7 +419,7 @@ async fn writers_of_many_datasets_both_commit() {
     }
     one.flush().await.unwrap();
     other.flush().await.unwrap();
-    // A third, which changes what both have changed, loses.
+    // A third writer that changes what both have changed loses.
     let third = atlas;
     third.open_dataset("d20").await.unwrap().set_attribute("number", 1i64).unwrap();
     let error = third.flush().await.unwrap_err();

@@ -1,6 +1,5 @@
-//! Two writers and a reader of one store, against the [model](super::model): whatever the writers
-//! do, their commits succeed just where the table of [`Atlas::flush`] says so, and nobody loses
-//! anything.
+//! Two writers and a reader of one store, compared with the [model](super::model). Commits must
+//! succeed exactly if the table of [`Atlas::flush`] says so, and nobody may lose data.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use proptest::prelude::*;
 
 use super::model::{Array, Attributes, Change, Dataset, Id, Model, Touched, add, merge, read};
 
-/// What a writer does. Numbers of datasets and arrays are mostly of those that there are.
+/// An operation of a writer. Numbers of datasets and arrays mostly refer to existing ones.
 #[derive(Clone, Debug)]
 enum Operation {
     Create(usize),
@@ -68,7 +67,7 @@ enum Operation {
         key: usize,
         more: i64,
     },
-    /// Reads all through the handle, with what is pending.
+    /// Reads everything through the handle, including pending changes.
     Read,
     ReadArray {
         dataset: usize,
@@ -79,7 +78,8 @@ enum Operation {
     Discard,
     Compact,
     Vacuum,
-    /// Reads all of another handle's generation, which goes on to the newest then.
+    /// Reads everything in another handle's generation; that handle then moves to the newest
+    /// generation.
     Look,
 }
 
@@ -89,7 +89,7 @@ const KEYS: [&str; 2] = ["title", "units"];
 const DIMS: [&str; 2] = ["time", "depth"];
 const SIZES: [usize; 2] = [4, 3];
 
-/// The kinds of arrays: type, dimensions, chunk, and whether it has a fill value.
+/// The kinds of arrays: type, dimensions, chunk shape, and whether there is a fill value.
 const KINDS: [(DType, &[usize], &[usize], bool); 5] = [
     (DType::I16, &[0, 1], &[2, 2], false),
     (DType::String, &[0], &[3], true),
@@ -130,8 +130,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Both writers are at work, and then commit one after the other; who meets a conflict may go on
-/// with what is pending, or refresh.
+/// Both writers make changes, and then commit one after the other. A writer that meets a conflict
+/// may continue with its pending changes, or refresh.
 #[derive(Clone, Debug)]
 struct Round {
     operations: Vec<(usize, Operation)>,
@@ -145,7 +145,7 @@ fn round() -> impl Strategy<Value = Round> {
         .prop_map(|(operations, first, refresh)| Round { operations, first, refresh })
 }
 
-/// A handle, with the model of what it shows.
+/// A handle, with the model of its content.
 struct Writer {
     atlas: Atlas,
     base: usize,
@@ -153,7 +153,7 @@ struct Writer {
     touched: Touched,
 }
 
-/// A generation: what it holds, and what its commit has touched.
+/// A generation: its content, and the changes of its commit.
 #[derive(Clone, Default)]
 struct Generation {
     model: Model,
@@ -173,12 +173,12 @@ impl Writer {
         (self.base, self.mine, self.touched) = (base, generations[base].model.clone(), Touched::default());
     }
 
-    /// The generation that the handle says it shows.
+    /// The generation that the handle reports.
     fn generation(&self) -> usize {
         self.atlas.snapshot().root().generation() as usize
     }
 
-    /// A dataset by number: mostly one that there is.
+    /// A dataset by number, mostly an existing one.
     fn name(&self, number: usize) -> &'static str {
         let there = NAMES.iter().filter(|name| self.mine.id(name).is_some()).collect::<Vec<_>>();
         if number < 11 && !there.is_empty() {
@@ -188,7 +188,7 @@ impl Writer {
         }
     }
 
-    /// An array of a dataset by number: mostly one that it has.
+    /// An array of a dataset by number, mostly an existing one.
     fn array(&self, dataset: usize, number: usize) -> &'static str {
         let dataset = self.mine.id(self.name(dataset)).map(|id| &self.mine.datasets[&id]);
         let there = |name: &&&str| dataset.is_some_and(|dataset| dataset.arrays.contains_key(**name));
@@ -200,7 +200,7 @@ impl Writer {
         }
     }
 
-    /// The same with numbers of [`NAMES`] and [`ARRAYS`].
+    /// The same operation with numbers of [`NAMES`] and [`ARRAYS`].
     fn resolve(&self, operation: &Operation) -> Operation {
         use Operation::*;
         let mut resolved = operation.clone();
@@ -228,7 +228,8 @@ impl Writer {
         resolved
     }
 
-    /// Does to the model what `perform` does to the store; `None` where it has to be refused.
+    /// Performs the operation on the model that `perform` performs on the store; `None` if it must
+    /// be refused.
     fn apply(&mut self, operation: &Operation, next: &mut Id) -> Option<()> {
         use Operation::*;
         match *operation {
@@ -339,7 +340,7 @@ impl Writer {
         self.touched.attributes.push((key.to_owned(), change));
     }
 
-    /// Does to the store what `apply` does to the model.
+    /// Performs the operation on the store that `apply` performs on the model.
     async fn perform(&self, operation: &Operation) -> Result<()> {
         use Operation::*;
         let open = async |dataset: usize| self.atlas.open_dataset(NAMES[dataset]).await;
@@ -397,7 +398,7 @@ fn size(dataset: &Dataset, dim: &str) -> Option<usize> {
         .find_map(|array| array.schema.dims.iter().position(|name| name == dim).map(|d| array.shape[d]))
 }
 
-/// An array of a kind, as it is to be in a dataset.
+/// An array of a kind, with the dimensions of a dataset.
 fn definition(dataset: &Dataset, name: &str, kind: usize) -> (ArraySchema, Vec<usize>) {
     let (dtype, dims, chunk, filled) = KINDS[kind];
     let mut schema = ArraySchema::new(name, dtype, &dims.iter().map(|&d| DIMS[d]).collect::<Vec<_>>());
@@ -407,7 +408,7 @@ fn definition(dataset: &Dataset, name: &str, kind: usize) -> (ArraySchema, Vec<u
     (schema, shape)
 }
 
-/// The region that is written of an array.
+/// The region that an operation writes.
 fn region(array: &Array, operation: &Operation) -> (Vec<usize>, Vec<usize>) {
     let Operation::Write { start, size, .. } = operation else {
         return (vec![0; array.shape.len()], array.shape.clone());
@@ -422,7 +423,7 @@ async fn open(objects: &Arc<InMemory>) -> Result<Atlas> {
     Atlas::open(objects.clone(), Path::from("s")).await
 }
 
-/// Holds what a handle shows against a model.
+/// Compares the content of a handle with a model.
 async fn check(atlas: &Atlas, model: &Model, what: &str) -> Result<(), TestCaseError> {
     let (datasets, attributes) = read(atlas).await.map_err(|e| fail(format!("{what}: {e}")))?;
     prop_assert_eq!(datasets, model.shown(), "{}", what);
@@ -490,7 +491,7 @@ impl World {
         }
     }
 
-    /// Commits, which has to succeed or not as the model says.
+    /// Commits. The commit must succeed if the model says so, and otherwise fail.
     async fn flush(&mut self, who: usize) -> Result<(), TestCaseError> {
         let newest = self.newest();
         let writer = &self.writers[who];
@@ -511,7 +512,7 @@ impl World {
                 self.generations.push(Generation { model: outcome.merged, touched });
                 self.writers[who].reset(newest + 1, &self.generations);
             }
-            // Nothing was pending, or another has made the store.
+            // Nothing was pending, or another writer has created the store.
             Ok(()) => {
                 prop_assert_eq!(&writer.mine, base, "nothing was committed");
                 let generation = writer.generation();
@@ -535,7 +536,7 @@ impl World {
         self.check_newest().await
     }
 
-    /// Holds what is committed against the model.
+    /// Compares the committed data with the model.
     async fn check_newest(&self) -> Result<(), TestCaseError> {
         if self.newest() == 0 {
             let found = open(&self.objects).await.err();
@@ -567,7 +568,7 @@ impl World {
         Ok(())
     }
 
-    /// Compacting changes no value, and goes together with whatever is pending.
+    /// Compacting changes no value, and does not conflict with pending changes.
     async fn compact(&mut self, who: usize) -> Result<(), TestCaseError> {
         if self.newest() == 0 {
             return Ok(());
@@ -589,7 +590,7 @@ impl World {
         self.check_newest().await
     }
 
-    /// Vacuuming everything is for when nobody is at work or reads an earlier generation.
+    /// Vacuuming everything requires that nobody writes or reads an earlier generation.
     async fn vacuum(&mut self, who: usize) -> Result<(), TestCaseError> {
         let newest = self.newest();
         let rest = self.writers.iter().all(|w| w.base == newest && w.touched == Touched::default());
@@ -618,7 +619,7 @@ impl World {
         Ok(())
     }
 
-    /// At the end all see the same, which is whole, before and after it was put in order.
+    /// At the end all handles see the same intact store, before and after compaction.
     async fn finish(&mut self) -> Result<(), TestCaseError> {
         self.look().await?;
         for who in 0..2 {
@@ -646,7 +647,7 @@ fn beginning() -> Vec<Operation> {
     for dataset in 0..2 {
         operations.push(Operation::Create(dataset));
     }
-    // The first two datasets there are.
+    // The first two datasets that exist.
     for (dataset, array, kind) in [(0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3)] {
         operations.push(Operation::Define { dataset, array, kind });
         operations.push(Operation::WriteAll { dataset, array, seed: kind as i64 });
@@ -680,7 +681,7 @@ async fn follow(begun: bool, rounds: &[Round]) -> Result<(), TestCaseError> {
     world.finish().await
 }
 
-/// Runs a future while the clock stands still: who has lost a race does not wait.
+/// Runs a future while the clock stands still: a writer that has lost a race does not wait.
 fn run<T>(future: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().start_paused(true).build().unwrap().block_on(future)

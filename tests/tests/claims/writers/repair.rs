@@ -1,4 +1,4 @@
-//! Stores whose `atlas.json` is lost or old, and storages that take `T` for `t`.
+//! Stores whose `atlas.json` is lost or old, and storages that ignore case.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-/// What becomes of the catalog of a store.
+/// What happens to the catalog of a store.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
     Deleted,
@@ -33,7 +33,7 @@ async fn create(objects: &Arc<InMemory>) -> Atlas {
     Atlas::create(objects.clone(), Path::from("s"), StoreConfig::default()).await.unwrap()
 }
 
-/// A store of five generations; what is given is the catalog of the second.
+/// A store of five generations, and the catalog of the second.
 async fn store(objects: &Arc<InMemory>) -> (Atlas, Bytes) {
     let atlas = create(objects).await;
     let mut second = Bytes::new();
@@ -59,7 +59,7 @@ async fn check(atlas: &Atlas, what: &str) {
     }
 }
 
-/// A store of which the catalog is lost, and of which what nobody needs was vacuumed before.
+/// A store whose catalog is lost, with or without a vacuum before that.
 async fn lose(loss: Loss, vacuumed: bool) -> (Arc<InMemory>, Atlas) {
     let objects = memory();
     let (atlas, second) = store(&objects).await;
@@ -87,7 +87,7 @@ async fn a_store_whose_catalog_is_lost_is_found_by_its_records() {
         [Loss::Deleted, Loss::Older, Loss::Damaged].into_iter().flat_map(|l| [(l, false), (l, true)])
     {
         let what = format!("{loss:?}, vacuumed: {vacuumed}");
-        // Who opens it reads the newest generation; a damaged catalog is an error that says so.
+        // Opening it reads the newest generation. A damaged catalog is an error that says so.
         let (objects, atlas) = lose(loss, vacuumed).await;
         match (loss, open(&objects).await) {
             (Loss::Damaged, Err(Error::Corrupt { file, .. })) => assert_eq!(file, "atlas.json"),
@@ -109,7 +109,7 @@ async fn a_store_whose_catalog_is_lost_is_found_by_its_records() {
         check(&repaired, &what).await;
         assert_eq!(repaired.verify().await.unwrap().problems, [""; 0], "{what}");
 
-        // A writer that has opened it before, or does now, commits after the newest.
+        // A writer that opened it before, or opens it now, commits after the newest generation.
         let (objects, atlas) = lose(loss, vacuumed).await;
         atlas.create_dataset("d6").await.unwrap();
         atlas.flush().await.unwrap();
@@ -126,7 +126,7 @@ async fn a_store_whose_catalog_is_lost_is_found_by_its_records() {
     }
 }
 
-/// Nobody creates another store over one whose catalog is lost.
+/// Nobody can create another store over one whose catalog is lost.
 #[tokio::test]
 async fn a_store_whose_catalog_is_lost_is_a_store() {
     for vacuumed in [false, true] {
@@ -140,7 +140,7 @@ async fn a_store_whose_catalog_is_lost_is_a_store() {
             Err(error) => Err(error),
         };
         match added {
-            // It is added to the store that there is.
+            // It is added to the existing store.
             Ok(()) => assert_eq!(open(&objects).await.unwrap().list_datasets().unwrap().len(), 6),
             Err(Error::StoreExists { .. } | Error::Conflict { .. }) => {
                 check(&open(&objects).await.unwrap(), "not created").await;
@@ -152,7 +152,7 @@ async fn a_store_whose_catalog_is_lost_is_a_store() {
     assert!(matches!(empty, Err(Error::NoStore { .. })));
 }
 
-/// A storage that takes capitals for small letters, as the disks of some systems do.
+/// A storage that ignores the case of letters, like some file systems.
 #[derive(Debug, Default)]
 struct Folding(InMemory);
 
@@ -219,7 +219,7 @@ async fn variables_that_differ_in_case_keep_their_values_where_files_do_not() {
     put(&atlas, "d", "T", 1).await;
     put(&atlas, "d", "t", 2).await;
     atlas.flush().await.unwrap();
-    // Two writers that add variables which neither knows of the other.
+    // Two writers that add variables without knowing of each other.
     let other = Atlas::open(objects.clone(), Path::from("s")).await.unwrap();
     for (atlas, dataset, array, value) in [(&atlas, "e", "S", 3), (&other, "f", "s", 4)] {
         put(atlas, dataset, array, value).await;
