@@ -1,6 +1,7 @@
 #!/bin/sh
-# An import into a file system that is full: it says so, and the store is what it was. Needs to be root, to mount a small
-# file system; `tests/full-disk.sh target/release/atlas DIRECTORY-OF-NETCDF-FILES`.
+# Imports into a full file system. The import must report it, and the store must stay unchanged.
+# Needs root, to mount a small file system: `tests/full-disk.sh target/release/atlas
+# DIRECTORY-OF-NETCDF-FILES`.
 set -eu
 atlas=$(realpath "$1")
 files=$(realpath "$2")
