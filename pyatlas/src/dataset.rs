@@ -27,7 +27,7 @@ impl PyDatasetView {
         Self { handle, view }
     }
 
-    /// A dataset by its name; `None` where the store has none of that name.
+    /// A dataset by its name; `None` if the store has none of that name.
     pub(crate) fn existing(py: Python<'_>, handle: &Handle, name: &str) -> PyResult<Option<Self>> {
         let atlas = handle.atlas()?.clone();
         let name = name.to_owned();
@@ -47,7 +47,7 @@ impl PyDatasetView {
         Ok(&self.view)
     }
 
-    /// What is known of an array; `None` where the dataset has none of that name.
+    /// The metadata of an array; `None` if the dataset has none of that name.
     pub(crate) fn meta(&self, array: &str) -> PyResult<Option<ArrayMeta>> {
         match self.view()?.array_meta(array) {
             Err(Error::NoArray { .. }) => Ok(None),
@@ -55,7 +55,7 @@ impl PyDatasetView {
         }
     }
 
-    /// Cells of an array; `None` where the dataset has none of that name.
+    /// Cells of an array; `None` if the dataset has none of that name.
     pub(crate) fn read<'py>(
         &self,
         py: Python<'py>,
@@ -82,8 +82,8 @@ fn found<'py>(
     from_cells(py, cells, meta.schema.dtype, meta.schema.fill.as_ref(), shape, missing)
 }
 
-/// The region that a caller asks for of an array of shape `whole`: from its beginning and to its
-/// end unless the caller says otherwise.
+/// The region that a caller requests of an array of shape `whole`. By default it extends from the
+/// beginning to the end.
 pub(crate) fn whole_or_part(
     start: Option<Vec<usize>>,
     shape: Option<Vec<usize>>,

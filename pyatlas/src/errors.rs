@@ -1,5 +1,5 @@
-//! Exceptions: each is an `AtlasError` and the built-in exception that Python programs expect
-//! there.
+//! Exceptions: each is an `AtlasError`, and also the built-in exception that Python programs
+//! expect.
 
 use atlas::Error;
 use datafusion::common::DataFusionError;
@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-/// What Rust fails with and Python raises.
+/// Converts errors of Rust to exceptions of Python.
 pub(crate) trait Raise {
     /// The exception.
     fn raise(self) -> PyErr;
@@ -127,7 +127,7 @@ struct Types {
     of: Vec<(Kind, Py<PyType>)>,
 }
 
-/// The classes, which are made once.
+/// The classes, which are created once.
 fn types(py: Python<'_>) -> PyResult<&Types> {
     static TYPES: PyOnceLock<Types> = PyOnceLock::new();
     TYPES.get_or_try_init(py, || {
@@ -217,14 +217,14 @@ impl Raise for atlas_import::Error {
     }
 }
 
-/// The error of the store that is under an error of a query.
+/// The error of the store that caused an error of a query.
 fn store_error(error: &DataFusionError) -> Option<&Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<Error>() {
             return Some(error);
         }
-        // What wraps an error may hide it behind its own source.
+        // An error that wraps another may return the source of the wrapped error as its own.
         cause = match error.downcast_ref::<DataFusionError>() {
             Some(E::External(inner)) => Some(inner.as_ref()),
             Some(E::ArrowError(inner, _)) => match inner.as_ref() {

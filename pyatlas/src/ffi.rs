@@ -1,4 +1,4 @@
-//! Tables and functions for other DataFusions, such as the `datafusion` of PyPI.
+//! Tables and functions for other builds of DataFusion, such as the package `datafusion` on PyPI.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -65,7 +65,7 @@ impl PyTable {
 
 const CODEC: &CStr = c"datafusion_logical_extension_codec";
 
-/// The codec of a session of another DataFusion, by which both understand the same expressions.
+/// The codec of a session of another DataFusion, with which both exchange expressions.
 fn codec(session: &Bound<'_, PyAny>) -> PyResult<FFI_LogicalExtensionCodec> {
     let py = session.py();
     let method = intern!(py, "__datafusion_logical_extension_codec__");
@@ -74,8 +74,8 @@ fn codec(session: &Bound<'_, PyAny>) -> PyResult<FFI_LogicalExtensionCodec> {
         Kind::WrongType.error("a table is registered with a session of datafusion 55, which has a codec")
     })?;
     let pointer = capsule.pointer_checked(Some(CODEC))?.cast::<FFI_LogicalExtensionCodec>();
-    // SAFETY: a capsule of this name holds that type, says the contract of datafusion-ffi, as long
-    // as the capsule lives; it does until the clone is made.
+    // SAFETY: by the contract of datafusion-ffi, a capsule of this name holds that type as long as
+    // the capsule lives. It lives until the clone is made.
     #[expect(unsafe_code, reason = "a capsule of Python is a pointer, which nothing safe can follow")]
     let codec = unsafe { pointer.as_ref() }.clone();
     Ok(codec)
@@ -83,10 +83,11 @@ fn codec(session: &Bound<'_, PyAny>) -> PyResult<FFI_LogicalExtensionCodec> {
 
 /// A table whose plans run in another DataFusion.
 ///
-/// That does not know the object stores of our sessions, and asks its own for one before it runs a
-/// scan of files, although ours brings its own storage: the file system's is there always. Scans
-/// are planned in our session. The other's, as it comes through datafusion-ffi 55.2, knows no
-/// columns when it is asked to plan a predicate.
+/// The other DataFusion does not know the object stores of our sessions. Before it runs a scan of
+/// files, it asks its own registry for an object store, although our scan brings its own storage.
+/// The file system's store is always registered, so scans use that one. Scans are planned in our
+/// session: the other session, passed through datafusion-ffi 55.2, knows no columns when it plans a
+/// predicate.
 struct Elsewhere {
     table: Arc<dyn TableProvider>,
     context: SessionContext,
@@ -184,7 +185,7 @@ impl PyFunction {
     }
 }
 
-/// All functions of SQL that Atlas brings.
+/// All SQL functions of Atlas.
 #[pyfunction]
 pub(crate) fn functions() -> Vec<PyFunction> {
     let scalar =

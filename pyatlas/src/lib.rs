@@ -1,5 +1,5 @@
-//! Atlas in Python: the module `pyatlas._pyatlas`. What its classes do is documented where Python
-//! looks for it, in `python/pyatlas/_pyatlas.pyi`.
+//! Atlas in Python: the module `pyatlas._pyatlas`. `python/pyatlas/_pyatlas.pyi` documents its
+//! classes, where Python tools look for it.
 
 mod dataset;
 mod errors;
@@ -48,7 +48,7 @@ mod _pyatlas {
     }
 }
 
-/// A session with stores under their names.
+/// A session with stores, each under a name.
 #[pyfunction]
 #[pyo3(signature = (**stores))]
 fn connect(py: Python<'_>, stores: Option<&Bound<'_, pyo3::types::PyDict>>) -> PyResult<session::PySession> {
@@ -88,7 +88,7 @@ fn open_dataset(
     found.ok_or_else(|| errors::Kind::NotFound.error(format!("there is no dataset `{name}` in this store")))
 }
 
-/// Writes what Atlas does to stderr: the spans of `tracing`, as a filter chooses them.
+/// Writes the spans of `tracing` that a filter selects to stderr.
 #[pyfunction]
 #[pyo3(signature = (filter=None))]
 fn init_tracing(filter: Option<&str>) -> PyResult<()> {
@@ -96,15 +96,15 @@ fn init_tracing(filter: Option<&str>) -> PyResult<()> {
     let filter = filter.unwrap_or_else(|| "info".to_owned());
     let targets: Targets =
         filter.parse().map_err(|error| errors::Kind::Invalid.error(format!("invalid filter: {error}")))?;
-    // What Atlas does are spans: each is written when it ends, with the time that it took.
+    // Spans describe the work of Atlas. Each is written when it ends, with its duration.
     let layer =
         tracing_subscriber::fmt::layer().with_span_events(FmtSpan::CLOSE).with_writer(std::io::stderr);
-    // A second call keeps the first filter, as others do.
+    // A second call keeps the first filter, as is usual.
     let _ = tracing_subscriber::registry().with(layer).with(targets).try_init();
     Ok(())
 }
 
-/// The `atlas` command, with its arguments; its exit code.
+/// The `atlas` command with its arguments. Returns its exit code.
 #[pyfunction(name = "_main")]
 fn main(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
     py.detach(|| atlas_sql::main(arguments))

@@ -1,4 +1,4 @@
-//! Where a store lies, as Python says it, and how to find it again in another process.
+//! Locations of stores as Python gives them, and how another process opens the same store.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use pyo3_object_store::AnyObjectStore;
 use crate::errors::Kind;
 use crate::runtime;
 
-/// A place and the options of its client.
+/// A location, and the options of its client.
 pub(crate) struct Origin {
     source: Source,
     options: BTreeMap<String, String>,
@@ -24,16 +24,16 @@ pub(crate) struct Origin {
 enum Source {
     /// An absolute path, or a URL.
     Address(String),
-    /// An object store of obstore, and the same store for us.
+    /// An obstore object, and our client for the same store.
     Objects(Py<PyAny>, Arc<dyn ObjectStore>),
 }
 
-/// Options of a client, which are texts, numbers or booleans in Python.
+/// Options of a client, which are text, numbers or booleans in Python.
 pub(crate) type StorageOptions<'py> = BTreeMap<String, Bound<'py, PyAny>>;
 
 impl Origin {
     /// # Errors
-    /// `TypeError` where `source` is no path, URL or object store.
+    /// `TypeError` if `source` is not a path, URL or object store.
     pub(crate) fn new(source: &Bound<'_, PyAny>, options: Option<StorageOptions<'_>>) -> PyResult<Self> {
         let options = options.unwrap_or_default().into_iter().map(|(key, value)| {
             let text = value.str()?.to_string();
@@ -102,7 +102,7 @@ impl Source {
                 .into_string()
                 .map_err(|path| Kind::Invalid.error(format!("the path {} is no Unicode", path.display())))?
         };
-        // So that another process, with another working directory, finds the same store.
+        // Absolute, so that a process with another working directory finds the same store.
         let is_url = address.contains("://");
         let absolute = if is_url { None } else { std::path::absolute(&address).ok() };
         let absolute = absolute.and_then(|path| path.into_os_string().into_string().ok());
@@ -110,7 +110,7 @@ impl Source {
     }
 }
 
-/// An open store, and where it was opened.
+/// An open store, and the location from which it was opened.
 #[derive(Clone)]
 pub(crate) struct Handle {
     atlas: Atlas,
@@ -124,14 +124,14 @@ impl Handle {
     /// The store.
     ///
     /// # Errors
-    /// `StateError` in a process that was forked since.
+    /// `StateError` in a process that was forked after the store was opened.
     pub(crate) fn atlas(&self) -> PyResult<&Atlas> {
         runtime::check_process()?;
         Ok(&self.atlas)
     }
 
     /// # Errors
-    /// `StateError` where something is pending, which another process could not see, and before the
+    /// `StateError` if changes are pending, which another process could not see, and before the
     /// first commit.
     pub(crate) fn reopening<'py>(&self, py: Python<'py>) -> PyResult<Reopening<'py>> {
         let atlas = self.atlas()?;
@@ -150,7 +150,7 @@ impl Handle {
         Ok((source, self.origin.options.clone(), generation))
     }
 
-    /// True where both are of one place, opened with the same options.
+    /// True if both are of one location, opened with the same options.
     fn is_at(&self, origin: &Origin, generation: u64) -> bool {
         let same = match (&self.origin.source, &origin.source) {
             (Source::Address(own), Source::Address(other)) => own == other,
@@ -161,8 +161,8 @@ impl Handle {
     }
 }
 
-/// Opens a store, or takes the handle that it was opened with before in this process: a task of
-/// dask unpickles one dataset after another.
+/// Opens a store, or reuses a handle that this process has opened before: a dask task unpickles one
+/// dataset after another.
 pub(crate) fn reopen(py: Python<'_>, origin: Origin, generation: u64) -> PyResult<Handle> {
     /// Handles that are kept.
     const MOST: usize = 16;

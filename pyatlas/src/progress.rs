@@ -1,13 +1,13 @@
-//! How far long work is, in terminals and notebooks: `pyatlas.progress` draws it.
+//! The progress of long operations, in terminals and notebooks. `pyatlas.progress` draws it.
 
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-/// How long work takes before it is worth telling.
+/// The time after which an operation is long.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A bar that is made once work takes long.
+/// A bar that appears once an operation is long.
 pub(crate) struct Progress {
     begun: Instant,
     bar: Option<Py<PyAny>>,

@@ -1,4 +1,4 @@
-//! `Result`: the rows of a query, which runs when they are asked for.
+//! `Result`: the rows of a query. The query runs when the rows are requested.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,13 +32,13 @@ use crate::runtime::{check_process, wait, watch};
 use crate::store::escaped;
 use crate::values::from_attributes;
 
-/// Rows that a notebook is shown.
+/// The number of rows that a notebook shows.
 const SHOWN: usize = 20;
 
-/// How long a query runs before its progress is counted.
+/// The time after which the chunks of a running query are counted for its progress.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// The rows of a query. Each method that asks for them runs it.
+/// The rows of a query. Each method that returns rows runs the query.
 #[pyclass(name = "Result", module = "pyatlas", frozen)]
 pub(crate) struct PyResultSet {
     frame: DataFrame,
@@ -46,7 +46,7 @@ pub(crate) struct PyResultSet {
     stores: Arc<Vec<(String, Atlas)>>,
 }
 
-/// How far the scans of a query are, once that is known.
+/// The progress of a query's scans, once it is known.
 type Watched = Arc<Mutex<Option<ScanProgress>>>;
 
 impl PyResultSet {
@@ -99,7 +99,7 @@ impl PyResultSet {
     }
 }
 
-/// Counts what the scans of a plan have to do, if the plan still runs after a while.
+/// Counts the chunks of a plan's scans, if the plan still runs after a while.
 fn count_later(plan: Arc<dyn ExecutionPlan>, scans: Watched) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         tokio::time::sleep(PATIENCE).await;
@@ -110,7 +110,7 @@ fn count_later(plan: Arc<dyn ExecutionPlan>, scans: Watched) -> tokio::task::Joi
     })
 }
 
-/// The rows of a query that runs while they are taken.
+/// The rows of a query that runs while they are consumed.
 struct Rows {
     schema: SchemaRef,
     stream: Option<SendableRecordBatchStream>,
@@ -129,8 +129,8 @@ impl Iterator for Rows {
             taken.map_err(|error| {
                 let told = ArrowError::ExternalError(error.to_string().into());
                 if error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py) {
-                    // Whoever takes the rows tells only that they end: Python is to raise it after
-                    // that.
+                    // The consumer of the rows only reports that they end. Python raises the
+                    // exception after that.
                     let thread = py.import("_thread");
                     if let Err(error) = thread.and_then(|thread| thread.call_method0("interrupt_main")) {
                         return ArrowError::ExternalError(error.to_string().into());
@@ -214,7 +214,7 @@ impl PyResultSet {
         py.import("pyatlas.frames")?.call_method1("to_xarray", (columns, dims, attributes))
     }
 
-    /// The columns as NumPy arrays, each with a mask of what is missing.
+    /// The columns as NumPy arrays, each with a mask of missing values.
     fn to_columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (schema, batches) = self.collect(py, self.frame.clone())?;
         let all = arrow::compute::concat_batches(&schema, &batches).map_err(Raise::raise)?;
@@ -354,7 +354,7 @@ impl PyPicture {
     }
 }
 
-/// A column as a NumPy array and, where something is missing, a mask; else None.
+/// A column as a NumPy array, and a mask if values are missing; otherwise None.
 fn numpy_column<'py>(
     py: Python<'py>,
     name: &str,
@@ -388,7 +388,7 @@ fn numpy_column<'py>(
     Ok((values, mask))
 }
 
-/// The cells of a column as objects: None where one is missing, instants as `numpy.datetime64`.
+/// The cells of a column as objects: None for missing ones, instants as `numpy.datetime64`.
 fn objects<'py>(py: Python<'py>, column: &ArrayRef) -> PyResult<Vec<Bound<'py, PyAny>>> {
     macro_rules! primitives {
         ($arrow:ty) => {

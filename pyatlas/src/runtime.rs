@@ -1,4 +1,4 @@
-//! The threads that stores are read and queries run on, while a thread of Python waits.
+//! The threads that read stores and run queries, while a Python thread waits.
 
 use std::future::Future;
 use std::sync::OnceLock;
@@ -11,19 +11,19 @@ use tokio::time::{Instant, interval_at};
 
 use crate::errors::{Kind, Raise};
 
-/// How often a waiting thread looks for signals, such as Ctrl-C.
+/// The interval at which a waiting thread checks for signals such as Ctrl-C.
 const TICK: Duration = Duration::from_millis(50);
 
 struct Threads {
-    /// The process that has them: a fork has none of them.
+    /// The process that has the threads. A fork has none of them.
     process: u32,
     runtime: Runtime,
 }
 
 static THREADS: OnceLock<Threads> = OnceLock::new();
 
-/// Checks that this process was not forked off one that had used Atlas: locks that other threads
-/// held then are never released here.
+/// Checks that this process was not forked off one that had used Atlas. Locks that other threads
+/// held at the fork are never released in it.
 ///
 /// # Errors
 /// `StateError`, in a fork.
@@ -40,7 +40,7 @@ pub(crate) fn check_process() -> PyResult<()> {
 /// The threads, which start at the first use.
 ///
 /// # Errors
-/// Those of [`check_process`]; `StorageError` where threads cannot be started.
+/// Those of [`check_process`]; `StorageError` if threads cannot be started.
 pub(crate) fn handle() -> PyResult<&'static Handle> {
     check_process()?;
     let threads = match THREADS.get() {
@@ -53,7 +53,7 @@ pub(crate) fn handle() -> PyResult<&'static Handle> {
     Ok(threads.runtime.handle())
 }
 
-/// A task that ends with whoever waits for it.
+/// A task that is aborted when the waiting caller ends.
 struct Running<T>(JoinHandle<T>);
 
 impl<T> Drop for Running<T> {
@@ -62,11 +62,11 @@ impl<T> Drop for Running<T> {
     }
 }
 
-/// Does work on the threads, without the GIL. A signal that raises an exception, as Ctrl-C does,
+/// Runs work on the threads, without the GIL. A signal that raises an exception, such as Ctrl-C,
 /// ends the work.
 ///
 /// # Errors
-/// Those of the work, of [`handle`], and what signals raise.
+/// Those of the work, of [`handle`], and exceptions of signals.
 pub(crate) fn wait<T, E>(
     py: Python<'_>,
     work: impl Future<Output = Result<T, E>> + Send + 'static,
@@ -78,7 +78,7 @@ where
     watch(py, work, |_| Ok(()))
 }
 
-/// As [`wait`], and calls `tick` with the GIL several times a second.
+/// Like [`wait`], and calls `tick` with the GIL several times a second.
 pub(crate) fn watch<T, E>(
     py: Python<'_>,
     work: impl Future<Output = Result<T, E>> + Send + 'static,

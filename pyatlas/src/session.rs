@@ -66,7 +66,7 @@ impl PySession {
         check_process()?;
         let context = self.context.clone();
         let reference = match name.split_once('.') {
-            // Names as they are, in capitals too.
+            // Names without folding, so that capitals work.
             Some((store, table)) => TableReference::partial(store, table),
             None => TableReference::bare(name.as_str()),
         };
@@ -94,7 +94,7 @@ fn parameters(params: &Bound<'_, PyAny>) -> PyResult<ParamValues> {
     Ok(ParamValues::List(values.collect::<PyResult<_>>()?))
 }
 
-/// A value of Python as one of SQL.
+/// A Python value as an SQL value.
 fn scalar(value: &Bound<'_, PyAny>) -> PyResult<ScalarValue> {
     let py = value.py();
     let numpy = py.import(intern!(py, "numpy"))?;

@@ -37,7 +37,7 @@ impl PyAtlas {
         self.handle.atlas()
     }
 
-    /// The session that shows what is committed, and the store as `atlas`.
+    /// The session that shows the committed store as `atlas`.
     fn session(&self, py: Python<'_>) -> PyResult<Py<PySession>> {
         let atlas = self.atlas()?;
         let generation = atlas.snapshot().root().generation();
@@ -57,8 +57,8 @@ impl PyAtlas {
         Ok(made)
     }
 
-    /// The type of an array in the first of some datasets that has it; `None` where none of these
-    /// has.
+    /// The type of an array in the first of some datasets that has it; `None` if none of these has
+    /// it.
     fn dtype_in(&self, py: Python<'_>, array: &str, datasets: &[String]) -> PyResult<Option<DType>> {
         let atlas = self.atlas()?;
         for name in datasets {
@@ -138,7 +138,8 @@ impl PyAtlas {
                 Kind::Invalid.error(format!("unknown codec: {name:?} (expected 'zstd', 'lz4', or 'none')"))
             })?,
         };
-        // How the catalog is written is no choice here; what atlas-python takes does no harm.
+        // The form of the catalog cannot be chosen here; the values that atlas-python accepts are
+        // ignored.
         let known = [
             ("meta_format", meta_format, ["json", "msgpack", "mp"].as_slice()),
             ("meta_compression", meta_compression, ["none", "uncompressed", "zstd", "lz4"].as_slice()),
@@ -249,7 +250,7 @@ impl PyAtlas {
         concat_dim: &str,
         parallel: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // Reads are always shared out over the processor's cores.
+        // Reads are always distributed over the processor's cores.
         let _ = parallel;
         slf.py().import("pyatlas.backend")?.call_method1("open_as_many", (slf, names, concat_dim))
     }
@@ -284,7 +285,7 @@ impl PyAtlas {
             return Ok(read);
         };
         if start.is_some() != shape.is_some() {
-            // The rest of each array, which may have another shape than the others.
+            // The remaining dimensions of each array may differ between datasets.
             for name in &dataset_names {
                 let view = PyDatasetView::existing(py, &self.handle, name)?;
                 let part =
@@ -485,7 +486,7 @@ impl PyAtlas {
     }
 }
 
-/// A text as HTML has it.
+/// A text escaped for HTML.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -23,8 +23,8 @@ use pyo3_arrow::PyArray as ArrowArray;
 
 use crate::errors::Kind;
 
-/// Runs `$body` with `$arrow` standing for the Arrow type of a number of type `$dtype`, and
-/// `$others` for the other types.
+/// Runs `$body`, in which `$arrow` is the Arrow type of a number of type `$dtype`; runs `$others`
+/// for the other types.
 macro_rules! with_number {
     ($dtype:expr, $arrow:ident => $body:expr, $($other:pat => $others:expr),+ $(,)?) => {{
         macro_rules! arm {
@@ -49,7 +49,7 @@ macro_rules! with_number {
     }};
 }
 
-/// The type that a name stands for, which is one of NumPy's or of ours.
+/// The type with this name in NumPy or in Atlas.
 pub(crate) fn parse_dtype(name: &str) -> PyResult<DType> {
     Ok(match name {
         "bool" => DType::Bool,
@@ -95,10 +95,10 @@ pub(crate) fn dtype_name(dtype: DType) -> &'static str {
     }
 }
 
-/// What a caller wants to see of missing cells.
+/// How missing cells are returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// The fill value in their place.
+    /// As the fill value.
     Filled,
     /// A masked array.
     Masked,
@@ -126,7 +126,7 @@ pub(crate) struct Cells {
 /// The cells of a NumPy array, for the array `name` of type `dtype`.
 ///
 /// # Errors
-/// `DTypeError` where `data` is no NumPy array of that type, `InvalidError` for an instant that
+/// `DTypeError` if `data` is not a NumPy array of that type, `InvalidError` for an instant that
 /// nanoseconds since 1970 cannot express.
 pub(crate) fn to_cells(data: &Bound<'_, PyAny>, dtype: DType, name: &str) -> PyResult<Cells> {
     let py = data.py();
@@ -201,7 +201,7 @@ fn flat<T: Element + Copy>(array: &Bound<'_, PyAny>) -> PyResult<Vec<T>> {
     })
 }
 
-/// What the least integer means in NumPy's datetime64.
+/// The integer that is NaT in NumPy's datetime64.
 const NAT: i64 = i64::MIN;
 
 const DAY: i64 = 86_400_000_000_000;
@@ -238,7 +238,7 @@ fn instants(array: &Bound<'_, PyAny>, name: &str) -> PyResult<ArrayRef> {
     Ok(from_nanoseconds(converted.collect::<PyResult<_>>()?))
 }
 
-/// An instant in nanoseconds since 1970; `None` where these cannot express it.
+/// An instant in nanoseconds since 1970; `None` if these cannot express it.
 fn nanoseconds(value: i64, count: i64, unit: &str) -> Option<i64> {
     let value = i128::from(value) * i128::from(count);
     let nanoseconds = match unit {
@@ -265,9 +265,9 @@ fn whole(value: i128, divisor: i128) -> Option<i128> {
 }
 
 /// The days from 1970-01-01 to the first day of a month, counted from January 1970, in the
-/// Gregorian calendar; `None` far outside of what nanoseconds express.
+/// Gregorian calendar; `None` far outside the range of nanoseconds.
 fn first_day(month: i128) -> Option<i128> {
-    // Years from March on, so that the leap day is the last of its year: H. Hinnant,
+    // Years begin in March, so that the leap day is the last day of the year: H. Hinnant,
     // "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
     let (year, month) = (1970 + month.div_euclid(12), month.rem_euclid(12));
     if !(1600..2400).contains(&year) {
@@ -279,7 +279,7 @@ fn first_day(month: i128) -> Option<i128> {
     Some(era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468)
 }
 
-/// True for what stands for a missing object: None, NaN and pandas' NA.
+/// True for objects that mean missing: None, NaN and pandas' NA.
 fn is_missing(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if object.is_none() {
         return Ok(true);
@@ -334,7 +334,7 @@ fn binaries(array: &Bound<'_, PyAny>, name: &str) -> PyResult<ArrayRef> {
     Ok(Arc::new(values.finish()))
 }
 
-/// Numbers and instants as objects, None among them.
+/// Numbers and instants as objects, with None among them.
 fn objects(array: &Bound<'_, PyAny>, dtype: DType, name: &str) -> PyResult<ArrayRef> {
     let of = format!("an element of array {name:?}");
     let value = |element: Bound<'_, PyAny>| {
@@ -358,7 +358,7 @@ fn masked(values: ArrayRef, mask: Option<Vec<bool>>) -> ArrayRef {
 /// A value of type `dtype`, for `what`, such as "fill_value".
 ///
 /// # Errors
-/// `DTypeError` where `object` is of another type, `OverflowError` where it is out of range.
+/// `DTypeError` if `object` is of another type, `OverflowError` if it is out of range.
 pub(crate) fn to_value(object: &Bound<'_, PyAny>, dtype: DType, what: &str) -> PyResult<Value> {
     let py = object.py();
     let expected = dtype_name(dtype);
@@ -366,7 +366,7 @@ pub(crate) fn to_value(object: &Bound<'_, PyAny>, dtype: DType, what: &str) -> P
         let found = object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
         Kind::WrongType.error(format!("{what} for {expected} array must be {wanted}, got {found}"))
     };
-    // NumPy's scalars as Python has them; its instants as arrays.
+    // Convert NumPy's scalars to Python's, and its instants to arrays.
     let generic = py.import(intern!(py, "numpy"))?.getattr(intern!(py, "generic"))?;
     let is_numpy = object.is_instance(&generic)?;
     if is_numpy && dtype == DType::Timestamp {
@@ -416,7 +416,7 @@ fn out_of_range(what: &str, object: &Bound<'_, PyAny>, expected: &str) -> PyErr 
     PyOverflowError::new_err(format!("{what} {object} is out of range for {expected}"))
 }
 
-/// A single value, as Python has it: an instant as an integer of nanoseconds since 1970.
+/// A single value as a Python object. An instant is an integer of nanoseconds since 1970.
 pub(crate) fn from_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     match value {
         Value::Bool(value) => value.into_bound_py_any(py),
@@ -502,7 +502,7 @@ fn alike(values: Vec<Value>) -> Option<Vec<Value>> {
     values.iter().all(|value| Some(value.dtype()) == first).then_some(values)
 }
 
-/// The type of an attribute that holds an object.
+/// The type of an attribute that can hold an object.
 fn natural_dtype(object: &Bound<'_, PyAny>) -> PyResult<Option<DType>> {
     let py = object.py();
     let numpy = py.import(intern!(py, "numpy"))?;
@@ -517,7 +517,7 @@ fn natural_dtype(object: &Bound<'_, PyAny>) -> PyResult<Option<DType>> {
     Ok(if object.is_instance_of::<PyBool>() {
         Some(DType::Bool)
     } else if object.is_instance_of::<PyInt>() {
-        // What needs the 64th bit.
+        // Only integers that need the 64th bit are unsigned.
         Some(if object.extract::<i64>().is_err() && object.extract::<u64>().is_ok() {
             DType::U64
         } else {
@@ -534,7 +534,7 @@ fn natural_dtype(object: &Bound<'_, PyAny>) -> PyResult<Option<DType>> {
     })
 }
 
-/// The value of an attribute, as Python has it: a list is a list.
+/// The value of an attribute as a Python object. A list stays a list.
 pub(crate) fn from_attribute<'py>(py: Python<'py>, value: &AttributeValue) -> PyResult<Bound<'py, PyAny>> {
     match value {
         AttributeValue::One(value) => from_value(py, value),
@@ -557,8 +557,8 @@ pub(crate) fn from_attributes<'py>(
     Ok(dict)
 }
 
-/// Cells that were read, as an array of `shape`: NumPy's, with the fill value or, without one, NaT,
-/// zero or empty in missing cells; a masked one; or Arrow's.
+/// Cells that were read, as an array of `shape`. A NumPy array has the fill value in missing cells
+/// or, without one, NaT, zero or empty. Otherwise a masked array, or an Arrow array.
 pub(crate) fn from_cells<'py>(
     py: Python<'py>,
     cells: ArrayRef,
@@ -617,7 +617,7 @@ pub(crate) fn from_cells<'py>(
     py.import("numpy.ma")?.call_method("MaskedArray", (array,), Some(&arguments))
 }
 
-/// A fill value as a number of one type; zero where there is none.
+/// A fill value as a number of one type; zero if there is none.
 fn number<N: ArrowNativeType + FromNumber>(fill: Option<&Value>) -> N {
     match fill {
         Some(&Value::I64(value)) => N::from_i64(value),
@@ -654,8 +654,8 @@ macro_rules! from_number {
 
 from_number!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 
-/// The values of cells, with `missing` where there is none; without a copy where the buffer is
-/// nobody else's.
+/// The values of cells, with `missing` for missing ones. Without a copy if the buffer is not
+/// shared.
 fn filled<P: ArrowPrimitiveType>(cells: ArrayRef, missing: P::Native) -> Vec<P::Native> {
     if cells.null_count() > 0 {
         let cells = cells.as_primitive::<P>();

@@ -50,16 +50,16 @@ class AtlasError(Exception):
     """Any error of Atlas."""
 
 class AccessError(AtlasError, PermissionError):
-    """The storage does not let this process look, or has been given no credentials."""
+    """The storage denies access, or no credentials were given."""
 
 class Conflict(AtlasError, RuntimeError):
-    """Another writer has committed changes of the same.
+    """Another writer has committed conflicting changes.
 
-    What is pending stays: `Atlas.refresh` or `Atlas.discard` it, and repeat the changes.
+    Pending changes stay. Drop them with `Atlas.refresh` or `Atlas.discard`, and repeat the changes.
     """
 
 class DTypeError(AtlasError, TypeError):
-    """Values of one type were given or asked for where the array has another."""
+    """Values of one type were given or requested, but the array has another type."""
 
 class DamagedError(AtlasError, OSError):
     """A file of the store is damaged, or of a version that this build does not read."""
@@ -71,7 +71,7 @@ class InternalError(AtlasError, RuntimeError):
     """A fault in Atlas: please report it."""
 
 class InvalidError(AtlasError, ValueError):
-    """A name, shape, region, value or option that cannot be."""
+    """An invalid name, shape, region, value or option."""
 
 class LocationError(AtlasError, FileNotFoundError):
     """There is no store, generation or file at the location."""
@@ -85,14 +85,14 @@ class QueryError(AtlasError, ValueError):
 class StateError(AtlasError, RuntimeError):
     """The handle cannot do that now.
 
-    Something is pending, a write has failed half-way, or the process was forked.
+    Changes are pending, a write has failed halfway, or the process was forked.
     """
 
 class StorageError(AtlasError, OSError):
     """The storage failed."""
 
 class TooLargeError(AtlasError, MemoryError):
-    """More was asked for than memory, or a limit of the store, allows."""
+    """The request exceeds the available memory, or a limit of the store."""
 
 class _Meta(TypedDict):
     dtype: str
@@ -145,12 +145,12 @@ class _Report(TypedDict):
 class Atlas:
     """A store of many named datasets of N-dimensional arrays.
 
-    What is written through a handle is *pending* until `flush`: this handle reads it, and nobody
-    else does. A flush commits all of it at once, or nothing. A handle can be shared between
-    threads, and pickled while nothing is pending in it.
+    Changes through a handle are *pending* until `flush`. Only this handle sees them. A flush
+    commits all of them at once, or none. Threads can share a handle. A handle without pending
+    changes can be pickled.
 
-    A `with` block flushes at its end. Where it ends by an exception, it discards what is pending,
-    and writes nothing.
+    A `with` block flushes at its end. If it ends with an exception, it discards pending changes and
+    writes nothing.
     """
 
     @staticmethod
@@ -167,17 +167,17 @@ class Atlas:
         Parameters
         ----------
         source : path, URL or obstore store
-            Where the store is to be: a directory, a URL (``s3://``, ``gs://``, ``az://``,
-            ``memory://``), or a store of obstore, which is made again from its settings. obstore's
-            `MemoryStore` has none, and is refused.
+            The location of the store: a directory, a URL (``s3://``, ``gs://``, ``az://``,
+            ``memory://``), or a store of obstore. pyatlas makes its own client from the settings of
+            an obstore store. obstore's `MemoryStore` has none, and is refused.
         codec : {"zstd", "lz4", "none"}
             The compression of blocks.
         meta_format, meta_compression : str
-            Taken for the sake of programs that were written for atlas-python, and without effect:
-            the catalog of a store is JSON.
+            Accepted for programs that were written for atlas-python, and without effect: the
+            catalog of a store is JSON.
         storage_options : mapping, optional
-            Settings of the object store's client, such as ``{"region": "eu-north-1"}``. Otherwise
-            the environment has them.
+            Settings of the object store's client, such as ``{"region": "eu-north-1"}``. By default
+            they come from the environment.
 
         Raises
         ------
@@ -199,7 +199,7 @@ class Atlas:
         Parameters
         ----------
         source : path, URL or obstore store
-            Where the store is: see `create`.
+            The location of the store: see `create`.
         generation : int, optional
             Open the store as it was at this commit (see `log`), instead of the newest.
         storage_options : mapping, optional
@@ -208,14 +208,14 @@ class Atlas:
         Raises
         ------
         LocationError
-            There is no store, or it has no such generation, or no longer.
+            There is no store, or it does not have that generation, or no longer has it.
         DamagedError
-            Its catalog is damaged: `atlas repair` makes it anew.
+            Its catalog is damaged: `atlas repair` restores it.
         """
 
     @property
     def location(self) -> str:
-        """Where the store is."""
+        """The location of the store."""
 
     @property
     def generation(self) -> int:
@@ -223,7 +223,7 @@ class Atlas:
 
     @property
     def has_pending(self) -> bool:
-        """Whether this handle has changes that are not committed."""
+        """Whether this handle has pending changes."""
 
     def create_dataset(self, name: str) -> DatasetView:
         """Add a dataset.
@@ -260,14 +260,14 @@ class Atlas:
         Raises
         ------
         NotFoundError, ExistsError, InvalidError
-            There is no dataset `name`, there is one named `new`, or none can be named so.
+            There is no dataset `name`, there is one named `new`, or `new` is not a valid name.
         """
 
     def list_datasets(self) -> list[str]:
         """The names of the datasets, in the order in which they were added."""
 
     def list_arrays(self) -> list[str]:
-        """The names of the arrays of all datasets, each once, sorted."""
+        """The distinct names of the arrays of all datasets, sorted."""
 
     def dataset_exists(self, name: str) -> bool:
         """Whether there is a dataset of that name."""
@@ -276,7 +276,7 @@ class Atlas:
         """The attributes of the store as a whole."""
 
     def get_attribute(self, key: str) -> Any:
-        """An attribute of the store as a whole; None where it has none of that name."""
+        """An attribute of the store as a whole; None if there is none of that name."""
 
     def set_attribute(
         self, key: str, value: _Value | Sequence[_Value] | Any, dtype: str | None = None
@@ -290,12 +290,12 @@ class Atlas:
         chunks: Mapping[str, Any] | None = None,
         fill_value: Any = None,
     ) -> None:
-        """Add a dataset of xarray.
+        """Add an xarray dataset.
 
-        Its variables, with their attributes and encodings, become arrays; what they hold is stored
-        as it is, so that SQL has values and times. `open_as_xarray_dataset` gives an identical
-        dataset. Variables of dask, and those that are still in a file, are streamed: at no time are
-        more than some blocks in memory. Where this fails, nothing of the dataset stays pending.
+        Its variables become arrays, with their attributes and encodings. Values are stored
+        unchanged, so that SQL sees values and times. `open_as_xarray_dataset` returns an identical
+        dataset. Variables that dask computes, or that are still in a file, are streamed with only a
+        few blocks in memory. If this fails, no part of the dataset stays pending.
 
         Parameters
         ----------
@@ -305,25 +305,26 @@ class Atlas:
             Its name in the store.
         chunks : mapping, optional
             The shape of chunks, by variable (``{"temperature": [24, 50, 50]}``) or by dimension
-            (``{"time": 24}``, -1 for all of it). By default that of dask's blocks, or a sensible
-            one.
+            (``{"time": 24}``, -1 for the whole dimension). The default is the shape of dask's
+            blocks, or one that Atlas chooses.
         fill_value : scalar or mapping, optional
-            What stands for a missing cell: one for all numbers, or one by variable, where None is
-            for none. By default the attribute ``_FillValue``, or NaN for floats.
+            The value that stands for a missing cell: one for all numbers, or one by variable (None
+            for no fill value). The default is the attribute ``_FillValue``, or NaN for floats.
 
         Raises
         ------
         ExistsError
             There is a dataset of that name.
         TypeError
-            A store has no such dtype or attribute: complex numbers, structures, objects.
+            A store cannot have such a dtype or attribute: complex numbers, structures, objects.
         """
 
     def open_as_xarray_dataset(self, name: str) -> Any:
         """A dataset as an `xarray.Dataset`, as it was written.
 
-        Arrays of several chunks are dask arrays, with a block for each; others are in memory. For a
-        dataset that is read lazily, use ``xr.open_dataset(store, engine="atlas", dataset=name)``.
+        Arrays of several chunks are dask arrays, with a block for each chunk. Other arrays are in
+        memory. To read a dataset lazily, use
+        ``xr.open_dataset(store, engine="atlas", dataset=name)``.
 
         Raises
         ------
@@ -334,11 +335,11 @@ class Atlas:
     def open_as_many_xarray_dataset(
         self, names: Sequence[str], concat_dim: str = "dataset", parallel: bool = True
     ) -> Any:
-        """Datasets that are alike as one `xarray.Dataset` in memory.
+        """Several datasets of the same structure as one `xarray.Dataset` in memory.
 
         Each variable has the shape ``(len(names), *shape)``. Coordinates and attributes are those
-        of the first dataset. Reads are always shared out over the processor's cores, whatever
-        `parallel` says.
+        of the first dataset. Reads always use all cores of the processor, whatever `parallel`
+        says.
 
         Raises
         ------
@@ -356,25 +357,25 @@ class Atlas:
         concat_dim: str = "dataset",
         variables: Sequence[str] | None = None,
     ) -> Any:
-        """Datasets that are alike as one lazy `xarray.Dataset`, along a new first dimension.
+        """Datasets of the same structure as one lazy `xarray.Dataset`, along a new dimension.
 
         Parameters
         ----------
         names : sequence of str, optional
             The datasets.
         where : str, optional
-            Or a predicate of SQL on them, over their names (``dataset``), attributes and sizes,
-            such as ``"institution = 'IFREMER' AND time > 100"``.
+            Instead of names, an SQL predicate over names (``dataset``), attributes and sizes, such
+            as ``"institution = 'IFREMER' AND time > 100"``.
         concat_dim : str
-            The new dimension, whose coordinate is the names.
+            The new first dimension. Its coordinate has the names of the datasets.
         variables : sequence of str, optional
-            The variables; by default all. Coordinates come with them. A coordinate that differs
+            The variables; by default all. Their coordinates are included. A coordinate that differs
             between datasets gets the new dimension.
 
         Raises
         ------
         ValueError
-            No dataset is chosen, or they differ in variables, shapes or the coordinates of
+            No dataset is selected, or they differ in variables, shapes or the coordinates of
             dimensions.
         """
 
@@ -394,12 +395,12 @@ class Atlas:
         dataset_names : sequence of str
             The datasets.
         start, shape : sequence of int, optional
-            The region: from the beginning and to the end of each array by default.
+            The region; by default from the beginning to the end of each array.
 
         Returns
         -------
         list of numpy.ndarray or None
-            The cells in each dataset, in the order of the names; None where a dataset lacks the
+            The cells in each dataset, in the order of the names; None for a dataset that lacks the
             array, or does not exist.
 
         Raises
@@ -407,7 +408,7 @@ class Atlas:
         NotFoundError
             No dataset of the store has the array.
         InvalidError
-            The region does not lie in an array.
+            The region exceeds an array.
         """
 
     def read_array_across_stacked(
@@ -422,39 +423,39 @@ class Atlas:
         Returns
         -------
         numpy.ndarray
-            Of shape ``(len(dataset_names), *shape)``.
+            An array of shape ``(len(dataset_names), *shape)``.
 
         Raises
         ------
         NotFoundError
             A dataset lacks the array.
         InvalidError
-            The region does not lie in an array, or whole arrays differ in shape.
+            The region exceeds an array, or whole arrays differ in shape.
         """
 
     def flush(self) -> None:
-        """Commit all that is pending, at once.
+        """Commit all pending changes at once.
 
         Raises
         ------
         Conflict
-            Others have committed changes of the same since. Nothing is committed, and all stays
-            pending.
+            Others have committed conflicting changes meanwhile. Nothing is committed, and all
+            changes stay pending.
         StorageError
-            The storage failed. The store is as it was, or as it was to be.
+            The storage failed. The store has either all of the changes or none.
         """
 
     def close(self) -> None:
         """Flush."""
 
     def discard(self) -> None:
-        """Forget what is pending."""
+        """Drop pending changes."""
 
     def refresh(self) -> None:
-        """Forget what is pending, and go on to the newest generation."""
+        """Drop pending changes, and move to the newest generation."""
 
     def compact(self, variables: Sequence[str] | None = None) -> None:
-        """Put the segments of variables, which many commits leave, in order again.
+        """Rewrite the many small files of variables into few, in order of datasets.
 
         Raises
         ------
@@ -463,17 +464,17 @@ class Atlas:
         """
 
     def vacuum(self, older_than: datetime.timedelta | None = None) -> _Vacuumed:
-        """Remove earlier generations and files that none needs, if they are older than a week.
+        """Remove earlier generations, and unneeded files, that are older than a week.
 
         Parameters
         ----------
         older_than : datetime.timedelta, optional
-            Another age. It must be longer than any read or write that is under way.
+            Another age. It must exceed the duration of every read or write in progress.
 
         Returns
         -------
         dict
-            ``files`` with their bytes, and ``generations``, that were removed.
+            The removed ``files``, with their sizes in bytes, and the removed ``generations``.
         """
 
     def verify(self) -> _Verified:
@@ -482,28 +483,28 @@ class Atlas:
         Returns
         -------
         dict
-            What was checked, and ``problems``, which is empty where the store is whole.
+            Counts of what was checked, and ``problems``, which is empty if the store is intact.
         """
 
     def log(self) -> list[_Commit]:
         """The commits that can be opened, newest first."""
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Result:
-        """Plan a query over what is committed of this store, whose table is ``atlas``.
+        """Plan a query over the committed data of this store, whose table is ``atlas``.
 
-        Names need no quotes where only one can be meant. docs/sql.md says what the tables are.
+        A name needs no quotes if it can mean only one thing. docs/sql.md describes the tables.
 
         Parameters
         ----------
         query : str
-            A statement of SQL.
+            An SQL statement.
         params : sequence or mapping, optional
             The values of ``$1``, ``$2`` …, or of ``$name``.
 
         Returns
         -------
         Result
-            The rows, which are not computed before they are asked for.
+            The rows. The query runs when they are requested.
 
         Raises
         ------
@@ -512,7 +513,7 @@ class Atlas:
         """
 
     def table(self, name: str | None = None) -> Table:
-        """A table of this store for the package `datafusion`: the wide one, or
+        """A table of this store for the package `datafusion`: the wide table, or
         ``table("temperature")``.
 
         Raises
@@ -561,39 +562,39 @@ class DatasetView:
             ``bool``, ``int8`` to ``int64``, ``uint8`` to ``uint64``, ``float32``, ``float64``,
             ``timestamp_nanoseconds`` (or ``datetime64[ns]``), ``string`` or ``binary``.
         dims : sequence of str
-            Its dimensions, slowest first. A dimension of the dataset has one size: where another
-            array has one of the same name and another size, this array gets one of its own,
-            ``x_2``.
+            Its dimensions, slowest first. A dimension of the dataset has one size. If another array
+            has a dimension of the same name and another size, this array gets a dimension of its
+            own, such as ``x_2``.
         shape : sequence of int
-            Its shape, of as many numbers.
+            Its shape, with a size for each dimension.
         chunk_shape : sequence of int, optional
-            The shape of its chunks; by default the array's own, or less if it is large.
+            The shape of its chunks. The default is the array's shape, or less if it is large.
         fill_value : scalar, optional
-            The value that stands for a missing cell, in nanoseconds since 1970 for an instant.
-            Cells that equal it are missing, and those that nobody writes.
+            The value that stands for a missing cell; for an instant, in nanoseconds since 1970.
+            Cells that equal it are missing, and so are cells that are never written.
 
         Raises
         ------
         ExistsError
             There is an array of that name.
         InvalidError
-            The name, the dtype or a shape cannot be.
+            The name, the dtype or a shape is invalid.
         DTypeError, OverflowError
             The fill value is of another type, or out of range.
         """
 
     def write_array(self, name: str, start: Sequence[int], data: NDArray[Any]) -> None:
-        """Write a region of an array, over what is there.
+        """Write a region of an array, replacing earlier values.
 
         Parameters
         ----------
         name : str
             The array.
         start : sequence of int
-            Where the region begins.
+            The index of the region's first cell.
         data : numpy.ndarray
-            Its cells, of any layout and byte order, and of the array's dtype. Instants may be
-            datetime64 of any unit, or int64 of nanoseconds; texts may be objects, fixed or variable
+            Its cells, in the array's dtype, in any layout and byte order. Instants may be
+            datetime64 of any unit, or int64 of nanoseconds. Text may be objects, fixed or variable
             strings, or UTF-8 bytes. Cells that are masked, None or NaT are missing.
 
         Raises
@@ -603,7 +604,7 @@ class DatasetView:
         DTypeError
             The data are of another dtype.
         InvalidError
-            The region does not lie in the array, or an instant is no whole number of nanoseconds
+            The region exceeds the array, or an instant is not a whole number of nanoseconds
             between the years 1677 and 2262.
         """
 
@@ -631,24 +632,24 @@ class DatasetView:
         name : str
             The array.
         start, shape : sequence of int, optional
-            The region: from the beginning and to the end of the array by default.
+            The region; by default from the beginning to the end of the array.
         masked : bool
-            Give a `numpy.ma.MaskedArray`.
+            Return a `numpy.ma.MaskedArray`.
         arrow : bool
-            Give an array of Arrow, flat in row-major order, with nulls: any library that takes
-            Arrow's C interface has it without a copy, as by ``pyarrow.array(…)``.
+            Return an Arrow array, flat in row-major order, with nulls. Libraries that accept the
+            Arrow C interface use it without a copy, for example ``pyarrow.array(…)``.
 
         Returns
         -------
         numpy.ndarray or None
-            The cells; None where there is no such array. Missing cells are the fill value. Without
-            one they are zero or empty, and NaT. Instants are ``datetime64[ns]``, texts and bytes
-            are objects.
+            The cells; None if there is no such array. Missing cells have the fill value. Without
+            one they are zero, empty or NaT. Instants are ``datetime64[ns]``, text and bytes are
+            objects.
 
         Raises
         ------
         InvalidError
-            The region does not lie in the array.
+            The region exceeds the array.
         """
 
     def read_arrays(
@@ -660,7 +661,7 @@ class DatasetView:
         masked: bool = False,
         arrow: bool = False,
     ) -> dict[str, Any]:
-        """Read one region of several arrays: what `read_array` gives, by name."""
+        """Read one region of several arrays: the results of `read_array`, by name."""
 
     def delete_array(self, name: str) -> None:
         """Delete an array.
@@ -672,7 +673,7 @@ class DatasetView:
         """
 
     def extend(self, dim: str, size: int) -> None:
-        """Make a dimension longer, and with it every array over it. New cells are missing.
+        """Extend a dimension, and with it every array over it. New cells are missing.
 
         Raises
         ------
@@ -683,12 +684,12 @@ class DatasetView:
         """
 
     def array_meta(self, array: str) -> _Meta | None:
-        """The dtype, shape, chunk shape and dimensions of an array; None where there is none."""
+        """The dtype, shape, chunk shape and dimensions of an array; None if there is none."""
 
     def array_stats(self, array: str) -> _Stats | None:
         """The number of cells and of missing ones, the least and the greatest value of an array.
 
-        No value is read. Instants are integers of nanoseconds since 1970. None where there is no
+        No values are read. Instants are integers of nanoseconds since 1970. None if there is no
         such array.
         """
 
@@ -699,7 +700,7 @@ class DatasetView:
         """The attributes, in the order in which they were set."""
 
     def get_attribute(self, key: str) -> Any:
-        """An attribute; None where there is none of that name."""
+        """An attribute; None if there is none of that name."""
 
     def set_attribute(
         self, key: str, value: _Value | Sequence[_Value] | Any, dtype: str | None = None
@@ -714,7 +715,7 @@ class DatasetView:
             Its value. Integers become 64 bits wide, floats float64. An instant of NumPy comes back
             as an integer of nanoseconds since 1970.
         dtype : str, optional
-            The type of the value, if it is not to be told from it: see `define_array`.
+            The type of the value, if it differs from the natural one: see `define_array`.
 
         Raises
         ------
@@ -743,7 +744,7 @@ class DatasetView:
         """
 
     def get_array_attribute(self, array: str, key: str) -> Any:
-        """An attribute of an array; None where it has none of that name.
+        """An attribute of an array; None if it has none of that name.
 
         Raises
         ------
@@ -769,7 +770,7 @@ class DatasetView:
 
 @final
 class Session:
-    """Stores under names, for queries over all of them. `connect` makes one."""
+    """Stores under names, for queries over all of them. `connect` makes a session."""
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Result:
         """Plan a statement: see `Atlas.sql`."""
@@ -779,11 +780,11 @@ class Session:
 
 @final
 class Result:
-    """The rows of a query. Each method that asks for them runs the query.
+    """The rows of a query. Each method that returns rows runs the query.
 
-    It is a stream of Arrow's C interface too: ``pyarrow.table(result)``,
-    ``polars.DataFrame(result)``, and in DuckDB ``SELECT … FROM result`` take the rows as they are
-    computed. While they wait, other threads run, and Ctrl-C ends the query.
+    It is also a stream of the Arrow C interface: ``pyarrow.table(result)``,
+    ``polars.DataFrame(result)``, and in DuckDB ``SELECT … FROM result`` receive the rows as they
+    are computed. While they wait, other threads run, and Ctrl-C ends the query.
     """
 
     @property
@@ -806,20 +807,20 @@ class Result:
         ----------
         dims : sequence of str, optional
             The columns that become dimensions, with their sorted values as coordinates. The other
-            columns become variables of the shape of all combinations, with the attributes of the
-            store's variables of their names. Combinations without a row are missing. By default,
+            columns become variables over all combinations of these, with the attributes of the
+            store's variables of the same name. Combinations without a row are missing. By default,
             all columns lie along ``row``.
 
         Raises
         ------
         ValueError
-            Several rows are of one combination, or a dimension is NULL.
+            Several rows have one combination, or a dimension is NULL.
         KeyError
             There is no such column.
         """
 
     def to_columns(self) -> dict[str, tuple[NDArray[Any], NDArray[np.bool_] | None]]:
-        """The columns as NumPy arrays, each with a mask where values are missing, else None."""
+        """The columns as NumPy arrays, each with a mask if values are missing, or None."""
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows as tuples: None for NULL, instants as `numpy.datetime64`."""
@@ -828,12 +829,12 @@ class Result:
         """Print the first rows."""
 
     def explain(self, analyze: bool = False) -> str:
-        """The plan: what is read, and what is answered from statistics.
+        """The plan. It shows what is read, and what is answered from statistics.
 
         Parameters
         ----------
         analyze : bool
-            Run it, and tell how many rows, chunks and bytes it has taken.
+            Run the query, and show how many rows, chunks and bytes it needed.
         """
 
     def plot(self) -> Picture:
@@ -865,7 +866,7 @@ class Picture:
         Raises
         ------
         InvalidError
-            The name ends otherwise.
+            The name has another ending.
         """
 
     def _repr_svg_(self) -> str: ...
@@ -874,8 +875,8 @@ class Picture:
 class Table:
     """A table for the package `datafusion`, of version 55: ``context.register_table("t", table)``.
 
-    Scans of it prune and project as those of `Atlas.sql` do. Aggregates are computed from values:
-    what answers them from statistics is a rule of our sessions.
+    Its scans prune and project as those of `Atlas.sql` do. Aggregates are computed from values,
+    because the rules that answer them from statistics exist only in sessions of pyatlas.
     """
 
     @property
@@ -886,7 +887,7 @@ class Table:
 
 @final
 class Function:
-    """A function of SQL for the package `datafusion`, of version 55: see `register_functions`."""
+    """An SQL function for the package `datafusion`, of version 55: see `register_functions`."""
 
     @property
     def name(self) -> str:
@@ -894,7 +895,7 @@ class Function:
 
     @property
     def is_aggregate(self) -> bool:
-        """Whether it takes a group of rows."""
+        """Whether it is an aggregate function."""
 
     def __datafusion_aggregate_udf__(self) -> Any: ...
     def __datafusion_scalar_udf__(self) -> Any: ...
@@ -902,7 +903,7 @@ class Function:
 def connect(**stores: Atlas | _Source) -> Session:
     """A session with stores under their names, as in ``connect(argo=store, era="era")``.
 
-    The session shows what is committed of each now.
+    The session shows the current committed state of each store.
 
     Raises
     ------
@@ -911,7 +912,7 @@ def connect(**stores: Atlas | _Source) -> Session:
     """
 
 def functions() -> list[Function]:
-    """All functions of SQL that Atlas brings: docs/functions.md lists them."""
+    """All SQL functions of Atlas: docs/functions.md lists them."""
 
 def import_files(
     store: Atlas,
@@ -929,7 +930,7 @@ def import_files(
 ) -> _Report:
     """Import NetCDF files by the CF conventions, in one commit: docs/import.md says how.
 
-    What is pending in `store` stays pending.
+    Pending changes of `store` stay pending.
 
     Parameters
     ----------
@@ -938,32 +939,32 @@ def import_files(
     paths : sequence of paths
         Files, directories and globs.
     name_from : str
-        What datasets are named after: ``stem``, ``path`` or ``attr:KEY``.
+        The source of the datasets' names: ``stem``, ``path`` or ``attr:KEY``.
     skip_errors : bool
-        Go on past files that cannot be read.
+        Skip files that cannot be read.
     strict : bool
-        Refuse files of which a part cannot be read.
+        Refuse files that cannot be read completely.
     stall_limit : float
         Seconds to wait for the next values of a file.
     jobs : int, optional
-        Files to read at one time.
+        The number of files to read at a time.
     chunks : mapping, optional
         Sizes of chunks by dimension.
     calendar : {"keep", "convert"}
-        What becomes of times in calendars that have other dates than timestamps.
+        The treatment of times in calendars with other dates than timestamps.
     default_fill, valid_range : {"keep", "mask"}
-        What becomes of cells with NetCDF's default fill value, and of those out of range.
+        The treatment of cells with NetCDF's default fill value, and of cells out of range.
 
     Returns
     -------
     dict
-        ``imported`` datasets, ``bytes``, ``skipped`` files with the reasons, ``notices`` of what
-        was not taken literally, and ``unknown_dims`` of `chunks`.
+        ``imported`` (the number of datasets), ``bytes``, ``skipped`` files with reasons,
+        ``notices`` of what was not taken literally, and ``unknown_dims`` of `chunks`.
 
     Raises
     ------
     LocationError
-        A path names nothing.
+        A path matches nothing.
     ExistsError
         Two files have one name, or the store has it.
     InvalidError
@@ -971,18 +972,18 @@ def import_files(
     """
 
 def init_tracing(filter: str | None = None) -> None:
-    """Write what Atlas does, and how long it takes, to stderr. Only the first call has an effect.
+    """Log what Atlas does, with durations, to stderr. Only the first call has an effect.
 
     Parameters
     ----------
     filter : str, optional
-        What to write, such as ``"info"`` or ``"atlas=debug"``; by default as the environment
-        variable ``RUST_LOG`` says, or ``"info"``.
+        What to log, such as ``"info"`` or ``"atlas=debug"``. The default is the environment
+        variable ``RUST_LOG``, or ``"info"``.
 
     Raises
     ------
     InvalidError
-        The filter cannot be understood.
+        The filter is invalid.
     """
 
 def _main(arguments: Sequence[str]) -> int: ...
