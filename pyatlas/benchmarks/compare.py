@@ -1,10 +1,10 @@
-"""pyatlas beside atlas-python 0.10.0 and `xr.open_mfdataset`, on the workloads of workloads.py.
+"""Compares pyatlas with atlas-python 0.10.0 and `xr.open_mfdataset`, on the workloads of workloads.py.
 
 usage: python compare.py DIRECTORY --workloads ../shared/bench --seed VENV/bin/python
                          [--loads profile grid] [--repeat 5]
 
 VENV has `atlas-python==0.10.0`, and this environment pyatlas, both with xarray, dask and netCDF4.
-Every measurement is a process of its own that opens the store anew for each repetition. Figures are
+Each measurement is a process of its own, which opens the store again for each repetition. Figures are
 the best of the repetitions, in milliseconds, and the checksums of all must agree. Prints a table in
 Markdown.
 """
@@ -51,7 +51,7 @@ def datasets(load: str, number: int | None) -> list[tuple[str, Any]]:
 def best(
     action: Callable[[], Any], repeat: int, before: Callable[[], Any] = lambda: None
 ) -> tuple[float, Any]:
-    """Milliseconds of the fastest of some runs, and what it gave."""
+    """Milliseconds of the fastest of some runs, and its result."""
     fastest, value = math.inf, None
     for _ in range(repeat):
         before()

@@ -1,4 +1,4 @@
-"""Datasets, arrays and attributes, by hand.
+"""Datasets, arrays and attributes.
 
 usage: python 01_basics.py [DIRECTORY]
 """
@@ -12,7 +12,7 @@ import pyatlas
 
 location = sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp() + "/stations"
 
-# What is written is pending until the block ends: one commit, or nothing.
+# Changes are pending until the block ends: one commit, or nothing.
 with pyatlas.Atlas.create(location) as store:
     for number, name in enumerate(["bergen", "brest", "cadiz"]):
         station = store.create_dataset(name)
@@ -34,11 +34,11 @@ print(brest.array_stats("temperature"))
 print(brest.read_array("temperature", start=[6], shape=[3]))
 print(brest.attributes(), brest.array_attributes("temperature"))
 
-# One array of many datasets, at once.
+# One array of many datasets in a single read.
 stacked = store.read_array_across_stacked("temperature", store.list_datasets())
 print(stacked.shape, stacked.mean(axis=1).round(2))
 
-# Later writes replace cells; missing ones are masked.
+# Later writes replace cells. Missing cells are masked.
 brest.write_array("temperature", [0], np.ma.masked_invalid(np.array([np.nan, 11.5], "float32")))
 brest.set_attribute("checked", True)
 store.flush()

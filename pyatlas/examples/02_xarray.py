@@ -1,4 +1,4 @@
-"""Datasets of xarray into a store, and out of it.
+"""xarray datasets: writing them to a store, and reading them.
 
 usage: python 02_xarray.py [DIRECTORY]
 """
@@ -34,7 +34,7 @@ with pyatlas.Atlas.create(location) as store:
 # Identical: values, attributes, coordinates, encodings.
 xr.testing.assert_identical(store.open_as_xarray_dataset("run_3"), run(3))
 
-# Lazy: only what is used is read.
+# Lazy: reads only the values that are used.
 ds = xr.open_dataset(location, engine="atlas", dataset="run_3")
 print(ds)
 print(float(ds["temperature"].sel(lat=50, lon=0).mean()))
@@ -43,7 +43,7 @@ print(float(ds["temperature"].sel(lat=50, lon=0).mean()))
 chunked = xr.open_dataset(location, engine="atlas", dataset="run_3", chunks={})
 print(chunked["temperature"].chunks[0], float(chunked["temperature"].mean().compute()))
 
-# All datasets as a tree; or those that a predicate chooses, as one dataset.
+# All datasets as a tree, or the datasets that a predicate selects as one dataset.
 tree = xr.open_datatree(location, engine="atlas")
 print(list(tree.children))
 winter = store.open_many(where="season = 'winter'", concat_dim="run")

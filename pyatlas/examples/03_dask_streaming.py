@@ -1,4 +1,4 @@
-"""Datasets that are larger than memory, by dask.
+"""Datasets that are larger than memory, with dask.
 
 usage: python 03_dask_streaming.py [DIRECTORY]
 """
@@ -14,7 +14,7 @@ import pyatlas
 
 location = sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp() + "/large"
 
-# Nothing of this is computed yet. `xr.open_dataset("big.nc", chunks={})` is as lazy.
+# Nothing is computed yet. `xr.open_dataset("big.nc", chunks={})` is lazy too.
 hours, lat, lon = 240, 90, 180
 waves = da.from_array(np.sin(np.arange(hours) / 24 * 2 * np.pi), chunks=24)
 noise = da.random.default_rng(0).normal(size=(hours, lat, lon), chunks=(24, 45, 90))
@@ -32,12 +32,12 @@ with pyatlas.Atlas.create(location, codec="lz4") as store:
     ds.atlas.write(store, "waves")
 print(store.open_dataset("waves").array_meta("height"))
 
-# What is read is as lazy, and goes to the workers of a cluster as names, not as values.
+# Reading is lazy too. Workers of a cluster receive names, not values.
 lazy = xr.open_dataset(location, engine="atlas", dataset="waves", chunks={})
 daily = lazy["height"].resample(time="1D").mean().mean(["lat", "lon"])
 print(daily.compute().values.round(3))
 
-# The same, from the chunks' statistics and values, by SQL.
+# The same with SQL, from the chunks' statistics and values.
 means = store.sql(
     "SELECT date_trunc('day', time) AS day, avg(height) AS mean FROM atlas GROUP BY 1 ORDER BY 1"
 ).to_xarray(dims=["day"])

@@ -1,4 +1,4 @@
-"""Questions over all datasets, by SQL, and their answers in other libraries.
+"""SQL queries over all datasets, with results for other libraries.
 
 usage: python 04_sql.py [DIRECTORY]
 """
@@ -29,7 +29,7 @@ with pyatlas.Atlas.create(location) as store:
         )
         store.add_xarray_dataset(ds, f"cast_{number:02}")
 
-# Lazy: planned here, run by what asks for rows.
+# Lazy: planned here, and run when the rows are requested.
 means = store.sql(
     "SELECT platform, count(temperature) AS n, avg(temperature) AS mean FROM atlas "
     "WHERE pressure < $deepest GROUP BY platform ORDER BY platform",
@@ -47,7 +47,7 @@ binned = store.sql(
 ).to_xarray(dims=["dataset", "depth"])
 print(binned["temperature"].mean("dataset").round(1).values, binned["temperature"].attrs)
 
-# Any library that takes Arrow's C interface has the rows as they are computed.
+# Any library that accepts the Arrow C interface receives the rows as they are computed.
 rows = store.sql("SELECT dataset, pressure, temperature FROM atlas WHERE temperature > 24")
 try:
     import duckdb

@@ -1,10 +1,10 @@
-"""`gcp-storage-emulator` with a bucket, and with what it lacks of the XML API: `gcs.py PORT BUCKET`.
+"""`gcp-storage-emulator` with a bucket, and with the parts of the XML API that it lacks: `gcs.py PORT BUCKET`.
 
 `object_store` speaks that API (https://cloud.google.com/storage/docs/xml-api/overview). The
-emulator, as of 2026.7.19, speaks the JSON API: of the XML API it reads without telling `ETag` and
-`Last-Modified`, and writes without regard to `x-goog-if-generation-match`; nothing is listed or
-deleted, and nothing goes up in parts. Here these requests are answered as Google documents them,
-from the emulator's own objects.
+emulator, as of 2026.7.19, implements the JSON API. Of the XML API, it reads without returning
+`ETag` and `Last-Modified`, and writes without checking `x-goog-if-generation-match`. It neither
+lists nor deletes, and has no uploads in parts. This program answers these requests as Google
+documents them, with the emulator's own objects.
 """
 
 import io
@@ -25,21 +25,21 @@ from gcp_storage_emulator import server
 from gcp_storage_emulator.handlers import buckets, objects
 from gcp_storage_emulator.storage import Storage
 
-# How many objects a list tells at once.
+# The number of objects in one page of a list.
 PAGE = 1000
-# The parts by number of each upload that was begun and has not ended.
+# The parts, by number, of each upload in progress.
 UPLOADS = {}
-# Requests are answered one after another: of two with one condition, one fails.
+# Requests are answered one after another, so that only one of two with the same condition succeeds.
 ONE_BY_ONE = threading.Lock()
 
 
 def asked(request, name):
-    """A parameter of a request. The emulator does not tell empty ones."""
+    """A parameter of a request. The emulator does not report empty ones."""
     return parse_qs(urlparse(request.full_url).query, keep_blank_values=True).get(name, [None])[0]
 
 
 def tell(response, name, fields):
-    """Answers with an element of XML, of pairs of a name and a text or such pairs."""
+    """Answers with an XML element, given as pairs of a name and either text or such pairs."""
 
     def element(name, value):
         inner = escape(value) if isinstance(value, str) else "".join(element(*pair) for pair in value)
@@ -58,7 +58,7 @@ def quoted(tag):
 
 
 def known(request, storage):
-    """What is known of the object that a request is for, or None."""
+    """The metadata of the requested object, or None."""
     return storage.objects.get(request.params["bucket_name"], {}).get(request.params["object_id"])
 
 
@@ -147,7 +147,7 @@ def list_bucket(request, response, storage):
 
 
 def of_bucket(handler):
-    """The handler where the bucket is there."""
+    """The handler, for requests to the existing bucket."""
 
     def handle(request, response, storage):
         if request.params["bucket_name"] in storage.buckets:
@@ -170,7 +170,7 @@ class Handler(server.RequestHandler):
             self.wfile = io.BytesIO()
 
 
-# The last of the emulator's own handlers is of the XML API.
+# The last of the emulator's own handlers implements the XML API.
 server.HANDLERS = server.HANDLERS[:-1] + (
     (r"^/(?P<bucket_name>[^/]+)/?$", {"GET": of_bucket(list_bucket)}),
     (

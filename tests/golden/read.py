@@ -1,9 +1,9 @@
-"""Reads golden stores by `store/docs/format.md` alone, and compares them with what they are to hold.
+"""Reads golden stores by `store/docs/format.md` alone, and compares them with their expected content.
 
     pip install pyarrow zstandard lz4
     python tests/golden/read.py tests/golden/v2
 
-pyarrow is used for the tables of an index and of a manifest only, zstandard and lz4 for their codecs.
+It uses pyarrow only for the tables of an index and of a manifest, and zstandard and lz4 for codecs.
 """
 
 import json
@@ -56,7 +56,7 @@ def numbers(code, data):
 
 
 def packed(width, data, count):
-    """Packed integers of `width` bytes, and what follows them."""
+    """Packed integers of `width` bytes, and the bytes after them."""
     vectors, lanes, mask = -(-count // 1024), 1024 // (8 * width), (1 << 8 * width) - 1
     references, data = numbers(LANE[width], data[: vectors * width]), data[vectors * width :]
     widths, data = data[:vectors], data[vectors:]
@@ -86,7 +86,7 @@ def stepped(width, data, count):
 
 
 def cast(width, values, code):
-    """Unsigned integers as the values whose bytes they are."""
+    """Unsigned integers as the values with the same bytes."""
     return numbers(code, struct.pack(f"<{len(values)}{LANE[width]}", *values))
 
 
@@ -169,7 +169,7 @@ def decode_block(block, dtype, cells):
 
 
 def read_segment(path, entry):
-    """Rows of the index with the cells of their chunks."""
+    """Rows of the index, with the cells of their chunks."""
     data = path.read_bytes()
     assert len(data) == entry["size"]
     trailer = data[-44:]
@@ -200,7 +200,7 @@ def read_segment(path, entry):
 
 
 def read_manifest(path, entry):
-    """The rows of a manifest, as those of the root are, by ordinal."""
+    """The rows of a manifest by ordinal, in the form of the root's rows."""
     data = (path / "_datasets" / entry["file"]).read_bytes()
     assert len(data) == entry["size"] and crc32c(data) == entry["crc32c"]
     raw = decompress(["none", "zstd", "lz4"].index(entry["codec"]), data, entry["raw"])

@@ -12,7 +12,7 @@ A store holds named datasets of N-dimensional arrays, on a local disk or any obj
     store.sql("SELECT dataset, avg(TEMP) FROM atlas GROUP BY dataset").to_pandas()
     xr.open_dataset("argo", engine="atlas", dataset="R13857_001")
 
-Nothing is on the disk before a flush, which the end of a `with` block is too.
+Nothing is written to disk before a flush. The end of a `with` block flushes too.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def register_functions(context: Any) -> None:
 
 
 class _AfterXarray(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Registers `ds.atlas` once xarray is imported, which takes longer than all of this package."""
+    """Registers `ds.atlas` once xarray is imported. Importing xarray takes longer than pyatlas."""
 
     _loader: importlib.abc.Loader | None = None
 

@@ -1,4 +1,4 @@
-"""The `atlas` command, as the package brings it."""
+"""The `atlas` command of the package."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from pyatlas._pyatlas import _main
 
 
 def main() -> int:
-    # The command listens to Ctrl-C itself.
+    # The command handles Ctrl-C itself.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _main(["atlas", *sys.argv[1:]])
 

@@ -1,25 +1,24 @@
-"""What xarray knows of a variable and the arrays of a store do not: kept as JSON in their attribute
-`_xarray`.
+"""Properties of xarray variables that arrays of a store lack, as JSON in their attribute `_xarray`.
 
-Only what differs from what a reader would assume is written, and nothing that differs from file to
-file: datasets that look alike share the description of their arrays. The parts of a mark:
+The mark contains only values that differ from a reader's assumptions, and nothing that differs from
+file to file, so that similar datasets share the description of their arrays. The parts of a mark:
 
 coordinate
     True for a coordinate that is not named after its only dimension.
 dtype
-    NumPy's name of the dtype, where the store has none such: ``<U8``, ``<M8[s]``, ``<m8[ns]``; or
-    ``bytes``, of objects.
+    NumPy's name of the dtype, if the store does not have it: ``<U8``, ``<M8[s]``, ``<m8[ns]``; or
+    ``bytes``, for objects.
 raw
-    True where the values are as a file has them, so that their attributes still say how to decode
-    them (``scale_factor``, ``units = "days since …"``).
+    True if the values are as in a file, so that their attributes still say how to decode them
+    (``scale_factor``, ``units = "days since …"``).
 cftime
     True for `cftime` objects, which are stored as numbers with units and a calendar.
 attrs
-    The dtypes of attributes that are NumPy's.
+    The dtypes of attributes with NumPy dtypes.
 encoding
     The encoding.
 dataset
-    Of the first array only: the dtypes of the attributes of the dataset, and unlimited dimensions.
+    Only in the first array: the dtypes of the dataset's attributes, and unlimited dimensions.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ import numpy as np
 KEY = "_xarray"
 _JSON = "json:"
 
-# Attributes by which a file's numbers become values. In a store, values are values.
+# Attributes that decode a file's numbers. A store has decoded values.
 PACKING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
 TIMES = ("units", "calendar")
 
-# Parts of an encoding that tell of the file that was read.
+# Parts of an encoding that describe the original file.
 _OF_THE_FILE = frozenset({"source", "preferred_chunks"})
 
 
 def utf8(text: str) -> str:
-    """A text without the lone surrogates in which Python keeps bytes that it could not decode."""
+    """A text without the lone surrogates by which Python represents undecodable bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -50,12 +49,12 @@ def utf8(text: str) -> str:
 
 
 def attribute_to_store(value: Any) -> tuple[Any, str | None]:
-    """An attribute as a store has it, and the name of its dtype where that is NumPy's.
+    """An attribute as the store has it, and the name of its dtype if that is a NumPy dtype.
 
     Raises
     ------
     TypeError
-        Where neither the store nor JSON has such a value.
+        If neither the store nor JSON can hold the value.
     """
     if isinstance(value, str):
         text = utf8(value)
@@ -114,7 +113,7 @@ def attributes_from_store(attributes: dict[str, Any], dtypes: dict[str, str]) ->
 
 
 def encoding_to_json(encoding: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
-    """An encoding as JSON has it, without what it says of the file or of the shape."""
+    """An encoding as JSON, without its parts about the file and the shape."""
     kept = {key: value for key, value in encoding.items() if key not in _OF_THE_FILE}
     if tuple(kept.get("original_shape") or ()) == shape:
         kept.pop("original_shape", None)
@@ -123,7 +122,7 @@ def encoding_to_json(encoding: dict[str, Any], shape: tuple[int, ...]) -> dict[s
         try:
             json.dumps(as_json := _to_json(value))
         except (TypeError, ValueError):
-            # A codec of another library, say: xarray does without.
+            # For example, a codec of another library, which xarray does not need.
             continue
         found[str(key)] = as_json
     return found
@@ -185,6 +184,6 @@ def dumps(mark: dict[str, Any]) -> str:
 
 
 def of_array(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The mark of an array, which has these attributes; empty where it has none."""
+    """The mark of an array with these attributes; empty if there is none."""
     mark = attributes.get(KEY)
     return json.loads(mark) if isinstance(mark, str) else {}

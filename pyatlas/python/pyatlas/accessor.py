@@ -18,11 +18,11 @@ from ._pyatlas import AtlasError
 if TYPE_CHECKING:
     from ._pyatlas import Atlas, DatasetView
 
-# Bytes of blocks that are computed at one time, and how many such batches are under way.
+# The size of a batch of blocks that are computed together, and the number of batches at a time.
 _BATCH = 32 << 20
 _AHEAD = 2
 
-# Bytes of a chunk at the most: half of what a store allows.
+# The greatest size of a chunk: half of the limit of a store.
 _LARGEST_CHUNK = 128 << 20
 
 _NAT = -(2**63)
@@ -30,7 +30,7 @@ _NAT = -(2**63)
 
 @xr.register_dataset_accessor("atlas")
 class AtlasAccessor:
-    """What Atlas adds to a dataset of xarray."""
+    """The methods of Atlas on an xarray dataset."""
 
     def __init__(self, ds: xr.Dataset) -> None:
         self._ds = ds
@@ -65,14 +65,14 @@ def write_dataset(
             _Writing(view, ds, variable, chunks or {}, fill_value, of_dataset).write()
             of_dataset = {}
     except BaseException:
-        # Half a dataset is not to be committed by a later flush.
+        # A later flush must not commit a part of a dataset.
         with contextlib.suppress(AtlasError):
             store.delete_dataset(name)
         raise
 
 
 def _write_attributes_of_dataset(view: DatasetView, ds: xr.Dataset) -> dict[str, Any]:
-    """Write the attributes of a dataset; what the mark of its first array is to say of them."""
+    """Write the attributes of a dataset. Returns their part of the mark of its first array."""
     dtypes = {}
     for key, value in ds.attrs.items():
         stored, dtype = _marks.attribute_to_store(value)
@@ -109,7 +109,7 @@ class _Writing:
         self.fill_value = self.fill(fill_value)
 
     def encode_objects(self) -> None:
-        """Turn dates of other calendars into numbers, as files have them."""
+        """Convert dates of other calendars to numbers, as in files."""
         if self.variable.dtype.kind != "O" or not self.variable.size:
             return
         first = np.asarray(self.variable[(0,) * self.variable.ndim].data).item()
@@ -123,7 +123,7 @@ class _Writing:
         try:
             self.write_as(dtype)
         except UnicodeDecodeError:
-            # Bytes that are no text.
+            # Bytes that are not text.
             self.view.delete_array(self.name)
             self.write_as("binary")
 
@@ -159,7 +159,7 @@ class _Writing:
                 raise TypeError(f"variable {self.name!r}: a store has no dtype for {dtype}")
 
     def dtype_of_objects(self) -> str:
-        # Of a dask array, one block tells; what others have then fails, if it is something else.
+        # One block of a dask array determines the type. Other types in other blocks then fail.
         data = self.variable.data
         if _is_dask(data):
             data = data.blocks[(0,) * data.ndim].compute()
@@ -188,7 +188,7 @@ class _Writing:
         sizes = [max(of_dim) for of_dim in blocks] if blocks else list(shape)
         found = [int(by_dim.get(dim, size)) for dim, size in zip(dims, sizes)]
         found = [length if size == -1 else size for size, length in zip(found, shape)]
-        # A block of dask may be larger than a chunk may be.
+        # A dask block may exceed the limit of a chunk.
         while math.prod(found) * max(self.variable.dtype.itemsize, 8) > _LARGEST_CHUNK:
             axis = next(axis for axis, size in enumerate(found) if size > 1)
             found[axis] = -(-found[axis] // 2)
@@ -267,7 +267,7 @@ def _as_stored(block: Any, dtype: str) -> np.ndarray:
         case "f" if block.dtype.itemsize == 2:
             return block.astype(np.float32)
         case "S" if dtype == "string":
-            # Raises UnicodeDecodeError where these are no texts.
+            # Raises UnicodeDecodeError if these are not text.
             return np.char.decode(block, "utf-8")
         case "O" if dtype == "string":
             texts = [text.decode() if isinstance(text, bytes) else text for text in block.flat]
@@ -276,7 +276,7 @@ def _as_stored(block: Any, dtype: str) -> np.ndarray:
 
 
 def _scalar(value: Any, dtype: np.dtype) -> Any:
-    """A fill value as `define_array` takes it, an instant in nanoseconds."""
+    """A fill value as `define_array` accepts it; an instant in nanoseconds."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)[()]
         if value.dtype.kind == "M":
@@ -305,10 +305,10 @@ def _as_element(value: Any, dtype: np.dtype) -> Any:
 
 
 def _blocks(data: Any, chunks: Sequence[int]) -> Iterator[tuple[list[int], np.ndarray]]:
-    """The blocks of an array with where they start, each of whole chunks.
+    """The blocks of an array with their starts. Each consists of whole chunks.
 
-    They are computed in batches, two ahead of the one that is written, so that memory holds some of
-    them only.
+    They are computed in batches, two ahead of the one that is written, so that only some of them
+    are in memory.
     """
     lengths = _block_lengths(data, chunks)
     starts = [[0, *itertools.accumulate(of_dim)][:-1] for of_dim in lengths]
@@ -348,7 +348,7 @@ def _compute(data: Any, regions: list[tuple[slice, ...]]) -> list[np.ndarray]:
 def _block_lengths(data: Any, chunks: Sequence[int]) -> list[list[int]]:
     """The lengths of blocks along each dimension, in whole chunks.
 
-    They are about as long as dask's, or as much of a file as a batch may have.
+    They are about as long as dask's blocks, or as large as a batch of a file may be.
     """
     steps = [max(chunk, 1) for chunk in chunks]
     if _is_dask(data):

@@ -1,4 +1,4 @@
-"""The engine `atlas` of xarray: datasets of a store, read as they are used."""
+"""The xarray engine `atlas`: lazy datasets of a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._pyatlas import Atlas
 if TYPE_CHECKING:
     from ._pyatlas import DatasetView
 
-# A read of less than this share of the cells around it is cut at chunks.
+# If less than this share of the cells around the positions is selected, read chunk by chunk.
 _SPARSE = 0.5
 
 _DTYPES = {"timestamp_nanoseconds": "datetime64[ns]", "string": "O", "binary": "O"}
@@ -69,17 +69,17 @@ class AtlasBackendEntrypoint(BackendEntrypoint):
         filename_or_obj : path, URL, obstore store or Atlas
             The store.
         dataset : str, optional
-            The name of the dataset. It may be left out where the store has one only. `group` is
-            another name of this argument, which `xr.open_datatree` uses.
+            The name of the dataset. It may be omitted if the store has only one. `group` is another
+            name of this argument, which `xr.open_datatree` uses.
         mask_and_scale : bool
-            Show missing cells as NaN, NaT or, of texts, NaN; integers with missing cells become
-            floats. Otherwise they are shown as the fill value.
+            Show missing cells as NaN, or NaT for times; integers with missing cells become floats.
+            Otherwise they are shown as the fill value.
         decode_times, decode_coords, decode_timedelta, use_cftime
-            As for other engines, where a variable was written as a file has it. Timestamps of the
-            store are always times.
+            As for other engines, if a variable was written undecoded. Timestamps of the store are
+            always times.
         concat_characters : bool
-            Join arrays of single bytes along their last dimension. A store has whole texts, so
-            this is off.
+            Join arrays of single bytes along their last dimension. Off by default, because a store
+            has whole strings.
         drop_variables : str or iterable of str, optional
             Variables to leave out.
         generation : int, optional
@@ -124,7 +124,7 @@ class AtlasBackendEntrypoint(BackendEntrypoint):
         if not isinstance(filename_or_obj, (str, os.PathLike)):
             return False
         path = os.fspath(filename_or_obj)
-        # To look for a store at a URL takes a request, and most URLs are others' names.
+        # Looking for a store at a URL takes a request, and most URLs belong to other engines.
         return (
             isinstance(path, str)
             and "://" not in path
@@ -166,9 +166,10 @@ class Shown:
     nan : bool
         Whether missing cells are NaN, rather than the fill value.
     bytes : bool
-        Whether texts are shown as objects of type bytes.
+        Whether text is shown as objects of type bytes.
     fill : scalar, optional
-        The fill value, if missing cells are NaN and the array has one: all that equal it are missing.
+        The fill value, if missing cells are NaN and the array has one. Cells that equal it are
+        missing.
     """
 
     dtype: np.dtype
@@ -187,11 +188,11 @@ class Shown:
 
     @property
     def needs_mask(self) -> bool:
-        """Whether missing cells cannot be told by the fill value."""
+        """Whether the fill value does not identify missing cells."""
         return self.nan and self.fill is None
 
     def shown(self, cells: np.ndarray) -> np.ndarray:
-        """Cells that were read, as they are shown; but for those that a mask has."""
+        """Cells that were read, as they are shown, except for those in a mask."""
         if self.nan and self.fill is not None:
             missing = cells == self.fill
             unmasked = Shown(self.dtype, bytes=self.bytes).shown(cells)
@@ -240,10 +241,10 @@ def read_outer(
     dtype: np.dtype,
     key: tuple[Any, ...],
 ) -> np.ndarray:
-    """The cells that an outer indexer chooses.
+    """The cells that an outer indexer selects.
 
-    `read(start, shape)` reads a region. Along dimensions of which little is chosen, only the
-    chunks with something chosen are read.
+    `read(start, shape)` reads a region. Along dimensions of which little is selected, only the
+    chunks with selected cells are read.
     """
     wanted = [_positions(index, length) for index, length in zip(key, shape)]
     result = [len(positions) for index, positions in zip(key, wanted) if not _is_one(index)]
@@ -274,7 +275,7 @@ def _positions(index: Any, length: int) -> range | np.ndarray:
 
 
 def _segments(positions: range | np.ndarray, chunk: int) -> list[tuple[int, int]]:
-    """What to read along a dimension: all around the positions, or the chunks with one."""
+    """The segments to read along a dimension: one around all positions, or chunks with positions."""
     first, last = int(min(positions)), int(max(positions))
     if isinstance(positions, range) and abs(positions.step) <= chunk:
         return [(first, last + 1)]
@@ -301,7 +302,7 @@ def _read_segments(
 
 
 def _local(positions: range | np.ndarray, segments: list[tuple[int, int]]) -> slice | np.ndarray:
-    """Where the positions are in what was read."""
+    """The positions within the segments that were read."""
     if isinstance(positions, range) and len(segments) == 1:
         first, end = segments[0]
         if positions.step == 1 and len(positions) == end - first:
@@ -334,7 +335,7 @@ def _describe(
         encoding = {key: attrs.pop(key) for key in _marks.PACKING if key in attrs} | encoding
     nan = mask and dtype.kind in "fO" and not (isinstance(fill, float) and math.isnan(fill))
     if mask and dtype.kind in "iub" and view.array_stats(name)["null_count"]:
-        # As xarray promotes integers with a fill value.
+        # The promotion of xarray for integers with a fill value.
         small = dtype.kind != "b" and dtype.itemsize <= 2
         dtype, nan = np.dtype("float32" if small else "float64"), True
     shown = Shown(dtype, nan, as_bytes, fill if nan else None)
@@ -378,7 +379,7 @@ def _variables(
 def decoded(
     view: DatasetView, drop_variables: str | Iterable[str] | None = None, **decoders: Any
 ) -> xr.Dataset:
-    """A dataset of a store as `xr.open_dataset` gives it: lazy, and decoded."""
+    """A dataset of a store as `xr.open_dataset` returns it: lazy, and decoded."""
     mask = bool(decoders["mask_and_scale"])
     variables, attrs, coordinates, encoding, _ = _variables(view, drop_variables, mask)
     chunks = {
@@ -412,7 +413,7 @@ def open_as_written(store: Atlas, name: str) -> xr.Dataset:
 
 
 class AcrossArray(BackendArray):
-    """One array of many datasets, behind each other along a new first dimension."""
+    """One array of many datasets, stacked along a new first dimension."""
 
     def __init__(self, store: Atlas, names: Sequence[str], name: str, shown: Shown) -> None:
         meta = store.open_dataset(names[0]).array_meta(name)
@@ -451,7 +452,7 @@ def _same_everywhere(views: Sequence[DatasetView], variable: str) -> None:
     Raises
     ------
     ValueError
-        With the first dataset that differs.
+        Names the first dataset that differs.
     """
     keys = ("dtype", "dimension_names", "shape")
     first = None
@@ -472,7 +473,7 @@ def _shown_everywhere(views: Sequence[DatasetView], variable: str) -> Shown:
     if len(every) == 1:
         return every.pop()
     dtype = np.result_type(*(shown.dtype for shown in every))
-    # Fill values differ: each dataset has a mask of its own.
+    # Fill values differ, so each dataset has its own mask.
     return Shown(dtype, any(shown.nan for shown in every), any(shown.bytes for shown in every))
 
 
@@ -526,7 +527,7 @@ def _varying(variable: xr.Variable, stacked: np.ndarray, name: str, concat_dim: 
     Raises
     ------
     ValueError
-        Where the coordinate of a dimension differs: the datasets are on different grids.
+        If the coordinate of a dimension differs: the datasets are on different grids.
     """
     first, rest = stacked[0], stacked[1:]
     same = (rest == first) | ((rest != rest) & (first != first))

@@ -11,12 +11,12 @@ Columns = dict[str, tuple[np.ndarray, np.ndarray | None]]
 
 
 def to_pandas(table: Any) -> Any:
-    """A table of Arrow as a frame of pandas, whose columns are NumPy's or Arrow's own memory."""
+    """An Arrow table as a pandas data frame, whose columns use the memory of NumPy or Arrow."""
     import pandas as pd
     import pyarrow as pa
 
     def cast(field: Any) -> Any:
-        # pandas has no views and no dictionaries of texts.
+        # pandas has neither string views nor dictionaries of strings.
         dtype = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if pa.types.is_string_view(dtype) or pa.types.is_string(dtype):
             return field.with_type(pa.large_string())
@@ -29,7 +29,7 @@ def to_pandas(table: Any) -> Any:
 
 
 def _masked(values: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """The values of a column, with NaN where there is none."""
+    """The values of a column, with NaN for missing ones."""
     if mask is None:
         return values
     if values.dtype.kind in "iub":

@@ -1,4 +1,4 @@
-"""How far long work is: a line in terminals, a bar in notebooks, and nothing elsewhere."""
+"""The progress of long operations: a line in terminals, a bar in notebooks, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Bar:
         self._terminal = not hidden and not self._notebook and sys.stderr.isatty()
 
     def show(self, done: int, total: int, size: int, seconds: float) -> None:
-        """Show that `done` of `total` is done, and `size` bytes are read, after some seconds."""
+        """Show that `done` of `total` is done, and `size` bytes are read, after `seconds`."""
         text = f"{done} of {total} {self._unit}, {_size(size)}, {seconds:.1f} s"
         if self._notebook:
             from IPython.display import HTML, display
@@ -56,7 +56,7 @@ class Bar:
             self._width = len(line)
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._display is not None:
             from IPython.display import HTML
 

@@ -1,4 +1,4 @@
-"""Makes the tables that the functions are tested against, with libraries that know nothing of them.
+"""Makes the tables against which the functions are tested, with independent libraries.
 
     pip install 'numpy==2.4.*' 'scipy==1.17.*' 'gsw==3.6.*' 'cftime==1.6.*' 'metpy==1.7.*' 'pyproj==3.7.*' \
         'pvlib==0.*' 'pymannkendall==1.4.*' 'argopy==1.5.*' 'shapely==2.*' 'pygeohash==3.*'
@@ -272,7 +272,7 @@ def known(of, is_valid=lambda *_: True):
 waters = [(sa, t, p) for sa in (0, 5, 34.7, 38.5, 42) for t in (-1.5, 0, 4, 17.3, 29) for p in (0, 10, 1500, 6000)]
 odd = [(-1, 10, 0), (NAN, 10, 0), (35, NAN, 0)]
 salty = lambda sa, *_: sa >= 0
-# Of Reference Composition: as in the North Atlantic's surface, but for the anomaly.
+# Of Reference Composition: as at the surface of the North Atlantic, except for the anomaly.
 table("absolute_salinity", ["sp"], [(sp,) for sp in (0, 2, 20, 35, 41.5, -1, NAN)], known(gsw.SR_from_SP, salty))
 table("conservative_temperature", ["sa", "t", "p"], waters + odd, known(gsw.CT_from_t, salty))
 table("potential_density", ["sa", "ct", "p_ref"], waters + odd, known(gsw.rho, salty))
@@ -315,7 +315,7 @@ def argo_best(adjusted, raw, qc, mode, adjusted_qc):
 
 table("argo_best", ["adjusted", "raw", "qc", "mode", "adjusted_qc"], choices, argo_best)
 
-# Profiles: of each the rows, and what they give.
+# Profiles: the rows of each, and the results.
 def cast(p, surface, mixed, deep=4.0, gap=0.0):
     """Temperatures and salinities of a mixed layer over a thermocline."""
     p = np.array(p, float)
@@ -342,7 +342,7 @@ missing_number = lambda number: number is None or math.isnan(number)
 
 
 def means(rows, columns):
-    """The levels in order, of each the means of its rows in which nothing is missing."""
+    """The levels in order, each with the means of its rows without missing values."""
     rows = [[row[k] for k in columns] for row in rows if not any(missing_number(row[k]) for k in columns)]
     by_level = itertools.groupby(sorted(rows), key=lambda row: row[0])
     return np.array([np.mean(list(rows), axis=0) for _, rows in by_level]).reshape(-1, len(columns))
@@ -361,7 +361,7 @@ def integral(p, t, start, end):
 
 
 def mixed(p, values, threshold, size):
-    """On straight lines in steps of a micrometre, for lack of a library."""
+    """Linear interpolation in steps of a micrometre, for lack of a library."""
     surface = interp(10, p, values)
     if surface is None or p[-1] == 10:
         return None
@@ -575,7 +575,7 @@ def aggregates(rows):
 
 
 def trends(x, seconds):
-    """Of values in the order of time, all of different times."""
+    """Trends of values in the order of time, with distinct times."""
     if len(x) < 2:
         return {}
     test = pymannkendall.original_test(x)
@@ -591,16 +591,16 @@ def trends(x, seconds):
 
 
 def tied(x, months):
-    """Of values of which some are equal, by times of which some are equal."""
+    """Trends of values and times with ties."""
     if len(x) < 2:
         return {}
     rising = lambda x: float(np.sign(np.subtract.outer(x, x) * np.subtract.outer(months, months)).sum() / 2)
     s = rising(x)
     if len(x) <= 5:
-        # Of all orders that the values may have, each as likely.
+        # Over all orders of the values, which are equally likely.
         variance = float(np.mean([rising(np.array(order)) ** 2 for order in itertools.permutations(x)]))
     else:
-        # SciPy gives no variance, but what it says is likely by it.
+        # SciPy does not return the variance, but a probability that depends on it.
         likely = scipy.stats.kendalltau(x, months, method="asymptotic").pvalue
         variance = (s / scipy.stats.norm.isf(likely / 2)) ** 2
     return {
@@ -625,7 +625,7 @@ with open(HERE / "aggregates.csv", "w", newline="") as file:
         found = aggregates(range(max(0, i - 4), i + 1))
         writer.writerow([f"window {i}", *(text(found.get(name)) for name in names)])
 
-# The same of what is out of the ordinary, with more digits and a wider range than those of a double.
+# The same for extreme numbers, computed with more digits and a wider range than a double.
 inf, largest = math.inf, np.finfo(float).max
 odd_series = {
     "large": [1e300, -1e300, 5e299, 2e300, 1e299],
@@ -654,7 +654,7 @@ def extremes(x):
             "rmse": np.sqrt(((x - y) ** 2).mean()),
             "spearman": scipy.stats.spearmanr(np.float64(x), np.float64(y)).statistic,
             "mad": np.median(abs(x - np.median(x))),
-            # (NumPy takes no steps of no length from infinities: of five values, quartiles are values.)
+            # (NumPy cannot interpolate from infinities with a weight of zero. Of five values, quartiles are values.)
             "iqr": np.subtract(*np.quantile(x, [0.75, 0.25], method="linear" if np.isfinite(x).all() else "nearest")),
             "theil_sen": np.median([(x[j] - x[i]) / (t[j] - t[i]) for i, j in pairs]) * YEAR,
             "linear_trend_error": error * YEAR,
