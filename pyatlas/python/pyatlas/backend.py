@@ -275,7 +275,7 @@ def _positions(index: Any, length: int) -> range | np.ndarray:
 
 
 def _segments(positions: range | np.ndarray, chunk: int) -> list[tuple[int, int]]:
-    """The segments to read along a dimension: one around all positions, or chunks with positions."""
+    """The segments to read along a dimension: one around all positions, or those of chunks."""
     first, last = int(min(positions)), int(max(positions))
     if isinstance(positions, range) and abs(positions.step) <= chunk:
         return [(first, last + 1)]
