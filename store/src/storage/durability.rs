@@ -218,7 +218,7 @@ impl Access {
         // A file does not need a directory's right to search it, or the bits that its files
         // inherit.
         let mode = if found.is_dir() { self.mode } else { self.mode & 0o666 };
-        // Only the owner can set the group, and it has done so.
+        // Failures are ignored: only the owner can change group and mode, and has done so before.
         if found.gid() != self.group {
             let _ = chown(path, None, Some(self.group));
         }
