@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use atlas::{Catalog, Root, Snapshot};
+use atlas::{ArraySchema, Catalog, Root, Snapshot};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics};
@@ -87,6 +87,20 @@ impl AtlasTable {
     /// The dimensions of the table, slowest first.
     pub fn dimensions(&self) -> &[String] {
         &self.table.layout.dims
+    }
+
+    /// For each column that shows a variable, the different ways in which datasets declare it.
+    pub fn declarations(&self) -> HashMap<&str, Vec<&ArraySchema>> {
+        let mut by_variable: HashMap<&str, Vec<&ArraySchema>> = HashMap::new();
+        for array in self.table.catalog.array_schemas() {
+            by_variable.entry(&array.name).or_default().push(array);
+        }
+        let fields = self.table.layout.schema.fields().iter().enumerate();
+        let shown = fields.filter_map(|(column, field)| {
+            let variable = self.table.layout.variable(column)?;
+            Some((field.name().as_str(), by_variable.get(variable)?.clone()))
+        });
+        shown.collect()
     }
 
     /// The scope of a filter; rows, if it refers to something that is not a column.
