@@ -14,7 +14,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches_with_options;
 use atlas::Atlas;
 use atlas_datafusion::ScanProgress;
-use atlas_sql::plot::{Names, Picture};
+use atlas_sql::plot::{self, Picture};
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
@@ -275,11 +275,12 @@ impl PyResultSet {
         Ok(text)
     }
 
-    fn plot(&self, py: Python<'_>) -> PyResult<PyPicture> {
+    #[pyo3(signature = (kind=None))]
+    fn plot(&self, py: Python<'_>, kind: Option<&str>) -> PyResult<PyPicture> {
+        let kind = kind.map(plot::Kind::named).transpose().map_err(Raise::raise)?;
         let (schema, batches) = self.collect(py, self.frame.clone())?;
-        let atlases: Vec<_> = self.stores.iter().map(|(_, atlas)| atlas).collect();
-        let names = Names::of(&self.context, &atlases);
-        Picture::of(&names, &schema, &batches).map(PyPicture).map_err(Raise::raise)
+        let plan = self.frame.logical_plan();
+        Picture::of(plan, kind, &schema, &batches).map(PyPicture).map_err(Raise::raise)
     }
 
     fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {

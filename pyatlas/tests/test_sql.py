@@ -250,12 +250,16 @@ def test_plans_tables_and_pictures(stations, capsys, tmp_path):
     assert "the first 20 rows" in store.sql("SELECT * FROM atlas")._repr_html_()
     picture = store.sql("SELECT time, avg(temperature) FROM atlas GROUP BY 1 ORDER BY 1").plot()
     assert picture._repr_svg_().startswith("<svg") and "polyline" in picture.to_svg()
-    assert "avg(atlas.temperature)" in repr(picture)
+    assert "avg(temperature)" in repr(picture)
     for name, start in (("a.svg", b"<svg"), ("a.png", b"\x89PNG")):
         picture.save(tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(start)
     with pytest.raises(ValueError, match=".png or .svg"):
         picture.save(tmp_path / "a.pdf")
+    points = store.sql("SELECT depth, temperature FROM atlas").plot("points")
+    assert "polyline" not in points.to_svg() and "temperature [" in points.to_svg()
+    with pytest.raises(pyatlas.QueryError, match="no kind of picture"):
+        means.plot("pie")
     with pytest.raises(pyatlas.QueryError):
         store.sql("SELECT 'x' AS a WHERE false").plot()
 

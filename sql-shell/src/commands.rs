@@ -34,7 +34,10 @@ const COMMANDS: [(&str, &str); 18] = [
     ("\\timing", "tell how long statements take; or no longer"),
     ("\\set [NAME [VALUE]]", "list or set options of the session"),
     ("\\explain", "show how the last query is executed"),
-    ("\\plot [FILE]", "draw the result of the last query, here or as a .png or .svg file"),
+    (
+        "\\plot [KIND] [FILE] [QUERY;]",
+        "draw a query: points, lines, bars, map, section, hist, profile; to .png or .svg",
+    ),
     ("SUMMARIZE TABLE", "bounds, mean and missing values of each column, from statistics"),
     ("SHOW TABLES, DESCRIBE TABLE", "as in other shells"),
 ];
@@ -89,7 +92,7 @@ pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlF
             let plan = session.prepare(&format!("EXPLAIN {query}")).await?;
             session.run(plan).await?;
         }
-        "plot" => plot::plot(session, unquoted(rest)).await?,
+        "plot" => plot::plot(session, rest).await?,
         _ => {
             let known: Vec<&str> = names().collect();
             let near = names::near(&format!("\\{name}"), known.into_iter());

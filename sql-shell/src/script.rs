@@ -1,11 +1,13 @@
 //! What was typed, cut into statements and commands.
 
+use crate::plot::request::has_query;
+
 /// A statement or a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
     /// SQL, without the `;` at its end.
     Statement(&'a str),
-    /// A line that begins with a backslash, without it.
+    /// A line that begins with a backslash, without it; with the rest of its query, for `\plot`.
     Command(&'a str),
 }
 
@@ -15,9 +17,9 @@ pub(crate) fn items(text: &str) -> (Vec<Item<'_>>, bool) {
     loop {
         rest = skip_blank(rest);
         if let Some(command) = rest.strip_prefix('\\') {
-            let (line, after) = command.split_once('\n').unwrap_or((command, ""));
-            items.push(Item::Command(line.trim()));
-            rest = after;
+            let (own, after) = command.split_at(command_length(command));
+            items.push(Item::Command(own.trim()));
+            rest = after.strip_prefix(';').unwrap_or(after);
             continue;
         }
         if rest.is_empty() {
@@ -35,6 +37,19 @@ pub(crate) fn items(text: &str) -> (Vec<Item<'_>>, bool) {
         }
         rest = after.strip_prefix(';').unwrap_or(after);
     }
+}
+
+/// The length of the command that a text begins with: its line, or up to the `;` of the query that
+/// `\plot` draws, unless another command begins before.
+fn command_length(text: &str) -> usize {
+    let line = text.find('\n').unwrap_or(text.len());
+    let arguments = text.get(..line).and_then(|line| line.strip_prefix("plot "));
+    if !arguments.is_some_and(has_query) {
+        return line;
+    }
+    let (length, _) = statement(text);
+    let own = text.get(..length).unwrap_or(text);
+    own.find("\n\\").unwrap_or(length)
 }
 
 /// Text without the spaces and comments that it begins with.
@@ -123,5 +138,21 @@ mod tests {
                 Item::Statement("SELECT 2"),
             ]
         );
+    }
+
+    #[test]
+    fn a_query_to_draw_ends_at_its_semicolon() {
+        let text = "\\plot map 'a;b.png' SELECT lon,\n lat FROM t;\nSELECT 1;\n\\plot SELECT ';'\n\\plot a.svg\nSELECT 2";
+        assert_eq!(
+            items(text).0,
+            [
+                Item::Command("plot map 'a;b.png' SELECT lon,\n lat FROM t"),
+                Item::Statement("SELECT 1"),
+                Item::Command("plot SELECT ';'"),
+                Item::Command("plot a.svg"),
+                Item::Statement("SELECT 2"),
+            ]
+        );
+        assert!(items("\\plot SELECT 1").1);
     }
 }

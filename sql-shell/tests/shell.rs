@@ -603,6 +603,29 @@ fn pictures_are_files() {
 }
 
 #[test]
+fn scripts_draw_queries_without_printing_their_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "\\plot bars 'a picture.svg' SELECT column1 AS ocean, column2 AS floats\n\
+                  FROM (VALUES ('Atlantic', 3), ('Pacific', 5));\n\
+                  \\plot hist SELECT value AS n FROM generate_series(1, 3)\n\
+                  \\plot b.png\n\
+                  SELECT 1 AS one;\n";
+    insta::assert_snapshot!(session(directory.path(), &[], script));
+    assert!(std::fs::read(directory.path().join("b.png")).unwrap().starts_with(b"\x89PNG"));
+    insta::assert_snapshot!(std::fs::read_to_string(directory.path().join("a picture.svg")).unwrap());
+    for (arguments, message) in [
+        ("pie SELECT 1 AS a;", "`pie` is no kind of picture: there are points, lines,"),
+        ("a.png b.png", "`b.png` is no query"),
+        ("map SELECT 1 AS a, 2 AS b;", "a map needs a longitude and a latitude"),
+        ("SUMMARIZE t", "`SUMMARIZE` is no kind of picture"),
+        ("SELECT nothing FROM nowhere;", "nowhere"),
+    ] {
+        let told = session(directory.path(), &["-c", &format!("\\plot {arguments}")], "");
+        assert!(told.contains(message) && told.ends_with("exit code 1\n"), "{told}");
+    }
+}
+
+#[test]
 fn shells_and_man_are_told_of_the_command() {
     let directory = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

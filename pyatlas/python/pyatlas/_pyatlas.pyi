@@ -837,13 +837,19 @@ class Result:
             Run the query, and show how many rows, chunks and bytes it needed.
         """
 
-    def plot(self) -> Picture:
-        """The rows as a picture: lines, bars or a map, as their columns suggest.
+    def plot(self, kind: str | None = None) -> Picture:
+        """The rows as a picture: the one that suits their columns.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Another one: ``"points"``, ``"lines"``, ``"bars"``, ``"map"``, ``"section"``, ``"hist"``
+            or ``"profile"``.
 
         Raises
         ------
         QueryError
-            There is nothing to draw.
+            There is nothing to draw, or the columns do not suit the kind.
         """
 
     def __arrow_c_schema__(self) -> Any: ...

@@ -1,85 +1,21 @@
 //! Axes: what lies along them, and where they have labels.
 
-use std::collections::HashMap;
-
-use atlas::{AttributeValue, Value};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime};
-
-/// What a column is along, as CF conventions tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    Time,
-    Longitude,
-    Latitude,
-    /// A vertical coordinate, and whether it grows downwards, as depths and pressures do.
-    Vertical {
-        down: bool,
-    },
-}
-
-impl Role {
-    /// The role of a column, by its name and by the attributes of the variable that it is of.
-    pub(super) fn of(name: &str, attributes: &HashMap<String, String>) -> Option<Self> {
-        let text = |key: &str| attributes.get(key).map_or("", String::as_str);
-        let by_standard_name = match text("standard_name") {
-            "time" => Some(Self::Time),
-            "longitude" => Some(Self::Longitude),
-            "latitude" => Some(Self::Latitude),
-            "depth" | "sea_water_pressure" | "air_pressure" => Some(Self::Vertical { down: true }),
-            "altitude" | "height" => Some(Self::Vertical { down: false }),
-            _ => None,
-        };
-        let by_units = || match text("units").to_ascii_lowercase().as_str() {
-            "degrees_north" | "degree_north" | "degrees_n" | "degree_n" => Some(Self::Latitude),
-            "degrees_east" | "degree_east" | "degrees_e" | "degree_e" => Some(Self::Longitude),
-            units if units.contains(" since ") => Some(Self::Time),
-            _ => None,
-        };
-        let by_axis = || match text("axis") {
-            "T" => Some(Self::Time),
-            "X" => Some(Self::Longitude),
-            "Y" => Some(Self::Latitude),
-            "Z" => Some(Self::Vertical { down: text("positive") == "down" }),
-            _ => None,
-        };
-        let by_name = || match name.to_ascii_lowercase().as_str() {
-            "time" => Some(Self::Time),
-            "lon" | "longitude" => Some(Self::Longitude),
-            "lat" | "latitude" => Some(Self::Latitude),
-            "depth" => Some(Self::Vertical { down: true }),
-            _ => None,
-        };
-        by_standard_name.or_else(by_units).or_else(by_axis).or_else(by_name)
-    }
-
-    /// How much a column wants to stand upright: time and longitude lie, depth stands even beside latitude.
-    pub(super) fn uprightness(role: Option<Self>) -> i8 {
-        match role {
-            Some(Self::Time | Self::Longitude) => -1,
-            None => 0,
-            Some(Self::Latitude) => 1,
-            Some(Self::Vertical { .. }) => 2,
-        }
-    }
-}
-
-/// The texts among the attributes of a variable.
-pub(super) fn texts(attributes: &[(String, AttributeValue)]) -> HashMap<String, String> {
-    let text = |(key, value): &(String, AttributeValue)| match value {
-        AttributeValue::One(Value::String(text)) => Some((key.clone(), text.clone())),
-        _ => None,
-    };
-    attributes.iter().filter_map(text).collect()
-}
 
 /// What the numbers along an axis are.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scale {
     Numbers,
+    /// Numbers, of which only integers have labels.
+    Integers,
     /// Seconds since 1970.
     Times,
     /// Places in a list of names.
     Names(Vec<String>),
+    /// Degrees east, any number of times around the globe.
+    Longitudes,
+    /// Degrees north.
+    Latitudes,
 }
 
 /// An axis of a picture.
@@ -94,10 +30,10 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Where a value lies, from 0 to 1.
-    pub(super) fn place(&self, value: f64) -> f64 {
-        let place = (value - self.from) / (self.to - self.from);
-        if self.reversed { 1.0 - place } else { place }
+    /// The position of a value between both ends, from 0 to 1.
+    pub(super) fn position(&self, value: f64) -> f64 {
+        let position = (value - self.from) / (self.to - self.from);
+        if self.reversed { 1.0 - position } else { position }
     }
 
     /// Makes the axis reach over values, with a share of their extent to spare at both ends.
@@ -115,20 +51,37 @@ impl Axis {
     /// Some values with their labels, evenly apart, and about as many as are wanted at the most.
     pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         match &self.scale {
-            Scale::Numbers => numbers(self.from, self.to, most),
+            Scale::Numbers => numbers(self.from, self.to, most, 0.0),
+            Scale::Integers => numbers(self.from, self.to, most, 1.0),
             Scale::Times => times(self.from, self.to, most),
+            Scale::Longitudes => degrees(self.from, self.to, most, |value| {
+                let value = (value + 180.0).rem_euclid(360.0) - 180.0;
+                (
+                    value,
+                    if value == -180.0 {
+                        ""
+                    } else if value < 0.0 {
+                        "W"
+                    } else {
+                        "E"
+                    },
+                )
+            }),
+            Scale::Latitudes => {
+                degrees(self.from, self.to, most, |value| (value, if value < 0.0 { "S" } else { "N" }))
+            }
             Scale::Names(names) => {
                 let step = names.len().div_ceil(most.max(1)).max(1);
                 let named = names.iter().enumerate().step_by(step);
-                named.map(|(place, name)| (place as f64, name.clone())).collect()
+                named.map(|(position, name)| (position as f64, name.clone())).collect()
             }
         }
     }
 }
 
-/// Ticks at multiples of 1, 2 or 5 times a power of ten.
-fn numbers(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
-    let rough = (to - from) / most.max(1) as f64;
+/// Ticks at multiples of 1, 2 or 5 times a power of ten, which are at least as far apart as `least`.
+fn numbers(from: f64, to: f64, most: usize, least: f64) -> Vec<(f64, String)> {
+    let rough = ((to - from) / most.max(1) as f64).max(least);
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= rough);
     let step = step.unwrap_or(rough);
@@ -146,6 +99,24 @@ fn numbers(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
     };
     let first = (from / step - 1e-9).ceil();
     let values = (0..=most).map(|i| (first + i as f64) * step).take_while(|v| *v <= to + step * 1e-9);
+    values.map(|value| (value, label(value))).collect()
+}
+
+/// Steps between degrees on a map.
+const DEGREES: [f64; 12] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
+
+/// Ticks at degrees, of which `side` gives the number to write and the side of the globe.
+fn degrees(from: f64, to: f64, most: usize, side: impl Fn(f64) -> (f64, &'static str)) -> Vec<(f64, String)> {
+    let count = |step: f64| (to / step + 1e-9).floor() - (from / step - 1e-9).ceil() + 1.0;
+    let step = DEGREES.into_iter().find(|step| count(*step) <= most as f64).unwrap_or(90.0);
+    let digits = (-(step * 1.0001).log10().floor()).max(0.0) as usize;
+    let first = (from / step - 1e-9).ceil();
+    let values = (0..count(step).max(0.0) as usize).map(|i| (first + i as f64) * step + 0.0);
+    let label = |value: f64| {
+        let (number, side) = side(value);
+        let side = if number == 0.0 { "" } else { side };
+        format!("{:.digits$}°{side}", number.abs())
+    };
     values.map(|value| (value, label(value))).collect()
 }
 
@@ -180,7 +151,7 @@ const MONTHS: [u32; 13] = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 6000, 12
 fn times(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
     let rough = (to - from) / most.max(1) as f64;
     if rough < 1.0 {
-        let ticks = numbers(from, to, most).into_iter();
+        let ticks = numbers(from, to, most, 0.0).into_iter();
         return ticks.map(|(value, _)| (value, written(value, "%H:%M:%S%.3f"))).collect();
     }
     if let Some(step) = STEPS.into_iter().find(|step| *step >= rough) {
@@ -231,6 +202,7 @@ mod tests {
     fn labels_are_round() {
         assert_eq!(labels(Scale::Numbers, -0.03, 1.07, 5), ["0", "0.5", "1.0"]);
         assert_eq!(labels(Scale::Numbers, -90.0, 90.0, 5), ["-50", "0", "50"]);
+        assert_eq!(labels(Scale::Integers, 0.5, 3.5, 9), ["1", "2", "3"]);
         assert_eq!(labels(Scale::Numbers, 0.0, 1e-8, 2), ["0", "5.0e-9", "1.0e-8"]);
         assert_eq!(labels(Scale::Numbers, 101_200.0, 101_900.0, 3), ["101500"]);
         assert_eq!(labels(Scale::Names(vec!["a".into(), "b".into(), "c".into()]), -0.5, 2.5, 2), ["a", "c"]);
@@ -250,28 +222,23 @@ mod tests {
     }
 
     #[test]
-    fn roles_follow_from_conventions_and_names() {
-        let with = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<HashMap<_, _>>()
-        };
-        assert_eq!(Role::of("LATITUDE", &with(&[])), Some(Role::Latitude));
-        assert_eq!(Role::of("x", &with(&[("units", "degrees_east")])), Some(Role::Longitude));
-        assert_eq!(Role::of("JULD", &with(&[("standard_name", "time")])), Some(Role::Time));
-        assert_eq!(
-            Role::of("z", &with(&[("axis", "Z"), ("positive", "up")])),
-            Some(Role::Vertical { down: false })
-        );
-        assert_eq!(Role::of("temperature", &with(&[("units", "degC")])), None);
-        // What the conventions say goes before the name.
-        assert_eq!(Role::of("lat", &with(&[("standard_name", "longitude")])), Some(Role::Longitude));
+    fn degrees_have_sides_and_go_on_beyond_the_date_line() {
+        let of = |scale, from, to, most| labels(scale, from, to, most).join(" ");
+        let globe = "180° 120°W 60°W 0° 60°E 120°E 180°";
+        assert_eq!(of(Scale::Longitudes, -180.0, 180.0, 8), globe);
+        assert_eq!(of(Scale::Longitudes, -180.0, 180.0, 13).matches('°').count(), 13);
+        assert_eq!(of(Scale::Longitudes, 165.0, 195.0, 4), "170°E 180° 170°W");
+        assert_eq!(of(Scale::Longitudes, 0.0, 360.0, 8), "0° 60°E 120°E 180° 120°W 60°W 0°");
+        assert_eq!(of(Scale::Latitudes, -90.0, 90.0, 7), "90°S 60°S 30°S 0° 30°N 60°N 90°N");
+        assert_eq!(of(Scale::Latitudes, 49.85, 50.02, 4), "49.85°N 49.90°N 49.95°N 50.00°N");
     }
 
     #[test]
     fn one_value_is_in_the_middle() {
         let mut one = axis(Scale::Numbers, 0.0, 0.0);
         one.fit([3.0, f64::NAN].into_iter(), 0.1);
-        assert_eq!(one.place(3.0), 0.5);
+        assert_eq!(one.position(3.0), 0.5);
         one.reversed = true;
-        assert_eq!(one.place(one.from), 1.0);
+        assert_eq!(one.position(one.from), 1.0);
     }
 }

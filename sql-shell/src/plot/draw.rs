@@ -2,257 +2,339 @@
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Colour, Point};
-use super::figure::{Bar, Cells, Figure, MOST_SERIES, Marks, Series};
-
-/// Okabe and Ito's colours, which people with every kind of eyesight can tell apart.
-const SERIES: [Colour; MOST_SERIES] = [
-    [0, 114, 178],
-    [230, 159, 0],
-    [0, 158, 115],
-    [213, 94, 0],
-    [86, 180, 233],
-    [204, 121, 167],
-    [150, 140, 30],
-    [120, 120, 120],
-];
-
-/// Some colours of matplotlib's viridis, evenly apart; between them colours are mixed.
-const VIRIDIS: [Colour; 9] = [
-    [68, 1, 84],
-    [71, 44, 122],
-    [59, 81, 139],
-    [44, 113, 142],
-    [33, 144, 141],
-    [39, 173, 129],
-    [92, 200, 99],
-    [170, 220, 50],
-    [253, 231, 37],
-];
-
-/// Colours of a heat map: so few that neighbours are often alike, and drawn as one.
-const SHADES: f64 = 96.0;
+use super::clip::clipped;
+use super::coastlines::coastlines;
+use super::colours::{Map, SERIES, SHADES};
+use super::figure::{Area, Cell, Colours, Figure, Layer, Legend, MOST_SERIES};
+use super::raster::{Raster, thinned, thinned_points};
 
 /// Characters of the name of a line at the most.
 const NAME: usize = 18;
 
 /// The part of a canvas between the axes.
-struct Frame<'a> {
-    x: &'a Axis,
-    y: &'a Axis,
+struct Frame {
+    x: Axis,
+    y: Axis,
     left: f64,
     right: f64,
     top: f64,
     bottom: f64,
 }
 
-impl Frame<'_> {
-    fn at(&self, x: f64, y: f64) -> Point {
-        let (x, y) = (self.x.place(x), self.y.place(y));
+impl Frame {
+    fn at(&self, (x, y): Point) -> Point {
+        let (x, y) = (self.x.position(x), self.y.position(y));
         (self.left + x * (self.right - self.left), self.bottom - y * (self.bottom - self.top))
     }
 
-    /// A height as it is for texts and lines beside the axis: those at its end do not slip below the frame.
-    fn beside(&self, y: f64) -> f64 {
-        y.min(self.bottom - 0.1)
+    /// The height of a label beside the axis: labels at its ends stay clear of the lines of text above
+    /// and below.
+    fn beside(&self, y: f64, line: f64) -> f64 {
+        y.max(self.top + line / 3.0).min(self.bottom - 0.1)
+    }
+
+    fn corners(&self) -> (Point, Point) {
+        ((self.left, self.top), (self.right, self.bottom))
+    }
+
+    /// The corners of what lines may be drawn in: those at the ends of the axes do not slip out.
+    fn seen(&self) -> (Point, Point) {
+        ((self.left, self.top), (self.right - 0.1, self.bottom - 0.1))
+    }
+
+    fn size(&self) -> Point {
+        (self.right - self.left, self.bottom - self.top)
+    }
+
+    /// Points on the canvas, without those outside.
+    fn inside<'a>(&'a self, points: impl Iterator<Item = Point> + 'a) -> impl Iterator<Item = Point> + 'a {
+        let (from, to) = self.corners();
+        let within =
+            move |(x, y): Point| (x >= from.0 && x <= to.0 && y >= from.1 && y <= to.1).then_some((x, y));
+        // Those at the ends of the axes are seen too.
+        points.filter_map(within).map(move |(x, y)| (x.min(to.0 - 0.1), y.min(to.1 - 0.1)))
     }
 }
 
 /// Draws a figure over all of a canvas.
 pub(super) fn draw(figure: &Figure, canvas: &mut dyn Canvas) {
+    let frame = laid_out(figure, canvas);
+    axes(figure, &frame, canvas);
+    for layer in &figure.layers {
+        match layer {
+            Layer::Bars { areas, series } => bars(canvas, &frame, areas, series_colour(figure, *series)),
+            Layer::Line { points, series } => line(canvas, &frame, points, series_colour(figure, *series)),
+            Layer::Points { points, series } => {
+                let places = frame.inside(points.iter().map(|point| frame.at(*point)));
+                let places = thinned_points(places, canvas.resolution());
+                canvas.points(&places, series_colour(figure, *series));
+            }
+            Layer::Values(values) => coloured(canvas, &frame, values, figure.colours.as_ref()),
+            Layer::Cells(cells) => draw_cells(canvas, &frame, cells, figure.colours.as_ref()),
+        }
+    }
+    if figure.is_map {
+        draw_coastlines(canvas, &frame);
+    }
+    canvas.frame(frame.corners());
+    if let Some(colours) = &figure.colours {
+        colour_bar(canvas, &frame, colours);
+    }
+    legend(figure, &frame, canvas);
+}
+
+fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or(0)
+}
+
+fn widest_tick(ticks: &[(f64, String)]) -> usize {
+    widest(ticks.iter().map(|(_, label)| label.as_str()))
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn has_labels(figure: &Figure) -> bool {
+    !figure.y.label.is_empty() || figure.colours.is_some()
+}
+
+/// Where the axes are.
+fn laid_out(figure: &Figure, canvas: &mut dyn Canvas) -> Frame {
     let ((width, height), (char_width, line)) = (canvas.size(), canvas.character());
     let chars = |number: usize| number as f64 * char_width;
-    let y_ticks = figure.y.ticks(((height / line - 4.0) / 2.5).clamp(2.0, 9.0) as usize);
-    let widest =
-        |ticks: &[(f64, String)]| ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0);
-    let beside = match &figure.marks {
-        Marks::Bars(_) => 1,
-        Marks::Lines(series) => {
-            series.iter().map(|series| name(series).chars().count() + 3).max().unwrap_or(1)
-        }
-        Marks::Cells(cells) => widest(&cells.scale.ticks(5)).max(cells.scale.label.chars().count()) + 6,
+    let beside_legend = match &figure.legend {
+        Legend::None => 1,
+        Legend::Names(names) => widest(names.iter().map(|name| name.as_str())).min(NAME) + 3,
+        Legend::Count(..) => NAME,
     };
-    let beside = chars(beside).min(width / 3.0);
-    let frame = Frame {
-        x: &figure.x,
-        y: &figure.y,
-        left: chars(widest(&y_ticks) + 2),
-        right: (width - beside).floor(),
-        top: line,
-        bottom: height - 2.0 * line,
-    };
+    let title = if figure.title.is_empty() { 0.0 } else { line };
+    let labels = if has_labels(figure) { line } else { 0.0 };
+    let below = if figure.x.label.is_empty() { 1.0 } else { 2.0 };
+    let top = (title + labels).max(line);
+    let bottom = height - below * line;
+    let upright = upright_ticks(bottom - top, line);
+    let beside_colours =
+        figure.colours.as_ref().map_or(1, |colours| widest_tick(&colours.scale.ticks(upright)) + 6);
+    let beside = chars(beside_legend.max(beside_colours)).min(width / 3.0);
+    let y_ticks = figure.y.ticks(upright);
+    let left = chars(widest_tick(&y_ticks) + 2);
+    let right = (width - beside).floor();
+    let mut frame = Frame { x: figure.x.clone(), y: figure.y.clone(), left, right, top, bottom };
+    if figure.is_map {
+        fit_degrees(&mut frame, figure.may_grow);
+        canvas.crop(frame.bottom + below * line);
+    }
+    frame
+}
+
+fn upright_ticks(height: f64, line: f64) -> usize {
+    (height / line / 2.5).clamp(2.0, 9.0) as usize
+}
+
+/// Makes degrees along both axes equal: by showing more, where that is wanted, else by a smaller frame.
+fn fit_degrees(frame: &mut Frame, may_grow: bool) {
+    let (width, height) = frame.size();
+    let reach = |axis: &Axis| axis.to - axis.from;
+    let scale = (width / reach(&frame.x)).min(height / reach(&frame.y));
+    if may_grow {
+        let (wide, high) = ((width / scale).min(360.0), (height / scale).min(180.0));
+        // Longitudes within the date line stay within it.
+        let is_within = frame.x.from >= -180.0 && frame.x.to <= 180.0;
+        grow(&mut frame.x, wide, is_within.then_some(180.0));
+        grow(&mut frame.y, high, Some(90.0));
+    }
+    frame.right = frame.left + (reach(&frame.x) * scale).floor().min(width);
+    frame.bottom = frame.top + (reach(&frame.y) * scale).floor().min(height);
+}
+
+/// Makes an axis reach over so many degrees, within a limit on both sides of zero if there is one.
+fn grow(axis: &mut Axis, degrees: f64, limit: Option<f64>) {
+    let middle = (axis.from + axis.to) / 2.0;
+    (axis.from, axis.to) = (middle - degrees / 2.0, middle + degrees / 2.0);
+    if let Some(limit) = limit {
+        let shift = (-limit - axis.from).max(0.0) + (limit - axis.to).min(0.0);
+        (axis.from, axis.to) = (axis.from + shift, axis.to + shift);
+    }
+}
+
+/// Ticks and labels.
+fn axes(figure: &Figure, frame: &Frame, canvas: &mut dyn Canvas) {
+    let (width, (char_width, line)) = (canvas.size().0, canvas.character());
     let middle = line / 2.0;
-    for (value, label) in &y_ticks {
-        let at = frame.at(frame.x.from, *value);
-        canvas.guide((frame.left, at.1), (frame.right, at.1));
-        canvas.text((frame.left - char_width, frame.beside(at.1)), Anchor::End, None, label);
+    for (value, label) in frame.y.ticks(upright_ticks(frame.bottom - frame.top, line)) {
+        let at = frame.at((frame.x.from, value)).1;
+        canvas.guide((frame.left, at), (frame.right, at));
+        canvas.text((frame.left - char_width, frame.beside(at, line)), Anchor::End, None, &label);
     }
     // As many labels below as have room beside each other.
-    let room = (frame.right - frame.left) / char_width;
+    let room = ((frame.right - frame.left) / char_width) as usize;
     let fits = |most: &usize| {
-        let ticks = figure.x.ticks(*most);
-        ticks.len() * (widest(&ticks) + 2) <= room as usize
+        let ticks = frame.x.ticks(*most);
+        ticks.len() * (widest_tick(&ticks) + 2) <= room + 4
     };
-    for (value, label) in figure.x.ticks((1..=10).rev().find(fits).unwrap_or(1)) {
-        let at = frame.at(value, frame.y.from);
-        canvas.guide((at.0, frame.top), (at.0, frame.bottom));
-        canvas.text((at.0, frame.bottom + middle), Anchor::Middle, None, &label);
+    for (value, label) in frame.x.ticks((1..=13).rev().find(fits).unwrap_or(1)) {
+        let at = frame.at((value, frame.y.from)).0;
+        canvas.guide((at, frame.top), (at, frame.bottom));
+        canvas.text((at, frame.bottom + middle), Anchor::Middle, None, &label);
     }
-    canvas.text((0.0, middle), Anchor::Start, None, &figure.y.label);
-    let below = ((frame.left + frame.right) / 2.0, height - middle);
-    canvas.text(below, Anchor::Middle, None, &figure.x.label);
-    match &figure.marks {
-        Marks::Lines(series) => lines(canvas, &frame, series),
-        Marks::Bars(bars) => draw_bars(canvas, &frame, bars),
-        Marks::Cells(cells) => {
-            draw_cells(canvas, &frame, cells);
-            colour_bar(canvas, &frame, &cells.scale);
+    let fitting = |text: &str, room: f64| shortened(text, (room / char_width) as usize);
+    if !figure.title.is_empty() {
+        canvas.text((width / 2.0, middle), Anchor::Middle, None, &fitting(&figure.title, width));
+    }
+    let label_line = frame.top - middle;
+    let mut left = width;
+    if let Some(colours) = &figure.colours {
+        let label = fitting(&colours.scale.label, width * 2.0 / 3.0);
+        left = width - (label.chars().count() + 2) as f64 * char_width;
+        canvas.text((width, label_line), Anchor::End, None, &label);
+    }
+    canvas.text((0.0, label_line), Anchor::Start, None, &fitting(&figure.y.label, left));
+    let below = ((frame.left + frame.right) / 2.0, frame.bottom + line + middle);
+    canvas.text(below, Anchor::Middle, None, &fitting(&figure.x.label, width));
+}
+
+/// The colour of a series: of many, the colours go from dark to bright.
+fn series_colour(figure: &Figure, series: usize) -> Colour {
+    match &figure.legend {
+        Legend::Count(all, _) if *all > MOST_SERIES => {
+            Map::Sequential.colour(Map::shade(series as f64 / (*all - 1) as f64))
         }
+        _ => SERIES[series % SERIES.len()],
     }
-    canvas.rule((frame.left - 1.0, frame.top), (frame.left - 1.0, frame.bottom - 1.0));
 }
 
-fn name(series: &Series) -> String {
-    let name = series.name.as_deref().unwrap_or_default();
-    if name.chars().count() <= NAME {
-        return name.to_owned();
-    }
-    name.chars().take(NAME - 1).chain(['…']).collect()
-}
-
-fn lines(canvas: &mut dyn Canvas, frame: &Frame<'_>, series: &[Series]) {
+fn legend(figure: &Figure, frame: &Frame, canvas: &mut dyn Canvas) {
     let (char_width, line) = canvas.character();
-    for (i, (series, colour)) in series.iter().zip(SERIES).enumerate() {
-        let inside = |(x, y): Point| (x.min(frame.right - 0.1), frame.beside(y));
-        let points: Vec<Point> = series.points.iter().map(|&(x, y)| inside(frame.at(x, y))).collect();
-        canvas.line(&thinned(&points), colour);
-        if series.name.is_some() {
-            let at = (frame.right + 2.0 * char_width, frame.top + (i as f64 + 0.5) * line);
-            canvas.text(at, Anchor::Start, Some(colour), &name(series));
+    let at = |row: usize| (frame.right + 2.0 * char_width, frame.top + (row as f64 + 0.5) * line);
+    match &figure.legend {
+        Legend::None => {}
+        Legend::Names(names) => {
+            for (row, name) in names.iter().enumerate() {
+                canvas.text(at(row), Anchor::Start, Some(series_colour(figure, row)), &shortened(name, NAME));
+            }
+        }
+        Legend::Count(all, label) => {
+            canvas.text(at(0), Anchor::Start, None, &shortened(&format!("{all} × {label}"), NAME - 3));
         }
     }
 }
 
-/// The points of a line that can be seen: of many that are in one column or row of pixels, the first, those
-/// farthest apart, and the last.
-fn thinned(points: &[Point]) -> Vec<Point> {
-    let mut kept = Vec::new();
-    let mut rest = points;
-    while let Some(first) = rest.first() {
-        let in_column = rest.iter().take_while(|point| point.0.floor() == first.0.floor()).count();
-        let in_row = rest.iter().take_while(|point| point.1.floor() == first.1.floor()).count();
-        let (run, after) = rest.split_at(in_column.max(in_row));
-        rest = after;
-        if run.len() <= 4 {
-            kept.extend_from_slice(run);
-            continue;
-        }
-        let along = |point: &Point| if in_column >= in_row { point.1 } else { point.0 };
-        let places = || run.iter().enumerate();
-        let by = |a: &(usize, &Point), b: &(usize, &Point)| along(a.1).total_cmp(&along(b.1));
-        let mut wanted = vec![0, run.len() - 1];
-        wanted.extend(places().min_by(by).map(|(place, _)| place));
-        wanted.extend(places().max_by(by).map(|(place, _)| place));
-        wanted.sort_unstable();
-        wanted.dedup();
-        kept.extend(wanted.into_iter().filter_map(|place| run.get(place).copied()));
-    }
-    kept
-}
-
-fn draw_bars(canvas: &mut dyn Canvas, frame: &Frame<'_>, bars: &[Bar]) {
-    let zero = frame.at(frame.x.from, 0.0).1;
-    for bar in bars.iter().filter(|bar| bar.height != 0.0) {
-        let (left, right) = (frame.at(bar.left, 0.0).0, frame.at(bar.right, bar.height));
-        // A gap between neighbours, where there is room for one.
-        let gap = if right.0 - left >= 6.0 { 1.0 } else { 0.0 };
-        canvas.rectangle((left, zero), (right.0 - gap, right.1), SERIES[0]);
+fn line(canvas: &mut dyn Canvas, frame: &Frame, points: &[Point], colour: Colour) {
+    let places: Vec<Point> = points.iter().map(|point| frame.at(*point)).collect();
+    for part in clipped(&thinned(&places), frame.seen()) {
+        canvas.line(&part, colour);
     }
 }
 
-fn viridis(share: f64) -> Colour {
-    let place = (share.clamp(0.0, 1.0) * SHADES).round() / SHADES * (VIRIDIS.len() - 1) as f64;
-    let lower = (place.floor() as usize).min(VIRIDIS.len() - 2);
-    let mix = place - lower as f64;
-    let (from, to) = (VIRIDIS[lower], VIRIDIS[lower + 1]);
-    std::array::from_fn(|i| (f64::from(from[i]) * (1.0 - mix) + f64::from(to[i]) * mix).round() as u8)
-}
-
-fn draw_cells(canvas: &mut dyn Canvas, frame: &Frame<'_>, cells: &Cells) {
-    let (columns, rows) = (cells.columns.len() - 1, cells.rows.len() - 1);
-    // Cells smaller than a pixel are put together.
-    let (wide, high) = ((frame.right - frame.left) as usize, (frame.bottom - frame.top) as usize);
-    let (across, down) = (columns.min(wide.max(1)), rows.min(high.max(1)));
-    let mut sums = vec![(0.0, 0u32); across * down];
-    for (i, value) in cells.values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
-        let (column, row) = (i % columns * across / columns, i / columns * down / rows);
-        let (sum, count) = &mut sums[row * across + column];
-        *sum += value;
-        *count += 1;
-    }
-    let edge = |edges: &[f64], place: usize, of: usize| {
-        let all = edges.len() - 1;
-        // The first that comes to lie in the place.
-        edges[(place * all).div_ceil(of)]
+fn bars(canvas: &mut dyn Canvas, frame: &Frame, areas: &[Area], colour: Colour) {
+    let pixel = 1.0 / canvas.resolution();
+    // Even the smallest is seen, on its side of zero.
+    let at_least = |from: f64, to: f64| {
+        if (to - from).abs() < pixel { from + if to < from { -pixel } else { pixel } } else { to }
     };
-    for (row, own) in sums.chunks(across).enumerate() {
-        let (low, high) = (edge(&cells.rows, row, down), edge(&cells.rows, row + 1, down));
-        let colour = |&(sum, count): &(f64, u32)| {
-            (count > 0).then(|| viridis(cells.scale.place(sum / f64::from(count))))
-        };
-        let mut column = 0;
-        for run in own.chunk_by(|a, b| colour(a) == colour(b)) {
-            let (left, right) = (column, column + run.len());
-            column = right;
-            if let Some(colour) = run.first().and_then(colour) {
-                let from = frame.at(edge(&cells.columns, left, across), low);
-                let to = frame.at(edge(&cells.columns, right, across), high);
-                canvas.rectangle(from, to, colour);
+    let placed = |area: &Area| {
+        let (from, to) = (frame.at((area.x.0, area.y.0)), frame.at((area.x.1, area.y.1)));
+        (from, (at_least(from.0, to.0), at_least(from.1, to.1)))
+    };
+    // A gap between neighbours, where there is room for one.
+    let spaced = |(from, to): (Point, Point), area: &Area| {
+        let gap = |a: f64, b: f64| if (b - a).abs() >= 6.0 { (b - a).signum() / 2.0 } else { 0.0 };
+        if area.y.0 == 0.0 {
+            let gap = gap(from.0, to.0);
+            ((from.0 + gap, from.1), (to.0 - gap, to.1))
+        } else {
+            let gap = gap(from.1, to.1);
+            ((from.0, from.1 + gap), (to.0, to.1 - gap))
+        }
+    };
+    let seen = areas.iter().filter(|area| area.x.0 != area.x.1 && area.y.0 != area.y.1);
+    let areas: Vec<_> = seen.map(|area| spaced(placed(area), area)).collect();
+    canvas.areas(&areas, colour);
+}
+
+fn coloured(canvas: &mut dyn Canvas, frame: &Frame, values: &[(Point, f64)], colours: Option<&Colours>) {
+    let Some(colours) = colours else { return };
+    let mut shades: Vec<(usize, Vec<Point>)> = Vec::new();
+    for (point, value) in values {
+        let shade = Map::shade(colours.scale.position(*value));
+        let place = frame.inside(std::iter::once(frame.at(*point)));
+        match shades.last_mut() {
+            Some((last, points)) if *last == shade => points.extend(place),
+            _ => shades.push((shade, place.collect())),
+        }
+    }
+    // Of many, those of one colour are drawn at once, and each pixel only once for it.
+    if shades.len() > MOST_RUNS {
+        let mut all: Vec<Vec<Point>> = vec![Vec::new(); SHADES + 1];
+        for (shade, points) in shades {
+            if let Some(of_shade) = all.get_mut(shade) {
+                of_shade.extend(points);
+            }
+        }
+        shades = all.into_iter().enumerate().collect();
+    }
+    for (shade, points) in shades.into_iter().filter(|(_, points)| !points.is_empty()) {
+        let points = thinned_points(points.into_iter(), canvas.resolution());
+        canvas.points(&points, shown(colours.map, canvas).colour(shade));
+    }
+}
+
+/// Runs of points of one colour that are drawn in the order of their rows, at the most.
+const MOST_RUNS: usize = 5000;
+
+/// The colours of values on a canvas: without colours, only brightness tells values apart.
+fn shown(map: Map, canvas: &dyn Canvas) -> Map {
+    if canvas.has_colours() { map } else { Map::Sequential }
+}
+
+fn draw_cells(canvas: &mut dyn Canvas, frame: &Frame, cells: &[Cell], colours: Option<&Colours>) {
+    let Some(colours) = colours else { return };
+    let mut raster = Raster::new(frame.size(), canvas.resolution());
+    for cell in cells {
+        let Area { x, y } = cell.area;
+        let moved = |(x, y): Point| (x - frame.left, y - frame.top);
+        raster.add(moved(frame.at((x.0, y.0))), moved(frame.at((x.1, y.1))), cell.value);
+    }
+    let shade = |value: f64| Map::shade(colours.scale.position(value));
+    for (shade, areas) in raster.areas(shade) {
+        let placed = |(x, y): Point| (x + frame.left, y + frame.top);
+        let areas: Vec<_> = areas.into_iter().map(|(from, to)| (placed(from), placed(to))).collect();
+        canvas.areas(&areas, shown(colours.map, canvas).colour(shade));
+    }
+}
+
+fn draw_coastlines(canvas: &mut dyn Canvas, frame: &Frame) {
+    let seen = frame.seen();
+    // As often as the axis reaches around the globe.
+    let turns = |longitude: f64| ((longitude + 180.0) / 360.0).floor() as i64;
+    for turn in turns(frame.x.from)..=turns(frame.x.to) {
+        for line in coastlines() {
+            let moved = line.iter().map(|(x, y)| frame.at((x + turn as f64 * 360.0, *y)));
+            let places: Vec<Point> = moved.collect();
+            for part in clipped(&thinned(&places), seen) {
+                canvas.coastline(&part);
             }
         }
     }
 }
 
-fn colour_bar(canvas: &mut dyn Canvas, frame: &Frame<'_>, scale: &Axis) {
+fn colour_bar(canvas: &mut dyn Canvas, frame: &Frame, Colours { scale, map }: &Colours) {
     let (char_width, line) = canvas.character();
+    let map = shown(*map, canvas);
     let (left, right) = (frame.right + 2.0 * char_width, frame.right + 4.0 * char_width);
     let height = frame.bottom - frame.top;
-    let steps = (height as usize).clamp(1, SHADES as usize);
+    let steps = (height as usize).clamp(1, SHADES);
     for step in 0..steps {
         let at = |step: usize| frame.bottom - height * step as f64 / steps as f64;
-        canvas.rectangle(
-            (left, at(step)),
-            (right, at(step + 1)),
-            viridis((step as f64 + 0.5) / steps as f64),
-        );
+        let shade = Map::shade((step as f64 + 0.5) / steps as f64);
+        canvas.areas(&[((left, at(step)), (right, at(step + 1)))], map.colour(shade));
     }
-    for (value, label) in scale.ticks(5) {
-        let y = frame.beside(frame.bottom - scale.place(value) * height);
+    for (value, label) in scale.ticks(upright_ticks(height, line)) {
+        let y = frame.beside(frame.bottom - scale.position(value) * height, line);
         canvas.text((right + char_width, y), Anchor::Start, None, &label);
-    }
-    canvas.text((left, line / 2.0), Anchor::Start, None, &scale.label);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thinned_lines_keep_their_ends_and_extremes() {
-        let points: Vec<Point> =
-            (0..1000).map(|i| (f64::from(i) / 500.0, f64::from((i * 37) % 101))).collect();
-        let kept = thinned(&points);
-        assert!(kept.len() <= 8, "{kept:?}");
-        assert_eq!((kept.first(), kept.last()), (points.first(), points.last()));
-        for end in [0.0, 100.0] {
-            assert!(kept.iter().any(|point| point.1 == end), "{kept:?}");
-        }
-        let few = [(0.0, 0.0), (1.5, 3.0), (2.5, 1.0)];
-        assert_eq!(thinned(&few), few);
-    }
-
-    #[test]
-    fn colours_go_from_dark_to_bright() {
-        assert_eq!((viridis(-1.0), viridis(2.0)), (VIRIDIS[0], VIRIDIS[8]));
-        assert_eq!(viridis(0.5), VIRIDIS[4]);
     }
 }

@@ -1,26 +1,33 @@
-//! Results as pictures; and `\plot`, which draws the last one in the terminal or in a file.
+//! Results as pictures; and `\plot`, which draws them in the terminal or in a file.
 
 mod axis;
 mod canvas;
+mod clip;
+mod coastlines;
+mod colours;
+mod columns;
 mod draw;
 mod figure;
+mod raster;
+pub(crate) mod request;
+mod steps;
 mod svg;
 mod terminal;
 
-use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit, TimestampNanosecondType};
-use atlas::Atlas;
-use datafusion::prelude::SessionContext;
+use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 
-use self::axis::{Role, texts};
+use self::columns::{Description, Meaning};
 use self::draw::draw;
-use self::figure::{Column, Figure, Marks, Values};
+use self::figure::{Column, Figure, Values};
+pub use self::request::Kind;
+use self::request::{Format, Request};
 use self::svg::{Svg, to_png};
 use self::terminal::{Colours, Terminal};
 use crate::destination;
@@ -28,7 +35,7 @@ use crate::error::{Failure, Result};
 use crate::output::count;
 use crate::printable::{Printable, printable};
 use crate::session::{Runner, Session};
-use crate::statement::Prepared;
+use crate::statement::{Prepared, What};
 
 /// Rows that are drawn at the most.
 const MOST_ROWS: usize = 5_000_000;
@@ -36,36 +43,38 @@ const MOST_ROWS: usize = 5_000_000;
 /// Columns and rows of a picture where there is no terminal to ask.
 const SIZE: (usize, usize) = (80, 24);
 
-/// Runs the last query again and draws its result: in the terminal, or as a PNG or SVG file.
-pub(crate) async fn plot(session: &mut Session, file: &str) -> Result<()> {
-    let query = session.last_query.clone();
-    let query = query.ok_or_else(|| Failure::new("there is no result to draw yet: run a query first"))?;
-    let ending = Path::new(file).extension().map(|ending| ending.to_ascii_lowercase());
-    let to_file = match ending.as_ref().and_then(|ending| ending.to_str()) {
-        _ if file.is_empty() => None,
-        Some("png") => Some(true),
-        Some("svg") => Some(false),
-        _ => return Err(Failure::new(format!("{file}: pictures are .png or .svg"))),
-    };
-    if to_file.is_some() {
+/// Runs a query, or the last one again, and draws its result: in the terminal, or as a PNG or SVG
+/// file.
+pub(crate) async fn plot(session: &mut Session, arguments: &str) -> Result<()> {
+    let Request { kind, file, query } = Request::parse(arguments)?;
+    let query = query.map(str::to_owned).or_else(|| session.last_query.clone());
+    let query = query.ok_or_else(|| {
+        Failure::new("there is no result to draw yet: run a query first, or write it after \\plot")
+    })?;
+    if let Some((file, _)) = file {
         destination::check_path(Path::new(file))?;
     }
     let statement = session.prepare(&query).await?;
     let runner = session.runner();
-    let (schema, batches, number) =
-        session.on_workers(async move { collect(&runner, statement).await }).await?;
-    let atlases: Vec<_> = session.stores.iter().map(|store| &store.atlas).collect();
-    let picture = Picture::of(&Names::of(&session.context, &atlases), &schema, &batches)?;
-    match to_file {
-        None => picture.to_terminal(),
-        Some(png) => {
-            let bytes = if png { picture.to_png()? } else { picture.to_svg().into_bytes() };
-            std::fs::write(file, bytes).map_err(|e| Failure::new(format!("{file}: {e}")))?;
-            let mut out = Printable::new(std::io::stdout());
-            writeln!(out, "{} drawn to {file}", count(number, "row"))?;
-            Ok(())
-        }
-    }
+    let (picture, rows) =
+        session.on_workers(async move { picture_of(&runner, statement, kind).await }).await?;
+    let Some((file, format)) = file else { return picture.to_terminal() };
+    let bytes = match format {
+        Format::Png => picture.to_png()?,
+        Format::Svg => picture.to_svg().into_bytes(),
+    };
+    std::fs::write(file, bytes).map_err(|e| Failure::new(format!("{file}: {e}")))?;
+    let mut out = Printable::new(std::io::stdout());
+    writeln!(out, "{} drawn to {file}", count(rows, "row"))?;
+    Ok(())
+}
+
+/// The picture of a query, and the number of its rows.
+async fn picture_of(runner: &Runner, query: Prepared, kind: Option<Kind>) -> Result<(Picture, usize)> {
+    let What::Plan(plan) = &query.what else { return Err(Failure::new("only queries can be drawn")) };
+    let description = Description::of(plan);
+    let (schema, batches, rows) = collect(runner, query).await?;
+    Ok((Picture::described(description, kind, &schema, &batches)?, rows))
 }
 
 /// The rows of a query, with their number.
@@ -91,20 +100,42 @@ async fn collect(runner: &Runner, query: Prepared) -> Result<(SchemaRef, Vec<Rec
 pub struct Picture(Figure);
 
 impl Picture {
-    /// The picture that suits the columns of a result.
+    /// The picture of the result of a plan: of a kind, or the one that suits its columns. The plan
+    /// tells what the columns mean: their units, and which are coordinates.
     ///
     /// # Errors
-    /// Where there are no rows or no numbers to draw, or more than can be told apart.
-    pub fn of(names: &Names, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
+    /// Where there are no rows or no numbers to draw, and where the columns do not suit the kind.
+    pub fn of(
+        plan: &LogicalPlan,
+        kind: Option<Kind>,
+        schema: &SchemaRef,
+        batches: &[RecordBatch],
+    ) -> Result<Self> {
+        Self::described(Description::of(plan), kind, schema, batches)
+    }
+
+    fn described(
+        description: Description,
+        kind: Option<Kind>,
+        schema: &SchemaRef,
+        batches: &[RecordBatch],
+    ) -> Result<Self> {
+        let Description { columns: mut meanings, ordered, source } = description;
+        let fields = schema.fields();
+        if meanings.len() != fields.len() {
+            meanings = fields.iter().map(|field| Meaning::named(field.name())).collect();
+        }
         let all = arrow::compute::concat_batches(schema, batches)?;
-        let columns = schema.fields().iter().zip(all.columns());
-        let columns = columns.map(|(field, values)| names.column(field.name(), values));
-        Ok(Self(Figure::of(columns.collect::<Result<_>>()?)?))
+        let columns = meanings.into_iter().zip(all.columns());
+        let columns = columns.map(|(meaning, values)| Ok(Column { meaning, values: read(values)? }));
+        let columns = columns.collect::<Result<_>>()?;
+        let source: Vec<String> = source.iter().map(|part| printable(part).into_owned()).collect();
+        Ok(Self(Figure::of(columns, kind, ordered, &source)?))
     }
 
     /// The picture as the text of an SVG file.
     pub fn to_svg(&self) -> String {
-        let mut svg = Svg::new();
+        let mut svg = Svg::new(&self.0.title);
         draw(&self.0, &mut svg);
         svg.finish()
     }
@@ -125,7 +156,7 @@ impl Picture {
     fn terminal(&self, (columns, rows): (usize, usize), colours: Colours) -> Terminal {
         // The prompt is to have a line below.
         let rows = (rows.saturating_sub(2)).clamp(10, (columns / 2).max(12));
-        let shaded = matches!(self.0.marks, Marks::Cells(_));
+        let shaded = self.0.colours.is_some();
         let mut terminal = Terminal::new(columns.max(40), rows, colours, shaded);
         draw(&self.0, &mut terminal);
         terminal
@@ -139,49 +170,6 @@ impl Picture {
             .map_or(SIZE, |(width, height)| (usize::from(width.0), usize::from(height.0)));
         let colours = if is_terminal { Colours::of_terminal() } else { Colours::None };
         Ok(write!(out, "{}", self.terminal(size, colours))?)
-    }
-}
-
-/// What a session knows of the names in a result.
-#[derive(Debug)]
-pub struct Names {
-    /// The attributes of variables of its stores.
-    variables: HashMap<String, HashMap<String, String>>,
-    /// The functions that give a value for many.
-    aggregates: HashSet<String>,
-}
-
-impl Names {
-    /// What is known of the variables of stores and of the functions of a session.
-    pub fn of(context: &SessionContext, stores: &[&Atlas]) -> Self {
-        let mut variables = HashMap::new();
-        for store in stores {
-            for array in store.snapshot().root().array_schemas() {
-                variables.entry(array.name.clone()).or_insert_with(|| texts(&array.attributes));
-            }
-        }
-        let aggregates = context.state().aggregate_functions().keys().cloned().collect();
-        Self { variables, aggregates }
-    }
-
-    fn column(&self, name: &str, values: &ArrayRef) -> Result<Column> {
-        let values = read(values)?;
-        let none = HashMap::new();
-        let own = self.variables.get(name);
-        let units = own.and_then(|own| own.get("units")).filter(|units| !units.contains(" since "));
-        let label = units.map_or_else(|| name.to_owned(), |units| format!("{name} [{units}]"));
-        let label = printable(&label).into_owned();
-        let role_of = |name| Role::of(name, self.variables.get(name).unwrap_or(&none));
-        let role = match name.split_once('(') {
-            None => role_of(name),
-            // An average of latitudes is a value like others; but `round(atlas.lat)` is along what
-            // `lat` is.
-            Some((function, _)) if self.aggregates.contains(function) => None,
-            Some((_, arguments)) => {
-                arguments.split(|c: char| !c.is_alphanumeric() && c != '_').find_map(role_of)
-            }
-        };
-        Ok(Column { label, role, values })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
 
-use super::canvas::{Anchor, Canvas, Colour, Point};
+use super::canvas::{Anchor, Canvas, Colour, Point, Rectangle};
 use crate::error::{Failure, Result};
 
 const WIDTH: f64 = 900.0;
@@ -15,24 +15,30 @@ const FONT_SIZE: f64 = 13.0;
 /// How wide a character of Hack is, to its size; it is the font in PNGs.
 const ADVANCE: f64 = 0.602;
 
+/// Of a point.
+const RADIUS: f64 = 1.8;
+
 /// Pixels of a PNG to a unit.
 const SCALE: f32 = 2.0;
 
 /// A picture that is a text.
 pub(super) struct Svg {
+    title: String,
+    height: f64,
     elements: String,
 }
 
 impl Svg {
-    pub(super) fn new() -> Self {
-        Self { elements: String::new() }
+    pub(super) fn new(title: &str) -> Self {
+        Self { title: escaped(title), height: HEIGHT, elements: String::new() }
     }
 
     pub(super) fn finish(self) -> String {
-        let elements = self.elements;
+        let Self { title, height, elements } = self;
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-             height=\"{HEIGHT}\" font-family=\"Hack, 'DejaVu Sans Mono', monospace\" font-size=\"{FONT_SIZE}\">\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+             height=\"{height}\" font-family=\"Hack, 'DejaVu Sans Mono', monospace\" font-size=\"{FONT_SIZE}\">\n\
+             <title>{title}</title>\n\
              <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{elements}</svg>\n"
         )
     }
@@ -79,6 +85,18 @@ impl Canvas for Svg {
         (FONT_SIZE * ADVANCE, FONT_SIZE * 1.5)
     }
 
+    fn resolution(&self) -> f64 {
+        f64::from(SCALE)
+    }
+
+    fn has_colours(&self) -> bool {
+        true
+    }
+
+    fn crop(&mut self, height: f64) {
+        self.height = height.ceil().min(HEIGHT);
+    }
+
     fn text(&mut self, (x, y): Point, anchor: Anchor, colour: Option<Colour>, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
@@ -93,42 +111,70 @@ impl Canvas for Svg {
         ));
     }
 
-    fn rectangle(&mut self, from: Point, to: Point, colour: Colour) {
+    fn areas(&mut self, areas: &[Rectangle], colour: Colour) {
         // At whole pixels of a PNG, so that neighbours touch.
         let scale = f64::from(SCALE);
         let snapped = |place: f64| (place * scale).round() / scale;
-        let (left, right) = (snapped(from.0.min(to.0)), snapped(from.0.max(to.0)));
-        let (top, bottom) = (snapped(from.1.min(to.1)), snapped(from.1.max(to.1)));
+        let mut path = String::new();
+        for (from, to) in areas {
+            let (left, right) = (snapped(from.0.min(to.0)), snapped(from.0.max(to.0)));
+            let (top, bottom) = (snapped(from.1.min(to.1)), snapped(from.1.max(to.1)));
+            let (width, height) = (right - left, bottom - top);
+            // A String takes everything.
+            let _ = write!(path, "M{left} {top}h{width}v{height}h{}z", -width);
+        }
         self.push(format_args!(
-            "<rect x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"{}\" shape-rendering=\"crispEdges\"/>",
-            right - left,
-            bottom - top,
+            "<path d=\"{path}\" fill=\"{}\" shape-rendering=\"crispEdges\"/>",
             hex(colour)
         ));
     }
 
     fn line(&mut self, points: &[Point], colour: Colour) {
-        if let [(x, y)] = points {
-            return self.push(format_args!(
-                "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"2\" fill=\"{}\"/>",
-                hex(colour)
-            ));
+        match points {
+            [point] => self.points(&[*point], colour),
+            points => polyline(self, points, &hex(colour), 1.5),
         }
-        let points: Vec<_> = points.iter().map(|(x, y)| format!("{x:.2},{y:.2}")).collect();
+    }
+
+    fn points(&mut self, points: &[Point], colour: Colour) {
+        let mut path = String::new();
+        for (x, y) in points {
+            // Lines without a length, of which only the round ends are seen.
+            let _ = write!(path, "M{x:.1} {y:.1}h0");
+        }
         self.push(format_args!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\" stroke-linejoin=\"round\"/>",
-            points.join(" "),
-            hex(colour)
+            "<path d=\"{path}\" stroke=\"{}\" stroke-width=\"{}\" stroke-linecap=\"round\"/>",
+            hex(colour),
+            2.0 * RADIUS
         ));
     }
 
-    fn rule(&mut self, from: Point, to: Point) {
-        straight(self, from, to, "#333333");
+    fn coastline(&mut self, points: &[Point]) {
+        polyline(self, points, "#444444", 0.8);
+    }
+
+    fn frame(&mut self, (from, to): Rectangle) {
+        self.push(format_args!(
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"none\" stroke=\"#333333\"/>",
+            from.0,
+            from.1,
+            to.0 - from.0,
+            to.1 - from.1
+        ));
     }
 
     fn guide(&mut self, from: Point, to: Point) {
         straight(self, from, to, "#e4e4e4");
     }
+}
+
+fn polyline(svg: &mut Svg, points: &[Point], colour: &str, width: f64) {
+    let points: Vec<_> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    svg.push(format_args!(
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" \
+         stroke-linejoin=\"round\"/>",
+        points.join(" ")
+    ));
 }
 
 fn straight(svg: &mut Svg, from: Point, to: Point, colour: &str) {

@@ -4,7 +4,10 @@ use std::fmt::{self, Write};
 
 use unicode_width::UnicodeWidthChar;
 
-use super::canvas::{Anchor, Canvas, Colour, Point};
+use super::canvas::{Anchor, Canvas, Colour, Point, Rectangle};
+
+/// A grey that is seen on black and on white.
+const COASTLINE: Colour = [128, 128, 128];
 
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +131,20 @@ impl Canvas for Terminal {
         (1.0, 2.0)
     }
 
+    fn resolution(&self) -> f64 {
+        1.0
+    }
+
+    fn has_colours(&self) -> bool {
+        self.colours != Colours::None
+    }
+
+    fn crop(&mut self, height: f64) {
+        let rows = ((height / 2.0).ceil() as usize).max(1);
+        self.pixels.truncate(self.columns * rows * 2);
+        self.texts.truncate(self.columns * rows);
+    }
+
     fn text(&mut self, (x, y): Point, anchor: Anchor, colour: Option<Colour>, text: &str) {
         let width: usize = text.chars().filter_map(UnicodeWidthChar::width).sum();
         let start = match anchor {
@@ -143,13 +160,15 @@ impl Canvas for Terminal {
         }
     }
 
-    fn rectangle(&mut self, from: Point, to: Point, colour: Colour) {
-        let (left, right) = (from.0.min(to.0).round() as i64, from.0.max(to.0).round() as i64);
-        let (top, bottom) = (from.1.min(to.1).round() as i64, from.1.max(to.1).round() as i64);
-        // Nothing is too small to be seen.
-        for y in top..bottom.max(top + 1) {
-            for x in left..right.max(left + 1) {
-                self.put(x as f64, y as f64, colour);
+    fn areas(&mut self, areas: &[Rectangle], colour: Colour) {
+        for (from, to) in areas {
+            let (left, right) = (from.0.min(to.0).round() as i64, from.0.max(to.0).round() as i64);
+            let (top, bottom) = (from.1.min(to.1).round() as i64, from.1.max(to.1).round() as i64);
+            // Nothing is too small to be seen.
+            for y in top..bottom.max(top + 1) {
+                for x in left..right.max(left + 1) {
+                    self.put(x as f64, y as f64, colour);
+                }
             }
         }
     }
@@ -168,17 +187,31 @@ impl Canvas for Terminal {
         }
     }
 
-    fn rule(&mut self, from: Point, to: Point) {
-        let (column, row) = (from.0.floor(), (from.1 / 2.0).floor());
-        if from.0 == to.0 {
-            for row in row as usize..=(to.1 / 2.0).floor() as usize {
-                self.put_char(column, row as f64, '│', None);
-            }
-        } else {
-            for column in column as usize..to.0 as usize {
-                self.put_char(column as f64, row, '─', None);
+    fn points(&mut self, points: &[Point], colour: Colour) {
+        points.iter().for_each(|(x, y)| self.put(x.floor(), y.floor(), colour));
+    }
+
+    fn coastline(&mut self, points: &[Point]) {
+        if self.colours != Colours::None {
+            return self.line(points, COASTLINE);
+        }
+        // Without colours only shape tells land from data, which goes first.
+        let mut line = Self::new(self.columns, self.texts.len() / self.columns.max(1), self.colours, false);
+        line.line(points, COASTLINE);
+        for (at, pixel) in line.pixels.iter().enumerate().filter(|(_, pixel)| pixel.is_some()) {
+            let (column, row) = (at % self.columns, at / self.columns / 2);
+            let is_empty = |half: usize| {
+                self.pixels.get((row * 2 + half) * self.columns + column).is_some_and(Option::is_none)
+            };
+            if pixel.is_some() && is_empty(0) && is_empty(1) {
+                self.put_char(column as f64, row as f64, '·', None);
             }
         }
+    }
+
+    fn frame(&mut self, (from, to): Rectangle) {
+        let rows = (from.1 / 2.0).floor() as usize..(to.1 / 2.0).ceil() as usize;
+        rows.for_each(|row| self.put_char(from.0.floor() - 1.0, row as f64, '│', None));
     }
 
     fn guide(&mut self, _from: Point, _to: Point) {}
@@ -217,7 +250,7 @@ mod tests {
     fn a_character_is_two_pixels() {
         let mut terminal = Terminal::new(4, 1, Colours::None, false);
         terminal.line(&[(0.0, 0.0)], [1, 1, 1]);
-        terminal.rectangle((1.0, 1.0), (2.0, 2.0), [1, 1, 1]);
+        terminal.areas(&[((1.0, 1.0), (2.0, 2.0))], [1, 1, 1]);
         terminal.line(&[(2.5, 0.0), (2.5, 1.0)], [1, 1, 1]);
         assert_eq!(terminal.to_string(), "▀▄█\n");
         let mut terminal = Terminal::new(1, 1, Colours::All, false);
@@ -232,7 +265,17 @@ mod tests {
         let mut terminal = Terminal::new(3, 2, Colours::None, true);
         terminal.line(&[(-5.0, -5.0), (9.0, 9.0)], [255, 255, 255]);
         terminal.text((2.0, 0.0), Anchor::Start, None, "long");
-        terminal.rule((2.0, 0.0), (2.0, 3.0));
+        terminal.frame(((3.0, 0.0), (3.0, 4.0)));
         assert_eq!(terminal.to_string(), "lo│\n  │\n");
+        terminal.crop(2.0);
+        assert_eq!(terminal.to_string(), "lo│\n");
+    }
+
+    #[test]
+    fn data_go_before_coastlines_without_colours() {
+        let mut terminal = Terminal::new(4, 1, Colours::None, true);
+        terminal.areas(&[((1.0, 0.0), (2.0, 1.0))], [255, 255, 255]);
+        terminal.coastline(&[(0.0, 0.0), (3.0, 0.0)]);
+        assert_eq!(terminal.to_string(), "·█··\n");
     }
 }
