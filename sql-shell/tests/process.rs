@@ -31,7 +31,7 @@ fn datasets(directory: &Path) -> usize {
     assert_eq!(damaged.collect::<Vec<_>>(), [""; 0]);
     let counted = run(
         directory,
-        &["sql", "store", "--format", "csv", "-c", "SELECT count(name), sum(cells) FROM atlas._datasets"],
+        &["sql", "store", "--format", "csv", "-c", "SELECT count(dataset), sum(cells) FROM atlas._datasets"],
     );
     let text = String::from_utf8(counted.stdout).unwrap();
     text.lines()

@@ -136,7 +136,7 @@ async fn query(store: &Path, count: usize) -> Result<()> {
     let name = format!("station-{:07}", count / 2);
     for (what, sql) in [
         ("count(*)", "SELECT count(*) FROM atlas".to_owned()),
-        ("_datasets", "SELECT count(name), min(name) FROM atlas._datasets".to_owned()),
+        ("_datasets", "SELECT count(dataset), min(dataset) FROM atlas._datasets".to_owned()),
         ("one dataset", format!("SELECT avg(temperature) FROM atlas WHERE dataset = '{name}'")),
         ("grouped mean, cold", "SELECT dataset, avg(temperature) FROM atlas GROUP BY dataset".to_owned()),
         ("grouped mean, warm", "SELECT dataset, avg(temperature) FROM atlas GROUP BY dataset".to_owned()),

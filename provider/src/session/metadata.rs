@@ -18,7 +18,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::from_store;
-use crate::tables::layout::attribute_types;
+use crate::tables::layout::{DATASET, attribute_types};
 use crate::tables::names::{Mark, Wanted, distinct};
 use crate::tables::options::TableOptions;
 use crate::tables::places::places;
@@ -27,7 +27,7 @@ use crate::tables::widen::{AttributeType, attribute_text};
 /// A table about a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metadata {
-    /// A row for each dataset: `name`, `cells`, the sizes of dimensions, attributes.
+    /// A row for each dataset: `dataset`, `cells`, the sizes of dimensions, attributes.
     Datasets,
     /// A row for each variable.
     Variables,
@@ -175,7 +175,7 @@ impl TableProvider for MetadataTable {
     }
 }
 
-/// The columns of `_datasets` after `name` and `cells`.
+/// The columns of `_datasets` after `dataset` and `cells`.
 struct DatasetColumns {
     /// The dimensions, each with the name of its column.
     dims: Vec<(String, String)>,
@@ -195,7 +195,7 @@ impl DatasetColumns {
             .map(|dim| wanted(dim, Mark::Before("dim")))
             .chain(attributes.iter().map(|(key, _)| wanted(key, Mark::Before("attr"))))
             .collect();
-        let mut names = distinct(&["name", "cells"], &wanted).into_iter();
+        let mut names = distinct(&[DATASET, "cells"], &wanted).into_iter();
         Self {
             dims: dims.into_iter().cloned().zip(&mut names).collect(),
             attributes: attributes
@@ -207,8 +207,10 @@ impl DatasetColumns {
     }
 
     fn schema(&self) -> SchemaRef {
-        let mut fields =
-            vec![Field::new("name", DataType::Utf8View, false), Field::new("cells", DataType::UInt64, false)];
+        let mut fields = vec![
+            Field::new(DATASET, DataType::Utf8View, false),
+            Field::new("cells", DataType::UInt64, false),
+        ];
         fields.extend(self.dims.iter().map(|(_, column)| Field::new(column, DataType::Int64, true)));
         fields.extend(self.attributes.iter().map(|(_, column, kind)| Field::new(column, kind.arrow(), true)));
         Arc::new(Schema::new(fields))

@@ -488,8 +488,7 @@ def open_many(
     if (names is None) == (where is None):
         raise TypeError("give `names` of datasets, or a predicate of SQL on them, `where`")
     if names is None:
-        datasets = "(SELECT *, name AS dataset FROM atlas._datasets)"
-        query = f"SELECT name FROM {datasets} WHERE {where} ORDER BY name"
+        query = f"SELECT dataset FROM atlas._datasets WHERE {where} ORDER BY dataset"
         names = [name for (name,) in store.sql(query).fetchall()]
     if not names:
         raise ValueError("no dataset to open")
