@@ -14,6 +14,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use atlas::{ArraySchema, Catalog, DType, Dataset, DatasetSchema};
 
+use crate::tables::coordinates::{Named, is_coordinate};
 use crate::tables::level::Level;
 use crate::tables::names::{Mark, Wanted, distinct};
 use crate::tables::options::TableOptions;
@@ -383,12 +384,31 @@ impl SchemaLayout {
     }
 }
 
-/// True for a one-dimensional array with the name of its dimension.
-pub fn is_coordinate(array: &ArraySchema) -> bool {
-    matches!(array.dims.as_slice(), [dim] if *dim == array.name)
+/// Where a variable stands among the columns of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// It says where or when the others are.
+    Coordinate,
+    /// It has all dimensions of the table.
+    Full,
+    /// It is repeated along some of them.
+    Other,
 }
 
-/// The columns of a table under construction.
+impl Rank {
+    fn of(named: &Named, array: &ArraySchema, dims: usize) -> Self {
+        if named.is_coordinate(array) {
+            Self::Coordinate
+        } else if array.dims.len() == dims {
+            Self::Full
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// The columns of a table, as they are found: the dataset's name, dimensions, coordinates,
+/// variables with all dimensions, other variables, attributes.
 #[derive(Default)]
 struct Columns {
     kinds: Vec<ColumnKind>,
@@ -435,7 +455,8 @@ impl Columns {
             let marked = shared.contains(dim.as_str());
             columns.push(dim, Mark::Before("dim"), marked, types, || ColumnKind::Dimension(position));
         }
-        let mut variables: Vec<(&str, Vec<DType>)> = Vec::new();
+        let named = Named::of(catalog);
+        let mut variables: Vec<(&str, Rank, Vec<DType>)> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for array in arrays.into_iter().filter(|array| shown(array)) {
             let name = array.name.as_str();
@@ -443,14 +464,16 @@ impl Columns {
                 continue;
             }
             let place = *places.entry(name).or_insert_with(|| {
-                variables.push((name, Vec::new()));
+                variables.push((name, Rank::Other, Vec::new()));
                 variables.len() - 1
             });
-            if let Some((_, types)) = variables.get_mut(place) {
+            if let Some((_, rank, types)) = variables.get_mut(place) {
+                *rank = (*rank).min(Rank::of(&named, array, dims.len()));
                 types.push(array.dtype);
             }
         }
-        for (name, types) in variables {
+        variables.sort_by_key(|(_, rank, _)| *rank);
+        for (name, _, types) in variables {
             let kind = || ColumnKind::Variable(name.to_owned());
             columns.push(name, Mark::Before("variable"), false, types_by_kind(types), kind);
         }

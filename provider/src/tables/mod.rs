@@ -1,6 +1,7 @@
 //! The rows and columns of tables, derived from the catalog alone.
 
 pub mod columns;
+pub mod coordinates;
 pub mod grids;
 pub mod layout;
 pub mod level;
