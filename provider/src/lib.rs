@@ -39,7 +39,8 @@
 //!   on some of its dimensions, and the attributes of datasets. Variables with fewer dimensions are
 //!   repeated along the others, as in `xarray.Dataset.to_dataframe()`;
 //! - **`atlas.<variable>`**, a table for each variable, with its own cells;
-//! - **`atlas._grid_<dims>`**, the wide tables of further grids;
+//! - **`atlas._grid_<dims>`**, the wide table over these dimensions: of further grids, of fewer
+//!   dimensions that some variable has, and of any others on request;
 //! - **`atlas._datasets`**, **`atlas._variables`**, **`atlas._attributes`**, **`atlas._chunks`**:
 //!   tables about the store, computed without reading values.
 //!

@@ -1,6 +1,6 @@
 //! Stores as tables of a session.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -21,8 +21,8 @@ use crate::plan::literals::FloatLiterals;
 use crate::plan::table::AtlasTable;
 use crate::sample::SampleAt;
 use crate::session::metadata::{Metadata, MetadataTable};
-use crate::tables::grids::grids;
-use crate::tables::names::grid_table_names;
+use crate::tables::grids::{grids, lesser_grids};
+use crate::tables::names::{GRID, dims_of_name, grid_table_names};
 use crate::tables::options::{AtlasOptions, TableOptions};
 
 /// The file type of a store after `STORED AS`.
@@ -153,18 +153,34 @@ impl StoreSchema {
         let arrays = catalog.array_schemas().iter();
         let mut shown: BTreeMap<String, Shown> =
             arrays.map(|array| (array.name.clone(), Shown::Variable)).collect();
-        // All grids except the primary one.
+        // All grids but the primary one, and fewer dimensions that variables have.
         let further: Vec<_> = grids(&catalog).into_iter().skip(1).collect();
         let names = grid_table_names(&further);
         shown.extend(names.into_iter().zip(further.into_iter().map(|grid| Shown::Grid(grid.dims))));
+        for dims in lesser_grids(&catalog) {
+            let name = format!("{GRID}{}", dims.join("_"));
+            shown.entry(name).or_insert(Shown::Grid(dims));
+        }
         shown.extend(Metadata::ALL.map(|kind| (kind.name().to_owned(), Shown::Metadata(kind))));
         Ok(Self { name: name.to_owned(), snapshot, options, shown, tables: Mutex::default() })
+    }
+
+    /// What a table shows; of a grid that is not listed, if its name says all its dimensions.
+    fn shown(&self, name: &str) -> Result<Option<Shown>> {
+        if let Some(shown) = self.shown.get(name) {
+            return Ok(Some(shown.clone()));
+        }
+        let Some(dims) = name.strip_prefix(GRID) else { return Ok(None) };
+        let catalog = self.snapshot.catalog().map_err(from_store)?;
+        let known: BTreeSet<&str> =
+            catalog.dataset_schemas().iter().flat_map(|schema| &schema.dims).map(String::as_str).collect();
+        Ok(dims_of_name(dims, &known).map(Shown::Grid))
     }
 
     fn make_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let snapshot = Arc::clone(&self.snapshot);
         let full_name = format!("{}.{name}", self.name);
-        Ok(Some(match self.shown.get(name) {
+        Ok(Some(match &self.shown(name)? {
             None => return Ok(None),
             Some(Shown::Metadata(kind)) => Arc::new(MetadataTable::new(*kind, snapshot, &self.options)?),
             Some(Shown::Grid(dims)) => {
@@ -197,7 +213,7 @@ impl SchemaProvider for StoreSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.shown.contains_key(name)
+        self.shown(name).is_ok_and(|shown| shown.is_some())
     }
 }
 

@@ -1,9 +1,10 @@
 //! The grids of a store: the sets of dimensions of its variables.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use atlas::{ArraySchema, Catalog, DatasetSchema};
 
+use crate::tables::coordinates::is_coordinate;
 use crate::tables::places::places;
 
 /// A set of dimensions that is the whole set of some variable, and not part of the set of another
@@ -70,6 +71,20 @@ pub fn grids(catalog: &Catalog) -> Vec<Grid> {
         b.cells.cmp(&a.cells).then(b.dims.len().cmp(&a.dims.len())).then(a.dims.cmp(&b.dims))
     });
     grids
+}
+
+/// Further sets of dimensions that variables have all of: those that are part of a grid, such as
+/// the profiles of a grid of levels. Coordinates of dimensions do not count.
+pub fn lesser_grids(catalog: &Catalog) -> Vec<Vec<String>> {
+    let sorted = |dims: &[String]| {
+        let mut dims = dims.to_vec();
+        dims.sort();
+        dims
+    };
+    let mut seen: HashSet<Vec<String>> = grids(catalog).iter().map(|grid| sorted(&grid.dims)).collect();
+    let arrays =
+        catalog.array_schemas().iter().filter(|array| !array.dims.is_empty() && !is_coordinate(array));
+    arrays.filter(|array| seen.insert(sorted(&array.dims))).map(|array| array.dims.clone()).collect()
 }
 
 /// The sets of dimensions of a schema's arrays that are not part of another set, with the arrays

@@ -3,7 +3,7 @@
 //! The names depend on the columns and grids, not on the order of the datasets from which they
 //! come.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::tables::grids::Grid;
 
@@ -64,13 +64,45 @@ pub fn distinct(taken: &[&str], wanted: &[Wanted]) -> Vec<String> {
     names
 }
 
+/// What the names of the tables of grids begin with.
+pub const GRID: &str = "_grid_";
+
+/// The dimensions that a table's name lists behind `_grid_`, joined by `,` or by `_`: none, where
+/// they are not all known or where several lists can be meant.
+pub fn dims_of_name(name: &str, known: &BTreeSet<&str>) -> Option<Vec<String>> {
+    let distinct = |dims: &[&str]| dims.iter().collect::<HashSet<_>>().len() == dims.len();
+    let listed: Vec<&str> = name.split(',').map(str::trim).collect();
+    if listed.len() > 1 {
+        let is_known = listed.iter().all(|dim| known.contains(dim)) && distinct(&listed);
+        return is_known.then(|| listed.into_iter().map(str::to_owned).collect());
+    }
+    let mut found: Vec<Vec<&str>> = Vec::new();
+    let mut begun: Vec<(&str, Vec<&str>)> = vec![(name, Vec::new())];
+    // A name that can be read in many ways is none.
+    while let Some((rest, dims)) = begun.pop().filter(|_| found.len() < 2 && begun.len() < 1000) {
+        for dim in known.iter().filter(|dim| !dims.contains(*dim)) {
+            let Some(after) = rest.strip_prefix(dim) else { continue };
+            let dims = [dims.as_slice(), &[*dim]].concat();
+            match after.strip_prefix('_') {
+                _ if after.is_empty() => found.push(dims),
+                Some(after) => begun.push((after, dims)),
+                None => {}
+            }
+        }
+    }
+    match found.as_slice() {
+        [dims] => Some(dims.iter().map(|dim| (*dim).to_owned()).collect()),
+        _ => None,
+    }
+}
+
 /// The names of the tables of some grids, in their order: `_grid_` and the dimensions, joined by
 /// `_`.
 ///
 /// If grids would get one name, the dimensions of each are joined by `,`. If another grid has that
 /// name too, a number is appended, in the order of the dimensions' names.
 pub fn grid_table_names(grids: &[Grid]) -> Vec<String> {
-    let named = |grid: &Grid, between: &str| format!("_grid_{}", grid.dims.join(between));
+    let named = |grid: &Grid, between: &str| format!("{GRID}{}", grid.dims.join(between));
     let mut names: Vec<String> = grids.iter().map(|grid| named(grid, "_")).collect();
     let mut uses: HashMap<String, usize> = HashMap::new();
     names.iter().for_each(|name| *uses.entry(name.clone()).or_default() += 1);
@@ -105,6 +137,18 @@ mod tests {
 
     fn plain(name: &str, mark: Mark) -> Wanted {
         Wanted { name: name.to_owned(), mark, marked: false }
+    }
+
+    #[test]
+    fn a_grid_is_known_by_its_dimensions() {
+        let known: BTreeSet<&str> = ["N_PROF", "N_LEVELS", "a", "b_c", "a_b", "c"].into();
+        let dims = |name| dims_of_name(name, &known).map(|dims| dims.join(" "));
+        assert_eq!(dims("N_PROF").as_deref(), Some("N_PROF"));
+        assert_eq!(dims("N_LEVELS_N_PROF").as_deref(), Some("N_LEVELS N_PROF"));
+        assert_eq!(dims("a,b_c").as_deref(), Some("a b_c"));
+        for unknown in ["a_b_c", "N_PROF_N_PROF", "n_prof", "N_PROF_", "x", "a,a", "a,x"] {
+            assert_eq!(dims(unknown), None, "{unknown}");
+        }
     }
 
     #[test]
