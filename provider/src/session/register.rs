@@ -234,6 +234,15 @@ impl TableProviderFactory for StoreFactory {
         if !cmd.schema.fields().is_empty() {
             return plan_err!("an Atlas table has the columns of its store: leave out the list of columns");
         }
+        let dropped = [
+            (!cmd.table_partition_cols.is_empty(), "PARTITIONED BY"),
+            (!cmd.order_exprs.is_empty(), "WITH ORDER"),
+            (!cmd.constraints.is_empty(), "a constraint"),
+            (cmd.unbounded, "UNBOUNDED"),
+        ];
+        if let Some((_, clause)) = dropped.iter().find(|(there, _)| *there) {
+            return plan_err!("an Atlas table is as its store is: leave out {clause}");
+        }
         let mut options = TableOptions::default();
         for (key, value) in &cmd.options {
             let flag = || match value.to_ascii_lowercase().as_str() {
