@@ -97,8 +97,9 @@ pub use plan::literals::FloatLiterals;
 pub use plan::source::AtlasSource;
 pub use plan::table::AtlasTable;
 pub use sample::{SAMPLE_AT, SampleAt};
+pub use session::describe::{ColumnDescription, ColumnRole, describe};
 pub use session::metadata::{Metadata, MetadataTable};
-pub use session::progress::{Progress, ScanProgress};
+pub use session::progress::{Progress, ScanProgress, Scanned};
 pub use session::register::{
     ATLAS_CHUNKS, ATLAS_DATASETS, FILE_TYPE, READ_ATLAS, register_atlas, register_store, register_store_with,
     session_state, with_atlas,
@@ -107,3 +108,4 @@ pub use session::summary::{summarize, summarize_rows};
 pub use tables::grids::{Grid, grids};
 pub use tables::names::grid_table_names;
 pub use tables::options::{AtlasOptions, TableOptions};
+pub use tables::words::type_in_words;

@@ -118,8 +118,16 @@ impl AtlasTable {
         &self.table
     }
 
-    /// The number of rows of all datasets.
-    pub(crate) fn all_rows(&self) -> u64 {
+    /// The names of the datasets that have rows, in the order of the rows.
+    pub fn dataset_names(&self) -> Vec<String> {
+        let datasets = self.table.layout.datasets();
+        let names =
+            datasets.filter_map(|(ordinal, _)| Some(self.table.catalog.dataset(ordinal)?.name().to_owned()));
+        names.collect()
+    }
+
+    /// The number of rows of all datasets: what `count(*)` gives.
+    pub fn all_rows(&self) -> u64 {
         *self.rows.get_or_init(|| {
             let layout = &self.table.layout;
             let rows = layout.datasets().filter_map(|(ordinal, _)| self.rows_of(ordinal));

@@ -65,3 +65,46 @@ impl ScanProgress {
         progress
     }
 }
+
+/// What the scans of stores in a plan have done, by chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Chunks with cells that the query is about: all of those below.
+    pub chunks: usize,
+    /// Chunks that were read and decoded.
+    pub decoded: usize,
+    /// Chunks that statistics answered, or of which no value was needed.
+    pub from_statistics: usize,
+    /// Chunks that were ruled out.
+    pub pruned: usize,
+    /// Bytes that were read from storage.
+    pub bytes: usize,
+}
+
+impl Scanned {
+    /// What was counted in a plan that has run; `None` where it scans no store.
+    pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
+        let mut scanned = None;
+        Self::add(plan, &mut scanned);
+        scanned
+    }
+
+    fn add(plan: &Arc<dyn ExecutionPlan>, scanned: &mut Option<Self>) {
+        let is_scan = plan.downcast_ref::<DataSourceExec>().is_some_and(|scan| {
+            scan.downcast_to_file_source::<AtlasSource>().is_some()
+                || scan.downcast_to_file_source::<AggregateSource>().is_some()
+        });
+        if is_scan {
+            let of = scanned.get_or_insert_default();
+            if let Some(metrics) = plan.metrics() {
+                let counted = |name| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
+                of.chunks += counted("chunks_total");
+                of.decoded += counted("chunks_decoded");
+                of.from_statistics += counted("chunks_from_stats");
+                of.pruned += counted("chunks_pruned");
+                of.bytes += counted("bytes_read");
+            }
+        }
+        plan.children().into_iter().for_each(|child| Self::add(child, scanned));
+    }
+}

@@ -9,3 +9,4 @@ pub mod names;
 pub mod options;
 pub mod places;
 pub mod widen;
+pub mod words;
