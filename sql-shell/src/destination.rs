@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use atlas_datafusion::AtlasTable;
 use datafusion::catalog::default_table_source::DefaultTableSource;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::{ListingTable, ListingTableUrl};
@@ -30,13 +31,16 @@ pub(crate) fn check_path(path: &Path) -> Result<()> {
 
 /// Refuses a plan that writes into a store, with COPY or INSERT.
 pub(crate) async fn check_plan(context: &SessionContext, plan: &LogicalPlan) -> Result<()> {
-    let mut written = Vec::new();
+    let (mut written, mut is_of_store) = (Vec::new(), false);
     plan.apply_with_subqueries(|plan| {
         match plan {
             LogicalPlan::Copy(copy) => written.push(copy.output_url.clone()),
             LogicalPlan::Dml(dml) => {
                 let source = dml.target.downcast_ref::<DefaultTableSource>();
                 let table = source.map(|source| Arc::clone(&source.table_provider));
+                if table.as_ref().is_some_and(|table| table.downcast_ref::<AtlasTable>().is_some()) {
+                    is_of_store = true;
+                }
                 let files = table.as_ref().and_then(|table| table.downcast_ref::<ListingTable>());
                 let paths = files.into_iter().flat_map(|files| files.table_paths());
                 written.extend(paths.map(|path| path.as_str().to_owned()));
@@ -45,6 +49,9 @@ pub(crate) async fn check_plan(context: &SessionContext, plan: &LogicalPlan) -> 
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
+    if is_of_store {
+        return Err(Failure::new("SQL reads stores: `atlas import` and the API change them"));
+    }
     for target in &written {
         check_location(context, target).await?;
     }

@@ -1,16 +1,25 @@
-//! What the line editor knows of SQL: where a statement ends, colours, and how a word may go on.
+//! What the line editor knows of SQL: colours, and how a word may go on.
+
+mod place;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use atlas_datafusion::AtlasTable;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
 use datafusion::prelude::SessionContext;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::{Hinter, HistoryHinter};
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 
+use self::place::{Place, Quoted, Table, open_quote};
+use crate::commands;
+use crate::functions::{Function, functions_of};
 use crate::printable::is_control;
-use crate::{commands, names, script};
+use crate::statement::names;
 
 /// The words of SQL that are worth completing and colouring.
 const KEYWORDS: [&str; 84] = [
@@ -106,73 +115,180 @@ pub(crate) struct Sql {
     history: HistoryHinter,
     files: FilenameCompleter,
     colours: bool,
+    /// The lines of the statement in front of this one.
+    before: String,
 }
 
 impl Sql {
     pub(crate) fn new(context: SessionContext) -> Self {
         let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { context, history: HistoryHinter::new(), files: FilenameCompleter::new(), colours }
+        let (history, files) = (HistoryHinter::new(), FilenameCompleter::new());
+        Self { context, history, files, colours, before: String::new() }
     }
 
-    /// The columns of the tables that a text names.
-    fn columns_in(&self, text: &str) -> Vec<String> {
-        let mut columns = Vec::new();
-        let words: Vec<String> = text
-            .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
-            .map(str::to_lowercase)
-            .collect();
-        for (schema, name) in names::tables(&self.context) {
-            if !words.contains(&names::shown(&schema, &name).to_lowercase()) {
-                continue;
-            }
-            // Tables of stores are made of what is in memory.
-            let table = futures::executor::block_on(
-                self.context.table_provider(datafusion::common::TableReference::partial(schema, name)),
-            );
-            if let Ok(table) = table {
-                columns.extend(table.schema().fields().iter().map(|field| field.name().clone()));
-            }
+    /// Says which lines the next one continues.
+    pub(crate) fn begin_line_after(&mut self, before: &str) {
+        before.clone_into(&mut self.before);
+        if !before.is_empty() {
+            self.before.push('\n');
         }
-        columns
     }
 
-    /// How a word of a statement may go on, nearest first: columns, tables, functions, keywords.
-    fn words(&self, line: &str, word: &str) -> Vec<Pair> {
-        let lower = word.trim_start_matches('"').to_lowercase();
+    /// How a word of a statement may go on, nearest first: columns, functions, keywords, or tables
+    /// where these can stand.
+    fn words(&self, place: &Place, typed: &Place, word: &str) -> Vec<Pair> {
+        let lower = word.replace('"', "").to_lowercase();
         let begins = |name: &str| name.to_lowercase().starts_with(&lower);
-        let pair = |name: &str| Pair { display: name.to_owned(), replacement: quoted(name) };
-        let mut columns = self.columns_in(line);
-        columns.sort();
-        columns.dedup();
-        let mut pairs: Vec<Pair> =
-            columns.iter().filter(|name| begins(name)).map(|name| pair(name)).collect();
-        let tables = names::tables(&self.context);
-        for (schema, name) in tables.iter().filter(|(schema, name)| begins(&names::shown(schema, name))) {
-            let replacement = if schema == "public" {
-                quoted(name)
-            } else {
-                format!("{}.{}", quoted(schema), quoted(name))
-            };
-            pairs.push(Pair { display: names::shown(schema, name), replacement });
+        let mut pairs: Vec<Pair> = Vec::new();
+        let mut push = |display: String, replacement: String| pairs.push(Pair { display, replacement });
+        if typed.wants_table {
+            for (schema, name) in names::tables(&self.context) {
+                let shown = names::shown(&schema, &name);
+                // The schema of a store's tables is typed first.
+                let is_wanted =
+                    begins(&shown) && (lower.contains('.') || !shown.contains('.') || !lower.is_empty());
+                if is_wanted {
+                    let own = quoted(&name);
+                    let full = if schema == "public" { own } else { format!("{}.{own}", quoted(&schema)) };
+                    push(shown, full);
+                }
+            }
+            let functions = functions_of(&self.context);
+            for function in
+                functions.iter().filter(|function| function.kind == "table" && begins(&function.name))
+            {
+                let call = format!("{}(", function.name);
+                push(call.clone(), call);
+            }
+            return pairs;
+        }
+        let tables = place.tables.as_slice();
+        if let Some((qualifier, begun)) = word.rsplit_once('.') {
+            let begun = begun.trim_matches('"').to_lowercase();
+            let of = qualifier.replace('"', "");
+            let named =
+                tables.iter().filter(|table| table.alias.eq_ignore_ascii_case(&of) || table.name() == of);
+            for column in named.flat_map(|table| self.columns_of(table)) {
+                if column.to_lowercase().starts_with(&begun) {
+                    let replacement = format!("{qualifier}.{}", quoted(&column));
+                    push(column, replacement);
+                }
+            }
+            return pairs;
+        }
+        if typed.wants_column {
+            let only = self.only_table();
+            let of = if tables.is_empty() { only.as_slice() } else { tables };
+            let mut columns: Vec<String> = of.iter().flat_map(|table| self.columns_of(table)).collect();
+            columns.sort();
+            columns.dedup();
+            for column in columns.into_iter().filter(|name| begins(name)) {
+                let replacement = quoted(&column);
+                push(column, replacement);
+            }
+            for table in tables.iter().filter(|table| begins(&table.alias)) {
+                push(format!("{}.", table.alias), format!("{}.", quoted(&table.alias)));
+            }
         }
         if word.is_empty() {
             return pairs;
         }
-        let functions = commands::functions_of(&self.context);
-        for function in functions.iter().filter(|function| begins(&function.name)) {
-            let call = format!("{}(", function.name);
-            pairs.push(Pair { display: call.clone(), replacement: call });
+        if typed.wants_column {
+            let functions = functions_of(&self.context);
+            let functions = functions.iter().filter(|function| function.kind != "table");
+            for name in functions.flat_map(Function::names).filter(|name| begins(name)) {
+                push(format!("{name}("), format!("{name}("));
+            }
         }
         // In the case of what was typed.
         let is_lower = word.chars().all(|c| !c.is_uppercase());
         for keyword in KEYWORDS.iter().filter(|keyword| begins(keyword)) {
             let keyword = if is_lower { keyword.to_lowercase() } else { (*keyword).to_owned() };
-            pairs.push(Pair { display: keyword.clone(), replacement: keyword });
+            push(keyword.clone(), keyword);
         }
         pairs.dedup_by(|a, b| a.replacement == b.replacement);
         pairs
     }
+
+    fn provider(&self, table: &Table) -> Option<Arc<dyn TableProvider>> {
+        let known = names::tables(&self.context);
+        let (schema, name) = known
+            .into_iter()
+            .find(|(schema, name)| names::shown(schema, name).eq_ignore_ascii_case(&table.name()))?;
+        // Tables of stores are made of what is in memory.
+        futures::executor::block_on(self.context.table_provider(TableReference::partial(schema, name))).ok()
+    }
+
+    fn columns_of(&self, table: &Table) -> Vec<String> {
+        let fields = self.provider(table).map(|table| table.schema().fields().clone());
+        fields.iter().flat_map(|fields| fields.iter()).map(|field| field.name().clone()).collect()
+    }
+
+    /// The table of a session that has one beside those of its stores' parts.
+    fn only_table(&self) -> Vec<Table> {
+        let tables = names::tables(&self.context);
+        let public: Vec<_> = tables.into_iter().filter(|(schema, _)| schema == "public").collect();
+        match public.as_slice() {
+            [(_, name)] => vec![Table { parts: vec![name.clone()], alias: name.clone() }],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The names of datasets that begin with a text, of the stores of a statement's tables.
+    fn datasets(&self, place: &Place, begun: &str) -> Vec<Pair> {
+        let stores = place.tables.iter().filter_map(|table| table.parts.first().cloned());
+        let mut stores: Vec<Table> =
+            stores.map(|name| Table { parts: vec![name.clone()], alias: name }).collect();
+        if stores.is_empty() {
+            stores = self.only_table();
+        }
+        let mut pairs = Vec::new();
+        for provider in stores.iter().filter_map(|store| self.provider(store)) {
+            let Some(table) = provider.downcast_ref::<AtlasTable>() else { continue };
+            let names = table.dataset_names().into_iter().filter(|name| name.starts_with(begun));
+            pairs.extend(names.take(MOST_DATASETS).map(|name| {
+                let replacement = format!("{}'", name.replace('\'', "''"));
+                Pair { display: name, replacement }
+            }));
+        }
+        pairs
+    }
+
+    /// How the argument of a command may go on.
+    fn arguments(&self, command: &str, begun: &str) -> Vec<Pair> {
+        let fixed: Vec<String> = match command {
+            "\\d" => {
+                names::tables(&self.context).iter().map(|(schema, name)| names::shown(schema, name)).collect()
+            }
+            "\\df" => functions_of(&self.context)
+                .iter()
+                .flat_map(|f| f.names().map(str::to_owned).collect::<Vec<_>>())
+                .collect(),
+            "\\detach" => {
+                let tables = names::tables(&self.context);
+                let mut stores: Vec<String> = tables.into_iter().map(|(schema, _)| schema).collect();
+                stores.dedup();
+                stores.retain(|store| store != "public" && store != "information_schema");
+                stores
+            }
+            "\\format" => ["table", "csv", "tsv", "json", "ndjson", "markdown", "parquet", "arrow"]
+                .map(str::to_owned)
+                .to_vec(),
+            "\\limit" => ["all", "default"].map(str::to_owned).to_vec(),
+            "\\x" | "\\timing" | "\\pager" => ["on", "off"].map(str::to_owned).to_vec(),
+            _ => Vec::new(),
+        };
+        let lower = begun.to_lowercase();
+        let alike = fixed.into_iter().filter(|name| name.to_lowercase().starts_with(&lower));
+        alike.map(|name| Pair { display: name.clone(), replacement: name }).collect()
+    }
 }
+
+/// Names of datasets that are suggested, at the most.
+const MOST_DATASETS: usize = 200;
+
+/// Commands that take a file.
+const OF_FILES: [&str; 6] = ["\\i", "\\o", "\\once", "\\attach", "\\edit", "\\plot"];
 
 /// A name as SQL has to have it.
 fn quoted(name: &str) -> String {
@@ -182,36 +298,46 @@ fn quoted(name: &str) -> String {
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-/// The words that leave the shell or ask for help, without a `;`.
-pub(crate) fn is_word_for_shell(line: &str) -> bool {
-    ["quit", "exit", "help"].contains(&line.trim().trim_end_matches(';').to_ascii_lowercase().as_str())
-}
-
 impl Completer for Sql {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, pos: usize, ctx: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let typed = line.get(..pos).unwrap_or(line);
-        let words: Vec<&str> = typed.split_whitespace().collect();
-        let last_but =
-            if typed.ends_with(char::is_whitespace) { words.last() } else { words.iter().rev().nth(1) };
-        if last_but.is_some_and(|word| {
-            ["\\i", "\\o", "\\attach"].contains(word) || word.eq_ignore_ascii_case("LOCATION")
-        }) {
-            let (start, mut files) = self.files.complete(line, pos, ctx)?;
+        let of_files = |files: rustyline::Result<(usize, Vec<Pair>)>| {
+            let (start, mut files) = files?;
             files.retain(|pair| !pair.replacement.contains(is_control));
-            return Ok((start, files));
+            Ok((start, files))
+        };
+        if self.before.is_empty() && typed.starts_with('\\') {
+            let Some((command, rest)) = typed.split_once(char::is_whitespace) else {
+                let names = commands::names().filter(|name| name.starts_with(typed));
+                let pair = |name: &str| Pair { display: name.to_owned(), replacement: format!("{name} ") };
+                return Ok((0, names.map(pair).collect()));
+            };
+            if OF_FILES.contains(&command) {
+                return of_files(self.files.complete(line, pos, ctx));
+            }
+            let begun = rest.trim_start();
+            return Ok((pos - begun.len(), self.arguments(command, begun)));
         }
-        let is_of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '\\');
+        let before = format!("{}{typed}", self.before);
+        let all = format!("{}{line}", self.before);
+        if let Some(quote) = open_quote(&before) {
+            let place = Place::at(&all, None);
+            let (front, begun) =
+                (before.get(..quote).unwrap_or_default(), before.get(quote + 1..).unwrap_or_default());
+            return match place::of_text(front) {
+                Some(Quoted::Path) => of_files(self.files.complete(line, pos, ctx)),
+                Some(Quoted::Dataset) => Ok((pos.saturating_sub(begun.len()), self.datasets(&place, begun))),
+                None => Ok((pos, Vec::new())),
+            };
+        }
+        let is_of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"');
         let start =
             typed.char_indices().rev().take_while(|(_, c)| is_of_word(*c)).last().map_or(pos, |(at, _)| at);
         let word = typed.get(start..).unwrap_or_default();
-        if word.starts_with('\\') {
-            let names = commands::names().filter(|name| name.starts_with(word));
-            let pair = |name: &str| Pair { display: name.to_owned(), replacement: format!("{name} ") };
-            return Ok((start, names.map(pair).collect()));
-        }
-        let mut pairs = self.words(line, word);
+        let front = before.len() - word.len();
+        let mut pairs = self.words(&Place::at(&all, None), &Place::at(&before, Some(front)), word);
         // The line under the cursor shows characters as they are.
         pairs.retain(|pair| !pair.replacement.contains(is_control));
         Ok((start, pairs))
@@ -222,19 +348,12 @@ impl Hinter for Sql {
     type Hint = String;
 
     fn hint(&self, line: &str, pos: usize, ctx: &Context<'_>) -> Option<String> {
-        if line.is_empty() { None } else { self.history.hint(line, pos, ctx) }
+        if line.is_empty() || !self.before.is_empty() { None } else { self.history.hint(line, pos, ctx) }
     }
 }
 
-impl Validator for Sql {
-    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let input = context.input();
-        if is_word_for_shell(input) || script::items(input).1 {
-            return Ok(ValidationResult::Valid(None));
-        }
-        Ok(ValidationResult::Incomplete)
-    }
-}
+/// Every line is taken: the shell asks for the next with another prompt.
+impl Validator for Sql {}
 
 impl Highlighter for Sql {
     fn highlight<'l>(&self, line: &'l str, _pos: usize) -> Cow<'l, str> {
@@ -289,13 +408,16 @@ mod tests {
 
     use super::*;
 
-    async fn completions(line: &str) -> Vec<String> {
+    async fn with_tables(tables: &[&str]) -> Sql {
         let context = SessionContext::new();
-        context
-            .sql("CREATE TABLE casts AS SELECT 1 AS temp, 2 AS \"TEMP_QC\", 3 AS pres, 4 AS \"te\x1b[2J\"")
-            .await
-            .unwrap();
-        let sql = Sql::new(context);
+        for table in tables {
+            let columns = "1 AS temp, 2 AS \"TEMP_QC\", 3 AS pres, 4 AS \"te\x1b[2J\"";
+            context.sql(&format!("CREATE TABLE {table} AS SELECT {columns}")).await.unwrap();
+        }
+        Sql::new(context)
+    }
+
+    fn complete(sql: &Sql, line: &str) -> Vec<String> {
         let history = DefaultHistory::new();
         let (_, pairs) = sql.complete(line, line.len(), &Context::new(&history)).unwrap();
         pairs.into_iter().map(|pair| pair.replacement).collect()
@@ -303,11 +425,69 @@ mod tests {
 
     #[tokio::test]
     async fn words_go_on_as_what_they_can_be() {
-        assert_eq!(completions("sel").await, ["select"]);
-        assert_eq!(completions("SELECT * FROM ca").await.first().map(String::as_str), Some("casts"));
-        assert_eq!(completions("SELECT avg(pres) FROM casts WHERE te").await, ["\"TEMP_QC\"", "temp"]);
-        assert_eq!(completions("\\at").await, ["\\attach "]);
-        assert!(completions("SELECT date_tr").await.contains(&"date_trunc(".to_owned()));
+        let sql = with_tables(&["casts"]).await;
+        assert_eq!(complete(&sql, "sel"), ["select"]);
+        assert_eq!(complete(&sql, "SELECT * FROM ca").first().map(String::as_str), Some("casts"));
+        assert_eq!(complete(&sql, "SELECT avg(pres) FROM casts WHERE te"), ["\"TEMP_QC\"", "temp"]);
+        assert_eq!(complete(&sql, "\\at"), ["\\attach "]);
+        assert!(complete(&sql, "SELECT date_tr").contains(&"date_trunc(".to_owned()));
+        // Other names of functions.
+        assert!(complete(&sql, "SELECT datetru").contains(&"datetrunc(".to_owned()));
+        // Columns before FROM, since there is one table; after its alias; no tables there.
+        assert_eq!(complete(&sql, "SELECT pres"), ["pres"]);
+        assert_eq!(complete(&sql, "SELECT c.TE FROM casts AS c WHERE c.te"), ["c.temp", "c.\"TEMP_QC\""]);
+        assert!(!complete(&sql, "SELECT ca").contains(&"casts".to_owned()));
+        assert!(!complete(&sql, "SELECT * FROM casts WHERE ca").contains(&"casts".to_owned()));
+        assert!(!complete(&sql, "SELECT * FROM casts wh").is_empty());
+        assert_eq!(complete(&sql, "SELECT * FROM casts a, c"), ["casts"]);
+        assert_eq!(complete(&sql, "SELECT pres FROM casts JOIN cas"), ["casts"]);
+        assert_eq!(complete(&sql, "\\d cas"), ["casts"]);
+        assert_eq!(complete(&sql, "\\format ma"), ["markdown"]);
+        assert_eq!(complete(&sql, "SELECT 'te"), [""; 0]);
+        let several = with_tables(&["casts", "floats"]).await;
+        assert!(!complete(&several, "SELECT pres").contains(&"pres".to_owned()));
+        assert_eq!(complete(&several, "SELECT f.pr FROM casts c JOIN floats f ON c.pr"), ["c.pres"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_goes_on_from_those_before() {
+        let mut sql = with_tables(&["casts", "floats"]).await;
+        sql.begin_line_after("SELECT avg(pres)\nFROM casts");
+        assert_eq!(complete(&sql, "WHERE pres"), ["pres"]);
+        sql.begin_line_after("");
+        assert!(!complete(&sql, "WHERE pres").contains(&"pres".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn texts_go_on_as_datasets_or_files() {
+        let atlas =
+            atlas::Atlas::create_url("memory:///complete", atlas::StoreConfig::default()).await.unwrap();
+        for name in ["a'1", "a2", "b"] {
+            let dataset = atlas.create_dataset(name).await.unwrap();
+            dataset.define_array::<f32>("v", &["x"], &[1], None, None).unwrap();
+        }
+        atlas.flush().await.unwrap();
+        let context = SessionContext::new();
+        atlas_datafusion::register_store(&context, "store", &atlas).unwrap();
+        let sql = Sql::new(context);
+        for front in
+            ["SELECT v FROM store WHERE dataset = '", "SELECT v FROM store.v s WHERE s.dataset IN ('b', '"]
+        {
+            assert_eq!(complete(&sql, &format!("{front}a")), ["a''1'", "a2'"], "{front}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("casts.parquet"), "").unwrap();
+        let path = directory.path().to_string_lossy().into_owned();
+        for front in [
+            "SELECT * FROM '",
+            "COPY store TO '",
+            "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '",
+            "\\plot ",
+            "\\once ",
+        ] {
+            let found = complete(&sql, &format!("{front}{path}/cas"));
+            assert!(found.len() == 1 && found[0].contains("casts.parquet"), "{front}: {found:?}");
+        }
     }
 
     #[test]

@@ -4,9 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use datafusion::common::DataFusionError;
-use datafusion::sql::sqlparser::parser::ParserError;
 
-use crate::limits;
 use crate::printable::Printable;
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -82,16 +80,24 @@ impl From<datafusion::parquet::errors::ParquetError> for Failure {
 }
 
 /// An error of a query without what only a developer of the engine wants to know.
-fn message(error: &DataFusionError) -> String {
+pub(crate) fn message(error: &DataFusionError) -> String {
     match error {
         DataFusionError::External(source) => source.to_string(),
         DataFusionError::Context(_, inner) => message(inner),
         DataFusionError::Shared(inner) => message(inner),
         DataFusionError::Diagnostic(_, inner) => message(inner),
-        DataFusionError::SQL(source, _) if **source == ParserError::RecursionLimitExceeded => {
-            limits::too_deep()
-        }
         DataFusionError::SQL(source, _) => source.to_string(),
+        DataFusionError::Collection(errors) if !errors.is_empty() => {
+            let mut messages: Vec<String> = errors.iter().map(message).collect();
+            messages.dedup();
+            messages.join("\n")
+        }
+        DataFusionError::Plan(text)
+        | DataFusionError::NotImplemented(text)
+        | DataFusionError::Configuration(text)
+        | DataFusionError::Execution(text) => {
+            text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(text).to_owned()
+        }
         error => error.strip_backtrace(),
     }
 }

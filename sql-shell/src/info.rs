@@ -1,11 +1,15 @@
 //! `atlas info`.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
-use atlas::Atlas;
-use atlas_datafusion::{grids, register_store};
+use arrow::json::ArrayWriter;
+use atlas::{Atlas, Catalog, Snapshot};
+use atlas_datafusion::{AtlasTable, Grid, TableOptions, grid_table_names, grids, register_store};
 use atlas_import::NoticeSummary;
 use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionContext;
+use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::output::{self, Bytes, Format, Style, count};
@@ -30,31 +34,91 @@ pub(crate) async fn import_report(location: &str) -> Result<()> {
     Ok(())
 }
 
+/// A store with all that is told of it.
+struct About {
+    atlas: Atlas,
+    snapshot: Arc<Snapshot>,
+    catalog: Arc<Catalog>,
+    session: SessionContext,
+}
+
+impl About {
+    async fn open(location: &str) -> Result<Self> {
+        let atlas = Atlas::open_url(location).await?;
+        let snapshot = atlas.snapshot();
+        let catalog = snapshot.load().await?;
+        let (session, _) = new_context(None)?;
+        register_store(&session, "atlas", &atlas)?;
+        Ok(Self { atlas, snapshot, catalog, session })
+    }
+
+    /// Bytes of all segments.
+    fn stored(&self) -> u64 {
+        self.catalog.variables().flat_map(|(_, segments)| segments).map(|segment| segment.size).sum()
+    }
+
+    /// The grids, each with its table and the number of its rows.
+    fn grids(&self) -> Result<Vec<(String, Grid, u64)>> {
+        let grids = grids(&self.catalog);
+        let further = grid_table_names(grids.get(1..).unwrap_or_default()).into_iter();
+        let names = std::iter::once("atlas".to_owned()).chain(further.map(|name| format!("atlas.{name}")));
+        let mut counted = Vec::with_capacity(grids.len());
+        for (name, grid) in names.zip(grids) {
+            let options = TableOptions { dimensions: Some(grid.dims.clone()), ..TableOptions::default() };
+            let rows = AtlasTable::wide(&name, Arc::clone(&self.snapshot), &options)?.all_rows();
+            counted.push((name, grid, rows));
+        }
+        Ok(counted)
+    }
+}
+
 pub(crate) async fn run(location: &str) -> Result<()> {
-    let atlas = Atlas::open_url(location).await?;
-    let snapshot = atlas.snapshot();
-    let catalog = snapshot.load().await?;
-    let stored: u64 =
-        catalog.variables().flat_map(|(_, segments)| segments).map(|segment| segment.size).sum();
+    let about = About::open(location).await?;
     let mut out = Printable::new(io::stdout());
     writeln!(
         out,
         "{}: {}, {}, {} in segments, generation {}, codec {}",
-        atlas.storage(),
-        count(catalog.dataset_count(), "dataset"),
-        count(atlas.list_arrays()?.len(), "variable"),
-        Bytes(stored),
-        catalog.generation(),
-        catalog.codec()
+        about.atlas.storage(),
+        count(about.catalog.dataset_count(), "dataset"),
+        count(about.atlas.list_arrays()?.len(), "variable"),
+        Bytes(about.stored()),
+        about.catalog.generation(),
+        about.catalog.codec()
     )?;
-    writeln!(out, "\nGrids, the primary one first:")?;
-    for grid in grids(&catalog) {
-        writeln!(out, "  ({}) with {} cells", grid.dims.join(", "), grid.cells)?;
+    writeln!(out, "\nGrids, the primary one first, with the rows that count(*) gives:")?;
+    for (name, grid, rows) in about.grids()? {
+        let rows = count(usize::try_from(rows).unwrap_or(usize::MAX), "row");
+        writeln!(out, "  {name} ({}): {rows}", grid.dims.join(", "))?;
     }
     writeln!(out, "\nVariables (ratio: bytes of raw values to bytes stored):")?;
-    let (session, _) = new_context(None)?;
-    register_store(&session, "atlas", &atlas)?;
-    let plan = session.sql(VARIABLES).await?.create_physical_plan().await?;
-    output::write(execute_stream(plan, session.task_ctx())?, Style::whole(Format::Table), &mut out).await?;
+    let plan = about.session.sql(VARIABLES).await?.create_physical_plan().await?;
+    let is_terminal = io::stdout().is_terminal();
+    let width = terminal_size::terminal_size().filter(|_| is_terminal).map(|(width, _)| width.0.into());
+    let style = Style { width, ..Style::whole(Format::Table) };
+    output::write(execute_stream(plan, about.session.task_ctx())?, style, &mut out).await?;
     Ok(())
+}
+
+/// The same as one JSON object.
+pub(crate) async fn run_json(location: &str) -> Result<()> {
+    let about = About::open(location).await?;
+    let mut variables = ArrayWriter::new(Vec::new());
+    for batch in about.session.sql(VARIABLES).await?.collect().await? {
+        variables.write(&batch)?;
+    }
+    variables.finish()?;
+    let variables: Value = serde_json::from_slice(&variables.into_inner()).unwrap_or_else(|_| json!([]));
+    let grids = about.grids()?.into_iter();
+    let grids: Vec<Value> =
+        grids.map(|(table, grid, rows)| json!({"table": table, "dims": grid.dims, "rows": rows})).collect();
+    let all = json!({
+        "location": about.atlas.storage().to_string(),
+        "datasets": about.catalog.dataset_count(),
+        "stored_bytes": about.stored(),
+        "generation": about.catalog.generation(),
+        "codec": about.catalog.codec().to_string(),
+        "grids": grids,
+        "variables": variables,
+    });
+    Ok(writeln!(io::stdout(), "{all:#}")?)
 }

@@ -3,24 +3,25 @@
 
 mod commands;
 mod demo;
+mod describe;
 mod destination;
 mod editor;
 mod error;
+mod functions;
 mod import;
 mod info;
-mod limits;
 mod maintain;
-mod names;
 mod output;
+mod pager;
 pub mod plot;
 mod printable;
 mod progress;
 mod report;
-mod script;
 mod session;
 mod shell;
 mod statement;
 mod threads;
+mod units;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -73,6 +74,9 @@ enum Command {
         /// and an example file.
         #[arg(long)]
         import: bool,
+        /// Write one JSON object.
+        #[arg(long, conflicts_with = "import")]
+        json: bool,
     },
     /// List the commits of a store that are kept, newest first.
     Log {
@@ -170,8 +174,9 @@ fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
         Command::Demo { directory } => runtime.block_on(demo::run(&directory)),
         Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
         Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
-        Command::Info { store, import: true } => runtime.block_on(info::import_report(&store)),
-        Command::Info { store, import: false } => runtime.block_on(info::run(&store)),
+        Command::Info { store, import: true, .. } => runtime.block_on(info::import_report(&store)),
+        Command::Info { store, json: true, .. } => runtime.block_on(info::run_json(&store)),
+        Command::Info { store, .. } => runtime.block_on(info::run(&store)),
         Command::Log { store } => runtime.block_on(maintain::log(&store)),
         Command::Verify { store } => runtime.block_on(maintain::verify(&store)),
         Command::Repair { store } => runtime.block_on(maintain::repair(&store)),

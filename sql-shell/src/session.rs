@@ -5,30 +5,33 @@ use std::future::Future;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use atlas::Atlas;
-use atlas_datafusion::{register_store, summarize, summarize_rows, with_atlas};
+use atlas_datafusion::{Scanned, register_store, summarize, summarize_rows, with_atlas};
 use clap::Args;
 use datafusion::catalog::CatalogProvider;
 use datafusion::common::TableReference;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use crate::error::{Failure, Result};
-use crate::output::{self, Format, Style, count};
+use crate::output::{self, Bytes, Format, Style, count, grouped};
+use crate::pager::Pager;
 use crate::printable::Printable;
 use crate::progress::Watch;
+use crate::statement::script::{self, Item};
 use crate::statement::{Prepared, What, prepare, table_of};
 use crate::threads::Workers;
-use crate::{commands, destination, script, shell};
+use crate::{commands, destination, shell, units};
 
-/// Rows of a table that a terminal is shown; the rest is counted.
-const MOST_ROWS: usize = 1000;
+/// Rows of a table that a terminal is shown, where no other limit is set.
+pub(crate) const LIMIT: usize = 40;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -42,11 +45,11 @@ pub(crate) struct Arguments {
     /// Run the statements and commands of a file, and exit.
     #[arg(short, long)]
     file: Option<PathBuf>,
-    /// How results are written.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// Write results to a file.
-    #[arg(short, long)]
+    /// How results are written: a table, unless the name of the file of --output says otherwise.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write results to a file, in the format of its ending where --format says no other.
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The memory that queries may use, such as 2G or 500M: sorts and aggregations that need more
     /// use the disk, and what cannot fails.
@@ -60,8 +63,10 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let mut session = Session::new(arguments.memory_limit)?;
     session.attach_all(&arguments.stores).await?;
-    session.format = arguments.format;
-    session.write_to(arguments.output.as_deref())?;
+    session.format = arguments.format.unwrap_or_default();
+    if let Some(path) = &arguments.output {
+        session.output = Some(Target::create(path, arguments.format)?);
+    }
     let mut scripts = arguments.command.clone();
     if let Some(path) = &arguments.file {
         let script = std::fs::read_to_string(path);
@@ -106,6 +111,50 @@ pub(crate) struct Store {
     pub atlas: Atlas,
 }
 
+/// Which rows of a result a table shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// In a terminal [`LIMIT`] of them, elsewhere all.
+    #[default]
+    Default,
+    /// So many.
+    Rows(usize),
+    /// All.
+    All,
+}
+
+/// A file that results are written to.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    path: PathBuf,
+    /// The format of its ending, or one that was asked for.
+    format: Option<Format>,
+    /// Whether it has a result.
+    is_used: Arc<AtomicBool>,
+}
+
+impl Target {
+    /// A new file, in the format of its ending where no other is given.
+    pub(crate) fn create(path: &Path, format: Option<Format>) -> Result<Self> {
+        destination::check_path(path)?;
+        File::create(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+        let format = format.or_else(|| Format::of_file(path));
+        Ok(Self { path: path.to_owned(), format, is_used: Arc::default() })
+    }
+
+    /// The file, to add a result to it.
+    fn open(&self, format: Format) -> Result<File> {
+        if self.is_used.swap(true, Ordering::Relaxed) && format.is_of_one_result() {
+            return Err(Failure::new(format!(
+                "{} has a result, and a file of this format has one: \\o or \\once name another file",
+                self.path.display()
+            )));
+        }
+        let file = OpenOptions::new().append(true).open(&self.path);
+        file.map_err(|e| Failure::new(format!("{}: {e}", self.path.display())))
+    }
+}
+
 /// Tables, and how results are shown.
 pub(crate) struct Session {
     pub context: SessionContext,
@@ -116,10 +165,20 @@ pub(crate) struct Session {
     pub expanded: bool,
     /// Whether to tell of each statement how long it took.
     pub timing: bool,
+    /// The rows of a result that a table shows.
+    pub limit: Limit,
+    /// Whether what does not fit on the screen goes to a pager.
+    pub pager: bool,
     /// Where results go, other than to stdout.
-    pub output: Option<PathBuf>,
-    /// The last query, as it was planned.
+    pub output: Option<Target>,
+    /// Where the next result goes.
+    pub once: Option<Target>,
+    /// The last query, as it was typed.
     pub last_query: Option<String>,
+    /// The last statement, as it was typed.
+    pub last_statement: Option<String>,
+    /// Whether stdout has a result.
+    is_used: Arc<AtomicBool>,
     /// What statements are planned and run on, so that none can keep the session from hearing
     /// Ctrl-C.
     workers: Workers,
@@ -135,8 +194,13 @@ impl Session {
             format: Format::default(),
             expanded: false,
             timing: false,
+            limit: Limit::Default,
+            pager: true,
             output: None,
+            once: None,
             last_query: None,
+            last_statement: None,
+            is_used: Arc::default(),
             workers: Workers::new()?,
         })
     }
@@ -147,7 +211,7 @@ impl Session {
             let (name, location) = match store.split_once('=') {
                 Some((name, location)) if is_word(name) => (name.to_owned(), location),
                 _ if stores.len() == 1 => ("atlas".to_owned(), store.as_str()),
-                _ => (name_of(store), store.as_str()),
+                _ => (self.free_name(store), store.as_str()),
             };
             if self.stores.iter().any(|store| store.name == name) {
                 return Err(Failure::new(format!(
@@ -157,6 +221,14 @@ impl Session {
             self.attach(&name, location).await?;
         }
         Ok(())
+    }
+
+    /// A name for a store that was given without one, that no other store has.
+    pub(crate) fn free_name(&self, store: &str) -> String {
+        let name = name_of(store);
+        let is_free = |name: &String| self.stores.iter().all(|store| store.name != *name);
+        let numbered = (2..).map(|number: u32| format!("{name}_{number}"));
+        std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name)
     }
 
     /// Makes the tables of a store known under a name, in place of those of another store of that
@@ -182,47 +254,49 @@ impl Session {
         Ok(true)
     }
 
-    /// Writes the results to come to a new file, or to stdout.
-    pub(crate) fn write_to(&mut self, path: Option<&Path>) -> Result<()> {
-        if let Some(path) = path {
-            destination::check_path(path)?;
-            File::create(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
-        }
-        self.output = path.map(Path::to_owned);
-        Ok(())
-    }
-
     /// Runs the statements and commands of a text, until one of them says that it is enough.
     pub(crate) async fn run_script(&mut self, text: &str) -> Result<std::ops::ControlFlow<()>> {
         for item in script::items(text).0 {
-            match item {
-                script::Item::Command(command) => {
-                    if Box::pin(commands::run(self, command)).await?.is_break() {
-                        return Ok(std::ops::ControlFlow::Break(()));
-                    }
-                }
-                script::Item::Statement(statement) => {
-                    let query = self.prepare(statement).await?;
-                    self.run(query).await?;
-                }
+            if Box::pin(self.run_item(item)).await?.is_break() {
+                return Ok(std::ops::ControlFlow::Break(()));
             }
         }
         Ok(std::ops::ControlFlow::Continue(()))
     }
 
+    /// Runs a statement or a command; says whether to go on.
+    pub(crate) async fn run_item(&mut self, item: Item<'_>) -> Result<std::ops::ControlFlow<()>> {
+        match item {
+            Item::Command(command) => commands::run(self, &command).await,
+            Item::Statement(statement) => {
+                self.last_statement = Some(statement.trim().to_owned());
+                let prepared = self.prepare(statement).await?;
+                self.run(prepared).await?;
+                Ok(std::ops::ControlFlow::Continue(()))
+            }
+        }
+    }
+
     /// Plans a statement, and remembers it as the last, where it is a query.
     pub(crate) async fn prepare(&mut self, text: &str) -> Result<Prepared> {
-        let (context, text) = (self.context.clone(), text.to_owned());
-        let prepared = self.on_workers(async move { prepare(&context, &text).await }).await?;
+        let (context, typed) = (self.context.clone(), text.to_owned());
+        let prepared = self.on_workers(async move { prepare(&context, &typed).await }).await?;
         if prepared.is_query {
-            self.last_query = Some(prepared.text.clone());
+            self.last_query = Some(text.to_owned());
         }
         Ok(prepared)
     }
 
     /// Runs a statement and writes its result.
-    pub(crate) async fn run(&self, statement: Prepared) -> Result<()> {
-        let runner = self.runner();
+    pub(crate) async fn run(&mut self, statement: Prepared) -> Result<()> {
+        let runner = self.next_runner(statement.has_rows());
+        let _hidden = HiddenAtEnd(runner.watch.clone());
+        self.on_workers(async move { runner.run(statement).await }).await
+    }
+
+    /// Runs a statement and writes all rows and columns of its result.
+    pub(crate) async fn run_whole(&mut self, statement: Prepared) -> Result<()> {
+        let runner = self.next_runner(true).whole();
         let _hidden = HiddenAtEnd(runner.watch.clone());
         self.on_workers(async move { runner.run(statement).await }).await
     }
@@ -244,18 +318,36 @@ impl Session {
         Ok(())
     }
 
+    /// What runs the next statement: its rows, if it has some, may go to a file of their own.
+    fn next_runner(&mut self, has_rows: bool) -> Runner {
+        let once = if has_rows { self.once.take() } else { None };
+        let target = once.or_else(|| self.output.clone());
+        self.runner_to(target)
+    }
+
     /// What runs statements for the session.
     pub(crate) fn runner(&self) -> Runner {
-        let to_terminal = self.output.is_none() && io::stdout().is_terminal();
+        self.runner_to(self.output.clone())
+    }
+
+    fn runner_to(&self, target: Option<Target>) -> Runner {
+        let to_terminal = target.is_none() && io::stdout().is_terminal();
         let (width, height) = terminal_size::terminal_size()
             .filter(|_| to_terminal)
             .map_or((None, None), |(width, height)| (Some(width.0.into()), Some(height.0.into())));
-        let most = to_terminal.then_some(MOST_ROWS);
+        let limit = match self.limit {
+            Limit::Default => to_terminal.then_some(LIMIT),
+            Limit::Rows(rows) => Some(rows),
+            Limit::All => None,
+        };
+        let format = target.as_ref().and_then(|target| target.format).unwrap_or(self.format);
+        let dim = to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Runner {
             context: self.context.clone(),
-            style: Style { format: self.format, expanded: self.expanded, most, width },
-            output: self.output.clone(),
-            height,
+            style: Style { format, expanded: self.expanded, limit, width, dim, of_query: true },
+            target,
+            is_used: Arc::clone(&self.is_used),
+            pager: height.filter(|_| self.pager).and_then(Pager::find),
             to_terminal,
             timing: self.timing,
             watch: Watch::new(),
@@ -307,7 +399,7 @@ fn is_word(text: &str) -> bool {
 }
 
 /// The name of a store that was given without one: the last part of its address.
-pub(crate) fn name_of(store: &str) -> String {
+fn name_of(store: &str) -> String {
     let last = store.trim_end_matches('/').rsplit('/').next().unwrap_or(store);
     last.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
@@ -356,8 +448,9 @@ async fn summary_of(context: &SessionContext, of: &str) -> Result<RecordBatch> {
 pub(crate) struct Runner {
     context: SessionContext,
     style: Style,
-    output: Option<PathBuf>,
-    height: Option<usize>,
+    target: Option<Target>,
+    is_used: Arc<AtomicBool>,
+    pager: Option<Pager>,
     to_terminal: bool,
     timing: bool,
     /// Tells how far the statement is.
@@ -365,56 +458,90 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
+    /// The same, with all rows and columns of a result.
+    pub(crate) fn whole(self) -> Self {
+        Self { style: Style { limit: None, width: None, ..self.style }, ..self }
+    }
+
+    /// The same, for what the session tells of itself: all rows, without the types of columns.
+    pub(crate) fn plain(self) -> Self {
+        Self { style: Style { of_query: false, limit: None, ..self.style }, ..self }
+    }
+
     /// Runs a statement and writes its result.
     pub(crate) async fn run(&self, statement: Prepared) -> Result<()> {
         let started = Instant::now();
         match statement.what {
             What::SummaryOf(of) => {
                 let summary = summary_of(&self.context, &of).await?;
-                self.show(self.context.read_batch(summary)?.execute_stream().await?, started).await
+                self.clone()
+                    .plain()
+                    .show(self.context.read_batch(summary)?.execute_stream().await?, started)
+                    .await
             }
             What::Plan(plan) => {
-                let rows = self.execute(*plan).await?;
-                if !rows.schema().fields().is_empty() {
-                    return self.show(rows, started).await;
+                let is_analyzed = matches!(*plan, LogicalPlan::Analyze(_));
+                let units = units::of_plan(&plan);
+                let plan = self.physical(*plan).await?;
+                let rows = execute_stream(Arc::clone(&plan), self.context.task_ctx())?;
+                if rows.schema().fields().is_empty() {
+                    // A statement such as CREATE VIEW is done once its empty result is.
+                    output::write(rows, Style::whole(Format::Ndjson), &mut io::sink()).await?;
+                    return Ok(());
                 }
-                // A statement such as CREATE VIEW is done once its empty result is.
-                output::write(rows, Style::whole(Format::Ndjson), &mut io::sink()).await?;
-                Ok(())
+                self.show(statement.headers.rename(rows, &units), started).await?;
+                match Scanned::of(&plan).filter(|_| is_analyzed && self.style.format == Format::Table) {
+                    Some(scanned) => self.tell_scanned(&scanned, started),
+                    None => Ok(()),
+                }
             }
         }
+    }
+
+    /// One line of what a query read.
+    fn tell_scanned(&self, scanned: &Scanned, started: Instant) -> Result<()> {
+        if self.target.is_some() {
+            return Ok(());
+        }
+        let mut parts =
+            vec![format!("{} of {} read", grouped(scanned.decoded), count(scanned.chunks, "chunk"))];
+        if scanned.pruned > 0 {
+            parts.push(format!("{} pruned", grouped(scanned.pruned)));
+        }
+        if scanned.from_statistics > 0 {
+            parts.push(format!("{} answered from statistics", grouped(scanned.from_statistics)));
+        }
+        parts.push(Bytes(scanned.bytes as u64).to_string());
+        let taken = started.elapsed();
+        parts.push(match taken.as_millis() {
+            ..10_000 => format!("{} ms", taken.as_millis()),
+            _ => format!("{:.1} s", taken.as_secs_f64()),
+        });
+        Ok(writeln!(io::stdout(), "{}", parts.join(", "))?)
     }
 
     /// Runs a query, for its rows.
     pub(crate) async fn stream(&self, query: Prepared) -> Result<SendableRecordBatchStream> {
         match query.what {
-            What::Plan(plan) => self.execute(*plan).await,
+            What::Plan(plan) => Ok(execute_stream(self.physical(*plan).await?, self.context.task_ctx())?),
             What::SummaryOf(_) => Err(Failure::new("that is no query")),
         }
     }
 
-    async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
+    async fn physical(&self, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = self.context.execute_logical_plan(plan).await?;
         let plan = rows.create_physical_plan().await?;
         self.watch.show(&plan);
-        Ok(execute_stream(plan, self.context.task_ctx())?)
+        Ok(plan)
     }
 
     /// Writes rows as the session wants them.
     pub(crate) async fn show(&self, rows: SendableRecordBatchStream, started: Instant) -> Result<()> {
         let columns = rows.schema().fields().len();
         let mut taken = None;
-        let number = match &self.output {
-            Some(path) => {
-                let mut file = OpenOptions::new();
-                // Text is added to what is there; a file of these formats has one result.
-                let file = if self.style.format.is_binary() {
-                    file.write(true).truncate(true)
-                } else {
-                    file.append(true)
-                };
-                let file = file.open(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
-                let mut out = BufWriter::new(file);
+        let number = match &self.target {
+            Some(target) => {
+                let mut out = BufWriter::new(target.open(self.style.format)?);
                 let number = output::write(rows, self.style, &mut out).await?;
                 out.flush()?;
                 number
@@ -422,6 +549,11 @@ impl Runner {
             None if self.style.format.is_binary() && self.to_terminal => {
                 return Err(Failure::new(
                     "this format is nothing for a terminal: name a file with \\o or --output",
+                ));
+            }
+            None if self.style.format.is_binary() && self.is_used.swap(true, Ordering::Relaxed) => {
+                return Err(Failure::new(
+                    "stdout has a result, and a file of this format has one: \\o or \\once name another file",
                 ));
             }
             None => self.print(rows, &mut || taken = Some(started.elapsed())).await?,
@@ -435,17 +567,18 @@ impl Runner {
         Ok(())
     }
 
-    /// Writes rows to stdout; what a terminal has no room for, to the user's pager, of whose start
-    /// it tells.
+    /// Writes rows to stdout; a table that a terminal has no room for to a pager, of whose start it
+    /// tells.
     async fn print(
         &self,
         rows: SendableRecordBatchStream,
         before_pager: &mut (dyn FnMut() + Send),
     ) -> Result<usize> {
-        let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
-        let (Some(height), Some(pager)) = (self.height, pager) else {
+        let Some(pager) = self.pager.as_ref().filter(|_| self.style.format == Format::Table) else {
             let out = Clearing { watch: &self.watch, to_terminal: self.to_terminal };
-            let mut out: Box<dyn Write + Send> = match self.to_terminal {
+            // A table has its control characters escaped, and may have some of its own.
+            let mut out: Box<dyn Write + Send> = match self.to_terminal && self.style.format != Format::Table
+            {
                 true => Box::new(BufWriter::new(Printable::new(out))),
                 false => Box::new(BufWriter::new(out)),
             };
@@ -453,26 +586,14 @@ impl Runner {
             out.flush()?;
             return Ok(number);
         };
-        let mut text = Vec::new();
-        // A pager scrolls: to the side too, if it is `less -S`.
-        let number = output::write(rows, self.style, &mut Printable::new(&mut text)).await?;
+        let (fitted, whole, number) = output::write_fitted(rows, self.style).await?;
         self.watch.hide();
-        if text.iter().filter(|&&byte| byte == b'\n').count() < height {
-            io::stdout().write_all(&text)?;
+        if pager.fits(&fitted) {
+            io::stdout().write_all(&fitted)?;
             return Ok(number);
         }
         before_pager();
-        let child = std::process::Command::new("sh")
-            .arg("-c")
-            .arg(&pager)
-            .stdin(std::process::Stdio::piped())
-            .spawn();
-        let mut child = child.map_err(|e| Failure::new(format!("the pager `{pager}` did not start: {e}")))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // Who leaves the pager has seen enough.
-            let _ = stdin.write_all(&text);
-        }
-        child.wait()?;
+        pager.show(&whole)?;
         Ok(number)
     }
 }

@@ -10,11 +10,18 @@ use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 use tokio::sync::Notify;
 
-use crate::commands;
-use crate::editor::{Sql, is_word_for_shell};
+use crate::describe;
+use crate::editor::Sql;
 use crate::error::{self, Failure, Result};
-use crate::script::{self, Item};
+use crate::printable::Printable;
 use crate::session::Session;
+use crate::statement::script;
+
+/// What asks for a statement.
+const PROMPT: &str = "atlas> ";
+
+/// What asks for the rest of one.
+const CONTINUED: &str = "  ...> ";
 
 pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     let failed = |e: ReadlineError| Failure::new(e.to_string());
@@ -29,66 +36,69 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     let interrupts = interrupts()?;
     session.timing = true;
     let rc = dirs::config_dir().map(|directory| directory.join("atlas").join("rc.sql"));
-    if let Some(script) = rc.filter(|_| with_rc).and_then(|path| std::fs::read_to_string(path).ok()) {
-        let done = tokio::select! {
-            done = session.run_script(&script) => done.map(|_| ()),
-            () = interrupts.notified() => cancel(&mut session),
+    if let Some(path) = rc.filter(|path| with_rc && path.exists()) {
+        let done = match std::fs::read_to_string(&path) {
+            Ok(script) => tokio::select! {
+                done = session.run_script(&script) => done.map(|_| ()),
+                () = interrupts.notified() => cancel(&mut session),
+            },
+            Err(e) => Err(Failure::new(format!("{}: {e}", path.display()))),
         };
         done.unwrap_or_else(|failure| error::report(&failure));
     }
-    writeln!(io::stdout(), "Atlas {}. Type \\? for help.", env!("CARGO_PKG_VERSION"))?;
+    let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+    write!(Printable::new(io::stdout()), "{}", describe::banner(&session, width).await?)?;
+    // Lines of a statement that is not complete yet.
+    let mut text = String::new();
     loop {
         // The editor waits for keys on a thread of its own, so that nothing else waits with it.
+        let prompt = if text.is_empty() { PROMPT } else { CONTINUED };
         let (returned, line) = tokio::task::spawn_blocking(move || {
-            let line = editor.readline("atlas> ");
+            let line = editor.readline(prompt);
             (editor, line)
         })
         .await
         .map_err(|e| Failure::new(e.to_string()))?;
         editor = returned;
-        let line = match line {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted) => continue,
+        match line {
+            Ok(line) if text.is_empty() => text = line,
+            Ok(line) => {
+                text.push('\n');
+                text.push_str(&line);
+            }
+            Err(ReadlineError::Interrupted) => text.clear(),
             Err(ReadlineError::Eof) => break,
             Err(e) => return Err(failed(e)),
-        };
-        if line.trim().is_empty() {
-            continue;
         }
-        let _ = editor.add_history_entry(line.as_str());
-        if let Some(path) = &history {
-            let _ = editor.save_history(path);
-        }
-        let line =
-            if is_word_for_shell(&line) { format!("\\{}", line.trim().to_ascii_lowercase()) } else { line };
-        let line = line.replace("\\exit", "\\quit");
-        for item in script::items(&line).0 {
-            let done = tokio::select! {
-                done = run_item(&mut session, item) => done,
-                () = interrupts.notified() => cancel(&mut session).map(ControlFlow::Continue),
-            };
-            match done {
-                Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => return Ok(()),
-                Err(failure) => {
-                    error::report(&failure);
-                    break;
+        let (items, is_complete) = script::items(&text);
+        if !text.trim().is_empty() && is_complete {
+            let _ = editor.add_history_entry(text.as_str());
+            if let Some(path) = &history {
+                let _ = editor.save_history(path);
+            }
+            for item in items {
+                let done = tokio::select! {
+                    done = session.run_item(item) => done,
+                    () = interrupts.notified() => cancel(&mut session).map(ControlFlow::Continue),
+                };
+                match done {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => return Ok(()),
+                    Err(failure) => {
+                        error::report(&failure);
+                        break;
+                    }
                 }
             }
         }
-    }
-    Ok(())
-}
-
-async fn run_item(session: &mut Session, item: Item<'_>) -> Result<ControlFlow<()>> {
-    match item {
-        Item::Command(command) => commands::run(session, command).await,
-        Item::Statement(statement) => {
-            let prepared = session.prepare(statement).await?;
-            session.run(prepared).await?;
-            Ok(ControlFlow::Continue(()))
+        if is_complete {
+            text.clear();
+        }
+        if let Some(sql) = editor.helper_mut() {
+            sql.begin_line_after(&text);
         }
     }
+    Ok(())
 }
 
 /// Leaves what runs alone.

@@ -403,6 +403,233 @@ fn names_may_have_any_case_and_near_ones_are_suggested() {
     insta::assert_snapshot!(told.join("\n"));
 }
 
+/// A store of two floats, each with two profiles of three levels, as Argo has them.
+fn directory_with_floats() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::create_dir(path.join("floats")).unwrap();
+    for (name, start) in [("5900001", 10.0f32), ("5900002", 20.0)] {
+        let mut file = NcFileBuilder::new();
+        let profiles = file.add_dimension("N_PROF", 2).unwrap();
+        let levels = file.add_dimension("N_LEVELS", 3).unwrap();
+        file.add_attribute("title", NcAttrValue::Chars("Argo float vertical profile".into())).unwrap();
+        let text = |text: &str| NcAttrValue::Chars(text.into());
+        let temp = file.add_variable::<f32>("TEMP", &[profiles, levels]).unwrap();
+        file.add_variable_attribute(temp, "units", text("degree_Celsius")).unwrap();
+        file.add_variable_attribute(temp, "long_name", text("Sea temperature in-situ")).unwrap();
+        file.set_variable_fill_value(temp, 99999.0f32).unwrap();
+        let psal = file.add_variable::<f32>("PSAL", &[profiles, levels]).unwrap();
+        file.add_variable_attribute(psal, "units", text("psu")).unwrap();
+        let mode = file.add_variable::<i32>("CYCLE_NUMBER", &[profiles]).unwrap();
+        let pres = file.add_variable::<f32>("PRES", &[profiles, levels]).unwrap();
+        file.add_variable_attribute(pres, "units", text("decibar")).unwrap();
+        file.add_variable_attribute(pres, "axis", text("Z")).unwrap();
+        let juld = file.add_variable::<f64>("JULD", &[profiles]).unwrap();
+        file.add_variable_attribute(juld, "units", text("days since 1950-01-01 00:00:00 UTC")).unwrap();
+        file.add_variable_attribute(juld, "standard_name", text("time")).unwrap();
+        let lat = file.add_variable::<f64>("LATITUDE", &[profiles]).unwrap();
+        file.add_variable_attribute(lat, "units", text("degree_north")).unwrap();
+        let values = |step: f32| (0..6).map(|i| start + step * i as f32).collect::<Vec<_>>();
+        let mut temperatures = values(-0.5);
+        temperatures[4] = 99999.0;
+        file.write_variable(temp, &temperatures).unwrap();
+        file.write_variable(psal, &values(0.01)).unwrap();
+        file.write_variable(pres, &[5.0f32, 10.0, 20.0, 5.0, 10.0, 20.0]).unwrap();
+        file.write_variable(mode, &[1i32, 2]).unwrap();
+        file.write_variable(juld, &[20_000.5f64, 20_010.25 + f64::from(start) / 86_400_000.0]).unwrap();
+        file.write_variable(lat, &[f64::from(start), f64::from(start) + 1.5]).unwrap();
+        let bytes = file.to_vec(NcWriteOptions::classic()).unwrap().1;
+        std::fs::write(path.join("floats").join(format!("{name}.nc")), bytes).unwrap();
+    }
+    assert!(atlas(path, &["import", "argo", "floats"], "").ends_with("exit code 0\n"));
+    directory
+}
+
+/// What scientists and users of other databases type, and what they are answered.
+const MISTAKES: &[&str] = &[
+    // Names.
+    "SELECT temp FROM argo WHERE temp < 8",
+    "SELECT TEMP, avg(PSAL) FROM argo",
+    "SELECT temp, avg(psal) FROM argo GROUP BY dataset",
+    "SELECT salinity FROM argo",
+    "SELECT TMEP FROM argo",
+    "SELECT a.temp FROM argo a JOIN argo b USING (dataset, n_prof, n_levels) WHERE b.temp < 8",
+    "SELECT b.TEMP FROM argo a",
+    "SELECT * EXCLUDE (pres, title) FROM argo WHERE temp < 8",
+    "SELECT * REPLACE (round(temp) AS temp) FROM argo WHERE temp < 8",
+    "SELECT * REPLACE (1 AS nothing) FROM argo",
+    "SELECT rank() OVER (PARTITION BY dataset ORDER BY temp) AS r FROM argo LIMIT 1",
+    "SELECT rank(temp) FROM argo",
+    "SELECT sum(temp) IGNORE NULLS OVER (ORDER BY temp) FROM argo",
+    "SELECT CAST(title AS VARCHAR(4)) FROM argo",
+    "SELECT avg(temp) OVER w AS a FROM argo WINDOW w AS (ORDER BY juld) LIMIT 1",
+    "SUMMARIZE SELECT temp FROM argo",
+    "SELECT * FROM argo.temp WHERE temp < 8",
+    "SELECT temp.temp FROM argo.temp WHERE temp.temp < 8",
+    "SELECT * FROM agro",
+    // Functions.
+    "SELECT quarter(JULD) FROM argo",
+    "SELECT count_if(TEMP > 10) FROM argo",
+    "SELECT year(JULD) FROM argo WHERE TEMP < 8",
+    "SELECT strftime(JULD, '%Y') AS y FROM argo LIMIT 1",
+    "SELECT quantile(TEMP, 0.5) AS q FROM argo",
+    "SELECT arg_max(PRES, TEMP) AS p FROM argo",
+    "SELECT haversin(1, 2, 3, 4)",
+    "SELECT abs(TEMP) OVER () FROM argo",
+    "SELECT avg(title) FROM argo",
+    // Syntax.
+    "SELEC TEMP FROM argo",
+    "SELECT TEMP FORM argo",
+    "SELECT TEMP FROM argo WHERE TEMP == 10",
+    "SELECT TEMP FROM argo WHERE (TEMP > 10",
+    "SELECT TEMP,\n  PSAL\nFROM argo\nWHERE TEMP >\nORDER BY 1",
+    "SELECT TEMP FROM argo WHERE dataset = '5900001",
+    "SELECT TEMP FROM argo ORDER TEMP",
+    "SELECT TOP 5 TEMP FROM argo",
+    // Clauses.
+    "FROM argo.LATITUDE ORDER BY latitude",
+    "SELECT count(*) AS n FROM argo TABLESAMPLE SYSTEM (10)",
+    "SELECT count(*) <= 12 AS few FROM argo TABLESAMPLE BERNOULLI (50)",
+    "SELECT count(*) AS n FROM argo TABLESAMPLE (3 ROWS)",
+    "SELECT TEMP FROM argo USING SAMPLE 10%",
+    "SELECT TEMP FROM argo FOR UPDATE",
+    "SELECT max(TEMP) AS t FROM argo FETCH FIRST 1 ROW WITH TIES",
+    "SELECT \"CYCLE_NUMBER\" FROM argo ORDER BY 1 FETCH FIRST 1 ROW ONLY",
+    "SELECT TEMP FROM argo ASOF JOIN argo b MATCH_CONDITION (argo.JULD >= b.JULD)",
+    "SELECT argo.TEMP FROM argo JOIN argo b",
+    "SELECT dataset, avg(TEMP) FROM argo",
+    "SELECT avg(TEMP) FROM argo WHERE avg(TEMP) > 3",
+    "SELECT TEMP FROM argo PIVOT (avg(TEMP) FOR dataset IN ('a'))",
+    "SELECT /*+ fast */ TEMP FROM argo",
+    "COPY argo TO 'x.csv' STORED AS PARQET",
+    // Statements.
+    "CREATE ROLE admin",
+    "UPDATE argo SET TEMP = 1",
+    "DELETE FROM argo",
+    "INSERT INTO argo VALUES (1)",
+    "BEGIN",
+    "ATTACH 'x.db' AS x",
+    "USE argo",
+    "PRAGMA table_info('argo')",
+    "CREATE TABLE t (a INT PRIMARY KEY)",
+    "SET LOCAL a = 1",
+    "SELECT 1 WHERE TEMP",
+    "SHOW VARIABLES LIKE 'x'",
+    "\\tables",
+    "\\ds argo",
+    ".tabels",
+];
+
+#[test]
+fn typical_mistakes_get_answers() {
+    let directory = directory_with_floats();
+    assert!(MISTAKES.len() >= 25);
+    let answers = MISTAKES.iter().map(|mistake| atlas(directory.path(), &["sql", "argo=argo"], mistake));
+    insta::assert_snapshot!(answers.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn results_say_what_they_are() {
+    let directory = directory_with_floats();
+    let directory = directory.path();
+    let run = |sql: &str| session(directory, &["argo=argo"], sql);
+    let told = [
+        run("SELECT * FROM argo WHERE temp > 19;"),
+        run(
+            "SELECT Avg(temp), max(temp) - min(temp) AS Span, lat*2 FROM (SELECT TEMP, LATITUDE AS lat FROM argo) GROUP BY lat ORDER BY 1 DESC LIMIT 2;",
+        ),
+        run(
+            "SELECT dataset, juld, juld - lag(juld) OVER (ORDER BY juld, dataset) AS step FROM argo.juld ORDER BY juld, dataset;",
+        ),
+        run(
+            "\\format csv\nSELECT dataset, juld, juld - lag(juld) OVER (ORDER BY juld, dataset) AS step FROM argo.juld ORDER BY juld, dataset;",
+        ),
+        run(
+            "\\limit 4\nSELECT value FROM generate_series(1, 1000000);\n\\x\nSELECT value FROM generate_series(1, 9);\n\\last\n\\limit 0\n",
+        ),
+        run(
+            "SELECT [1.5, 2] AS list, struct(1 AS a, 'x' AS b) AS pair, X'00ff' AS bytes, TIMESTAMP '2020-01-01' AS t, INTERVAL '1 month 2 days' AS i, NULL AS nothing;",
+        ),
+        run("EXPLAIN ANALYZE SELECT avg(TEMP) FROM argo WHERE dataset = '5900001';")
+            .lines()
+            .filter(|line| line.contains(" read, "))
+            .map(|line| line.rsplit_once(',').unwrap().0.to_owned() + ", …\n")
+            .collect(),
+        run("SELECT dataset, \"N_PROF\", \"LATITUDE\", \"JULD\" FROM argo.\"_grid_N_PROF\" ORDER BY 1, 2;"),
+        run("SELECT dataset, cells FROM argo._datasets; SELECT count(*) FROM argo.\"_grid_N_LEVELS\";"),
+        run("\\d argo\n\\d argo._datasets\n\\dt\n\\df haversine\n\\df round_to"),
+        transcript(directory, &[&["info", "argo"], &["info", "argo", "--json"]]),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn habits_of_other_shells_are_answered() {
+    let directory = directory_with_floats();
+    let directory = directory.path();
+    let told = [
+        session(
+            directory,
+            &["argo=argo"],
+            ".tables\nshow databases;\n.schema argo.temp\nSELECT 1 AS a \\g\n? degrees\n.mode csv\nSELECT 2 AS b;\nquit\nSELECT 3;",
+        ),
+        session(
+            directory,
+            &["argo=argo"],
+            ".once out.csv\nSELECT dataset FROM argo._datasets;\nSELECT 1 AS a;\n\\! cat out.csv\n\\! exit 3",
+        ),
+        session(directory, &["argo", "./argo"], "\\ds"),
+        session(directory, &[], "\\last"),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+    std::fs::write(directory.join("editor"), "#!/bin/sh\nsed -i 's/1/2/' \"$1\"\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_atlas"))
+        .args(["sql", "--format", "csv", "-c", "SELECT 1 AS a", "-c", "\\edit"])
+        .current_dir(directory)
+        .env("VISUAL", "sh ./editor")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "a\n1\nSELECT 2 AS a;\na\n2\n");
+}
+
+#[test]
+fn a_file_of_one_result_does_not_lose_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    for file in ["r.parquet", "r.arrow", "r.json"] {
+        let told = atlas(directory, &["sql", "-o", file, "-c", "SELECT 1 AS a", "-c", "SELECT 2 AS a"], "");
+        assert!(
+            told.contains(&format!("error: {file} has a result")) && told.ends_with("exit code 1\n"),
+            "{told}"
+        );
+        let told =
+            atlas(directory, &["sql", "--format", "csv", "-c", &format!("SELECT * FROM '{file}'")], "");
+        assert!(told.contains("a\n1\n") || file == "r.json", "{told}");
+        let told = session(
+            directory,
+            &[],
+            &format!("\\o {file}\nSELECT 1 AS a;\n\\once x.csv\nSELECT 2;\nSELECT 3;"),
+        );
+        assert!(told.contains("has a result"), "{told}");
+    }
+    let told = atlas(
+        directory,
+        &["sql", "--format", "csv", "-o", "n.csv", "-c", "SELECT 1 AS a", "-c", "SELECT 2 AS a"],
+        "",
+    );
+    assert!(told.ends_with("exit code 0\n"), "{told}");
+    assert_eq!(std::fs::read_to_string(directory.join("n.csv")).unwrap(), "a\n1\na\n2\n");
+    let output = Command::new(env!("CARGO_BIN_EXE_atlas"))
+        .args(["sql", "--format", "parquet", "-c", "SELECT 1 AS a", "-c", "SELECT 2 AS a"])
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("stdout has a result")
+            && output.stdout.ends_with(b"PAR1")
+    );
+}
+
 #[test]
 fn tables_are_summarized() {
     let directory = directory_with_store();

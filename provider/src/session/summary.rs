@@ -19,6 +19,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use crate::plan::table::AtlasTable;
 use crate::scan::statistics::of_column;
 use crate::tables::layout::ColumnKind;
+use crate::tables::words::type_in_words;
 
 /// The columns of a table as rows: `column_name`, `column_type`, `min`, `max`, `mean`, `rows`,
 /// `nulls`, `null_percentage`.
@@ -155,7 +156,7 @@ impl Summary {
         nulls: Option<u64>,
     ) -> Result<()> {
         self.names.append_value(field.name());
-        self.types.append_value(field.data_type().to_string());
+        self.types.append_value(type_in_words(field.data_type()));
         for (column, bound) in self.bounds.iter_mut().zip(bounds) {
             if bound.is_null() {
                 column.append_null();

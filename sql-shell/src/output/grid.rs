@@ -2,50 +2,103 @@
 
 use std::fmt;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, Schema};
+use atlas_datafusion::type_in_words;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::formatters;
+use super::cells::Looks;
+use super::{Style, UNITS, dimmed};
 use crate::error::Result;
 use crate::printable::printable;
 
-/// The least width of a column that is cut.
-const NARROW: usize = 6;
+/// The least width of a column of text that is cut, and of a heading.
+const NARROW: usize = 12;
 
 /// What stands for what was cut.
 const CUT: char = '…';
 
+/// A column that is shown.
+struct Column {
+    /// Its name, its type, and its units where any column has some.
+    heads: Vec<String>,
+    /// Numbers are on the right.
+    right: bool,
+    /// Only text may be cut: the beginning of a number or of a time is another one.
+    is_text: bool,
+    cells: Vec<Option<String>>,
+    width: usize,
+}
+
+impl Column {
+    fn natural(&self) -> usize {
+        let heads = self.heads.iter().map(|head| head.width());
+        heads.chain([self.values()]).max().unwrap_or(0)
+    }
+
+    fn values(&self) -> usize {
+        self.cells.iter().map(|cell| cell.as_deref().unwrap_or(NULL).width()).max().unwrap_or(0)
+    }
+
+    fn least(&self) -> usize {
+        let values = if self.is_text { self.values().min(NARROW) } else { self.values() };
+        let heads = self.heads.iter().map(|head| head.width().min(NARROW));
+        heads.fold(values, usize::max)
+    }
+}
+
+const NULL: &str = "NULL";
+
 /// Rows as text, in a frame.
 pub(super) struct Grid {
-    heads: Vec<String>,
-    right: Vec<bool>,
-    rows: Vec<Vec<String>>,
-    /// Columns that were left out, and in front of which column that is told.
+    columns: Vec<Column>,
+    /// Columns that there was no room for.
     left_out: usize,
-    gap: usize,
+    rows: usize,
+    /// The row in front of which rows were left out.
+    gap: Option<usize>,
+    dim: bool,
 }
 
 impl Grid {
-    /// The rows of batches, in columns that are together no wider than `width`, where that is given: wide columns are cut, and
-    /// where that does not do, columns in the middle are left out.
-    pub(super) fn new(batches: &[RecordBatch], width: Option<usize>) -> Result<Self> {
-        let Some(schema) = batches.first().map(RecordBatch::schema) else {
-            return Ok(Self { heads: vec![], right: vec![], rows: vec![], left_out: 0, gap: 0 });
-        };
-        let heads: Vec<String> =
-            schema.fields().iter().map(|field| printable(field.name()).into_owned()).collect();
-        let right = schema.fields().iter().map(|field| is_number(field.data_type())).collect();
-        let mut rows = Vec::new();
-        for batch in batches {
-            let columns = formatters(batch, "NULL")?;
-            let cell = |text: String| printable(&text).into_owned();
-            let text =
-                |row: usize| columns.iter().map(|column| cell(column.value(row).to_string())).collect();
-            rows.extend((0..batch.num_rows()).map(text));
+    /// The rows of batches, in columns that are together no wider than the style says: text is cut,
+    /// and where that does not do, the last columns are left out. Rows are missing in front of row
+    /// `gap`.
+    pub(super) fn new(
+        schema: &Schema,
+        batches: &[RecordBatch],
+        looks: &Looks,
+        gap: Option<usize>,
+        style: Style,
+    ) -> Result<Self> {
+        let units = |field: &arrow::datatypes::Field| field.metadata().get(UNITS).cloned();
+        let has_units = schema.fields().iter().any(|field| units(field).is_some());
+        let mut columns: Vec<Column> = Vec::with_capacity(schema.fields().len());
+        for field in schema.fields() {
+            let mut heads = vec![printable(field.name()).into_owned()];
+            if style.of_query {
+                heads.push(type_in_words(field.data_type()));
+                heads.extend(has_units.then(|| printable(&units(field).unwrap_or_default()).into_owned()));
+            }
+            let (right, is_text) = (field.data_type().is_numeric(), is_text(field.data_type()));
+            columns.push(Column { heads, right, is_text, cells: Vec::new(), width: 0 });
         }
-        let mut grid = Self { heads, right, rows, left_out: 0, gap: 0 };
-        if let Some(width) = width {
+        let mut rows = 0;
+        for batch in batches {
+            rows += batch.num_rows();
+            let formatters = looks.formatters(batch, NULL)?;
+            for ((column, values), array) in columns.iter_mut().zip(&formatters).zip(batch.columns()) {
+                let nulls = array.logical_nulls();
+                let cell = |row: usize| {
+                    let is_valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+                    is_valid.then(|| printable(&values.value(row).to_string()).into_owned())
+                };
+                column.cells.extend((0..batch.num_rows()).map(cell));
+            }
+        }
+        let mut grid = Self { columns, left_out: 0, rows, gap, dim: style.dim };
+        grid.columns.iter_mut().for_each(|column| column.width = column.natural());
+        if let Some(width) = style.width {
             grid.fit(width);
         }
         Ok(grid)
@@ -56,96 +109,113 @@ impl Grid {
         self.left_out
     }
 
-    fn widths(&self) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.heads.iter().map(|head| head.width()).collect();
-        for row in &self.rows {
-            for (width, text) in widths.iter_mut().zip(row) {
-                *width = (*width).max(text.width());
-            }
-        }
-        widths
-    }
-
     fn fit(&mut self, width: usize) {
-        let framed = |widths: &[usize]| widths.iter().map(|width| width + 3).sum::<usize>() + 1;
-        let mut widths = self.widths();
-        if framed(&widths) <= width {
+        const FRAME: usize = 3;
+        let total: usize = self.columns.iter().map(|column| column.width + FRAME).sum();
+        if total < width {
             return;
         }
-        // Columns go from the middle, until the others have room when cut.
-        let least =
-            |widths: &[usize]| framed(&widths.iter().map(|&width| width.min(NARROW)).collect::<Vec<_>>());
-        while widths.len() > 2 && least(&widths) + 4 * usize::from(self.left_out > 0) > width {
-            let middle = widths.len() / 2;
-            widths.remove(middle);
-            self.heads.remove(middle);
-            self.right.remove(middle);
-            self.rows.iter_mut().for_each(|row| drop(row.remove(middle)));
-            self.left_out += 1;
-            self.gap = middle;
-        }
-        let width = width.saturating_sub(4 * usize::from(self.left_out > 0));
-        // The widest give, down to one width, but numbers only when text has nothing left to give.
-        for numbers_too in [false, true] {
-            while framed(&widths) > width {
-                let candidates = widths.iter().zip(&self.right).enumerate();
-                let widest = candidates
-                    .filter(|(_, (width, is_number))| **width > NARROW && (numbers_too || !**is_number))
-                    .max_by_key(|(_, (width, _))| **width)
-                    .map(|(i, _)| i);
-                let Some(widest) = widest.and_then(|i| widths.get_mut(i)) else { break };
-                *widest -= 1;
+        // As many columns as have room when cut, and one to show that there are more.
+        let mut room = width.saturating_sub(1);
+        let mut kept = 0;
+        for (i, column) in self.columns.iter().enumerate() {
+            let rest = if i + 1 < self.columns.len() { FRAME + 1 } else { 0 };
+            let least = column.least() + FRAME;
+            if least + rest > room && i > 0 {
+                break;
             }
+            room = room.saturating_sub(least);
+            kept = i + 1;
         }
-        for (i, &width) in widths.iter().enumerate() {
-            let cells = self.rows.iter_mut().filter_map(|row| row.get_mut(i));
-            for text in self.heads.get_mut(i).into_iter().chain(cells) {
-                if text.width() > width {
-                    *text = cut(text, width);
-                }
-            }
-        }
+        self.left_out = self.columns.len() - kept;
+        self.columns.truncate(kept);
         if self.left_out > 0 {
-            self.heads.insert(self.gap, CUT.to_string());
-            self.right.insert(self.gap, false);
-            self.rows.iter_mut().for_each(|row| row.insert(self.gap, CUT.to_string()));
+            room = room.saturating_sub(FRAME + 1);
+        }
+        // What is left goes to the columns that would be cut, the narrowest first.
+        let mut order: Vec<usize> = (0..kept).collect();
+        let need = |column: &Column| column.width.saturating_sub(column.least());
+        order.sort_by_key(|&i| self.columns.get(i).map_or(0, need));
+        let mut waiting = order.len();
+        for i in order {
+            let Some(column) = self.columns.get_mut(i) else { continue };
+            let given = need(column).min(room / waiting.max(1));
+            column.width = column.least() + given;
+            room -= given;
+            waiting -= 1;
         }
     }
 }
 
 impl fmt::Display for Grid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths = self.widths();
+        let more = self.left_out > 0;
         let rule = |f: &mut fmt::Formatter<'_>| {
-            let dashes: Vec<String> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
-            writeln!(f, "+{}+", dashes.join("+"))
-        };
-        let row = |f: &mut fmt::Formatter<'_>, row: &[String], is_head: bool| {
-            for ((text, width), right) in row.iter().zip(&widths).zip(&self.right) {
-                let room = " ".repeat(width - text.width().min(*width));
-                if *right && !is_head { write!(f, "| {room}{text} ")? } else { write!(f, "| {text}{room} ")? }
+            for column in &self.columns {
+                write!(f, "+{}", "-".repeat(column.width + 2))?;
             }
-            writeln!(f, "|")
+            writeln!(f, "{}", if more { "+---+" } else { "+" })
         };
+        let end = |f: &mut fmt::Formatter<'_>| writeln!(f, "{}", if more { "| … |" } else { "|" });
         rule(f)?;
-        row(f, &self.heads, true)?;
-        rule(f)?;
-        for values in &self.rows {
-            row(f, values, false)?;
+        let lines = self.columns.first().map_or(0, |column| column.heads.len());
+        for line in 0..lines {
+            for column in &self.columns {
+                let head = cut(column.heads.get(line).map_or("", String::as_str), column.width);
+                let room = " ".repeat(column.width.saturating_sub(head.width()));
+                let head = if line > 0 { dimmed(&head, self.dim) } else { head };
+                write!(f, "| {head}{room} ")?;
+            }
+            end(f)?;
         }
-        if !self.rows.is_empty() {
+        rule(f)?;
+        for row in 0..=self.rows {
+            if self.gap == Some(row) {
+                for column in &self.columns {
+                    let room = " ".repeat(column.width.saturating_sub(1));
+                    if column.right { write!(f, "| {room}{CUT} ")? } else { write!(f, "| {CUT}{room} ")? }
+                }
+                end(f)?;
+            }
+            if row == self.rows {
+                break;
+            }
+            for column in &self.columns {
+                let cell = column.cells.get(row).and_then(Option::as_deref);
+                let text = cut(cell.unwrap_or(NULL), if column.is_text { column.width } else { usize::MAX });
+                let room = " ".repeat(column.width.saturating_sub(text.width()));
+                let text = if cell.is_none() { dimmed(&text, self.dim) } else { text };
+                if column.right { write!(f, "| {room}{text} ")? } else { write!(f, "| {text}{room} ")? }
+            }
+            end(f)?;
+        }
+        if self.rows > 0 {
             rule(f)?;
         }
         Ok(())
     }
 }
 
-fn is_number(data_type: &DataType) -> bool {
-    data_type.is_numeric()
+/// Whether the beginning of a value says something of it: of text, bytes, lists and structures.
+fn is_text(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_)
+            | DataType::Dictionary(..)
+    ) || data_type.is_nested()
 }
 
 /// The beginning of text, no wider than `width`.
 fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
     let mut room = width.saturating_sub(1);
     let fits = |c: &char| {
         let wide = c.width().unwrap_or(0);
@@ -160,29 +230,50 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampNanosecondArray};
 
+    use super::super::cells::Between;
     use super::*;
 
-    fn shown(width: Option<usize>) -> String {
+    fn shown(columns: usize, width: Option<usize>) -> (String, usize) {
         let name: ArrayRef =
             Arc::new(StringArray::from(vec![Some("a name that is long\nand of two lines"), None]));
-        let number: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(-12_345_678)]));
+        let number: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(-123_456_789_012_345)]));
+        let time: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![Some(0), Some(1)]));
         let column = |i: usize| {
-            (format!("c{i}"), if i.is_multiple_of(2) { Arc::clone(&name) } else { Arc::clone(&number) })
+            let array = [&name, &number, &time][i % 3];
+            (format!("column {i}"), Arc::clone(array))
         };
-        let batch = RecordBatch::try_from_iter((0..4).map(column)).unwrap();
-        Grid::new(&[batch], width).unwrap().to_string()
+        let batch = RecordBatch::try_from_iter((0..columns).map(column)).unwrap();
+        let schema = batch.schema();
+        let looks = Looks::of(&schema, std::slice::from_ref(&batch), Between::Space);
+        let style = Style { width, of_query: true, ..Style::default() };
+        let grid = Grid::new(&schema, &[batch], &looks, None, style).unwrap();
+        (grid.to_string(), grid.left_out())
     }
 
     #[test]
-    fn wide_columns_are_cut_and_then_left_out() {
-        for width in [120, 80, 60, 40, 30] {
-            let text = shown(Some(width));
-            assert!(text.lines().all(|line| line.width() <= width), "{text}");
+    fn text_is_cut_and_the_last_columns_are_left_out() {
+        for width in [200, 120, 80, 60, 40] {
+            let (text, left_out) = shown(12, Some(width));
+            assert!(text.lines().all(|line| line.width() <= width), "{width}\n{text}");
+            assert!(left_out > 0 && text.lines().nth(1).unwrap().ends_with("| … |"), "{text}");
+            let numbers = text.matches("-123456789012345 |").count();
+            let times = text.matches("1970-01-01 00:00:00.000000001 |").count();
+            let columns = text.lines().nth(1).unwrap().matches("column ").count();
+            assert_eq!(numbers + times + columns.div_ceil(3), columns, "{text}");
         }
-        assert!(shown(Some(60)).contains("-12345678 |"), "{}", shown(Some(60)));
-        assert!(shown(Some(30)).contains("| … |"), "{}", shown(Some(30)));
-        assert!(shown(None).contains("a name that is long\\nand of two lines"));
+        let (text, left_out) = shown(3, Some(80));
+        assert!(left_out == 0 && text.lines().all(|line| line.width() <= 80), "{text}");
+        assert!(text.contains("a name that is long\\nan") && text.contains('…'), "{text}");
+        assert!(shown(1, None).0.contains("a name that is long\\nand of two lines"));
+    }
+
+    #[test]
+    fn three_thousand_columns_take_no_time() {
+        let begun = std::time::Instant::now();
+        let (text, left_out) = shown(3000, Some(80));
+        assert!(left_out > 2990 && text.lines().all(|line| line.width() <= 80), "{text}");
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     }
 }

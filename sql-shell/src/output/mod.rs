@@ -1,26 +1,37 @@
 //! Results as text and as files.
 
+mod cells;
 mod grid;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::csv::WriterBuilder as CsvBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::writer::FileWriter;
 use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited, WriterBuilder as JsonBuilder};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::ArrayFormatter;
 use clap::ValueEnum;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use unicode_width::UnicodeWidthStr;
 
+use self::cells::{Between, Looks, has_times};
 use self::grid::Grid;
 use crate::error::Result;
 use crate::printable::printable;
+
+/// What stands for a missing value, for people.
+const NULL: &str = "NULL";
+
+/// Bytes of rows that are looked at before the first of them is written.
+const LOOK_AHEAD: usize = 64 << 20;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -49,7 +60,30 @@ impl Format {
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, Self::Parquet | Self::Arrow)
     }
+
+    /// Whether a file of the format is one result, and would be broken by another.
+    pub(crate) fn is_of_one_result(self) -> bool {
+        self.is_binary() || self == Self::Json
+    }
+
+    /// The format that the ending of a file's name says.
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
+        Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Self::Csv,
+            "tsv" | "tab" => Self::Tsv,
+            "json" => Self::Json,
+            "ndjson" | "jsonl" => Self::Ndjson,
+            "md" | "markdown" => Self::Markdown,
+            "parquet" => Self::Parquet,
+            "arrow" | "feather" | "ipc" => Self::Arrow,
+            "txt" => Self::Table,
+            _ => return None,
+        })
+    }
 }
+
+/// The metadata of a field that has the units of a column.
+pub(crate) const UNITS: &str = "units";
 
 /// How results look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,10 +91,15 @@ pub(crate) struct Style {
     pub format: Format,
     /// A table with a line for each column of each row.
     pub expanded: bool,
-    /// Rows that a table shows at the most; the rest is counted.
-    pub most: Option<usize>,
+    /// Rows that a table shows at the most, its first and its last; the rest is counted.
+    pub limit: Option<usize>,
     /// The width that a table is fitted to.
     pub width: Option<usize>,
+    /// Whether what is no value is dimmed.
+    pub dim: bool,
+    /// Whether it is a query's: a table tells the types and units of its columns, and how all of it
+    /// is shown.
+    pub of_query: bool,
 }
 
 impl Style {
@@ -68,6 +107,11 @@ impl Style {
     pub(crate) fn whole(format: Format) -> Self {
         Self { format, ..Self::default() }
     }
+}
+
+/// Text that is less than other text, on a terminal that shows it so.
+fn dimmed(text: &str, dim: bool) -> String {
+    if dim { format!("\x1b[2m{text}\x1b[22m") } else { text.to_owned() }
 }
 
 /// Writes a result, and returns its number of rows.
@@ -124,8 +168,9 @@ async fn write_markdown(rows: SendableRecordBatchStream, out: &mut (dyn Write + 
     writeln!(out, "| {} |", names.join(" | "))?;
     let rules: Vec<_> = schema.fields().iter().map(|field| rule(field.data_type())).collect();
     writeln!(out, "| {} |", rules.join(" | "))?;
+    let (looks, rows) = look(rows, Between::Space).await?;
     each(rows, |batch| {
-        let columns = formatters(batch, "NULL")?;
+        let columns = looks.formatters(batch, NULL)?;
         for row in 0..batch.num_rows() {
             let values: Vec<_> =
                 columns.iter().map(|column| escape(&column.value(row).to_string())).collect();
@@ -136,55 +181,178 @@ async fn write_markdown(rows: SendableRecordBatchStream, out: &mut (dyn Write + 
     .await
 }
 
+/// How the columns of a result look, and its rows: of the first of them what they need, of a result
+/// that is larger than that what their types allow.
+async fn look(
+    mut rows: SendableRecordBatchStream,
+    between: Between,
+) -> Result<(Looks, SendableRecordBatchStream)> {
+    let schema = rows.schema();
+    if !schema.fields().iter().any(|field| has_times(field.data_type())) {
+        return Ok((Looks::of(&schema, &[], between), rows));
+    }
+    let (mut first, mut bytes) = (Vec::new(), 0);
+    let looks = loop {
+        match rows.next().await.transpose()? {
+            None => break Looks::of(&schema, &first, between),
+            Some(batch) => {
+                bytes += batch.get_array_memory_size();
+                first.push(batch);
+                if bytes > LOOK_AHEAD {
+                    break Looks::widest(&schema, between);
+                }
+            }
+        }
+    };
+    let all = futures::stream::iter(first.into_iter().map(Ok)).chain(rows);
+    Ok((looks, Box::pin(RecordBatchStreamAdapter::new(schema, all))))
+}
+
+/// The first and the last rows of a result.
+struct Ends {
+    limit: usize,
+    first: Vec<RecordBatch>,
+    /// Rows that are still to come to the first ones.
+    room: usize,
+    last: VecDeque<RecordBatch>,
+    last_rows: usize,
+}
+
+impl Ends {
+    fn new(limit: Option<usize>) -> Self {
+        let limit = limit.unwrap_or(usize::MAX);
+        Self { limit, first: Vec::new(), room: limit.div_ceil(2), last: VecDeque::new(), last_rows: 0 }
+    }
+
+    fn push(&mut self, batch: &RecordBatch) {
+        let taken = self.room.min(batch.num_rows());
+        if taken > 0 {
+            self.first.push(batch.slice(0, taken));
+            self.room -= taken;
+        }
+        let rest = batch.num_rows() - taken;
+        if rest > 0 {
+            self.last.push_back(batch.slice(taken, rest));
+            self.last_rows += rest;
+        }
+        while self.last.front().is_some_and(|first| self.last_rows - first.num_rows() >= self.limit / 2) {
+            self.last_rows -= self.last.pop_front().map_or(0, |first| first.num_rows());
+        }
+    }
+
+    /// The rows, of `count`, and the row in front of which others are missing.
+    fn finish(self, count: usize) -> (Vec<RecordBatch>, Option<usize>) {
+        let mut batches = self.first;
+        let first: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        if count <= self.limit {
+            batches.extend(self.last);
+            return (batches, None);
+        }
+        let mut surplus = self.last_rows.saturating_sub(self.limit / 2);
+        for batch in self.last {
+            let skipped = surplus.min(batch.num_rows());
+            surplus -= skipped;
+            if skipped < batch.num_rows() {
+                batches.push(batch.slice(skipped, batch.num_rows() - skipped));
+            }
+        }
+        (batches, Some(first))
+    }
+}
+
 async fn write_table(
     rows: SendableRecordBatchStream,
     style: Style,
     out: &mut (dyn Write + Send),
 ) -> Result<usize> {
-    let most = style.most.unwrap_or(usize::MAX);
-    let mut batches = vec![RecordBatch::new_empty(rows.schema())];
-    let mut shown = 0;
-    let count = each(rows, |batch| {
-        let room = (most - shown).min(batch.num_rows());
-        if room > 0 {
-            shown += room;
-            batches.push(batch.slice(0, room));
+    let table = Table::collect(rows, style.limit).await?;
+    table.write(style, out)?;
+    Ok(table.count)
+}
+
+/// Writes a table as a style has it, and with all its columns; and returns its number of rows.
+pub(crate) async fn write_fitted(
+    rows: SendableRecordBatchStream,
+    style: Style,
+) -> Result<(Vec<u8>, Vec<u8>, usize)> {
+    let table = Table::collect(rows, style.limit).await?;
+    let (mut fitted, mut whole) = (Vec::new(), Vec::new());
+    table.write(style, &mut fitted)?;
+    table.write(Style { width: None, ..style }, &mut whole)?;
+    Ok((fitted, whole, table.count))
+}
+
+/// A result, with the rows of it that are shown.
+struct Table {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    /// The row in front of which others are missing.
+    gap: Option<usize>,
+    looks: Looks,
+    /// All rows.
+    count: usize,
+    /// Rows that are not shown.
+    hidden: usize,
+}
+
+impl Table {
+    async fn collect(rows: SendableRecordBatchStream, limit: Option<usize>) -> Result<Self> {
+        let schema = rows.schema();
+        // A plan is one result, however many lines it has.
+        let limit = limit.filter(|_| !is_plan(&schema));
+        let mut ends = Ends::new(limit);
+        let count = each(rows, |batch| {
+            ends.push(batch);
+            Ok(())
+        })
+        .await?;
+        let (batches, gap) = ends.finish(count);
+        let looks = Looks::of(&schema, &batches, Between::Space);
+        let hidden = limit.map_or(0, |limit| count.saturating_sub(limit));
+        Ok(Self { schema, batches, gap, looks, count, hidden })
+    }
+
+    fn write(&self, style: Style, out: &mut (dyn Write + Send)) -> Result<()> {
+        let mut left_out = 0;
+        if is_plan(&self.schema) {
+            write_plan(&self.batches, out)?;
+        } else if style.expanded {
+            write_expanded(
+                &self.batches,
+                &self.looks,
+                self.gap.map(|gap| (gap, self.count)),
+                style.dim,
+                out,
+            )?;
+        } else {
+            let grid = Grid::new(&self.schema, &self.batches, &self.looks, self.gap, style)?;
+            left_out = grid.left_out();
+            write!(out, "{grid}")?;
+        }
+        let mut missing = Vec::new();
+        if self.hidden > 0 {
+            missing.push(format!("{} of {} rows", grouped(self.hidden), grouped(self.count)));
+        }
+        if left_out > 0 {
+            missing.push(format!("{} of {} columns", grouped(left_out), grouped(self.schema.fields().len())));
+        }
+        if !missing.is_empty() {
+            let how = if style.of_query { "\\last" } else { "\\x" };
+            writeln!(out, "… {} are not shown: {how} shows all", missing.join(" and "))?;
         }
         Ok(())
-    })
-    .await?;
-    let mut left_out = 0;
-    if is_plan(&batches) {
-        write_plan(&batches, out)?;
-    } else if style.expanded {
-        write_expanded(&batches, out)?;
-    } else {
-        let grid = Grid::new(&batches, style.width)?;
-        left_out = grid.left_out();
-        write!(out, "{grid}")?;
     }
-    let more = [(count - shown, "row"), (left_out, "column")];
-    let more: Vec<_> = more
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, thing)| format!("{number} more {thing}{}", if number == 1 { "" } else { "s" }))
-        .collect();
-    if !more.is_empty() {
-        writeln!(out, "… {}", more.join(" and "))?;
-    }
-    Ok(count)
 }
 
 /// Whether rows are what EXPLAIN gives.
-fn is_plan(batches: &[RecordBatch]) -> bool {
-    let schema = batches.first().map(RecordBatch::schema);
-    schema.is_some_and(|schema| schema.fields().iter().map(|field| field.name()).eq(["plan_type", "plan"]))
+fn is_plan(schema: &Schema) -> bool {
+    schema.fields().iter().map(|field| field.name()).eq(["plan_type", "plan"])
 }
 
 /// Plans as they are: an operator a line.
 fn write_plan(batches: &[RecordBatch], out: &mut (dyn Write + Send)) -> Result<()> {
     for batch in batches {
-        let columns = formatters(batch, "NULL")?;
+        let columns = formatters(batch, NULL)?;
         let [kind, plan] = columns.as_slice() else { continue };
         for row in 0..batch.num_rows() {
             writeln!(out, "{}:", kind.value(row))?;
@@ -196,20 +364,41 @@ fn write_plan(batches: &[RecordBatch], out: &mut (dyn Write + Send)) -> Result<(
     Ok(())
 }
 
-/// Each row as a block, each column a line of it.
-fn write_expanded(batches: &[RecordBatch], out: &mut (dyn Write + Send)) -> Result<()> {
+/// Each row as a block, each column a line of it. In front of a row, rows of all may be missing.
+fn write_expanded(
+    batches: &[RecordBatch],
+    looks: &Looks,
+    gap: Option<(usize, usize)>,
+    dim: bool,
+    out: &mut (dyn Write + Send),
+) -> Result<()> {
+    let shown: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let mut number = 0;
     for batch in batches {
-        let columns = formatters(batch, "NULL")?;
+        let columns = looks.formatters(batch, NULL)?;
         let names: Vec<_> =
             batch.schema().fields().iter().map(|field| printable(field.name()).into_owned()).collect();
         let widest = names.iter().map(|name| name.width()).max().unwrap_or(0);
         for row in 0..batch.num_rows() {
+            if let Some((gap, count)) = gap
+                && gap == number
+            {
+                writeln!(out, "…")?;
+                number += count - shown;
+            }
             number += 1;
             writeln!(out, "-[ row {number} ]-")?;
-            for (name, column) in names.iter().zip(&columns) {
+            for ((name, column), array) in names.iter().zip(&columns).zip(batch.columns()) {
                 let room = " ".repeat(widest - name.width());
-                writeln!(out, "{name}{room} | {}", printable(&column.value(row).to_string()))?;
+                let value = column.value(row).to_string();
+                writeln!(
+                    out,
+                    "{name}{room} | {}",
+                    dimmed(
+                        &printable(&value),
+                        dim && array.logical_nulls().is_some_and(|nulls| nulls.is_null(row))
+                    )
+                )?;
             }
         }
     }
@@ -221,9 +410,10 @@ async fn write_csv(
     delimiter: u8,
     out: &mut (dyn Write + Send),
 ) -> Result<usize> {
+    let (looks, rows) = look(rows, Between::T).await?;
     let mut writer = CsvBuilder::new().with_delimiter(delimiter).with_header(true).build(&mut *out);
-    writer.write(&flat(&RecordBatch::new_empty(rows.schema()))?)?;
-    each(rows, |batch| Ok(writer.write(&flat(batch)?)?)).await
+    writer.write(&flat(&RecordBatch::new_empty(rows.schema()), &looks)?)?;
+    each(rows, |batch| Ok(writer.write(&flat(batch, &looks)?)?)).await
 }
 
 async fn write_json<F: JsonFormat>(
@@ -236,27 +426,23 @@ async fn write_json<F: JsonFormat>(
     Ok(count)
 }
 
-fn options(null: &str) -> FormatOptions<'_> {
-    FormatOptions::default().with_null(null).with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
-}
-
+/// What writes the values of a batch that is all of a result.
 pub(crate) fn formatters<'a>(batch: &'a RecordBatch, null: &'a str) -> Result<Vec<ArrayFormatter<'a>>> {
-    let options = options(null);
-    Ok(batch
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column, &options))
-        .collect::<Result<_, _>>()?)
+    Looks::of(batch.schema_ref(), std::slice::from_ref(batch), Between::Space).formatters(batch, null)
 }
 
-/// Nested columns as text, since CSV has no others.
-fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
+/// Nested columns, times and durations as text: CSV has no others, and times of one column have as
+/// many digits.
+fn flat(batch: &RecordBatch, looks: &Looks) -> Result<RecordBatch> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
-    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if field.data_type().is_nested() {
-            let options = options("");
-            let text = ArrayFormatter::try_new(column, &options)?;
+    let texts = looks.formatters(batch, "")?;
+    for ((field, column), text) in batch.schema_ref().fields().iter().zip(batch.columns()).zip(&texts) {
+        let data_type = field.data_type();
+        if data_type.is_nested()
+            || has_times(data_type)
+            || matches!(data_type, DataType::Duration(_) | DataType::Interval(_))
+        {
             let text = (0..column.len()).map(|row| column.is_valid(row).then(|| text.value(row).to_string()));
             columns.push(Arc::new(text.collect::<StringArray>()));
             fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
@@ -266,7 +452,8 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
         }
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    Ok(RecordBatch::try_new(schema, columns)?)
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
 }
 
 fn escape(text: &str) -> String {
@@ -278,10 +465,23 @@ fn rule(data_type: &DataType) -> &'static str {
     if data_type.is_numeric() { "---:" } else { "---" }
 }
 
-/// A number of things: `1 file`, `2 files`.
+/// A number of things: `1 file`, `2,000 files`.
 pub(crate) fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{plural}")
+    format!("{} {thing}{plural}", grouped(number))
+}
+
+/// A number with commas between thousands.
+pub(crate) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A number of bytes for people.
@@ -299,5 +499,58 @@ impl fmt::Display for Bytes {
             amount /= 1000.0;
         }
         write!(f, "{amount:.1} TB")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    #[test]
+    fn the_first_and_the_last_rows_are_kept() {
+        for (sizes, limit) in [
+            (vec![3, 1, 4], 8),
+            (vec![3, 1, 4], 5),
+            (vec![10], 4),
+            (vec![1; 20], 7),
+            (vec![0, 5, 0, 5], 3),
+            (vec![9, 1], 1),
+            (vec![100, 1, 1], 2),
+            (vec![], 3),
+        ] {
+            let mut ends = Ends::new(Some(limit));
+            let mut next = 0;
+            for size in sizes {
+                let values: ArrayRef = Arc::new(Int64Array::from_iter_values(next..next + size));
+                next += size;
+                ends.push(&RecordBatch::try_from_iter([("a", values)]).unwrap());
+            }
+            let count = next as usize;
+            let (batches, gap) = ends.finish(count);
+            let shown: Vec<i64> = batches
+                .iter()
+                .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+                .collect();
+            let expected: Vec<i64> = if count <= limit {
+                (0..next).collect()
+            } else {
+                (0..limit.div_ceil(2) as i64).chain(next - (limit / 2) as i64..next).collect()
+            };
+            assert_eq!(
+                (shown, gap),
+                (expected, (count > limit).then_some(limit.div_ceil(2))),
+                "{count} {limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_have_commas() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(grouped(number), text);
+        }
     }
 }

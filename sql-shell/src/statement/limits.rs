@@ -1,7 +1,7 @@
 //! Statements that are too deep to be planned, told from their tokens.
 //!
 //! Parsing, planning and running an expression recurse over its tree, and a chain `a + b + …` is as
-//! deep as it is long. The stacks of all threads (see `threads`) have room for everything within
+//! deep as it is long. The stacks of all threads (see `crate::threads`) have room for everything within
 //! these limits.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -13,14 +13,14 @@ use crate::error::{Failure, Result};
 /// Links of a chain, at the most: terms with AND and OR, other operators in a row, joins of a
 /// query, and queries with UNION, EXCEPT and INTERSECT. The time that planning takes grows with
 /// their square.
-pub(crate) const MOST_LINKS: usize = 2000;
+const MOST_LINKS: usize = 2000;
 
 /// Links of all chains that are in each other, at the most.
 const DEEPEST: usize = 2 * MOST_LINKS;
 
 /// Parentheses, functions, CASEs and subqueries in each other, at the most: the limit of the
 /// parser.
-pub(crate) const MOST_NESTED: usize = 50;
+const MOST_NESTED: usize = 50;
 
 /// What has been counted between one parenthesis and its end, or one CASE and its end.
 #[derive(Default)]
@@ -98,7 +98,7 @@ enum Opening {
 
 /// Refuses statements that are beyond the limits, or have an open parenthesis: the parser takes
 /// time that doubles with each of these before it finds out.
-pub(crate) fn check(text: &str) -> Result<()> {
+pub(super) fn check(text: &str) -> Result<()> {
     // What cannot be cut into tokens is explained by the parser.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
     let mut levels = vec![Level::default()];
@@ -208,7 +208,7 @@ fn close(levels: &mut Vec<Level>, opened_by: Opening) -> Result<()> {
     count(levels, |level| level.inner = level.inner.max(closed))
 }
 
-pub(crate) fn too_deep() -> String {
+pub(super) fn too_deep() -> String {
     format!(
         "the statement has more than {MOST_NESTED} parentheses, functions, CASEs or subqueries in each other"
     )

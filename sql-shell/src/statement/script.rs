@@ -1,5 +1,8 @@
 //! What was typed, cut into statements and commands.
 
+use std::borrow::Cow;
+
+use super::habits;
 use crate::plot::request::has_query;
 
 /// A statement or a command.
@@ -7,8 +10,9 @@ use crate::plot::request::has_query;
 pub(crate) enum Item<'a> {
     /// SQL, without the `;` at its end.
     Statement(&'a str),
-    /// A line that begins with a backslash, without it; with the rest of its query, for `\plot`.
-    Command(&'a str),
+    /// A line that begins with a backslash, without it, with the rest of its query for `\plot`; or
+    /// what means the same in other shells.
+    Command(Cow<'a, str>),
 }
 
 /// The items of a text, and whether the last of them is complete: a statement is with its `;`.
@@ -18,24 +22,32 @@ pub(crate) fn items(text: &str) -> (Vec<Item<'_>>, bool) {
         rest = skip_blank(rest);
         if let Some(command) = rest.strip_prefix('\\') {
             let (own, after) = command.split_at(command_length(command));
-            items.push(Item::Command(own.trim()));
-            rest = after.strip_prefix(';').unwrap_or(after);
+            items.push(Item::Command(Cow::Borrowed(own.trim())));
+            rest = [";", "\\g"].iter().find_map(|end| after.strip_prefix(end)).unwrap_or(after);
+            continue;
+        }
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        if let Some(command) = habits::line(line) {
+            items.push(Item::Command(Cow::Owned(command)));
+            rest = after;
             continue;
         }
         if rest.is_empty() {
             return (items, true);
         }
-        let (length, is_ended) = statement(rest);
+        let (length, end) = statement(rest);
         let (own, after) = rest.split_at(length);
-        if !is_ended {
-            items.push(Item::Statement(own));
-            return (items, false);
-        }
+        let command = habits::statement(own);
         // Nothing between two `;` is no statement.
-        if !own.is_empty() {
-            items.push(Item::Statement(own));
+        match command {
+            Some(command) => items.push(Item::Command(Cow::Borrowed(command))),
+            None if end > 0 && own.trim().is_empty() => {}
+            None => items.push(Item::Statement(own)),
         }
-        rest = after.strip_prefix(';').unwrap_or(after);
+        if end == 0 {
+            return (items, command.is_some());
+        }
+        rest = after.get(end..).unwrap_or_default();
     }
 }
 
@@ -71,14 +83,16 @@ fn skip_blank(text: &str) -> &str {
     }
 }
 
-/// The length of the statement that a text begins with, and whether a `;` ends it: one that is in no text, name or comment.
-fn statement(text: &str) -> (usize, bool) {
+/// The length of the statement that a text begins with, and of the `;` or `\g` that ends it: one that
+/// is in no text, name or comment.
+fn statement(text: &str) -> (usize, usize) {
     let mut rest = text.char_indices().peekable();
     while let Some((at, c)) = rest.next() {
         match c {
-            ';' => return (at, true),
+            ';' => return (at, 1),
+            '\\' if rest.peek().is_some_and(|(_, c)| *c == 'g') => return (at, 2),
             // A doubled quote ends one text and begins the next.
-            '\'' | '"' if !rest.by_ref().any(|(_, other)| other == c) => return (text.len(), false),
+            '\'' | '"' if !rest.by_ref().any(|(_, other)| other == c) => return (text.len(), 0),
             '-' if rest.peek().is_some_and(|(_, c)| *c == '-') => {
                 while rest.next_if(|(_, c)| *c != '\n').is_some() {}
             }
@@ -86,13 +100,13 @@ fn statement(text: &str) -> (usize, bool) {
                 rest.next();
                 let mut last = ' ';
                 if !rest.by_ref().any(|(_, c)| std::mem::replace(&mut last, c) == '*' && c == '/') {
-                    return (text.len(), false);
+                    return (text.len(), 0);
                 }
             }
             _ => {}
         }
     }
-    (text.len(), false)
+    (text.len(), 0)
 }
 
 #[cfg(test)]
@@ -109,6 +123,10 @@ mod tests {
             "SELECT 1 /* ; */ ; ",
             "\\d",
             "",
+            "SELECT 1 \\g",
+            ".tables",
+            "quit",
+            "?",
         ] {
             assert!(items(complete).1, "{complete}");
         }
@@ -131,11 +149,23 @@ mod tests {
         assert_eq!(
             items(text).0,
             [
-                Item::Command("x"),
+                Item::Command("x".into()),
                 Item::Statement("SELECT 1"),
                 Item::Statement("SELECT\n '\\a'"),
-                Item::Command("d  argo"),
+                Item::Command("d  argo".into()),
                 Item::Statement("SELECT 2"),
+            ]
+        );
+        let text = "SELECT '\\g' \\g SELECT 2\\g\n.schema Argo\nshow databases; ? avg\nSELECT .5";
+        assert_eq!(
+            items(text).0,
+            [
+                Item::Statement("SELECT '\\g' "),
+                Item::Statement("SELECT 2"),
+                Item::Command("d Argo".into()),
+                Item::Command("ds".into()),
+                Item::Command("df avg".into()),
+                Item::Statement("SELECT .5"),
             ]
         );
     }
@@ -146,10 +176,10 @@ mod tests {
         assert_eq!(
             items(text).0,
             [
-                Item::Command("plot map 'a;b.png' SELECT lon,\n lat FROM t"),
+                Item::Command("plot map 'a;b.png' SELECT lon,\n lat FROM t".into()),
                 Item::Statement("SELECT 1"),
-                Item::Command("plot SELECT ';'"),
-                Item::Command("plot a.svg"),
+                Item::Command("plot SELECT ';'".into()),
+                Item::Command("plot a.svg".into()),
                 Item::Statement("SELECT 2"),
             ]
         );
