@@ -133,6 +133,42 @@ impl TimeUnits {
         i64::try_from(nanoseconds).map_err(|_| NoTimestamp::OutOfRange)
     }
 
+    /// The inverse of [`timestamp`](Self::timestamp): the stored number of the type of `like` that
+    /// stands for a timestamp, the nearest to it of several. `None` where none does.
+    pub fn number(&self, timestamp: i64, like: Stored) -> Option<Stored> {
+        let (day, of_day) = split(i128::from(timestamp))?;
+        let day = if self.calendar.is_of_timestamps() {
+            day + UNIX_DAY
+        } else {
+            let (year, month, day) = Calendar::ProlepticGregorian.date(day + UNIX_DAY);
+            self.calendar.day(year, month, day)?
+        };
+        let after = i128::from(day) * DAY + i128::from(of_day) - self.epoch;
+        let count = match self.scale {
+            Scale::Whole(scale) => quotient(after, self.unit.checked_mul(scale)?)?,
+            Scale::Inexact(scale) => {
+                let (whole, part) = quotient(after, self.unit)?;
+                let count = (as_f64(whole) + part) / scale.as_f64();
+                (0, count)
+            }
+        };
+        let nearest = as_f64(count.0) + count.1;
+        let candidates: Vec<Stored> = match like {
+            #[allow(clippy::cast_possible_truncation)]
+            Stored::Int(_) => {
+                let near = count.0 + count.1.round() as i128;
+                [near, near - 1, near + 1].map(Stored::Int).into()
+            }
+            #[allow(clippy::cast_possible_truncation)]
+            Stored::Single(_) => {
+                let near = nearest as f32;
+                [near, near.next_down(), near.next_up()].map(Stored::Single).into()
+            }
+            Stored::Double(_) => [nearest, nearest.next_down(), nearest.next_up()].map(Stored::Double).into(),
+        };
+        candidates.into_iter().find(|&number| self.timestamp(number) == Ok(timestamp))
+    }
+
     /// The day number in the calendar, and the nanoseconds of that day. `None` for numbers that are
     /// not finite or too large for the computation.
     fn instant(&self, number: Stored) -> Option<(i64, i64)> {
@@ -149,6 +185,17 @@ impl TimeUnits {
         };
         interval.roundest(self.unit, self.epoch)
     }
+}
+
+/// A quotient: what is before the point, and the rest, both with the sign of the whole.
+fn quotient(number: i128, by: i128) -> Option<(i128, f64)> {
+    let (whole, rest) = (number.checked_div(by)?, number.checked_rem(by)?);
+    Some((whole, as_f64(rest) / as_f64(by)))
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn as_f64(number: i128) -> f64 {
+    number as f64
 }
 
 /// The texts before and after the word `since`.

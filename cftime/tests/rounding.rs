@@ -185,3 +185,53 @@ fn numbers_out_of_range_are_told_apart_from_dates_that_are_none() {
     }
     assert_eq!(nanoseconds.timestamp(Stored::Int(i128::from(i64::MAX) + 1)), Err(NoTimestamp::OutOfRange));
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+    /// A timestamp is written as the number that it was read from.
+    #[test]
+    fn timestamps_become_their_numbers_again(
+        (unit, nanoseconds) in prop::sample::select(&UNITS[..]),
+        epoch in epochs(),
+        whole in -40_000i64..40_000,
+        parts in prop::sample::select(vec![1i64, 24, 1_440, 86_400, 7]),
+        part in 0i64..86_400,
+        scale in prop::sample::select(vec![0.1f64, 0.5, 3.0, -2.0, 0.017]),
+    ) {
+        let units = units(unit, epoch);
+        let integer = Stored::Int(whole.into());
+        if let Ok(timestamp) = units.timestamp(integer) {
+            prop_assert_eq!(units.number(timestamp, integer), Some(integer));
+        }
+        let value = whole as f64 + (part % parts) as f64 / parts as f64;
+        for (number, step) in [
+            (Stored::Double(value), value.abs() * f64::EPSILON),
+            (Stored::Single(value as f32), value.abs() * f64::from(f32::EPSILON)),
+        ] {
+            let Ok(timestamp) = units.timestamp(number) else { continue };
+            let back = units.number(timestamp, number);
+            prop_assert_eq!(back.map(|back| units.timestamp(back)), Some(Ok(timestamp)));
+            // Where neighbouring numbers are other nanoseconds, it is the same number.
+            if step * nanoseconds as f64 > 4.0 {
+                prop_assert_eq!(back, Some(number));
+            }
+        }
+        let packed = units.packed(Stored::Double(scale), Stored::Double(12.5)).unwrap();
+        if let Ok(timestamp) = packed.timestamp(integer) {
+            prop_assert_eq!(packed.number(timestamp, integer), Some(integer));
+        }
+    }
+
+    /// In other calendars too, by the date.
+    #[test]
+    fn dates_of_other_calendars_become_their_numbers_again(days in 0i64..80_000) {
+        for calendar in [Calendar::NoLeap, Calendar::Day360, Calendar::Standard] {
+            let units = TimeUnits::parse("days since 1850-01-01", calendar).unwrap();
+            let number = Stored::Int(days.into());
+            if let Ok(timestamp) = units.timestamp(number) {
+                prop_assert_eq!(units.number(timestamp, number), Some(number));
+            }
+        }
+    }
+}
