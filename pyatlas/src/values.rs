@@ -545,13 +545,13 @@ pub(crate) fn from_attribute<'py>(py: Python<'py>, value: &AttributeValue) -> Py
     }
 }
 
-/// Attributes as a dict, in their order.
+/// Attributes as a dict, in their order, without notes of programs.
 pub(crate) fn from_attributes<'py>(
     py: Python<'py>,
     attributes: &[(String, AttributeValue)],
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (key, value) in attributes {
+    for (key, value) in attributes.iter().filter(|(key, _)| !atlas::is_note(key)) {
         dict.set_item(key, from_attribute(py, value)?)?;
     }
     Ok(dict)

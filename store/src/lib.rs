@@ -91,7 +91,7 @@ pub use format::index::ChunkColumns;
 pub use history::{Commit, Vacuumed};
 pub use model::dtype::{DType, Element, Timestamp};
 pub use model::grid::{ChunkGrid, Fit, Region, Regions, Run, Span};
-pub use model::schema::{ArraySchema, Attributes, DatasetSchema, default_chunk};
+pub use model::schema::{ArraySchema, Attributes, DatasetSchema, default_chunk, is_note};
 pub use model::statistics::Statistics;
 pub use model::value::{AttributeValue, Value};
 pub use options::Options;

@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use atlas::{ArraySchema, AttributeValue, Catalog, DType, Dataset, ReadMetrics, Snapshot};
+use atlas::{ArraySchema, AttributeValue, Catalog, DType, Dataset, ReadMetrics, Snapshot, is_note};
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
@@ -380,11 +380,11 @@ fn attributes(catalog: &Catalog) -> Vec<ArrayRef> {
         }
     };
     for (_, dataset) in catalog.datasets() {
-        for (name, value) in catalog.attributes(dataset) {
+        for (name, value) in catalog.attributes(dataset).filter(|(name, _)| !is_note(name)) {
             push(dataset.name(), None, name, &value);
         }
         for array in catalog.arrays(catalog.schema(dataset)) {
-            for (name, value) in &array.attributes {
+            for (name, value) in array.attributes.iter().filter(|(name, _)| !is_note(name)) {
                 push(dataset.name(), Some(&array.name), name, value);
             }
         }

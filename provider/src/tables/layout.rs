@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use atlas::{ArraySchema, Catalog, DType, Dataset, DatasetSchema};
+use atlas::{ArraySchema, Catalog, DType, Dataset, DatasetSchema, is_note};
 
 use crate::tables::coordinates::{Named, is_coordinate};
 use crate::tables::level::Level;
@@ -548,7 +548,7 @@ pub fn attribute_types(catalog: &Catalog) -> Vec<(String, AttributeType)> {
     let mut types: Vec<(String, AttributeType)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for (_, dataset) in catalog.datasets() {
-        for key in &catalog.schema(dataset).attributes {
+        for key in catalog.schema(dataset).attributes.iter().filter(|key| !is_note(key)) {
             let Some((dtype, list)) = dataset.attribute_type(key) else { continue };
             let own = AttributeType { dtype, list };
             let place = *places.entry(key).or_insert_with(|| {

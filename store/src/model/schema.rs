@@ -13,6 +13,16 @@ use crate::model::value::{AttributeValue, Value};
 /// Attributes in the order in which they were set.
 pub type Attributes = Vec<(String, AttributeValue)>;
 
+/// What the names of attributes begin with in which programs keep notes, such as where a dataset was
+/// imported from.
+const NOTE: &str = "_atlas_";
+
+/// True for the name of an attribute that is a program's note rather than a part of the data.
+/// Whoever shows the attributes of datasets and arrays leaves it out.
+pub fn is_note(attribute: &str) -> bool {
+    attribute.starts_with(NOTE)
+}
+
 /// The number of cells of a chunk by default: half a MiB of `f32`.
 pub(crate) const DEFAULT_CHUNK_CELLS: usize = 128 * 1024;
 
