@@ -118,7 +118,8 @@ impl Options {
     ///
     /// # Errors
     /// - [`Error::StoreExists`] if there is a store already.
-    /// - [`Error::Location`] if the location, or a storage option for it, cannot be used.
+    /// - [`Error::Location`] if the location, or a storage option for it, cannot be used; and if
+    ///   it is a directory that has other files than a store has.
     /// - [`Error::Option`] for [`generation`](Self::generation), and for a codec that this program
     ///   was built without.
     pub async fn create(self, location: impl Into<Location>) -> Result<Atlas> {
@@ -141,6 +142,15 @@ impl Options {
         let records = async || storage.generations().await.is_ok_and(|records| !records.is_empty());
         if storage.exists(CATALOG_FILE).await? || records().await {
             return Err(Error::StoreExists { location: storage.to_string() });
+        }
+        // What an import has left that was killed before its first commit is no hindrance.
+        if storage.root().scheme() == "file"
+            && let Some(file) = storage.foreign().await?
+        {
+            let reason = format!(
+                "it is no store and has files in it, such as {file}: choose an empty or a new directory"
+            );
+            return Err(Error::Location { location: storage.to_string(), reason });
         }
         let root = Root::empty(codec);
         Ok(Atlas::with(storage, Arc::new(Caches::new(self.cache)), root))

@@ -61,6 +61,11 @@ impl Storage {
         &self.objects
     }
 
+    /// Where the store lies in the object store.
+    pub fn prefix(&self) -> &Path {
+        &self.prefix
+    }
+
     /// The URL of the object store, by which an engine may know it.
     pub fn root(&self) -> &Url {
         &self.root
@@ -205,6 +210,26 @@ impl Storage {
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
+    }
+
+    /// A file under the prefix that no writer of a store can have left, if there is one that is not
+    /// hidden.
+    pub(crate) async fn foreign(&self) -> Result<Option<String>> {
+        let mut listed = self.objects.list(Some(&self.prefix));
+        while let Some(meta) = listed.next().await {
+            let meta = match meta {
+                Ok(meta) => meta,
+                Err(object_store::Error::NotFound { .. }) => continue,
+                Err(e) => return Err(self.failed("the list of its files", e)),
+            };
+            let parts: Vec<_> = meta.location.parts().skip(self.prefix.parts_count()).collect();
+            let path = parts.iter().map(|part| part.as_ref()).collect::<Vec<_>>().join("/");
+            let is_hidden = parts.iter().any(|part| part.as_ref().starts_with('.'));
+            if !is_hidden && !names::is_ours(&path) && names::generation_of(&path).is_none() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// The generations that have records.
