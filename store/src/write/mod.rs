@@ -3,6 +3,7 @@
 pub(crate) mod changes;
 pub(crate) mod commit;
 pub(crate) mod compact;
+mod copy;
 mod directories;
 pub(crate) mod merge;
 pub(crate) mod pending;
