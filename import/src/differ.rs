@@ -41,10 +41,13 @@ struct Declared {
 }
 
 impl Declarations {
-    pub(crate) fn of_store(catalog: &Catalog) -> Self {
+    /// Those of all datasets of a store but for those with names among `without`.
+    pub(crate) fn of_store(catalog: &Catalog, without: &HashSet<String>) -> Self {
         // Datasets of one schema have the same declarations.
         let mut datasets: HashMap<usize, (usize, PathBuf)> = HashMap::new();
-        for (_, dataset) in catalog.datasets() {
+        let datasets_left =
+            catalog.datasets().filter(|(_, dataset)| without.is_empty() || !without.contains(dataset.name()));
+        for (_, dataset) in datasets_left {
             let example = || (0, PathBuf::from(dataset.name()));
             datasets.entry(dataset.schema()).or_insert_with(example).0 += 1;
         }
@@ -68,6 +71,15 @@ impl Declarations {
         }
     }
 
+    /// Adds those of other datasets.
+    pub(crate) fn extend(&mut self, others: Self) {
+        for (name, other) in others.0 {
+            let declared = self.0.entry(name).or_default();
+            add_counts(&mut declared.types, other.types);
+            add_counts(&mut declared.units, other.units);
+        }
+    }
+
     /// A notice for each of the types and units of the variables that have several.
     pub(crate) fn notices(&self) -> NoticeSummary {
         let mut summary = NoticeSummary::default();
@@ -87,6 +99,15 @@ impl Declarations {
             }
         }
         summary
+    }
+}
+
+fn add_counts<K: Ord>(to: &mut BTreeMap<K, Notices>, others: BTreeMap<K, Notices>) {
+    for (key, other) in others {
+        match to.get_mut(&key) {
+            Some(notices) => notices.files += other.files,
+            None => drop(to.insert(key, other)),
+        }
     }
 }
 

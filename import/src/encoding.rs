@@ -37,6 +37,14 @@ impl TextEncoding {
         }
     }
 
+    /// The bytes of a text: as declared, where that has all its characters.
+    pub fn encode(self, text: &str) -> Cow<'_, [u8]> {
+        match self.declared.encode(text) {
+            (bytes, _, false) => bytes,
+            _ => Cow::Borrowed(text.as_bytes()),
+        }
+    }
+
     /// The characters of a name or an attribute. `_Encoding` is about values, and writers that
     /// declare it still write names and attributes as UTF-8: what is UTF-8 is taken as that.
     pub fn decode_metadata(self, bytes: &[u8]) -> (Cow<'_, str>, bool) {
@@ -72,6 +80,10 @@ mod tests {
         assert_eq!(latin1.decode_metadata(b"\xe9"), ("é".into(), false));
         let latin2 = TextEncoding::declared("iso8859-2").unwrap();
         assert_eq!(latin2.decode(b"\xb1"), ("ą".into(), false));
+        assert_eq!(
+            (latin2.encode("ą").as_ref(), latin2.encode("€").as_ref()),
+            (&b"\xb1"[..], "€".as_bytes())
+        );
         assert_eq!(TextEncoding::declared("utf-8").unwrap().decode(b"\xb1"), ("±".into(), true));
         assert_eq!(TextEncoding::declared("klingon"), None);
     }

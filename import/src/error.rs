@@ -47,6 +47,22 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// Files cannot be joined to a dataset that the store has.
+    #[error("nothing can be joined to dataset `{dataset}`: {reason}")]
+    Join {
+        /// The dataset.
+        dataset: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A NetCDF file cannot hold a dataset.
+    #[error("dataset `{dataset}` cannot be exported: {reason}")]
+    Export {
+        /// The dataset.
+        dataset: String,
+        /// Why it cannot be.
+        reason: String,
+    },
     /// The search for files broke down.
     #[error("the search for files failed: {reason}")]
     Panicked {

@@ -1,27 +1,28 @@
 //! Which files to import, and what their datasets are named.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use glob::MatchOptions;
 use walkdir::WalkDir;
 
 use crate::notice::{Notice, NoticeClass};
+use crate::origin::{Archive, Compression, Origin};
 use crate::reader::{File, kind};
+use crate::remote::{self, Listing};
+use crate::source::Source;
 use crate::{Error, cf, thread};
 
 /// The endings by which NetCDF and HDF5 files are known in a directory, in any case.
 const ENDINGS: [&str; 7] = ["nc", "nc4", "cdf", "netcdf", "h5", "hdf5", "he5"];
 
-/// Endings of compressed files, and what undoes them.
-const COMPRESSED: [(&str, &str); 9] = [
-    ("gz", "gunzip"),
-    ("bz2", "bunzip2"),
-    ("zst", "unzstd"),
+/// Endings of compressed files that are not read, and what undoes them.
+const COMPRESSED: [(&str, &str); 6] = [
     ("xz", "unxz"),
     ("lz4", "unlz4"),
     ("lzma", "unlzma"),
@@ -32,12 +33,12 @@ const COMPRESSED: [(&str, &str); 9] = [
 
 /// Endings of files in which data may be that are not read, and what to do first.
 const OTHERS: [(&str, &str); 13] = [
-    ("tar", "it is an archive: unpack it first, with `tar -xf`"),
-    ("tgz", "it is an archive: unpack it first, with `tar -xf`"),
-    ("tar.gz", "it is an archive: unpack it first, with `tar -xf`"),
-    ("tar.bz2", "it is an archive: unpack it first, with `tar -xf`"),
+    ("tar", "it is an archive: name it to import the files in it"),
+    ("tgz", "it is an archive: name it to import the files in it"),
+    ("tar.gz", "it is an archive: name it to import the files in it"),
+    ("tar.bz2", "it is an archive: name it to import the files in it"),
+    ("tar.zst", "it is an archive: name it to import the files in it"),
     ("tar.xz", "it is an archive: unpack it first, with `tar -xf`"),
-    ("tar.zst", "it is an archive: unpack it first, with `tar -xf`"),
     ("zip", "it is an archive: unpack it first, with `unzip`"),
     ("grb", "it is a GRIB file: convert it first, with `grib_to_netcdf` or `cdo -f nc4 copy`"),
     ("grib", "it is a GRIB file: convert it first, with `grib_to_netcdf` or `cdo -f nc4 copy`"),
@@ -59,81 +60,165 @@ pub enum NameFrom {
     Attribute(String),
 }
 
-/// A file to import.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InputFile {
+/// A file that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundFile {
+    /// What it is called in messages.
     pub path: PathBuf,
-    pub name: String,
-    pub size: u64,
+    /// The directory that its path counts from.
+    base: PathBuf,
+    pub origin: Origin,
+    /// What is known of it without opening it.
+    pub source: Source,
 }
-
-/// A file to import, or one that cannot be, with the reason.
-pub(crate) type FoundFile = Result<InputFile, (PathBuf, Error)>;
 
 /// What paths name.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// The files, sorted within each path, each once.
-    pub files: Vec<FoundFile>,
+    /// The files, sorted within each path, each once; or why one cannot be imported.
+    pub files: Vec<Result<FoundFile, (PathBuf, Error)>>,
     /// What is in directories and may be meant, but is not read.
     pub notices: Vec<(PathBuf, Notice)>,
 }
 
-/// The files that `paths` name. To find a name in a file takes no longer than `limit`.
-pub(crate) fn find_files(paths: &[PathBuf], name_from: &NameFrom, limit: Duration) -> Result<Found, Error> {
+/// The files that `paths` name.
+pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Found, Error> {
     let mut search = Search::default();
     for path in paths {
-        let (files, notices) = (search.files.len(), search.notices.len());
+        let (files, notices) = (search.found.files.len(), search.found.notices.len());
         let base = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        if remote::is_url(path) {
+            search.url(path)?;
+            continue;
+        }
         // Whatever it is that is given: what it is no file is told when it is opened.
         match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => search.directory(path, path),
-            Ok(_) => search.files.push(Ok((base, path.clone()))),
+            Ok(_) => search.named(&base, path),
             Err(e) if e.kind() == ErrorKind::NotFound => search.glob(path)?,
             Err(e) => search.fail(path, e.to_string()),
         }
-        if search.files.len() == files {
-            return Err(match search.notices.get(notices) {
+        if search.found.files.len() == files {
+            return Err(match search.found.notices.get(notices) {
                 Some((path, notice)) => Error::File { path: path.clone(), reason: notice.detail.clone() },
                 None => Error::Nothing { path: path.clone() },
             });
         }
     }
     let mut seen = HashSet::new();
-    let found = search.files.into_iter().filter(|file| match file {
-        Ok((_, file)) => seen.insert(file.clone()),
+    search.found.files.retain(|file| match file {
+        Ok(file) => seen.insert(file.source.location.clone()),
         Err(_) => true,
     });
-    #[expect(clippy::result_large_err, reason = "the error of a file comes with its path")]
-    let named = found.map(|file| {
-        let (base, path) = file?;
-        match name(&base, &path, name_from, limit) {
-            Ok(name) => {
-                let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-                Ok(InputFile { path, name, size })
-            }
-            Err(error) => Err((path, error)),
-        }
-    });
-    Ok(Found { files: named.collect(), notices: search.notices })
+    Ok(search.found)
 }
 
-/// Files found so far, each with the directory that its path counts from.
+/// What was found so far.
 #[derive(Default)]
 struct Search {
-    files: Vec<Result<(PathBuf, PathBuf), (PathBuf, Error)>>,
-    notices: Vec<(PathBuf, Notice)>,
+    found: Found,
+    /// Directories, and what they are once links are followed.
+    directories: HashMap<PathBuf, PathBuf>,
 }
 
 impl Search {
     fn fail(&mut self, path: &Path, reason: impl Into<String>) {
         let error = Error::File { path: path.to_owned(), reason: reason.into() };
-        self.files.push(Err((path.to_owned(), error)));
+        self.found.files.push(Err((path.to_owned(), error)));
     }
 
     fn notice(&mut self, path: &Path, subject: String, detail: String) {
-        self.notices
-            .push((path.to_owned(), Notice { class: NoticeClass::LeftOut, subject, detail, cells: 0 }));
+        let notice = Notice { class: NoticeClass::LeftOut, subject, detail, cells: 0 };
+        self.found.notices.push((path.to_owned(), notice));
+    }
+
+    /// A file that was asked for, which may be an archive of them.
+    fn named(&mut self, base: &Path, path: &Path) {
+        if Archive::is_named(&path.to_string_lossy()) && path.is_file() {
+            self.archive(path);
+        } else {
+            self.file(base, path);
+        }
+    }
+
+    /// The NetCDF files in an archive.
+    fn archive(&mut self, path: &Path) {
+        let archive = Arc::new(Archive::new(path));
+        let members = match archive.members() {
+            Ok(members) => members,
+            Err(reason) => return self.fail(path, reason),
+        };
+        let location = self.absolute(path).to_string_lossy().into_owned();
+        let mut members: Vec<_> = members.into_iter().filter(|member| has_ending(&member.path)).collect();
+        members.sort_by(|a, b| a.path.cmp(&b.path));
+        if members.is_empty() {
+            return self.fail(path, "there is no NetCDF file in it");
+        }
+        for member in members {
+            let inside = path.join(&member.path);
+            let origin = Origin::Member(Arc::clone(&archive), member.place);
+            let source = Source {
+                location: format!("{location}#{}", member.path.display()),
+                size: member.size,
+                modified: member.modified,
+                checksum: None,
+            };
+            self.found.files.push(Ok(FoundFile::new(inside, path.to_owned(), origin, source)));
+        }
+    }
+
+    /// The file that a URL is the address of, or all NetCDF files below it.
+    fn url(&mut self, url: &Path) -> Result<(), Error> {
+        let failed = |reason: String| Error::File { path: url.to_owned(), reason };
+        let text = url.to_string_lossy();
+        let listing = Listing::of(&text).map_err(failed)?;
+        let files = match listing.file().map_err(failed)? {
+            Some(file) => vec![file],
+            None => {
+                let files = listing.below().map_err(|reason| {
+                    failed(format!("it is no file, and its server does not list what is below it ({reason})"))
+                })?;
+                files.into_iter().filter(|(path, ..)| has_ending(path)).collect()
+            }
+        };
+        if files.is_empty() {
+            return Err(Error::Nothing { path: url.to_owned() });
+        }
+        for (path, source, remote) in files {
+            if Archive::is_named(&path.to_string_lossy()) {
+                self.fail(&path, "it is an archive, and not on this machine: fetch it first");
+                continue;
+            }
+            let origin = Origin::Remote(Arc::new(remote));
+            self.found.files.push(Ok(FoundFile::new(path, url.to_owned(), origin, source)));
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, base: &Path, path: &Path) {
+        let metadata = match std::fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(e) => return self.fail(path, e.to_string()),
+        };
+        let location = self.absolute(path).to_string_lossy().into_owned();
+        let source = Source::of_file(location, &metadata);
+        let origin = Origin::File(path.to_owned());
+        self.found.files.push(Ok(FoundFile::new(path.to_owned(), base.to_owned(), origin, source)));
+    }
+
+    /// A file's path from the root, in a directory without links: the same from wherever it is
+    /// named.
+    fn absolute(&mut self, path: &Path) -> PathBuf {
+        let Some((directory, name)) = path.parent().zip(path.file_name()) else { return path.to_owned() };
+        if let Some(known) = self.directories.get(directory) {
+            return known.join(name);
+        }
+        let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let resolved = here.canonicalize().or_else(|_| std::path::absolute(here));
+        let resolved = resolved.unwrap_or_else(|_| directory.to_owned());
+        let absolute = resolved.join(name);
+        self.directories.insert(directory.to_owned(), resolved);
+        absolute
     }
 
     /// All files below a directory that have an ending of NetCDF or HDF5 files. What is hidden is
@@ -168,7 +253,7 @@ impl Search {
                     entries.skip_current_dir();
                 }
             } else if has_ending(path) {
-                self.files.push(Ok((base.to_owned(), path.to_owned())));
+                self.file(base, path);
             } else if let Some((ending, what)) = not_read(path) {
                 self.notice(path, format!("*.{ending}"), what);
             }
@@ -187,7 +272,7 @@ impl Search {
         for path in glob::glob_with(text, options).map_err(|e| failed(e.to_string()))? {
             match path {
                 Ok(path) if path.is_dir() => self.directory(&base, &path),
-                Ok(path) => self.files.push(Ok((base.clone(), path))),
+                Ok(path) => self.named(&base, &path),
                 Err(error) => self.fail(error.path(), error.error().to_string()),
             }
         }
@@ -199,8 +284,11 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
 
+/// True for the name of a NetCDF file, which may be compressed.
 fn has_ending(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let inner = Path::new(Compression::stripped(&name));
+    let ending = inner.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
@@ -221,35 +309,56 @@ fn not_read(path: &Path) -> Option<(String, String)> {
     })
 }
 
-fn name(base: &Path, path: &Path, name_from: &NameFrom, limit: Duration) -> Result<String, Error> {
-    let name = match name_from {
-        NameFrom::Stem => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
-        NameFrom::Path => {
-            let below = path.strip_prefix(base).unwrap_or(path).with_extension("");
-            let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-            Some(parts.join(":"))
-        }
-        NameFrom::Attribute(key) => attribute(path, key, limit)?,
-    };
-    // A dataset's name has no `/` and does not start with `_`.
-    let name = name.map(|name| name.trim_start_matches('_').replace(['/', '\0'], ":"));
-    name.filter(|name| !name.is_empty()).ok_or_else(|| {
-        let reason = format!("it has nothing to be named after ({name_from})");
-        Error::File { path: path.to_owned(), reason }
-    })
+impl FoundFile {
+    /// A file, which is decompressed where its name says that it is compressed.
+    fn new(path: PathBuf, base: PathBuf, origin: Origin, source: Source) -> Self {
+        let origin = match Compression::of(&path.to_string_lossy()) {
+            Some(compression) => Origin::Compressed(compression, Box::new(origin)),
+            None => origin,
+        };
+        Self { path, base, origin, source }
+    }
+
+    /// What its dataset is named. To find the name in the file takes no longer than `limit`.
+    pub(crate) fn name(&self, name_from: &NameFrom, limit: Duration) -> Result<String, Error> {
+        let file_name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let path = &self.path.with_file_name(Compression::stripped(&file_name));
+        let name = match name_from {
+            NameFrom::Stem => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+            NameFrom::Path => {
+                let below = path.strip_prefix(&self.base).unwrap_or(path).with_extension("");
+                let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+                Some(parts.join(":"))
+            }
+            NameFrom::Attribute(key) => self.attribute(key, limit)?,
+        };
+        name.as_deref().and_then(legal_name).ok_or_else(|| {
+            let reason = format!("it has nothing to be named after ({name_from})");
+            Error::File { path: self.path.clone(), reason }
+        })
+    }
+
+    /// The text of a global attribute.
+    pub(crate) fn attribute(&self, key: &str, limit: Duration) -> Result<Option<String>, Error> {
+        let (path, origin, key) = (self.path.clone(), self.origin.clone(), key.to_owned());
+        let found = thread::start(&self.path, move || {
+            let failed = |reason| Error::File { path: path.clone(), reason };
+            let local = origin.open(&mut || true).map_err(failed)?;
+            let opened = File::open(local.path()).map_err(failed)?;
+            let attributes = opened.contents().attributes.iter().filter(|of_group| of_group.group.is_empty());
+            let attribute =
+                attributes.flat_map(|root| &root.attributes).find(|attribute| attribute.name == key);
+            let value = attribute.and_then(|attribute| cf::attribute_value(&attribute.value));
+            Ok(value.map(|value| value.to_string().trim().to_owned()))
+        });
+        thread::wait(&self.path, found, limit)
+    }
 }
 
-/// The text of a global attribute.
-fn attribute(path: &Path, key: &str, limit: Duration) -> Result<Option<String>, Error> {
-    let (file, key) = (path.to_owned(), key.to_owned());
-    let found = thread::start(path, move || {
-        let opened = File::open(&file).map_err(|reason| Error::File { path: file, reason })?;
-        let attributes = opened.contents().attributes.iter().filter(|of_group| of_group.group.is_empty());
-        let attribute = attributes.flat_map(|root| &root.attributes).find(|attribute| attribute.name == key);
-        let value = attribute.and_then(|attribute| cf::attribute_value(&attribute.value));
-        Ok(value.map(|value| value.to_string().trim().to_owned()))
-    });
-    thread::wait(path, found, limit)
+/// A text as a dataset's name, which has no `/` and does not start with `_`.
+pub(crate) fn legal_name(name: &str) -> Option<String> {
+    let name = name.trim_start_matches('_').replace(['/', '\0'], ":");
+    (!name.is_empty()).then_some(name)
 }
 
 impl fmt::Display for NameFrom {
@@ -282,7 +391,12 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     fn found(paths: &[PathBuf]) -> Found {
-        find_files(paths, &NameFrom::Stem, LIMIT).unwrap()
+        find_files(paths).unwrap()
+    }
+
+    fn names(paths: &[PathBuf], from: &NameFrom) -> Vec<String> {
+        let files = found(paths).files.into_iter();
+        files.map(|file| file.unwrap().name(from, LIMIT).unwrap()).collect()
     }
 
     #[test]
@@ -293,17 +407,13 @@ mod tests {
         for file in ["_z.nc", "b/a.NC", "b/c/y.nc4", "b/readme.txt"] {
             std::fs::write(root.join(file), b"x").unwrap();
         }
-        let names = |paths: &[PathBuf], from: &NameFrom| -> Vec<String> {
-            let found = find_files(paths, from, LIMIT).unwrap();
-            found.files.into_iter().map(|file| file.unwrap().name).collect()
-        };
         assert_eq!(names(&[root.to_owned()], &NameFrom::Stem), ["z", "a", "y"]);
         assert_eq!(names(&[root.to_owned()], &NameFrom::Path), ["z", "b:a", "b:c:y"]);
         assert_eq!(names(&[root.join("b/*")], &NameFrom::Stem), ["a", "y", "readme"]);
         assert_eq!(names(&[root.join("b/readme.txt")], &NameFrom::Path), ["readme"]);
         assert_eq!(names(&[root.join("_z.nc"), root.to_owned()], &NameFrom::Stem), ["z", "a", "y"]);
         for nothing in ["missing", "*.hdf", "b/c/*.txt"] {
-            let found = find_files(&[root.join(nothing)], &NameFrom::Stem, LIMIT);
+            let found = find_files(&[root.join(nothing)]);
             assert!(matches!(found, Err(Error::Nothing { .. })));
         }
     }
@@ -319,9 +429,8 @@ mod tests {
             std::fs::write(root.join(file), b"x").unwrap();
         }
         let names = |path: PathBuf| -> Vec<String> {
-            let found = found(&[path]);
-            assert_eq!(found.notices, []);
-            found.files.into_iter().map(|file| file.unwrap().name).collect()
+            assert_eq!(found(std::slice::from_ref(&path)).notices, []);
+            names(&[path], &NameFrom::Stem)
         };
         assert_eq!(names(root.to_owned()), ["a", "b", "c", "d", "e", "f", "g", "h"]);
         assert_eq!(names(root.join("*.nc")), ["a"]);
@@ -335,24 +444,36 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         std::fs::create_dir_all(root.join("store.zarr/t")).unwrap();
-        for file in ["a.nc", "b.nc.gz", "c.NC.GZ", "d.nc4.zst", "e.grib2", "f.tar.gz", "store.zarr/.zgroup"] {
+        for file in [
+            "a.nc",
+            "b.nc.gz",
+            "c.NC.GZ",
+            "d.nc4.zst",
+            "d.nc.xz",
+            "e.grib2",
+            "f.tar.gz",
+            "store.zarr/.zgroup",
+        ] {
             std::fs::write(root.join(file), b"x").unwrap();
         }
         let all = found(&[root.to_owned()]);
-        assert_eq!(all.files.len(), 1);
+        let names: Vec<_> = all
+            .files
+            .iter()
+            .map(|file| file.as_ref().unwrap().name(&NameFrom::Stem, LIMIT).unwrap())
+            .collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
         let told: Vec<_> =
             all.notices.iter().map(|(_, notice)| (notice.subject.as_str(), notice.detail.as_str())).collect();
-        assert_eq!(told[0], ("*.nc.gz", "it is compressed: decompress it first, with `gunzip`"));
-        assert_eq!(told[0], told[1]);
-        assert_eq!(told[2].0, "*.nc4.zst");
-        assert!(
-            told[2].1.ends_with("`unzstd`") && told[3].1.contains("GRIB") && told[4].1.contains("tar -xf")
-        );
-        assert_eq!(told[5], ("directories", "it is a Zarr store, which is not read"));
+        assert_eq!(told[0], ("*.nc.xz", "it is compressed: decompress it first, with `unxz`"));
+        assert!(told[1].1.contains("GRIB") && told[2].1.contains("name it to import"), "{told:?}");
+        assert_eq!(told[3], ("directories", "it is a Zarr store, which is not read"));
         // Where nothing else is, that is the error.
-        std::fs::remove_file(root.join("a.nc")).unwrap();
-        let error = find_files(&[root.to_owned()], &NameFrom::Stem, LIMIT).unwrap_err();
-        assert!(error.to_string().ends_with("b.nc.gz: it is compressed: decompress it first, with `gunzip`"));
+        for file in ["a.nc", "b.nc.gz", "c.NC.GZ", "d.nc4.zst"] {
+            std::fs::remove_file(root.join(file)).unwrap();
+        }
+        let error = find_files(&[root.to_owned()]).unwrap_err();
+        assert!(error.to_string().ends_with("d.nc.xz: it is compressed: decompress it first, with `unxz`"));
         let zarr = found(&[root.join("store.zarr")]);
         assert!(zarr.files[0].as_ref().unwrap_err().1.to_string().contains("Zarr"));
     }

@@ -29,6 +29,11 @@ fn default_fill(raw: DType) -> Option<Number> {
     })
 }
 
+/// The default fill value as an element of its type.
+pub(crate) fn default_of(raw: DType) -> Option<Value> {
+    default_fill(raw).and_then(|number| number.element(raw))
+}
+
 /// The missing cells of a variable of numbers, told from the numbers as they are stored.
 pub(crate) struct Missing {
     stored: DType,
@@ -80,6 +85,12 @@ impl Missing {
     /// A stored number that stands for a missing cell, if any does.
     pub(crate) fn fill(&self) -> Option<&Value> {
         self.declared.first().or(self.default.as_ref())
+    }
+
+    /// True where no more than one number stands for missing cells.
+    pub(crate) fn is_one_number(&self) -> bool {
+        let numbers = self.declared.len() + usize::from(self.default.is_some());
+        numbers <= 1 && (self.range.is_none() || self.policy == MaskPolicy::Keep)
     }
 
     /// Cells as they are stored, null where they are missing.
@@ -162,6 +173,11 @@ impl MissingText {
         (!missing).then(|| trimmed.to_owned())
     }
 
+    /// What a missing cell is in the file.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.fills.first().map(String::as_str)
+    }
+
     /// The fill value of an array of strings, or of characters that are cells: no other cell has
     /// it.
     pub(crate) fn fill(&self) -> Option<Value> {
@@ -213,6 +229,16 @@ impl MissingMembers {
             values.push(default);
         }
         Self { values, names }
+    }
+
+    /// The number of a missing cell.
+    pub(crate) fn number(&self) -> Option<i128> {
+        self.values.first().copied()
+    }
+
+    /// The name of a member that stands for a missing cell.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.names.first().map(String::as_str)
     }
 
     /// True where a cell of that value, which may be the one of a member, is missing.

@@ -5,17 +5,20 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use arrow::array::ArrayRef;
-use atlas::{ArraySchema, AttributeValue, DType, default_chunk};
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat;
+use atlas::{ArraySchema, AttributeValue, DType, Value, default_chunk};
 use netcdf_reader::{NcAttrValue, NcAttribute, NcType};
 
 use crate::cf;
 use crate::names::{Names, free_name};
+use crate::note::{FileNote, VariableNote};
 use crate::notice::{Notice, NoticeClass};
 use crate::numbers::{read_numbers, slab_rows};
-use crate::reader::{Contents, File, FileVariable};
+use crate::reader::{Contents, Dimension, File, FileVariable};
 use crate::repeated::separate;
 use crate::text::TextReader;
+use crate::time::CalendarPolicy;
 use crate::{Error, ImportOptions};
 
 /// What a file is made of, in the order in which it can go into a store.
@@ -26,10 +29,16 @@ pub(crate) enum Piece {
     Array(ArraySchema, Vec<usize>),
     /// Cells of an array that came before.
     Cells { array: String, start: Vec<usize>, shape: Vec<usize>, cells: ArrayRef },
+    /// An attribute of an array that came before.
+    ArrayAttribute(String, String, AttributeValue),
+    /// Cells of an array that its values do not give back, by their places.
+    KeptCells(String, Vec<(u64, Value)>),
     /// An array that came before is not to be in the dataset.
     Drop(String),
     /// Something that is not taken literally.
     Notice(Notice),
+    /// Nothing yet: the file is being fetched.
+    Waiting,
 }
 
 /// Why values of compound, opaque, array and variable-length types are left out.
@@ -39,13 +48,15 @@ fn left_out(subject: String, reason: &str) -> Piece {
     Piece::Notice(Notice { class: NoticeClass::LeftOut, subject, detail: reason.to_owned(), cells: 0 })
 }
 
-/// Reads a file; `take` gets its pieces, and says whether it wants more.
+/// Reads a file, which messages call `shown`; `take` gets its pieces, and says whether it wants
+/// more.
 pub(crate) fn read_file(
     path: &Path,
+    shown: &Path,
     options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), Error> {
-    let failed = |reason| Error::File { path: path.to_owned(), reason };
+    let failed = |reason| Error::File { path: shown.to_owned(), reason };
     let mut refused = None;
     let mut take = |piece: Piece| {
         if let Piece::Notice(Notice { class: NoticeClass::LeftOut, subject, detail, .. }) = &piece
@@ -69,8 +80,10 @@ fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> boo
             return Ok(());
         }
     }
-    for (key, value) in group_attributes(contents) {
-        let piece = match value {
+    let attributes = group_attributes(contents);
+    for (key, _, attribute) in &attributes {
+        let key = key.clone();
+        let piece = match cf::attribute_value(&attribute.value) {
             Some(value) => Piece::Attribute(key, value),
             None => left_out(format!("attribute {key}"), USER_DEFINED),
         };
@@ -86,15 +99,27 @@ fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> boo
     }
     let lengths = length_dims(&variables);
     let bounds = bounds(&variables);
+    let dims_of = |variable: &Variable| array_dims(variable, &lengths);
+    let dims: HashSet<String> = variables.iter().flat_map(dims_of).map(|(name, _)| name).collect();
+    let with_paths =
+        attributes.iter().map(|(key, path, attribute)| (key.clone(), path.clone(), &attribute.value));
+    let name = |dim: &Dimension| names.get(&dim.group, &dim.name);
+    let mut notes = Notes {
+        contents,
+        file: Some(FileNote::of(contents, name, |dim| dims.contains(dim), with_paths)),
+        seen: HashSet::new(),
+        converts: options.calendar == CalendarPolicy::Convert,
+    };
     let (mut unread, mut reason) = (contents.unreadable, String::new());
     for variable in &variables {
         let inherited = bounds.get(&variable.id).copied();
         // A variable on which the reader fails is one variable less.
+        let note = notes.of(variable, inherited, &dims_of(variable));
         let read = catch_unwind(AssertUnwindSafe(|| {
-            read_variable(&file, variable, inherited, &lengths, options, take)
+            read_variable(&file, variable, inherited, &lengths, &note, options, take)
         }));
         match read.unwrap_or_else(|_| Err("the reader failed on it: it is damaged".to_owned())) {
-            Ok(true) => {}
+            Ok(true) => notes.file = None,
             Ok(false) => return Ok(()),
             Err(failure) => {
                 let notice = left_out(variable.name.clone(), &failure);
@@ -112,6 +137,46 @@ fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> boo
         return Err(format!("none of its variables can be read: {reason}"));
     }
     Ok(())
+}
+
+/// The length of a dimension, and the cells of its coordinate, where it has one.
+///
+/// # Errors
+/// The file cannot be read, or has no such dimension.
+pub(crate) fn coordinate(
+    path: &Path,
+    dim: &str,
+    options: &ImportOptions,
+) -> Result<(usize, Option<ArrayRef>), String> {
+    let file = File::open(path)?;
+    let contents = file.contents();
+    let names = Names::choose(contents.names());
+    let variables = variables(contents, &names);
+    let sizes = variables.iter().flat_map(|variable| &variable.dims);
+    let size = sizes.clone().find(|(name, _)| name == dim).map(|(_, size)| *size);
+    let size = size.ok_or_else(|| format!("none of its variables has the dimension `{dim}`"))?;
+    let is_coordinate = |variable: &&Variable| {
+        variable.name == dim && matches!(variable.dims.as_slice(), [(only, _)] if only == dim)
+    };
+    let Some(variable) = variables.iter().find(is_coordinate) else { return Ok((size, None)) };
+    let inherited = bounds(&variables).get(&variable.id).copied();
+    let mut parts = Vec::new();
+    let mut take = |piece: Piece| {
+        if let Piece::Cells { cells, .. } = piece {
+            parts.push(cells);
+        }
+        true
+    };
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        let note = VariableNote::default();
+        read_variable(&file, variable, inherited, &HashSet::new(), &note, options, &mut take)
+    }));
+    read.unwrap_or_else(|_| Err("the reader failed on its coordinate: it is damaged".to_owned()))?;
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    if parts.is_empty() {
+        return Ok((size, None));
+    }
+    Ok((size, Some(concat(&parts).map_err(|e| e.to_string())?)))
 }
 
 /// A variable with the names that it and its dimensions have in the dataset.
@@ -150,19 +215,68 @@ fn variables<'a>(contents: &'a Contents, names: &Names) -> Vec<Variable<'a>> {
     contents.variables.iter().enumerate().map(variable).collect()
 }
 
-/// Attributes of the dataset: those of a group below the root have names that begin with the
-/// group's.
-fn group_attributes(contents: &Contents) -> Vec<(String, Option<AttributeValue>)> {
-    let attributes = contents.attributes.iter().flat_map(|of_group| {
-        let prefix: String = of_group.group.iter().map(|name| format!("{name}.")).collect();
-        let key = move |attribute: &NcAttribute| format!("{prefix}{}", attribute.name);
-        of_group
-            .attributes
-            .iter()
-            .map(move |attribute| (key(attribute), cf::attribute_value(&attribute.value)))
-    });
+/// What goes into the notes of arrays.
+struct Notes<'a> {
+    contents: &'a Contents,
+    /// What the file says, until an array has it.
+    file: Option<FileNote>,
+    /// The variables that were met.
+    seen: HashSet<usize>,
+    /// Whether dates of other calendars are converted.
+    converts: bool,
+}
+
+impl Notes<'_> {
+    fn of(
+        &mut self,
+        variable: &Variable,
+        inherited: Option<&Variable>,
+        dims: &[(String, usize)],
+    ) -> VariableNote {
+        let dims: Vec<String> = dims.iter().map(|(name, _)| name.clone()).collect();
+        let inherited = ["units", "calendar"].into_iter().filter_map(|name| {
+            let own = variable.text(name);
+            own.is_none().then(|| inherited?.text(name)).flatten().map(|text| (name.to_owned(), text))
+        });
+        VariableNote {
+            inherited: inherited.collect(),
+            converted: self.converts,
+            copy: !self.seen.insert(variable.id),
+            file: self.file.clone(),
+            ..VariableNote::of(self.contents, variable, &dims)
+        }
+    }
+}
+
+/// Attributes of the dataset, by their names in it, and their groups and names in the file: those of
+/// a group below the root have names that begin with the group's.
+fn group_attributes(contents: &Contents) -> Vec<(String, Vec<String>, &NcAttribute)> {
     let mut taken = HashSet::new();
-    attributes.map(|(key, value)| (free_key(&key, &mut taken), value)).collect()
+    let mut attributes = Vec::new();
+    for of_group in &contents.attributes {
+        let prefix: String = of_group.group.iter().map(|name| format!("{name}.")).collect();
+        for attribute in &of_group.attributes {
+            let key = free_key(&format!("{prefix}{}", attribute.name), &mut taken);
+            let path = of_group.group.iter().cloned().chain([attribute.name.clone()]).collect();
+            attributes.push((key, path, attribute));
+        }
+    }
+    attributes
+}
+
+/// The dimensions of the array that a variable becomes: without the length of strings.
+fn array_dims(variable: &Variable, lengths: &HashSet<String>) -> Vec<(String, usize)> {
+    let mut dims = variable.dims.clone();
+    if is_joined(variable, lengths) {
+        dims.pop();
+    }
+    dims
+}
+
+/// True for characters that are strings along their last dimension.
+fn is_joined(variable: &Variable, lengths: &HashSet<String>) -> bool {
+    *variable.source.dtype() == NcType::Char
+        && variable.dims.last().is_some_and(|(name, _)| lengths.contains(name))
 }
 
 /// A key that no other attribute has.
@@ -210,6 +324,7 @@ fn read_variable(
     variable: &Variable,
     inherited: Option<&Variable>,
     lengths: &HashSet<String>,
+    note: &VariableNote,
     options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
@@ -226,12 +341,9 @@ fn read_variable(
             }
         }
     }
-    let mut dims = variable.dims.clone();
+    schema.attributes.push((VariableNote::ATTRIBUTE.to_owned(), note.to_attribute()));
+    let dims = array_dims(variable, lengths);
     let dtype = variable.source.dtype();
-    let joined = *dtype == NcType::Char && dims.last().is_some_and(|(name, _)| lengths.contains(name));
-    if joined {
-        dims.pop();
-    }
     schema.dims = dims.iter().map(|(name, _)| name.clone()).collect();
     let shape: Vec<_> = dims.iter().map(|&(_, size)| size).collect();
     let chosen = dims.iter().zip(default_chunk(&shape)).map(|((name, size), default)| {
@@ -240,8 +352,9 @@ fn read_variable(
     schema.chunk = chosen.collect();
     match dtype {
         NcType::Char | NcType::String | NcType::Enum { .. } => {
+            let joined = is_joined(variable, lengths);
             let text = TextReader::new(file, variable, joined, options.default_fill);
-            read_text(text, schema, shape, take)
+            read_text(text, schema, shape, note, take)
         }
         NcType::Compound { .. } | NcType::Opaque { .. } | NcType::Array { .. } | NcType::VLen { .. } => {
             Ok(take(left_out(variable.name.clone(), USER_DEFINED)))
@@ -255,6 +368,7 @@ fn read_text(
     mut text: TextReader,
     mut schema: ArraySchema,
     shape: Vec<usize>,
+    note: &VariableNote,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
     schema.fill = text.fill();
@@ -265,7 +379,13 @@ fn read_text(
     if !write_slabs(&schema, &shape, slab, &mut read, take)? {
         return Ok(false);
     }
-    Ok(text.notice().is_none_or(|notice| take(Piece::Notice(notice))))
+    let (kept, pad) = text.kept();
+    let padded = pad.map(|pad| {
+        let note = VariableNote { pad: Some(pad), ..note.clone() };
+        Piece::ArrayAttribute(schema.name.clone(), VariableNote::ATTRIBUTE.to_owned(), note.to_attribute())
+    });
+    let notice = text.notice().map(Piece::Notice);
+    Ok(padded.into_iter().chain(kept.piece(&schema.name)).chain(notice).all(take))
 }
 
 /// An array, and its cells as `read` gives them for `slab` indices of the first dimension at a

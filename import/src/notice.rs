@@ -36,6 +36,10 @@ pub enum NoticeClass {
     OutsideValidRange,
     /// A dimension that a variable has more than once, and that has another name the second time.
     RepeatedDimension,
+    /// An array that joined files have otherwise, and that is not along their dimension.
+    JoinedDiffer,
+    /// Cells that an export writes otherwise than the file has them.
+    NotExact,
     /// The units of a variable, where files have different ones. Its notices are of the whole
     /// store.
     UnitsDiffer,
@@ -57,6 +61,8 @@ impl fmt::Display for NoticeClass {
             Self::DefaultFill => "never written",
             Self::OutsideValidRange => "outside the valid range",
             Self::RepeatedDimension => "repeated dimension",
+            Self::JoinedDiffer => "joined files differ",
+            Self::NotExact => "not exact",
             Self::UnitsDiffer => "units differ",
             Self::TypesDiffer => "types differ",
         })

@@ -3,18 +3,21 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, make_array};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Scalar, make_array};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{cast, is_not_null};
 use arrow::datatypes::{DataType, Float64Type};
 use atlas::{ArraySchema, DType, Value};
 use netcdf_reader::NcType;
 
-use crate::ImportOptions;
 use crate::cf::{Numbers, Packing};
-use crate::fill::Missing;
+use crate::fill::{Missing, default_of};
+use crate::kept::KeptCells;
 use crate::netcdf::{Piece, Variable, write_slabs};
+use crate::notice::Notice;
 use crate::reader::{File, Stored};
-use crate::time::Times;
+use crate::time::{CalendarPolicy, Times};
+use crate::{ImportOptions, MaskPolicy};
 
 /// Bytes of a variable that are read at one time, at the most, where it can be read in parts.
 const SLAB_BYTES: usize = 32 * 1024 * 1024;
@@ -27,66 +30,92 @@ pub(crate) fn read_numbers(
     options: &ImportOptions,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
-    let raw = raw_type(variable.source.dtype())?;
-    let unsigned = variable.text("_Unsigned").map(|text| text.trim().eq_ignore_ascii_case("true"));
-    let stored = with_sign(raw, unsigned);
-    let mut bad = Vec::new();
-    let mut decoding = Decoding::new(variable, stored, &mut bad);
-    match Times::of(variable, inherited, decoding.packing.as_ref(), options.calendar) {
-        Ok(times) => decoding.times = times,
-        Err(notice) => {
-            if !take(Piece::Notice(notice)) {
-                return Ok(false);
-            }
-        }
+    let policies = Policies::of(options);
+    let (mut codec, notice) = NumberCodec::new(variable, inherited, &policies)?;
+    if notice.is_some_and(|notice| !take(Piece::Notice(notice))) {
+        return Ok(false);
     }
-    let policies = (options.default_fill, options.valid_range);
-    let mut missing = Missing::of(variable, (raw, stored), decoding.packing.as_ref(), policies, bad);
     let shape = variable.shape();
-    let width = stored.width().unwrap_or(8);
+    let width = codec.stored.width().unwrap_or(8);
     let row = shape.iter().skip(1).try_fold(width, |bytes, &size| bytes.checked_mul(size));
     let row = row.ok_or_else(|| format!("its shape {shape:?} is too large"))?;
     let rows = shape.first().copied().unwrap_or(1);
     let slab = if row == 0 { rows } else { slab_rows(rows, row, schema.chunk.first()) };
 
-    schema.dtype = decoding.dtype();
-    schema.fill = decoding.fill(&missing);
+    schema.dtype = codec.dtype();
+    schema.fill = codec.fill();
+    let mut kept = KeptCells::default();
     let mut read = |rows: Range<usize>| {
-        let numbers = read_slab(file, variable.id, raw, rows)?;
-        let numbers = if raw == stored { numbers } else { reinterpret(&numbers, stored)? };
-        decoding.decode(&missing.mask(&numbers).map_err(|e| e.to_string())?)
+        let raw = read_slab(file, variable.id, codec.raw, rows)?;
+        let cells = codec.decode(&raw)?;
+        if !codec.is_exact() {
+            let again = codec.encode(&cells)?;
+            kept.numbers(&raw, &again).map_err(|e| e.to_string())?;
+        }
+        kept.advance(raw.len());
+        Ok(cells)
     };
     if !write_slabs(&schema, &shape, slab, &mut read, take)? {
         return Ok(false);
     }
-    let of_times = decoding.times.iter().flat_map(|times| times.notices(&variable.name));
-    Ok(of_times.chain(missing.notices(&variable.name)).map(Piece::Notice).all(take))
+    let notices = codec.notices(&variable.name).map(Piece::Notice);
+    Ok(notices.chain(kept.piece(&variable.name)).all(take))
 }
 
-/// How the numbers of a variable become the values they stand for.
-pub(crate) struct Decoding {
-    /// The type as stored, once `_Unsigned` is applied.
+/// What is to be done with cells that may not be values.
+#[derive(Clone, Copy)]
+pub(crate) struct Policies {
+    pub calendar: CalendarPolicy,
+    pub default_fill: MaskPolicy,
+    pub valid_range: MaskPolicy,
+}
+
+impl Policies {
+    fn of(options: &ImportOptions) -> Self {
+        let &ImportOptions { calendar, default_fill, valid_range, .. } = options;
+        Self { calendar, default_fill, valid_range }
+    }
+}
+
+/// How the numbers of a variable become the values they stand for, and these numbers again.
+pub(crate) struct NumberCodec {
+    /// The type in the file.
+    raw: DType,
+    /// The type once `_Unsigned` is applied.
     stored: DType,
     packing: Option<Packing>,
     times: Option<Times>,
+    missing: Missing,
 }
 
-impl Decoding {
-    /// What is wrong with the attributes is added to `bad`.
-    fn new(variable: &Variable, stored: DType, bad: &mut Vec<String>) -> Self {
-        let mut numbers = |name: &str| {
-            let numbers = Numbers::read(name, variable.attribute(name)?, bad)?;
-            if numbers.values.len() > 1 {
-                bad.push(format!("`{name}` has several numbers: the first is used"));
-            }
-            Some(numbers)
+impl NumberCodec {
+    /// The codec of a variable, with a notice where it is one of times that stay numbers.
+    pub(crate) fn new(
+        variable: &Variable,
+        inherited: Option<&Variable>,
+        policies: &Policies,
+    ) -> Result<(Self, Option<Notice>), String> {
+        let raw = raw_type(variable.source.dtype())?;
+        let unsigned = variable.text("_Unsigned").map(|text| text.trim().eq_ignore_ascii_case("true"));
+        let stored = with_sign(raw, unsigned);
+        let mut bad = Vec::new();
+        let packing = packing(variable, stored, &mut bad);
+        let (times, notice) = match Times::of(variable, inherited, packing.as_ref(), policies.calendar) {
+            Ok(times) => (times, None),
+            Err(notice) => (None, Some(notice)),
         };
-        let (scale, offset) = (numbers("scale_factor"), numbers("add_offset"));
-        let packing = Packing::of(scale.as_ref(), offset.as_ref(), stored);
-        Self { stored, packing, times: None }
+        let masks = (policies.default_fill, policies.valid_range);
+        let missing = Missing::of(variable, (raw, stored), packing.as_ref(), masks, bad);
+        Ok((Self { raw, stored, packing, times, missing }, notice))
     }
 
-    fn dtype(&self) -> DType {
+    /// The type in the file.
+    pub(crate) fn raw(&self) -> DType {
+        self.raw
+    }
+
+    /// The type of the values.
+    pub(crate) fn dtype(&self) -> DType {
         match (&self.times, &self.packing) {
             (Some(_), _) => DType::Timestamp,
             (None, Some(packing)) => packing.dtype,
@@ -95,27 +124,109 @@ impl Decoding {
     }
 
     /// The fill value of the decoded array: the stored one where values are kept as they are.
-    fn fill(&self, missing: &Missing) -> Option<Value> {
+    fn fill(&self) -> Option<Value> {
         match (&self.times, &self.packing) {
-            (None, None) => missing.fill().cloned(),
-            (None, Some(_)) => missing.fill().map(|_| Value::F64(f64::NAN)),
+            (None, None) => self.missing.fill().cloned(),
+            (None, Some(_)) => self.missing.fill().map(|_| Value::F64(f64::NAN)),
             _ => None,
         }
     }
 
-    /// The values of stored numbers, which are null where they are missing.
-    fn decode(&mut self, masked: &ArrayRef) -> Result<ArrayRef, String> {
+    /// True where [`encode`](Self::encode) surely gives the numbers of the file again.
+    fn is_exact(&self) -> bool {
+        self.times.is_none() && self.packing.is_none() && self.missing.is_one_number()
+    }
+
+    /// The values of numbers as they are in the file, null where they are missing.
+    pub(crate) fn decode(&mut self, raw: &ArrayRef) -> Result<ArrayRef, String> {
+        let numbers = if self.raw == self.stored { Arc::clone(raw) } else { reinterpret(raw, self.stored)? };
+        let masked = self.missing.mask(&numbers).map_err(|e| e.to_string())?;
         match (&mut self.times, &self.packing) {
-            (Some(times), _) => times.decode(masked),
+            (Some(times), _) => times.decode(&masked),
             (None, Some(packing)) => {
-                let floats = cast(masked, &DataType::Float64).map_err(|e| e.to_string())?;
+                let floats = cast(&masked, &DataType::Float64).map_err(|e| e.to_string())?;
                 let floats = floats.as_primitive::<Float64Type>();
                 let unpacked: Float64Array = floats.unary(|value| packing.unpack(value));
                 cast(&unpacked, &packing.dtype.arrow()).map_err(|e| e.to_string())
             }
-            (None, None) => Ok(Arc::clone(masked)),
+            (None, None) => Ok(masked),
         }
     }
+
+    /// Numbers that [`decode`](Self::decode) makes these values of, where there are any; and the
+    /// fill value for missing cells.
+    pub(crate) fn encode(&self, cells: &ArrayRef) -> Result<ArrayRef, String> {
+        let numbers = match (&self.times, &self.packing) {
+            (Some(times), _) => times.encode(cells, self.stored)?,
+            (None, Some(packing)) => pack(packing, cells, self.stored)?,
+            (None, None) => Arc::clone(cells),
+        };
+        let fill = self.missing.fill().cloned().or_else(|| default_of(self.stored));
+        let filled = filled(&numbers, self.stored, fill)?;
+        if self.raw == self.stored { Ok(filled) } else { reinterpret(&filled, self.raw) }
+    }
+
+    /// What was found in all cells that were decoded.
+    fn notices(self, subject: &str) -> impl Iterator<Item = Notice> {
+        let of_times = self.times.iter().flat_map(|times| times.notices(subject)).collect::<Vec<_>>();
+        of_times.into_iter().chain(self.missing.notices(subject))
+    }
+}
+
+/// The packing that a variable declares. What is wrong with its attributes is added to `bad`.
+fn packing(variable: &Variable, stored: DType, bad: &mut Vec<String>) -> Option<Packing> {
+    let mut numbers = |name: &str| {
+        let numbers = Numbers::read(name, variable.attribute(name)?, bad)?;
+        if numbers.values.len() > 1 {
+            bad.push(format!("`{name}` has several numbers: the first is used"));
+        }
+        Some(numbers)
+    };
+    let (scale, offset) = (numbers("scale_factor"), numbers("add_offset"));
+    Packing::of(scale.as_ref(), offset.as_ref(), stored)
+}
+
+/// The packed numbers of values; null where a value is, and where no number of the type stands for
+/// it.
+fn pack(packing: &Packing, cells: &ArrayRef, stored: DType) -> Result<ArrayRef, String> {
+    let as_floats = |cells: &ArrayRef| cast(cells, &DataType::Float64).map_err(|e| e.to_string());
+    // What a packed number becomes, as wide as it is kept.
+    #[allow(clippy::cast_possible_truncation)]
+    let unpacked = |packed: f64| match packing.dtype {
+        DType::F32 => f64::from(packing.unpack(packed) as f32),
+        _ => packing.unpack(packed),
+    };
+    let number = |value: f64| {
+        let near = (value - packing.offset) / packing.scale;
+        let candidates = match stored {
+            DType::F64 => [near, near.next_down(), near.next_up()],
+            #[allow(clippy::cast_possible_truncation)]
+            DType::F32 => {
+                let near = near as f32;
+                [near, near.next_down(), near.next_up()].map(f64::from)
+            }
+            _ => [near.round(), near.round() - 1.0, near.round() + 1.0],
+        };
+        let is_it = |packed: &f64| unpacked(*packed).to_bits() == value.to_bits();
+        candidates.into_iter().find(is_it).unwrap_or(candidates[0])
+    };
+    let packed: Float64Array = as_floats(cells)?.as_primitive::<Float64Type>().unary(number);
+    cast(&packed, &stored.arrow()).map_err(|e| e.to_string())
+}
+
+/// Numbers with `fill` in the place of nulls; zeros where it is `None`.
+pub(crate) fn filled(numbers: &ArrayRef, dtype: DType, fill: Option<Value>) -> Result<ArrayRef, String> {
+    if numbers.null_count() == 0 {
+        return Ok(Arc::clone(numbers));
+    }
+    let zero = match dtype {
+        dtype if dtype.is_float() => Value::F64(0.0),
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => Value::U64(0),
+        _ => Value::I64(0),
+    };
+    let fill = dtype.array([Some(fill.unwrap_or(zero))]);
+    zip(&is_not_null(numbers).map_err(|e| e.to_string())?, numbers, &Scalar::new(fill))
+        .map_err(|e| e.to_string())
 }
 
 /// Rows along the first dimension that are read at one time: whole chunks, of about [`SLAB_BYTES`].

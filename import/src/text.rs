@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringViewArray};
+use arrow::array::{Array, ArrayRef, StringViewArray};
 use atlas::Value;
 use netcdf_reader::NcType;
 
 use crate::MaskPolicy;
+use crate::encoding::TextEncoding;
 use crate::fill::{MissingMembers, MissingText};
+use crate::kept::KeptCells;
 use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
 use crate::reader::File;
@@ -24,13 +26,17 @@ pub(crate) struct TextReader<'a> {
     /// Of an enumeration.
     missing_members: MissingMembers,
     decoded: u64,
+    /// The characters that are not what they become again: with the usual character behind
+    /// strings, and with the other.
+    kept: [KeptCells; 2],
 }
 
 impl<'a> TextReader<'a> {
     /// A reader of a variable; `unwritten` says what becomes of cells that nobody has written.
     pub fn new(file: &'a File, variable: &'a Variable<'a>, joined: bool, unwritten: MaskPolicy) -> Self {
         let missing_members = MissingMembers::of(variable, unwritten);
-        Self { file, variable, joined, missing: MissingText::of(variable), missing_members, decoded: 0 }
+        let kept = [KeptCells::default(), KeptCells::default()];
+        Self { file, variable, joined, missing: MissingText::of(variable), missing_members, decoded: 0, kept }
     }
 
     /// The fill value of the array, if it has one that no other cell has.
@@ -103,12 +109,31 @@ impl<'a> TextReader<'a> {
         }
         let cells = bytes.chunks(length).map(|bytes| {
             let text = self.decode(bytes);
-            match (self.joined, text.chars().next()) {
-                (false, Some(character)) => self.missing.character(character),
-                _ => self.missing.joined(&text),
-            }
+            characters_of(&self.missing, &text, self.joined)
         });
-        Ok(Arc::new(cells.collect::<StringViewArray>()))
+        let cells: StringViewArray = cells.collect();
+        let codec = CharCodec::new(self.variable, self.joined);
+        let pads = [codec.usual_pad(), codec.other_pad()];
+        for (kept, pad) in self.kept.iter_mut().zip(pads) {
+            for (place, (raw, cell)) in bytes.chunks(length).zip(&cells).enumerate() {
+                if codec.encode(cell, pad) != raw {
+                    kept.cell(place, Value::Binary(raw.to_vec()));
+                }
+            }
+            kept.advance(cells.len());
+        }
+        Ok(Arc::new(cells))
+    }
+
+    /// The characters to be kept, and the one that fills up strings, where it is not the usual one.
+    pub fn kept(&mut self) -> (KeptCells, Option<char>) {
+        let [usual, other] = std::mem::take(&mut self.kept);
+        if other.found() < usual.found() {
+            let codec = CharCodec::new(self.variable, self.joined);
+            (other, Some(char::from(codec.other_pad())))
+        } else {
+            (usual, None)
+        }
     }
 
     /// The names of an enumeration's members; the number where one has no name. Null where it is
@@ -144,4 +169,77 @@ impl<'a> TextReader<'a> {
         });
         Ok(Arc::new(cells.collect::<StringViewArray>()))
     }
+}
+
+/// The cell that characters are: a string along the last dimension where that is its length, else
+/// one character.
+fn characters_of(missing: &MissingText, text: &str, joined: bool) -> Option<String> {
+    match (joined, text.chars().next()) {
+        (false, Some(character)) => missing.character(character),
+        _ => missing.joined(text),
+    }
+}
+
+/// Strings as characters in a file.
+pub(crate) struct CharCodec {
+    encoding: TextEncoding,
+    missing: MissingText,
+    /// The characters of a cell.
+    length: usize,
+    joined: bool,
+}
+
+impl CharCodec {
+    pub(crate) fn new(variable: &Variable, joined: bool) -> Self {
+        let length = if joined { variable.dims.last().map_or(1, |&(_, size)| size) } else { 1 };
+        Self { encoding: variable.source.encoding, missing: MissingText::of(variable), length, joined }
+    }
+
+    /// What strings are filled up with, as far as the fill value tells.
+    pub(crate) fn usual_pad(&self) -> u8 {
+        if self.missing.text() == Some(" ") { b' ' } else { 0 }
+    }
+
+    /// The other character that strings are filled up with.
+    pub(crate) fn other_pad(&self) -> u8 {
+        if self.usual_pad() == 0 { b' ' } else { 0 }
+    }
+
+    /// The characters of a cell, filled up with `pad`. One that is missing is all fill characters.
+    pub(crate) fn encode(&self, cell: Option<&str>, pad: u8) -> Vec<u8> {
+        let missing = self.missing.text();
+        let is_one = |text: &str| text.chars().nth(1).is_none();
+        let (text, pad) = match (cell, missing) {
+            (Some(text), _) => (text, pad),
+            (None, Some(fill)) if is_one(fill) => {
+                (fill, self.encoding.encode(fill).first().copied().unwrap_or(0))
+            }
+            (None, fill) => (fill.unwrap_or_default(), pad),
+        };
+        let mut bytes = self.encoding.encode(text).into_owned();
+        bytes.resize(self.length, pad);
+        bytes
+    }
+
+    /// The cell that characters of a file are.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Option<String> {
+        characters_of(&self.missing, &self.encoding.decode(bytes).0, self.joined)
+    }
+}
+
+/// Names of members as the numbers of an enumeration.
+pub(crate) fn members(variable: &Variable, cells: &StringViewArray) -> Result<Vec<i128>, String> {
+    let NcType::Enum { members, .. } = variable.source.dtype() else {
+        return Err("it has no members".to_owned());
+    };
+    let numbers: HashMap<&str, i128> =
+        members.iter().filter_map(|member| Some((member.name.as_str(), member.value.as_i128()?))).collect();
+    let missing = MissingMembers::of(variable, MaskPolicy::Mask);
+    let named = |name: &str| numbers.get(name).copied().or_else(|| name.parse().ok());
+    let missing = missing.number().or_else(|| named(missing.name()?)).unwrap_or(0);
+    let number = |cell: Option<&str>| match cell {
+        None => Ok(missing),
+        Some(name) => named(name).ok_or_else(|| format!("`{name}` is no member of its enumeration")),
+    };
+    cells.iter().map(number).collect()
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, TimestampNanosecondArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use atlas::DType;
 use atlas_cftime::{Calendar, NoTimestamp, Stored, TimeUnits, UnitsError};
 use netcdf_reader::NcAttrValue;
 
-use crate::cf::Packing;
+use crate::cf::{Number, Packing};
 use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
 
@@ -163,6 +164,24 @@ impl Times {
         }
     }
 
+    /// The stored numbers, of type `stored`, of timestamps; null where a timestamp is, and where no
+    /// number stands for it.
+    pub fn encode(&self, cells: &ArrayRef, stored: DType) -> Result<ArrayRef, String> {
+        let like = match stored {
+            DType::F32 => Stored::Single(0.0),
+            DType::F64 => Stored::Double(0.0),
+            _ => Stored::Int(0),
+        };
+        let timestamps = cells.as_primitive_opt::<TimestampNanosecondType>();
+        let timestamps = timestamps.ok_or_else(|| "its cells are no timestamps".to_owned())?;
+        let number = |timestamp: Option<i64>| match self.units.number(timestamp?, like)? {
+            Stored::Int(number) => Number::Int(number).element(stored),
+            Stored::Single(number) => Number::Float(number.into()).element(stored),
+            Stored::Double(number) => Number::Float(number).element(stored),
+        };
+        Ok(stored.array(timestamps.iter().map(number)))
+    }
+
     /// What was not taken literally in all cells so far.
     pub fn notices(&self, subject: &str) -> Vec<Notice> {
         let notice = |class, detail, cells| Notice { class, subject: subject.to_owned(), detail, cells };
@@ -197,7 +216,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use arrow::array::TimestampNanosecondArray;
-    use arrow::datatypes::TimestampNanosecondType;
     use netcdf_writer::{NcFileBuilder, NcWriteFormat, NcWriteOptions};
 
     use super::*;
@@ -219,7 +237,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let (mut times, mut notices) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
         let options = ImportOptions { calendar, ..ImportOptions::default() };
-        read_file(&path, &options, &mut |piece| {
+        read_file(&path, &path, &options, &mut |piece| {
             match piece {
                 Piece::Cells { array, cells, .. } => {
                     if let Some(cells) = cells.as_primitive_opt::<TimestampNanosecondType>() {
@@ -227,7 +245,7 @@ mod tests {
                     }
                 }
                 Piece::Notice(notice) => notices.push(notice),
-                Piece::Array(..) | Piece::Attribute(..) | Piece::Drop(_) => {}
+                _ => {}
             }
             true
         })

@@ -1,11 +1,12 @@
 //! `import_files`: NetCDF files into a store.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use atlas_import::{ImportOptions, NoticeSummary};
+use atlas_import::{Concat, ImportOptions, NoticeSummary};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -16,7 +17,9 @@ use crate::store::PyAtlas;
 
 #[pyfunction]
 #[pyo3(signature = (
-    store, paths, *, name_from="stem", skip_errors=false, strict=false, stall_limit=600.0, jobs=None,
+    store, paths, *, name_from="stem", existing="error", checksum=false, dry_run=false, commit_every=None,
+    concat=None, dataset_from=None,
+    skip_errors=false, strict=false, stall_limit=600.0, jobs=None,
     chunks=None, calendar="keep", default_fill="mask", valid_range="keep"
 ))]
 #[allow(clippy::too_many_arguments, reason = "each is an option of an import, by name")]
@@ -24,6 +27,12 @@ pub(crate) fn import_files<'py>(
     store: &Bound<'py, PyAtlas>,
     paths: Vec<PathBuf>,
     name_from: &str,
+    existing: &str,
+    checksum: bool,
+    dry_run: bool,
+    commit_every: Option<NonZeroUsize>,
+    concat: Option<String>,
+    dataset_from: Option<&str>,
     skip_errors: bool,
     strict: bool,
     stall_limit: f64,
@@ -38,6 +47,15 @@ pub(crate) fn import_files<'py>(
     let defaults = ImportOptions::default();
     let options = ImportOptions {
         name_from: name_from.parse().map_err(invalid)?,
+        existing: existing.parse().map_err(invalid)?,
+        concat: match (concat, dataset_from) {
+            (Some(dim), Some(from)) => Some(Concat { dim, dataset: from.parse().map_err(invalid)? }),
+            (None, None) => None,
+            _ => return Err(invalid("`concat` and `dataset_from` are given together".to_owned())),
+        },
+        checksum,
+        dry_run,
+        commit_every,
         skip_errors,
         strict,
         stall_limit: Duration::try_from_secs_f64(stall_limit).map_err(|e| invalid(e.to_string()))?,
@@ -63,7 +81,16 @@ pub(crate) fn import_files<'py>(
     let imported = imported?;
     let report = PyDict::new(py);
     report.set_item("imported", imported.imported)?;
+    report.set_item("replaced", imported.replaced)?;
+    report.set_item("unchanged", imported.unchanged)?;
+    report.set_item("existing", imported.existing)?;
+    let planned = imported.planned.into_iter();
+    let planned = planned.map(|file| (file.path.display().to_string(), file.dataset, file.replaces));
+    report.set_item("planned", planned.collect::<Vec<_>>())?;
     report.set_item("bytes", imported.bytes)?;
+    let joined = imported.joined.into_iter();
+    let joined = joined.map(|joined| (joined.dataset, joined.files, joined.extended, joined.remarks));
+    report.set_item("joined", joined.collect::<Vec<_>>())?;
     let skipped =
         imported.skipped.iter().map(|(path, error)| (path.display().to_string(), error.to_string()));
     report.set_item("skipped", skipped.collect::<Vec<_>>())?;

@@ -1,5 +1,6 @@
 //! `Atlas`: a store of many datasets.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -364,6 +365,12 @@ impl PyAtlas {
     fn refresh(&self, py: Python<'_>) -> PyResult<()> {
         let atlas = self.atlas()?.clone();
         wait(py, async move { atlas.refresh().await })
+    }
+
+    fn export(&self, py: Python<'_>, dataset: String, path: PathBuf) -> PyResult<()> {
+        let atlas = self.atlas()?.clone();
+        let bytes = wait(py, async move { atlas_import::export::export(&atlas, &dataset).await })?;
+        std::fs::write(&path, bytes).map_err(PyErr::from)
     }
 
     #[pyo3(signature = (variables=None))]

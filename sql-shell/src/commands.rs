@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use crate::describe;
 use crate::error::{Failure, Result};
+use crate::newer;
 use crate::output::Format;
 use crate::plot;
 use crate::printable::Printable;
@@ -16,7 +17,7 @@ use crate::session::{LIMIT, Limit, Session, Target};
 use crate::statement::{habits, names};
 
 /// What commands there are: how they are written, and what they do.
-const COMMANDS: [(&str, &str); 25] = [
+const COMMANDS: [(&str, &str); 26] = [
     ("\\?", "this text"),
     ("\\q", "leave (so does Ctrl-D)"),
     ("\\dt [NAME]", "list tables; those like NAME, where * is any text"),
@@ -25,6 +26,7 @@ const COMMANDS: [(&str, &str); 25] = [
     ("\\df [NAME]", "show the page of a function; or list those like NAME, where * is any text"),
     ("\\attach PATH [AS NAME]", "open another store"),
     ("\\detach NAME", "close a store"),
+    ("\\refresh", "show what others have committed to the stores since"),
     ("\\i FILE", "run the statements and commands of a file"),
     ("\\edit [FILE]", "edit the last statement, or a file, in $EDITOR, and run it"),
     ("\\o [FILE]", "write results to a file, in the format of its ending, or to the terminal again"),
@@ -80,6 +82,7 @@ pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlF
         }
         "attach" => attach(session, rest).await?,
         "detach" => detach(session, rest)?,
+        "refresh" => newer::refresh(session).await?,
         "i" => {
             let path = wanted(rest, "\\i needs a file")?;
             let script = std::fs::read_to_string(path).map_err(|e| Failure::new(format!("{path}: {e}")))?;

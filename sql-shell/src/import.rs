@@ -1,12 +1,17 @@
 //! `atlas import`.
 
-use std::collections::HashMap;
-use std::io::{self, Write};
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use arrow::temporal_conversions::timestamp_ns_to_datetime;
 use atlas::{Atlas, Codec, StoreConfig};
-use atlas_import::{CalendarPolicy, ImportOptions, MaskPolicy, NameFrom, Progress, import};
+use atlas_import::{
+    CalendarPolicy, Concat, DatasetFrom, Existing, ImportOptions, MaskPolicy, NameFrom, Progress, Report,
+    Source, import,
+};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -19,9 +24,39 @@ use crate::report;
 pub(crate) struct Arguments {
     /// The store: a directory or a URL.
     store: String,
-    /// NetCDF files, directories of them, or globs.
+    /// NetCDF files, directories of them, or globs; `-` for a list of them on stdin, one a line.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
+    /// What becomes of files whose datasets the store has: error, skip, replace, or update, which
+    /// replaces those of files that have changed.
+    #[arg(long, value_name = "WHAT", default_value_t)]
+    existing: Existing,
+    /// Join the files along a dimension, in the order of its coordinate, to one dataset or several:
+    /// see --dataset-from. With `--existing update` they are added to what the store has.
+    #[arg(long, value_name = "DIM", requires = "dataset_from")]
+    concat: Option<String>,
+    /// The datasets that files are joined to: a name; a pattern of the end of the path such as
+    /// '{name}_*.nc', in which {name} is the dataset's; or attr:KEY for a global attribute.
+    #[arg(long, value_name = "WHAT", requires = "concat")]
+    dataset_from: Option<DatasetFrom>,
+    /// With `--existing update`: tell a file that has changed by its bytes, rather than by its size
+    /// and time.
+    #[arg(long)]
+    checksum: bool,
+    /// Say what would be imported, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on importing what is new or changed, looking again after each TIME, until interrupted.
+    /// Files that cannot be read are passed over until they change.
+    #[arg(
+        long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
+        value_parser = crate::maintain::parse_age, conflicts_with = "dry_run"
+    )]
+    watch: Option<Duration>,
+    /// Commit after every N datasets, rather than once at the end: what an import that is
+    /// interrupted has committed need not be done again.
+    #[arg(long, value_name = "N")]
+    commit_every: Option<NonZeroUsize>,
     /// What datasets are named after: stem, path, or attr:KEY for a global attribute.
     #[arg(long, value_name = "WHAT", default_value_t)]
     name_from: NameFrom,
@@ -66,12 +101,45 @@ fn parse_chunk(text: &str) -> Result<(String, usize), String> {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
-    let started = Instant::now();
+    let options = options(arguments)?;
+    let paths = listed(&arguments.paths)?;
     let atlas = open_or_create(&arguments.store, arguments.codec).await?;
+    match arguments.watch {
+        Some(pause) => {
+            tokio::select! {
+                watched = watch(arguments, &atlas, &paths, &options, pause) => watched,
+                interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+            }
+        }
+        None => {
+            let started = Instant::now();
+            let report = shown(&atlas, &paths, &options).await?;
+            tell(arguments, &report, started.elapsed())
+        }
+    }
+}
+
+fn options(arguments: &Arguments) -> Result<ImportOptions> {
+    let update = arguments.existing == Existing::Update || arguments.watch.is_some();
+    if arguments.checksum && !update {
+        return Err(Failure::new("--checksum tells which files have changed: add --existing update"));
+    }
+    if arguments.watch.is_some() && matches!(arguments.existing, Existing::Skip | Existing::Replace) {
+        return Err(Failure::new("--watch imports what is new or changed: leave out --existing"));
+    }
     let defaults = ImportOptions::default();
-    let options = ImportOptions {
+    Ok(ImportOptions {
         name_from: arguments.name_from.clone(),
-        skip_errors: arguments.skip_errors,
+        concat: arguments
+            .concat
+            .clone()
+            .zip(arguments.dataset_from.clone())
+            .map(|(dim, dataset)| Concat { dim, dataset }),
+        existing: if update { Existing::Update } else { arguments.existing },
+        checksum: arguments.checksum,
+        dry_run: arguments.dry_run,
+        commit_every: arguments.commit_every,
+        skip_errors: arguments.skip_errors || arguments.watch.is_some(),
         strict: arguments.strict,
         stall_limit: arguments.stall_limit,
         jobs: arguments.jobs.unwrap_or(defaults.jobs),
@@ -79,7 +147,36 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         calendar: arguments.calendar,
         default_fill: arguments.default_fill,
         valid_range: arguments.valid_range,
-    };
+    })
+}
+
+/// The paths, with those of a list on stdin in the place of `-`. Where they may have line breaks in
+/// them, NULs are between them, as `find -print0` writes them.
+fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::with_capacity(paths.len());
+    for path in paths {
+        if path.as_os_str() != "-" {
+            all.push(path.clone());
+            continue;
+        }
+        let mut list = String::new();
+        io::stdin().read_to_string(&mut list)?;
+        let end = if list.contains('\0') { '\0' } else { '\n' };
+        let lines = list.split(end).map(|line| line.strip_suffix('\r').unwrap_or(line));
+        all.extend(lines.filter(|line| !line.is_empty()).map(PathBuf::from));
+    }
+    if all.is_empty() {
+        return Err(Failure::new("the list on stdin is empty: there is nothing to import"));
+    }
+    Ok(all)
+}
+
+/// Imports, and shows how far that is.
+async fn shown(
+    atlas: &Atlas,
+    paths: &[PathBuf],
+    options: &ImportOptions,
+) -> Result<Report, atlas_import::Error> {
     // The bar is on stderr, and is not drawn where that is no terminal.
     let bar = ProgressBar::new(0);
     if let Ok(style) =
@@ -92,16 +189,65 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         bar.set_position(progress.files as u64);
         bar.set_message(Bytes(progress.bytes).to_string());
     };
-    let report = import(&atlas, &arguments.paths, &options, &show).await;
+    let report = import(atlas, paths, options, &show).await;
     bar.finish_and_clear();
-    let report = report?;
+    report
+}
 
-    let seconds = started.elapsed().as_secs_f64();
-    #[allow(clippy::cast_precision_loss)]
-    let rate = report.imported as f64 / seconds.max(1e-9);
-    let (imported, bytes) = (count(report.imported, "dataset"), Bytes(report.bytes));
-    writeln!(io::stdout(), "{imported} ({bytes}) imported in {seconds:.1} s, {rate:.0} files/s")?;
+/// Imports what is new or changed, again and again.
+async fn watch(
+    arguments: &Arguments,
+    atlas: &Atlas,
+    paths: &[PathBuf],
+    options: &ImportOptions,
+    pause: Duration,
+) -> Result<()> {
+    // What could not be read, and is not told again as long as the reason is the same.
+    let mut told: HashSet<String> = HashSet::new();
+    loop {
+        let started = Instant::now();
+        let mut report = match shown(atlas, paths, options).await {
+            Ok(report) => report,
+            // The first files of a directory may be yet to come.
+            Err(atlas_import::Error::Nothing { .. }) => Report::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let now: HashSet<String> = report.skipped.iter().map(|(_, error)| error.to_string()).collect();
+        report.skipped.retain(|(_, error)| !told.contains(&error.to_string()));
+        told = now;
+        if report.imported > 0 || !report.skipped.is_empty() {
+            tell(arguments, &report, started.elapsed())?;
+            io::stdout().flush()?;
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn tell(arguments: &Arguments, report: &Report, taken: Duration) -> Result<()> {
+    let mut out = Printable::new(io::stdout());
+    if arguments.dry_run {
+        for planned in &report.planned {
+            let what = if planned.replaces { "replace" } else { "add" };
+            writeln!(out, "would {what} {} from {}", planned.dataset, planned.path.display())?;
+        }
+        writeln!(out, "would be {}", summary(report))?;
+    } else {
+        let seconds = taken.as_secs_f64();
+        let files = report.imported + report.unchanged + report.existing;
+        #[allow(clippy::cast_precision_loss)]
+        let rate = files as f64 / seconds.max(1e-9);
+        let bytes = Bytes(report.bytes);
+        writeln!(out, "{} ({bytes}) in {seconds:.1} s, {rate:.0} files/s", summary(report))?;
+    }
+    drop(out);
     let mut stderr = Printable::new(io::stderr());
+    for joined in &report.joined {
+        let (dataset, files) = (&joined.dataset, count(joined.files, "file"));
+        writeln!(stderr, "{dataset}: {files} joined")?;
+        for remark in &joined.remarks {
+            writeln!(stderr, "  {remark}")?;
+        }
+    }
     for dim in &report.unknown_dims {
         writeln!(stderr, "no array has the dimension `{dim}`: its --chunk did nothing")?;
     }
@@ -113,6 +259,63 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         writeln!(stderr, "skipped {}:", count(report.skipped.len(), "file"))?;
         for (_, error) in &report.skipped {
             writeln!(stderr, "  {error}")?;
+        }
+    }
+    Ok(())
+}
+
+/// `12 new, 3 replaced, 2,402 unchanged, 1 skipped (why)`.
+fn summary(report: &Report) -> String {
+    let extended = report.joined.iter().filter(|joined| joined.extended).count();
+    let mut parts = vec![format!("{} new", grouped(report.imported - report.replaced - extended))];
+    let mut part = |number: usize, what: &str| {
+        if number > 0 {
+            parts.push(format!("{} {what}", grouped(number)));
+        }
+    };
+    part(report.replaced, "replaced");
+    part(extended, "extended");
+    part(report.unchanged, "unchanged");
+    part(report.existing, "skipped (the store has them)");
+    if let Some((path, error)) = report.skipped.first() {
+        let told = error.to_string();
+        let why = told.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&told);
+        let others = if report.skipped.len() > 1 { ", …" } else { "" };
+        part(report.skipped.len(), &format!("skipped ({why}{others})"));
+    }
+    parts.join(", ")
+}
+
+/// A number with a comma between thousands.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// The sources of a store's datasets: where each was imported from.
+pub(crate) async fn sources(location: &str) -> Result<()> {
+    let atlas = Atlas::open_url(location).await?;
+    let catalog = atlas.snapshot().load().await?;
+    let mut out = Printable::new(io::stdout().lock());
+    for (_, dataset) in catalog.datasets() {
+        let sources = Source::of_dataset(&dataset);
+        if sources.is_empty() {
+            writeln!(out, "{}: not imported, or before sources were remembered", dataset.name())?;
+        }
+        for source in sources {
+            let time = source.modified.and_then(timestamp_ns_to_datetime);
+            let time = time
+                .map_or_else(|| "unknown".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string());
+            let checksum = source.checksum.map_or_else(String::new, |sum| format!("  crc64nvme {sum:016x}"));
+            let (location, size) = (source.location, Bytes(source.size));
+            writeln!(out, "{}: {location}  {size}  modified {time}{checksum}", dataset.name())?;
         }
     }
     Ok(())
@@ -135,5 +338,29 @@ async fn open_or_create(location: &str, codec: Option<Codec>) -> Result<Atlas> {
         )
         .await?),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_summed_up_in_a_line() {
+        let bad = |path: &str| {
+            let error = atlas_import::Error::File { path: path.into(), reason: "it is empty".into() };
+            (PathBuf::from(path), error)
+        };
+        let mut report = Report { imported: 15, replaced: 3, unchanged: 2402, ..Report::default() };
+        report.skipped = vec![bad("a.nc")];
+        assert_eq!(summary(&report), "12 new, 3 replaced, 2,402 unchanged, 1 skipped (it is empty)");
+        report.skipped.push(bad("b.nc"));
+        assert!(summary(&report).ends_with("2 skipped (it is empty, …)"));
+        assert_eq!(
+            summary(&Report { existing: 7, ..Report::default() }),
+            "0 new, 7 skipped (the store has them)"
+        );
+        let shown: Vec<_> = [0, 999, 1000, 1_234_567].map(grouped).into();
+        assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -11,8 +11,12 @@ mod functions;
 mod import;
 mod info;
 mod maintain;
+mod manage;
+mod netcdf;
+mod newer;
 mod output;
 mod pager;
+mod paths;
 pub mod plot;
 mod printable;
 mod progress;
@@ -77,6 +81,10 @@ enum Command {
         /// Write one JSON object.
         #[arg(long, conflicts_with = "import")]
         json: bool,
+        /// List where each dataset was imported from, instead: the file, its size, its time and its
+        /// checksum.
+        #[arg(long, conflicts_with_all = ["import", "json"])]
+        sources: bool,
     },
     /// List the commits of a store that are kept, newest first.
     Log {
@@ -111,6 +119,46 @@ enum Command {
         /// The other stores, which stay as they are. No two may have a dataset of one name.
         #[arg(required = true)]
         from: Vec<String>,
+    },
+    /// Delete datasets from a store, in one commit.
+    Delete {
+        /// The store: a directory or a URL.
+        store: String,
+        /// The names of the datasets.
+        #[arg(required = true, value_name = "NAME")]
+        datasets: Vec<String>,
+    },
+    /// Give a dataset another name.
+    Rename {
+        /// The store: a directory or a URL.
+        store: String,
+        /// The dataset.
+        name: String,
+        /// Its new name.
+        new: String,
+    },
+    /// Copy the datasets of a store, or some of them, to another store, which is created where it
+    /// does not exist.
+    Copy {
+        /// The store: a directory or a URL.
+        from: String,
+        /// The other store. It may have no dataset of one of their names.
+        to: String,
+        /// Which datasets: a condition in SQL on the columns of the table `_datasets`, such as
+        /// "name LIKE 'R139%' AND platform_number = '13900'".
+        #[arg(long = "where", value_name = "CONDITION")]
+        condition: Option<String>,
+    },
+    /// Write a dataset as a NetCDF file, equal to the one that it was imported from.
+    Export {
+        /// The store: a directory or a URL.
+        store: String,
+        /// The dataset.
+        #[arg(value_name = "NAME")]
+        dataset: String,
+        /// The file; NAME.nc here, by default.
+        #[arg(short, long)]
+        output: Option<PathBuf>,
     },
     /// Remove earlier generations, and files that no generation left needs.
     Vacuum {
@@ -176,12 +224,21 @@ fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
         Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
         Command::Info { store, import: true, .. } => runtime.block_on(info::import_report(&store)),
         Command::Info { store, json: true, .. } => runtime.block_on(info::run_json(&store)),
+        Command::Info { store, sources: true, .. } => runtime.block_on(import::sources(&store)),
         Command::Info { store, .. } => runtime.block_on(info::run(&store)),
         Command::Log { store } => runtime.block_on(maintain::log(&store)),
         Command::Verify { store } => runtime.block_on(maintain::verify(&store)),
         Command::Repair { store } => runtime.block_on(maintain::repair(&store)),
         Command::Merge { store, from } => runtime.block_on(maintain::merge(&store, &from)),
         Command::Compact { store, variables } => runtime.block_on(maintain::compact(&store, &variables)),
+        Command::Delete { store, datasets } => runtime.block_on(manage::delete(&store, &datasets)),
+        Command::Rename { store, name, new } => runtime.block_on(manage::rename(&store, &name, &new)),
+        Command::Copy { from, to, condition } => {
+            runtime.block_on(manage::copy(&from, &to, condition.as_deref()))
+        }
+        Command::Export { store, dataset, output } => {
+            runtime.block_on(manage::export(&store, &dataset, output.as_deref()))
+        }
         Command::Completions { shell } => {
             // Whole, so that whoever stops reading is no failure of the generator's.
             let mut script = Vec::new();

@@ -28,7 +28,7 @@ use crate::progress::Watch;
 use crate::statement::script::{self, Item};
 use crate::statement::{Prepared, What, prepare, table_of};
 use crate::threads::Workers;
-use crate::{commands, destination, shell, units};
+use crate::{commands, destination, netcdf, paths, shell, units};
 
 /// Rows of a table that a terminal is shown, where no other limit is set.
 pub(crate) const LIMIT: usize = 40;
@@ -234,7 +234,7 @@ impl Session {
     /// Makes the tables of a store known under a name, in place of those of another store of that
     /// name.
     pub(crate) async fn attach(&mut self, name: &str, location: &str) -> Result<()> {
-        self.add(name, location, Atlas::open_url(location).await?)
+        self.add(name, location, paths::open(location).await?)
     }
 
     /// As [`attach`](Self::attach), for a store that is open.
@@ -391,6 +391,7 @@ pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<(SessionContext
     // Files are tables too: `SELECT * FROM 'casts.parquet'`.
     let context = context.enable_url_table();
     atlas_udfs::register_all(&context);
+    netcdf::register(&context)?;
     Ok((context, catalog))
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::describe;
 use crate::editor::Sql;
 use crate::error::{self, Failure, Result};
+use crate::newer::Newer;
 use crate::printable::Printable;
 use crate::session::Session;
 use crate::statement::script;
@@ -50,6 +51,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     write!(Printable::new(io::stdout()), "{}", describe::banner(&session, width).await?)?;
     // Lines of a statement that is not complete yet.
     let mut text = String::new();
+    let mut newer = Newer::default();
     loop {
         // The editor waits for keys on a thread of its own, so that nothing else waits with it.
         let prompt = if text.is_empty() { PROMPT } else { CONTINUED };
@@ -75,6 +77,9 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
             let _ = editor.add_history_entry(text.as_str());
             if let Some(path) = &history {
                 let _ = editor.save_history(path);
+            }
+            for remark in newer.look(&session).await {
+                writeln!(Printable::new(io::stderr()), "{remark}")?;
             }
             for item in items {
                 let done = tokio::select! {

@@ -7,7 +7,7 @@ use hdf5_reader::Storage;
 use netcdf_reader::{NcAttrValue, NcType};
 
 use super::attributes::{RawAttribute, RawValue, decode};
-use super::{Claims, Contents, Dimension, FileVariable, GroupAttributes, Stored};
+use super::{Claims, Contents, Dimension, FileFormat, FileVariable, GroupAttributes, Stored};
 
 /// Bytes of a header that are read at one time.
 const BLOCK: usize = 64 * 1024;
@@ -45,7 +45,7 @@ struct Entry {
 pub(super) fn contents(storage: &dyn Storage) -> Result<(Contents, Vec<Place>), String> {
     let mut header = Header::new(storage)?;
     let records = header.size()?;
-    let mut contents = Contents::default();
+    let mut contents = Contents { format: header.format(), ..Contents::default() };
     for _ in 0..header.list(DIMENSIONS, "dimensions")? {
         let name = contents.name(&header.name()?);
         let size = header.size()?;
@@ -210,6 +210,14 @@ impl<'a> Header<'a> {
             _ => return Err("it is a classic NetCDF file of an unknown version".to_owned()),
         };
         Ok(header)
+    }
+
+    fn format(&self) -> FileFormat {
+        match (self.sizes, self.offsets) {
+            (4, 4) => FileFormat::Classic,
+            (4, _) => FileFormat::Offset64,
+            _ => FileFormat::Cdf5,
+        }
     }
 
     /// The number of records that stands for one that is not known.

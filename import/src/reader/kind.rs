@@ -17,9 +17,9 @@ const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// First bytes of other files, and what to say of them.
 const OTHERS: [(&[u8], &str); 22] = [
-    (b"\x1f\x8b", "it is compressed with gzip: decompress it first, with `gunzip`"),
-    (b"BZh", "it is compressed with bzip2: decompress it first, with `bunzip2`"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd: decompress it first, with `unzstd`"),
+    (b"\x1f\x8b", "it is compressed with gzip: name it .gz, or decompress it with `gunzip`"),
+    (b"BZh", "it is compressed with bzip2: name it .bz2, or decompress it with `bunzip2`"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd: name it .zst, or decompress it with `unzstd`"),
     (b"\xfd7zXZ\0", "it is compressed with xz: decompress it first, with `unxz`"),
     (b"\x04\x22\x4d\x18", "it is compressed with lz4: decompress it first, with `unlz4`"),
     (b"\x1f\x9d", "it is compressed with compress: decompress it first, with `uncompress`"),

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use atlas::Element;
 use hdf5_reader::{FileStorage, H5Type};
 use netcdf_reader::{NcAttribute, NcType};
+use serde::{Deserialize, Serialize};
 
 use crate::encoding::TextEncoding;
 use crate::notice::{Notice, NoticeClass};
@@ -72,9 +73,28 @@ pub(crate) struct GroupAttributes {
     pub attributes: Vec<NcAttribute>,
 }
 
+/// The format of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FileFormat {
+    /// CDF-1.
+    #[serde(rename = "classic")]
+    Classic,
+    /// CDF-2.
+    #[serde(rename = "64-bit offset")]
+    Offset64,
+    /// CDF-5.
+    #[serde(rename = "cdf5")]
+    Cdf5,
+    /// NetCDF-4, or another HDF5 file.
+    #[default]
+    #[serde(rename = "netCDF-4")]
+    Netcdf4,
+}
+
 /// All that a file says before its cells.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contents {
+    pub format: FileFormat,
     pub dims: Vec<Dimension>,
     pub variables: Vec<FileVariable>,
     pub attributes: Vec<GroupAttributes>,

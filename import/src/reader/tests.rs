@@ -93,11 +93,14 @@ fn pieces(path: &Path, options: &ImportOptions) -> (Vec<String>, Result<(), Erro
     let (path, options) = (path.to_owned(), options.clone());
     let (sender, receiver) = std::sync::mpsc::channel();
     let done = thread::start(&path.clone(), move || {
-        read_file(&path, &options, &mut |piece| {
+        read_file(&path, &path, &options, &mut |piece| {
             let text = match piece {
                 Piece::Attribute(key, value) => format!("attribute {key} = {value}"),
                 Piece::Array(schema, shape) => format!("array {} {shape:?}", schema.name),
                 Piece::Cells { array, start, .. } => format!("cells {array} {start:?}"),
+                Piece::ArrayAttribute(array, key, _) => format!("attribute {key} of {array}"),
+                Piece::KeptCells(array, cells) => format!("kept {array} {cells:?}"),
+                Piece::Waiting => "waiting".to_owned(),
                 Piece::Drop(array) => format!("drop {array}"),
                 Piece::Notice(notice) => format!("{}: {}: {}", notice.class, notice.subject, notice.detail),
             };

@@ -136,6 +136,11 @@ _Notice = TypedDict(
 
 class _Report(TypedDict):
     imported: int
+    replaced: int
+    unchanged: int
+    existing: int
+    planned: list[tuple[str, str, bool]]
+    joined: list[tuple[str, int, bool, list[str]]]
     bytes: int
     skipped: list[tuple[str, str]]
     notices: list[_Notice]
@@ -453,6 +458,17 @@ class Atlas:
 
     def refresh(self) -> None:
         """Drop pending changes, and move to the newest generation."""
+
+    def export(self, dataset: str, path: str | os.PathLike[str]) -> None:
+        """Write a dataset as a NetCDF file, equal to the one that it was imported from.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such dataset.
+        ValueError
+            A NetCDF file cannot hold it.
+        """
 
     def compact(self, variables: Sequence[str] | None = None) -> None:
         """Rewrite the many small files of variables into few, in order of datasets.
@@ -925,6 +941,12 @@ def import_files(
     paths: Sequence[str | os.PathLike[str]],
     *,
     name_from: str = "stem",
+    existing: str = "error",
+    checksum: bool = False,
+    dry_run: bool = False,
+    commit_every: int | None = None,
+    concat: str | None = None,
+    dataset_from: str | None = None,
     skip_errors: bool = False,
     strict: bool = False,
     stall_limit: float = 600.0,
@@ -946,6 +968,18 @@ def import_files(
         Files, directories and globs.
     name_from : str
         The source of the datasets' names: ``stem``, ``path`` or ``attr:KEY``.
+    existing : {"error", "skip", "replace", "update"}
+        What becomes of files whose datasets the store has. ``update`` replaces those of files that
+        have changed.
+    checksum : bool
+        With ``update``: tell files that have changed by their bytes, not by their size and time.
+    dry_run : bool
+        Only find out what would be imported: see ``planned`` in the report.
+    commit_every : int, optional
+        Commit after so many datasets, and not only at the end.
+    concat, dataset_from : str, optional
+        A dimension along which files are joined, and to what: the name of a dataset, a pattern of
+        the path with ``{name}`` in it, or ``attr:KEY``.
     skip_errors : bool
         Skip files that cannot be read.
     strict : bool

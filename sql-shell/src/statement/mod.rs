@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use self::headers::Headers;
 use crate::error::{Failure, Result};
-use crate::{destination, threads};
+use crate::{destination, paths, threads};
 
 /// How long a statement may be parsed. For an error in nested functions the parser's time doubles
 /// with each of them.
@@ -72,7 +72,12 @@ pub(crate) async fn prepare(context: &SessionContext, text: &str) -> Result<Prep
         };
         match corrected(context, &text, &error).await {
             Some(better) => (text, statement) = better,
-            None => return Err(mistakes::of_planner(context, &text, error)),
+            None => {
+                let explained = paths::explain_tables(context, &statement);
+                return Err(
+                    explained.map_or_else(|| mistakes::of_planner(context, &text, error), Failure::new)
+                );
+            }
         }
     }
 }

@@ -1,0 +1,306 @@
+//! Where the bytes of a file are, and how they come to be a file that can be read.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tempfile::{TempDir, TempPath};
+
+use crate::remote::RemoteFile;
+
+/// Bytes that a compressed file may become, whatever its size.
+const FLOOR: u64 = 4 << 30;
+/// Times its size that a compressed file may become beyond [`FLOOR`].
+const FACTOR: u64 = 1100;
+
+/// A way to compress a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Gzip,
+    Bzip2,
+    Zstd,
+}
+
+impl Compression {
+    /// The ending of a name, in lower case, and what it says.
+    const ENDINGS: [(&str, Self); 4] =
+        [(".gz", Self::Gzip), (".tgz", Self::Gzip), (".bz2", Self::Bzip2), (".zst", Self::Zstd)];
+
+    /// What the name of a file says.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        Self::ENDINGS
+            .into_iter()
+            .find(|(ending, _)| name.ends_with(ending))
+            .map(|(_, compression)| compression)
+    }
+
+    /// A name without the ending that says that the file is compressed.
+    pub(crate) fn stripped(name: &str) -> &str {
+        let lower = name.to_ascii_lowercase();
+        let ending = Self::ENDINGS.iter().find(|(ending, _)| *ending != ".tgz" && lower.ends_with(ending));
+        ending.map_or(name, |(ending, _)| name.get(..name.len() - ending.len()).unwrap_or(name))
+    }
+
+    fn reader<'a>(self, compressed: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(compressed)),
+            Self::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(compressed)),
+            Self::Zstd => Box::new(zstd::Decoder::new(compressed)?),
+        })
+    }
+}
+
+/// Where a file is.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// On this machine.
+    File(PathBuf),
+    /// In an archive: the place among its files.
+    Member(Arc<Archive>, usize),
+    /// In an object store, or on a web server.
+    Remote(Arc<RemoteFile>),
+    /// Another file, compressed.
+    Compressed(Compression, Box<Self>),
+}
+
+/// A file on this machine, for as long as this lives.
+pub(crate) struct LocalFile {
+    path: PathBuf,
+    /// Removed with it.
+    _temporary: Option<TempPath>,
+    _archive: Option<Arc<Archive>>,
+}
+
+impl LocalFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn at(path: PathBuf) -> Self {
+        Self { path, _temporary: None, _archive: None }
+    }
+
+    fn temporary(path: TempPath) -> Self {
+        Self { path: path.to_owned(), _temporary: Some(path), _archive: None }
+    }
+}
+
+impl Origin {
+    /// The file, on this machine. `alive` is called now and then while it is fetched, and says
+    /// whether to go on.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub(crate) fn open(&self, alive: &mut dyn FnMut() -> bool) -> Result<LocalFile, String> {
+        match self {
+            Self::File(path) => Ok(LocalFile::at(path.clone())),
+            Self::Member(archive, place) => {
+                let path = archive.member(*place)?;
+                Ok(LocalFile { _archive: Some(Arc::clone(archive)), ..LocalFile::at(path) })
+            }
+            Self::Remote(remote) => remote.fetch(alive).map(LocalFile::temporary),
+            Self::Compressed(compression, inner) => {
+                let compressed = inner.open(alive)?;
+                decompressed(*compression, compressed.path(), alive).map(LocalFile::temporary)
+            }
+        }
+    }
+}
+
+/// A new file for bytes that are read once.
+pub(crate) fn temporary() -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix("atlas-import-").tempfile()
+}
+
+fn decompressed(
+    compression: Compression,
+    path: &Path,
+    alive: &mut dyn FnMut() -> bool,
+) -> Result<TempPath, String> {
+    let failed = |e: io::Error| format!("it cannot be decompressed: {e}");
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let size = file.metadata().map_err(|e| e.to_string())?.len();
+    let most = FLOOR.max(size.saturating_mul(FACTOR));
+    let mut reader = compression.reader(BufReader::new(file)).map_err(failed)?.take(most + 1);
+    let mut out = temporary().map_err(|e| e.to_string())?;
+    let mut written = 0;
+    loop {
+        let count = io::copy(&mut Read::by_ref(&mut reader).take(64 << 20), &mut out).map_err(failed)?;
+        written += count;
+        if written > most {
+            return Err(format!(
+                "it becomes more than {most} bytes once decompressed, which no NetCDF file does"
+            ));
+        }
+        if count == 0 {
+            return Ok(out.into_temp_path());
+        }
+        if !alive() {
+            return Err("it is wanted no longer".to_owned());
+        }
+    }
+}
+
+/// An archive in the format of `tar`, maybe compressed. Its files are unpacked when the first of
+/// them is read.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    path: PathBuf,
+    compression: Option<Compression>,
+    /// Where its files are: each is named by its place in the archive.
+    unpacked: Mutex<Option<TempDir>>,
+}
+
+/// An entry of an archive.
+type Entry<'a> = tar::Entry<'a, Box<dyn Read>>;
+
+/// A file in an archive.
+pub(crate) struct Member {
+    /// Its place among all entries.
+    pub place: usize,
+    pub path: PathBuf,
+    pub size: u64,
+    /// In nanoseconds since 1970-01-01T00:00:00Z.
+    pub modified: Option<i64>,
+}
+
+/// Endings of archives, in lower case.
+const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.zst"];
+
+impl Archive {
+    /// True where the name of a file says that it is an archive that can be read.
+    pub(crate) fn is_named(name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        ARCHIVES.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
+    }
+
+    pub(crate) fn new(path: &Path) -> Self {
+        let compression = Compression::of(&path.to_string_lossy());
+        Self { path: path.to_owned(), compression, unpacked: Mutex::new(None) }
+    }
+
+    /// Calls `with` for each regular file in it, by its place among all entries.
+    fn walk(&self, with: &mut dyn FnMut(usize, &mut Entry<'_>) -> io::Result<()>) -> Result<(), String> {
+        let failed = |e: io::Error| format!("it cannot be read as a tar archive: {e}");
+        let file = BufReader::new(File::open(&self.path).map_err(|e| e.to_string())?);
+        let reader: Box<dyn Read> = match self.compression {
+            Some(compression) => compression.reader(file).map_err(failed)?,
+            None => Box::new(file),
+        };
+        let mut archive = tar::Archive::new(reader);
+        for (place, entry) in archive.entries().map_err(failed)?.enumerate() {
+            let mut entry = entry.map_err(failed)?;
+            if entry.header().entry_type().is_file() {
+                with(place, &mut entry).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files in it.
+    ///
+    /// # Errors
+    /// It is no archive, or damaged.
+    pub(crate) fn members(&self) -> Result<Vec<Member>, String> {
+        let mut members = Vec::new();
+        self.walk(&mut |place, entry| {
+            let modified = entry.header().mtime().ok().and_then(|seconds| i64::try_from(seconds).ok());
+            members.push(Member {
+                place,
+                path: entry.path()?.into_owned(),
+                size: entry.size(),
+                modified: modified.and_then(|seconds| seconds.checked_mul(1_000_000_000)),
+            });
+            Ok(())
+        })?;
+        Ok(members)
+    }
+
+    /// The path of a file, which is unpacked with all others the first time.
+    fn member(&self, place: usize) -> Result<PathBuf, String> {
+        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = unpacked.as_ref() {
+            return Ok(directory.path().join(place.to_string()));
+        }
+        let directory =
+            tempfile::Builder::new().prefix("atlas-import-").tempdir().map_err(|e| e.to_string())?;
+        self.walk(&mut |place, entry| {
+            // By its place: no name in an archive leads anywhere.
+            let mut out = File::create(directory.path().join(place.to_string()))?;
+            io::copy(entry, &mut out).map(drop)
+        })?;
+        let path = directory.path().join(place.to_string());
+        *unpacked = Some(directory);
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(origin: &Origin) -> Result<Vec<u8>, String> {
+        let local = origin.open(&mut || true)?;
+        std::fs::read(local.path()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn compressed_files_are_files_for_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.nc.gz");
+        let mut encoder =
+            flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
+        encoder.write_all(b"hello").unwrap();
+        encoder.finish().unwrap();
+        let origin = Origin::Compressed(Compression::Gzip, Box::new(Origin::File(path.clone())));
+        let local = origin.open(&mut || true).unwrap();
+        let there = local.path().to_owned();
+        assert_eq!(std::fs::read(&there).unwrap(), b"hello");
+        drop(local);
+        assert!(!there.exists());
+        // Cut, and none at all.
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 6]).unwrap();
+        assert!(read(&origin).unwrap_err().contains("cannot be decompressed"));
+        std::fs::write(&path, b"CDF\x01").unwrap();
+        assert!(read(&origin).is_err());
+    }
+
+    #[test]
+    fn files_of_archives_are_unpacked_by_their_places() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.tar");
+        let mut builder = tar::Builder::new(File::create(&path).unwrap());
+        for (name, bytes) in [("a/x.nc", &b"one"[..]), ("b/x.nc", b"two")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mtime(7);
+            header.set_cksum();
+            builder.append_data(&mut header, name, bytes).unwrap();
+        }
+        builder.finish().unwrap();
+        let archive = Arc::new(Archive::new(&path));
+        let members = archive.members().unwrap();
+        assert_eq!(members[1].path, Path::new("b/x.nc"));
+        assert_eq!((members[1].size, members[1].modified), (3, Some(7_000_000_000)));
+        let origins = members.iter().map(|member| Origin::Member(Arc::clone(&archive), member.place));
+        let read: Vec<_> = origins.map(|origin| read(&origin).unwrap()).collect();
+        assert_eq!(read, [b"one", b"two"]);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..700]).unwrap();
+        assert!(Archive::new(&path).members().is_err() || Archive::new(&path).member(0).is_err());
+    }
+
+    #[test]
+    fn names_say_what_files_are() {
+        assert_eq!(Compression::of("a.NC.GZ"), Some(Compression::Gzip));
+        assert_eq!(Compression::of("a.nc"), None);
+        assert_eq!(Compression::stripped("a.nc.gz"), "a.nc");
+        assert_eq!(Compression::stripped("a.tgz"), "a.tgz");
+        assert!(Archive::is_named("x/a.tar.gz") && Archive::is_named("a.TGZ") && !Archive::is_named(".tar"));
+    }
+}

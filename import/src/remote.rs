@@ -1,0 +1,226 @@
+//! Files in object stores and on web servers.
+
+use std::fmt;
+use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atlas::Storage;
+use futures::StreamExt;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
+use tempfile::{NamedTempFile, TempPath};
+use tokio::runtime::Handle;
+
+use crate::origin::temporary;
+use crate::source::Source;
+
+/// Bytes that are asked for at one time.
+const PART: u64 = 8 * 1024 * 1024;
+
+/// How often a part is asked for, each time after three times as long.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// True for the URL of something that is not on this machine.
+pub(crate) fn is_url(path: &std::path::Path) -> bool {
+    let scheme = path.to_str().and_then(|text| text.split_once("://")).map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric()) && scheme != "file"
+    })
+}
+
+/// A file in an object store.
+pub(crate) struct RemoteFile {
+    objects: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+    tag: Option<String>,
+    runtime: Handle,
+}
+
+impl fmt::Debug for RemoteFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteFile({}/{})", self.objects, self.path)
+    }
+}
+
+/// What a URL names.
+pub(crate) struct Listing {
+    storage: Storage,
+    /// The URL without a path.
+    root: String,
+    runtime: Handle,
+}
+
+impl Listing {
+    /// The place of a URL. It is listed, and its files are read, on the runtime of the thread.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub(crate) fn of(url: &str) -> Result<Self, String> {
+        let storage = Storage::at(url).map_err(|e| e.to_string())?;
+        let root = storage.root().as_str().trim_end_matches('/').to_owned();
+        Ok(Self { storage, root, runtime: Handle::current() })
+    }
+
+    /// The URL of an object.
+    fn url(&self, path: &Path) -> PathBuf {
+        PathBuf::from(format!("{}/{path}", self.root))
+    }
+
+    /// The file that the URL is the address of; `None` where there is none.
+    pub(crate) fn file(&self) -> Result<Option<(PathBuf, Source, RemoteFile)>, String> {
+        let found = self.runtime.block_on(self.storage.objects().head(self.storage.prefix()));
+        match found {
+            Ok(meta) => Ok(Some(self.found(meta))),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// All files below the URL, in the order of their paths.
+    pub(crate) fn below(&self) -> Result<Vec<(PathBuf, Source, RemoteFile)>, String> {
+        let listing = async {
+            let mut listed = self.storage.objects().list(Some(self.storage.prefix()));
+            let mut found = Vec::new();
+            while let Some(meta) = listed.next().await {
+                found.push(meta.map_err(|e| e.to_string())?);
+            }
+            found.sort_by(|a: &ObjectMeta, b| a.location.cmp(&b.location));
+            Ok::<_, String>(found)
+        };
+        let found = self.runtime.block_on(listing)?;
+        Ok(found.into_iter().map(|meta| self.found(meta)).collect())
+    }
+
+    fn found(&self, meta: ObjectMeta) -> (PathBuf, Source, RemoteFile) {
+        let url = self.url(&meta.location);
+        // A server that does not tell the time gives the first instant there is.
+        let modified = meta.last_modified.timestamp_nanos_opt().filter(|&nanoseconds| nanoseconds > 0);
+        let location = url.to_string_lossy().into_owned();
+        let source = Source { location, size: meta.size, modified, checksum: None };
+        let remote = RemoteFile {
+            objects: Arc::clone(self.storage.objects()),
+            path: meta.location,
+            size: meta.size,
+            tag: meta.e_tag,
+            runtime: self.runtime.clone(),
+        };
+        (url, source, remote)
+    }
+}
+
+/// Why a part has not come.
+enum Failed {
+    /// It may come if it is asked for again.
+    ForNow(String),
+    ForGood(String),
+    /// The server gives whole files only.
+    Parts,
+}
+
+impl RemoteFile {
+    /// Fetches the file, in parts. A part that breaks off is asked for again.
+    pub(crate) fn fetch(&self, alive: &mut dyn FnMut() -> bool) -> Result<TempPath, String> {
+        let mut out = temporary().map_err(|e| e.to_string())?;
+        let mut from = 0;
+        while from < self.size {
+            let range = from..self.size.min(from + PART);
+            match self.persistently(Some(range.clone()), &mut out, alive) {
+                Ok(()) => from = range.end,
+                Err(Failed::Parts) => {
+                    self.persistently(None, &mut out, alive).map_err(Failed::told)?;
+                    break;
+                }
+                Err(failed) => return Err(failed.told()),
+            }
+        }
+        out.flush().map_err(|e| e.to_string())?;
+        Ok(out.into_temp_path())
+    }
+
+    /// Fetches a part, or all, as often as that has to be.
+    fn persistently(
+        &self,
+        range: Option<Range<u64>>,
+        out: &mut NamedTempFile,
+        alive: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Failed> {
+        let mut pause = PAUSE;
+        let mut last = String::new();
+        for attempt in 1..=ATTEMPTS {
+            match self.runtime.block_on(self.part(range.clone(), out, alive)) {
+                Err(Failed::ForNow(reason)) => last = reason,
+                done => return done,
+            }
+            if attempt < ATTEMPTS {
+                std::thread::sleep(pause);
+                pause *= 3;
+            }
+        }
+        Err(Failed::ForGood(format!("it broke off {ATTEMPTS} times: {last}")))
+    }
+
+    async fn part(
+        &self,
+        range: Option<Range<u64>>,
+        out: &mut NamedTempFile,
+        alive: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Failed> {
+        let wanted = range.clone().unwrap_or(0..self.size);
+        let options = GetOptions {
+            if_match: self.tag.clone(),
+            range: range.map(GetRange::Bounded),
+            ..GetOptions::default()
+        };
+        let result = match self.objects.get_opts(&self.path, options).await {
+            Ok(result) => result,
+            Err(object_store::Error::Precondition { .. }) => {
+                return Err(Failed::ForGood("it was changed while it was read".to_owned()));
+            }
+            Err(object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. }) => {
+                return Err(Failed::Parts);
+            }
+            Err(error @ object_store::Error::NotFound { .. }) => {
+                return Err(Failed::ForGood(error.to_string()));
+            }
+            Err(error) => return Err(Failed::ForNow(error.to_string())),
+        };
+        if result.meta.size != self.size {
+            return Err(Failed::ForGood("it was changed while it was read".to_owned()));
+        }
+        out.as_file_mut().seek(SeekFrom::Start(wanted.start)).map_err(written)?;
+        let mut left = wanted.end - wanted.start;
+        let mut bytes = result.into_stream();
+        while let Some(piece) = bytes.next().await {
+            let piece = piece.map_err(|e| Failed::ForNow(e.to_string()))?;
+            left = left
+                .checked_sub(piece.len() as u64)
+                .ok_or_else(|| Failed::ForNow("there came more than was asked for".to_owned()))?;
+            out.write_all(&piece).map_err(written)?;
+            if !alive() {
+                return Err(Failed::ForGood("it is wanted no longer".to_owned()));
+            }
+        }
+        if left > 0 {
+            return Err(Failed::ForNow(format!("{left} bytes did not come")));
+        }
+        Ok(())
+    }
+}
+
+impl Failed {
+    fn told(self) -> String {
+        match self {
+            Self::ForNow(reason) | Self::ForGood(reason) => reason,
+            Self::Parts => "its server gives no parts of files".to_owned(),
+        }
+    }
+}
+
+fn written(error: std::io::Error) -> Failed {
+    Failed::ForGood(format!("it cannot be kept while it is read: {error}"))
+}

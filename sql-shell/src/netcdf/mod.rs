@@ -1,0 +1,16 @@
+//! `COPY (…) TO 'x.nc'`: the rows of a query as a NetCDF file.
+
+mod format;
+mod grid;
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::prelude::SessionContext;
+
+use self::format::NetcdfFactory;
+
+/// Lets a session write NetCDF files.
+pub(crate) fn register(context: &SessionContext) -> Result<()> {
+    context.state_ref().write().register_file_format(Arc::new(NetcdfFactory), false)
+}
