@@ -40,7 +40,7 @@ const COMMANDS: [(&str, &str); 26] = [
     ("\\set [NAME [VALUE]]", "list or set options of the session"),
     ("\\explain", "show how the last query is executed"),
     (
-        "\\plot [KIND] [FILE] [QUERY;]",
+        "\\plot [KIND] [FILE] [SQL;]",
         "draw a query: points, lines, bars, map, section, hist, profile; to .png or .svg",
     ),
     ("\\! COMMAND", "run a command of the system's shell"),

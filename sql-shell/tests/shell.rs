@@ -801,6 +801,11 @@ fn results_are_drawn() {
             "SELECT value AS t, date_part('month', value) AS month
              FROM generate_series(timestamp '2000-01-01', timestamp '2001-01-01', interval '6 days');",
         ),
+        picture(
+            directory.path(),
+            "SELECT column1 AS float, timestamp '2020-01-03' - column2 AS age
+             FROM (VALUES ('a', timestamp '2020-01-01'), ('b', timestamp '2020-01-02 12:00:00'));",
+        ),
         session(directory.path(), &[], "\\plot\n"),
         session(directory.path(), &[], "SELECT 1 AS a;\n\\plot a.jpeg\n"),
         picture(directory.path(), "SELECT 'a' AS a, 'b' AS b;"),

@@ -91,16 +91,7 @@ impl AtlasTable {
 
     /// For each column that shows a variable, the different ways in which datasets declare it.
     pub fn declarations(&self) -> HashMap<&str, Vec<&ArraySchema>> {
-        let mut by_variable: HashMap<&str, Vec<&ArraySchema>> = HashMap::new();
-        for array in self.table.catalog.array_schemas() {
-            by_variable.entry(&array.name).or_default().push(array);
-        }
-        let fields = self.table.layout.schema.fields().iter().enumerate();
-        let shown = fields.filter_map(|(column, field)| {
-            let variable = self.table.layout.variable(column)?;
-            Some((field.name().as_str(), by_variable.get(variable)?.clone()))
-        });
-        shown.collect()
+        self.table.declarations()
     }
 
     /// The scope of a filter; rows, if it refers to something that is not a column.

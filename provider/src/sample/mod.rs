@@ -14,6 +14,7 @@ mod table;
 use datafusion::logical_expr::{DocSection, Documentation};
 
 pub use planner::SampleAt;
+pub use table::Sampled;
 
 /// The name of the table function that samples a grid at points.
 pub const SAMPLE_AT: &str = "sample_at";

@@ -1,10 +1,11 @@
 //! The table of a grid at points.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
+use atlas::ArraySchema;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
@@ -107,6 +108,17 @@ impl Sampled {
         }
         let schema = Arc::new(Schema::new(fields));
         Ok(Self { grid, points, along, shown, schema })
+    }
+
+    /// The query of the points, whose columns come first.
+    pub fn points(&self) -> &LogicalPlan {
+        &self.points
+    }
+
+    /// For each column of the grid that shows a variable, the different ways in which datasets
+    /// declare it.
+    pub fn declarations(&self) -> HashMap<&str, Vec<&ArraySchema>> {
+        self.grid.declarations()
     }
 }
 

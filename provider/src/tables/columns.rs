@@ -94,6 +94,20 @@ impl Table {
         self.catalog.array(dataset, self.layout.variable(column)?)
     }
 
+    /// For each column that shows a variable, the different ways in which datasets declare it.
+    pub fn declarations(&self) -> HashMap<&str, Vec<&ArraySchema>> {
+        let mut by_variable: HashMap<&str, Vec<&ArraySchema>> = HashMap::new();
+        for array in self.catalog.array_schemas() {
+            by_variable.entry(&array.name).or_default().push(array);
+        }
+        let fields = self.layout.schema.fields().iter().enumerate();
+        let shown = fields.filter_map(|(column, field)| {
+            let variable = self.layout.variable(column)?;
+            Some((field.name().as_str(), by_variable.get(variable)?.clone()))
+        });
+        shown.collect()
+    }
+
     /// The type of a column.
     pub fn data_type(&self, column: usize) -> DataType {
         self.layout.schema.fields().get(column).map_or(DataType::Null, |field| field.data_type().clone())

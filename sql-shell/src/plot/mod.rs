@@ -19,7 +19,9 @@ use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit, TimestampNanosecondType};
+use arrow::datatypes::{
+    DataType, DurationNanosecondType, Float64Type, SchemaRef, TimeUnit, TimestampNanosecondType,
+};
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 
@@ -127,7 +129,12 @@ impl Picture {
         }
         let all = arrow::compute::concat_batches(schema, batches)?;
         let columns = meanings.into_iter().zip(all.columns());
-        let columns = columns.map(|(meaning, values)| Ok(Column { meaning, values: read(values)? }));
+        let columns = columns.map(|(mut meaning, values)| {
+            if matches!(values.data_type(), DataType::Duration(_)) {
+                (meaning.units, meaning.role) = (Some("days".to_owned()), None);
+            }
+            Ok(Column { meaning, values: read(values)? })
+        });
         let columns = columns.collect::<Result<_>>()?;
         let source: Vec<String> = source.iter().map(|part| printable(part).into_owned()).collect();
         Ok(Self(Figure::of(columns, kind, ordered, &source)?))
@@ -180,6 +187,13 @@ fn read(values: &ArrayRef) -> Result<Values> {
             let times = times.as_primitive::<TimestampNanosecondType>();
             let values = times.iter().map(|time| time.map_or(f64::NAN, |time| time as f64 / 1e9));
             Values::Numbers { values: values.collect(), times: true, whole: false }
+        }
+        DataType::Duration(_) => {
+            let durations = cast(values, &DataType::Duration(TimeUnit::Nanosecond))?;
+            let durations = durations.as_primitive::<DurationNanosecondType>();
+            let days =
+                durations.iter().map(|time| time.map_or(f64::NAN, |time| time as f64 / (86_400.0 * 1e9)));
+            Values::Numbers { values: days.collect(), times: false, whole: false }
         }
         data_type if data_type.is_numeric() => {
             let numbers: Float64Array =

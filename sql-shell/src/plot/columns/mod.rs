@@ -8,12 +8,13 @@ pub(super) mod role;
 mod tests;
 mod units;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
 use atlas::{ArraySchema, AttributeValue, Value};
 use atlas_datafusion::AtlasTable;
+use atlas_datafusion::sample::Sampled;
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction};
@@ -119,17 +120,33 @@ fn of_join(join: &Join, schema: &DFSchema) -> Vec<Meaning> {
 
 fn of_scan(scan: &TableScan) -> Vec<Meaning> {
     let fields = scan.projected_schema.fields();
-    let provider = source_as_provider(&scan.source).ok();
-    let table = provider.as_ref().and_then(|provider| provider.downcast_ref::<AtlasTable>());
-    let Some(table) = table else { return fields.iter().map(|field| of_field(field)).collect() };
-    let declarations = table.declarations();
-    let of_column = |field: &Arc<Field>| {
-        let name = field.name();
-        let is_dimension = table.dimensions().contains(name);
-        let attributes = declarations.get(name.as_str()).map(|arrays| merged(arrays)).unwrap_or_default();
-        Meaning::of_variable(name, &attributes, is_dimension)
-    };
-    fields.iter().map(of_column).collect()
+    let Ok(provider) = source_as_provider(&scan.source) else { return Vec::new() };
+    if let Some(table) = provider.downcast_ref::<AtlasTable>() {
+        let (declarations, dimensions) = (table.declarations(), table.dimensions());
+        return fields.iter().map(|field| of_column(field, &declarations, dimensions)).collect();
+    }
+    if let Some(sampled) = provider.downcast_ref::<Sampled>() {
+        let of_points: HashMap<_, _> =
+            meanings(sampled.points()).into_iter().map(|column| (column.name.clone(), column)).collect();
+        let declarations = sampled.declarations();
+        let meaning = |field: &Arc<Field>| match of_points.get(field.name()) {
+            Some(column) => column.clone(),
+            None => of_column(field, &declarations, &[]),
+        };
+        return fields.iter().map(meaning).collect();
+    }
+    fields.iter().map(|field| of_field(field)).collect()
+}
+
+/// A column of a store's table.
+fn of_column(
+    field: &Field,
+    declarations: &HashMap<&str, Vec<&ArraySchema>>,
+    dimensions: &[String],
+) -> Meaning {
+    let name = field.name();
+    let attributes = declarations.get(name.as_str()).map(|arrays| merged(arrays)).unwrap_or_default();
+    Meaning::of_variable(name, &attributes, dimensions.contains(name))
 }
 
 /// A column of a table that is no store's: files of Parquet and Arrow can hold attributes.

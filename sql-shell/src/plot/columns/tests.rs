@@ -94,6 +94,12 @@ async fn meanings_go_through_subqueries_joins_unions_and_views() {
         described(&context, "SELECT max(t) AS m FROM warm").await.columns[0].units.as_deref(),
         Some("degC")
     );
+    let points = "(SELECT 1 AS level, avg(salt) AS s FROM atlas)";
+    let sampled =
+        described(&context, &format!("SELECT temp, s, level FROM sample_at(atlas, {points}, 'nearest')"))
+            .await;
+    let units: Vec<_> = sampled.columns.iter().map(|column| column.units.as_deref()).collect();
+    assert_eq!(units, [Some("degC"), Some("psu, g/kg"), None]);
     let union = described(&context, "SELECT temp FROM atlas UNION ALL SELECT ucur FROM atlas").await;
     assert_eq!(union.columns[0].units, None);
 }

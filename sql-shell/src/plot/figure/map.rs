@@ -101,7 +101,26 @@ fn around(mut figure: Figure) -> Figure {
         (axis.from, axis.to) = (axis.from - spare, axis.to + spare);
     }
     (figure.y.from, figure.y.to) = (figure.y.from.max(-90.0), figure.y.to.min(90.0));
+    let (west, east) = reach(&figure.layers);
+    if figure.x.to - figure.x.from > TURN && east - west <= TURN {
+        // Once around the globe: from the date line or from Greenwich, if all places are beyond it.
+        let start = [-TURN / 2.0, 0.0].into_iter().find(|start| west >= *start && east <= start + TURN);
+        figure.x.from = start.unwrap_or((west + east - TURN) / 2.0);
+        figure.x.to = figure.x.from + TURN;
+    }
     Figure { may_grow: true, ..on_map(figure) }
+}
+
+/// The least and the greatest longitude of points.
+fn reach(layers: &[Layer]) -> (f64, f64) {
+    let longitudes = layers.iter().flat_map(|layer| match layer {
+        Layer::Line { points, .. } | Layer::Points { points, .. } => {
+            points.iter().map(|(x, _)| *x).collect::<Vec<_>>()
+        }
+        Layer::Values(values) => values.iter().map(|((x, _), _)| *x).collect(),
+        Layer::Bars { .. } | Layer::Cells(_) => Vec::new(),
+    });
+    longitudes.fold((f64::INFINITY, f64::NEG_INFINITY), |(west, east), x| (west.min(x), east.max(x)))
 }
 
 /// Moves longitudes by turns, so that those on both sides of the date line are together. Those around

@@ -145,7 +145,11 @@ impl Quantity {
 
 /// Which of two columns lies, and which stands.
 pub(super) fn lying_and_standing(a: Quantity, b: Quantity) -> (Quantity, Quantity) {
-    let upright = |column: &Quantity| Role::uprightness(column.meaning.role);
+    let upright = |column: &Quantity| match column.meaning.role {
+        // Keys and dimensions lie below what is measured along them.
+        None if column.is_coordinate() => Role::uprightness(Some(Role::Time)),
+        role => Role::uprightness(role),
+    };
     if upright(&a) > upright(&b) { (b, a) } else { (a, b) }
 }
 

@@ -276,10 +276,12 @@ fn counts_are_bars_of_bins() {
     ]);
     let expected = [Area { x: (0.0, 3.0), y: (0.0, 3.0) }, Area { x: (3.0, 6.0), y: (0.0, 8.0) }];
     assert_eq!(areas(&figure), expected);
-    // Means are no amounts: they are in the middle of their bins.
-    let figure =
-        self::figure(vec![bins("bin(t, 6)", None, 6.0, &[6.0, 0.0]), measured("o", "ml/l", &[3.0, 8.0])]);
-    assert_eq!(figure.layers, [line(&[(3.0, 8.0), (9.0, 3.0)])]);
+    // Means are no amounts: they are in the middle of their bins. The key lies, wherever it is.
+    let columns =
+        || [bins("bin(t, 6)", None, 6.0, &[6.0, 0.0]), measured("o", "ml/l", &[3.0, 8.0])].into_iter();
+    for columns in [columns().collect(), columns().rev().collect()] {
+        assert_eq!(self::figure(columns).layers, [line(&[(3.0, 8.0), (9.0, 3.0)])]);
+    }
 }
 
 #[test]
@@ -349,6 +351,18 @@ fn grids_around_the_globe_begin_and_end_at_the_date_line() {
             let is_in = |area: &&Area| area.x.0 <= longitude && longitude <= area.x.1;
             assert!(areas.iter().filter(is_in).count() >= 2, "{first} {longitude}");
         }
+    }
+}
+
+#[test]
+fn places_around_the_globe_are_all_on_the_map() {
+    for (west, east, from) in [(-178.0, 179.0, -180.0), (0.0, 358.0, 0.0), (-20.0, 330.0, -25.0)] {
+        let lon: Vec<f64> = (0..=50).map(|i| west + (east - west) * f64::from(i) / 50.0).collect();
+        let figure = ordered(vec![
+            numbers("lon", Some(Role::Longitude), &lon),
+            numbers("lat", Some(Role::Latitude), &lon.iter().map(|x| x / 10.0).collect::<Vec<_>>()),
+        ]);
+        assert_eq!((figure.x.from, figure.x.to), (from, from + 360.0));
     }
 }
 
