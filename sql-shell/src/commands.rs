@@ -99,11 +99,7 @@ pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlF
             let path = wanted(rest, "\\once needs a file")?;
             session.once = Some(Target::create(Path::new(path), None)?);
         }
-        "last" => {
-            let query = session.last_query.clone().ok_or_else(|| Failure::new("there is no result yet"))?;
-            let query = session.prepare(&query).await?;
-            session.run_whole(query).await?;
-        }
+        "last" => session.show_last().await?,
         "format" if rest.is_empty() => tell(&format!("format is {}", name_of_format(session.format)))?,
         "format" => {
             session.format = Format::from_str(rest, true).map_err(|_| {

@@ -205,4 +205,19 @@ mod tests {
         }
         assert_eq!(listed("  tables: a", &names[..1], 60), "  tables: a, argo.VARIABLE_0\n");
     }
+
+    #[tokio::test]
+    async fn an_empty_store_is_told_of() {
+        let atlas = atlas::Atlas::create_url("memory:///empty", atlas::StoreConfig::default()).await.unwrap();
+        let mut session = Session::new(None).unwrap();
+        assert!(
+            banner(&session, 80).await.unwrap().ends_with("No store is open: \\attach PATH opens one.\n")
+        );
+        session.add("empty", "memory:///empty", atlas).unwrap();
+        let told = banner(&session, 80).await.unwrap();
+        assert!(told.ends_with("empty: 0 datasets in memory:///empty\n  tables: empty\n"), "{told}");
+        tables(&session, "").await.unwrap();
+        columns(&session, "empty").await.unwrap();
+        stores(&session).await.unwrap();
+    }
 }

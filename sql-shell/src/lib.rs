@@ -10,6 +10,7 @@ mod error;
 mod functions;
 mod import;
 mod info;
+mod last;
 mod maintain;
 mod manage;
 mod netcdf;

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::error::{Failure, Result};
 
 /// The pager that is there where the user names no other: it scrolls to the side too.
@@ -12,29 +14,32 @@ const LESS: &str = "less";
 /// text is dimmed, and it stays on the screen.
 const OPTIONS: &str = "-SRX";
 
-/// A program that shows text, and the lines that the terminal has without it.
+/// A program that shows text, and the size of the terminal without it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pager {
     command: String,
+    width: usize,
     height: usize,
 }
 
 impl Pager {
     /// The one of `ATLAS_PAGER` or `PAGER`, else `less` if it is installed; none, where the variable
     /// is empty.
-    pub(crate) fn find(height: usize) -> Option<Self> {
+    pub(crate) fn find(width: usize, height: usize) -> Option<Self> {
         let named = std::env::var("ATLAS_PAGER").or_else(|_| std::env::var("PAGER")).ok();
         let command = match named {
             Some(command) => command,
             None if is_installed(LESS) => LESS.to_owned(),
             None => return None,
         };
-        (!command.trim().is_empty()).then_some(Self { command, height })
+        (!command.trim().is_empty()).then_some(Self { command, width, height })
     }
 
-    /// Whether a text has room above a prompt.
-    pub(crate) fn fits(&self, text: &[u8]) -> bool {
-        text.iter().filter(|&&byte| byte == b'\n').count() < self.height
+    /// Whether a table has room above a prompt: its first line is as wide as the others.
+    pub(crate) fn fits(&self, table: &[u8]) -> bool {
+        let first = table.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let lines = table.iter().filter(|&&byte| byte == b'\n').count();
+        lines < self.height && String::from_utf8_lossy(first).width() <= self.width
     }
 
     /// Shows a text, until the user has seen enough.
@@ -58,4 +63,18 @@ impl Pager {
 fn is_installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|directory| directory.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_high_or_too_wide_is_paged() {
+        let pager = Pager { command: "less".to_owned(), width: 5, height: 3 };
+        for (text, fits) in [("ab\nc\n", true), ("a\nb\nc\n", false), ("größe\n", true), ("größer\n", false)]
+        {
+            assert_eq!(pager.fits(text.as_bytes()), fits, "{text}");
+        }
+    }
 }

@@ -21,12 +21,13 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execut
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use crate::error::{Failure, Result};
+use crate::last::Last;
 use crate::output::{self, Bytes, Format, Style, count, grouped};
 use crate::pager::Pager;
 use crate::printable::Printable;
 use crate::progress::Watch;
 use crate::statement::script::{self, Item};
-use crate::statement::{Prepared, What, prepare, table_of};
+use crate::statement::{Prepared, What, of_engine, prepare, table_of};
 use crate::threads::Workers;
 use crate::{commands, destination, netcdf, paths, shell, units};
 
@@ -173,6 +174,8 @@ pub(crate) struct Session {
     pub output: Option<Target>,
     /// Where the next result goes.
     pub once: Option<Target>,
+    /// The last result, where it is small.
+    last: Last,
     /// The last query, as it was typed.
     pub last_query: Option<String>,
     /// The last statement, as it was typed.
@@ -198,6 +201,7 @@ impl Session {
             pager: true,
             output: None,
             once: None,
+            last: Last::default(),
             last_query: None,
             last_statement: None,
             is_used: Arc::default(),
@@ -294,11 +298,19 @@ impl Session {
         self.on_workers(async move { runner.run(statement).await }).await
     }
 
-    /// Runs a statement and writes all rows and columns of its result.
-    pub(crate) async fn run_whole(&mut self, statement: Prepared) -> Result<()> {
+    /// Writes all rows and columns of the last result; of a large one by running its query again.
+    pub(crate) async fn show_last(&mut self) -> Result<()> {
+        let query = match self.last.rows() {
+            Some(rows) => {
+                let runner = self.next_runner(true).whole();
+                return runner.show(rows, Instant::now()).await;
+            }
+            None => self.last_query.clone().ok_or_else(|| Failure::new("there is no result yet"))?,
+        };
+        let query = self.prepare(&query).await?;
         let runner = self.next_runner(true).whole();
         let _hidden = HiddenAtEnd(runner.watch.clone());
-        self.on_workers(async move { runner.run(statement).await }).await
+        self.on_workers(async move { runner.run(query).await }).await
     }
 
     /// Runs a task on the session's workers; dropped, it is cancelled.
@@ -347,7 +359,11 @@ impl Session {
             style: Style { format, expanded: self.expanded, limit, width, dim, of_query: true },
             target,
             is_used: Arc::clone(&self.is_used),
-            pager: height.filter(|_| self.pager).and_then(Pager::find),
+            last: self.last.clone(),
+            pager: width
+                .zip(height)
+                .filter(|_| self.pager)
+                .and_then(|(width, height)| Pager::find(width, height)),
             to_terminal,
             timing: self.timing,
             watch: Watch::new(),
@@ -451,6 +467,7 @@ pub(crate) struct Runner {
     style: Style,
     target: Option<Target>,
     is_used: Arc<AtomicBool>,
+    last: Last,
     pager: Option<Pager>,
     to_terminal: bool,
     timing: bool,
@@ -475,10 +492,10 @@ impl Runner {
         match statement.what {
             What::SummaryOf(of) => {
                 let summary = summary_of(&self.context, &of).await?;
-                self.clone()
-                    .plain()
-                    .show(self.context.read_batch(summary)?.execute_stream().await?, started)
-                    .await
+                let rows = self.context.read_batch(summary)?.execute_stream().await?;
+                self.clone().plain().show(self.last.keep(rows), started).await?;
+                self.last.finish();
+                Ok(())
             }
             What::Plan(plan) => {
                 let is_analyzed = matches!(*plan, LogicalPlan::Analyze(_));
@@ -490,7 +507,8 @@ impl Runner {
                     output::write(rows, Style::whole(Format::Ndjson), &mut io::sink()).await?;
                     return Ok(());
                 }
-                self.show(statement.headers.rename(rows, &units), started).await?;
+                self.show(self.last.keep(statement.headers.rename(rows, &units)), started).await?;
+                self.last.finish();
                 match Scanned::of(&plan).filter(|_| is_analyzed && self.style.format == Format::Table) {
                     Some(scanned) => self.tell_scanned(&scanned, started),
                     None => Ok(()),
@@ -530,8 +548,8 @@ impl Runner {
     }
 
     async fn physical(&self, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = self.context.execute_logical_plan(plan).await?;
-        let plan = rows.create_physical_plan().await?;
+        let rows = self.context.execute_logical_plan(plan).await.map_err(of_engine)?;
+        let plan = rows.create_physical_plan().await.map_err(of_engine)?;
         self.watch.show(&plan);
         Ok(plan)
     }

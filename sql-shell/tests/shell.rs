@@ -477,6 +477,9 @@ const MISTAKES: &[&str] = &[
     "SELECT haversin(1, 2, 3, 4)",
     "SELECT abs(TEMP) OVER () FROM argo",
     "SELECT avg(title) FROM argo",
+    "SELECT TEMP FROM argo WHERE JULD > 2000",
+    "SELECT temp, TEMP FROM argo",
+    "SELECT read_atlas('argo')",
     // Syntax.
     "SELEC TEMP FROM argo",
     "SELECT TEMP FORM argo",

@@ -214,10 +214,16 @@ pub(crate) fn of_planner(context: &SessionContext, text: &str, error: DataFusion
     }
     let said = message(&error);
     let words = unknown_function(context, &said)
-        .or_else(|| unchanging(&said))
         .or_else(|| missing_group(&said))
-        .or_else(|| wrong_arguments(&said))
+        .or_else(|| named_twice(&said))
         .or_else(|| without_trees(&said, text));
+    words.map_or_else(|| of_engine(error), Failure::new)
+}
+
+/// What is wrong with a statement that the planner took and the optimizer did not.
+pub(crate) fn of_engine(error: DataFusionError) -> Failure {
+    let said = message(&error);
+    let words = unchanging(&said).or_else(|| wrong_arguments(&said)).or_else(|| not_comparable(&said));
     words.map_or_else(|| error.into(), Failure::new)
 }
 
@@ -228,8 +234,12 @@ fn unknown_function(context: &SessionContext, said: &str) -> Option<String> {
         return Some(format!("{unknown}: write `{instead}`"));
     }
     let known = functions_of(context);
-    if known.iter().any(|function| function.kind == "window" && function.name == name) {
-        return Some(format!("`{name}` is a function of windows: it needs OVER (ORDER BY …)"));
+    match known.iter().find(|function| function.name == name).map(|function| function.kind) {
+        Some("window") => {
+            return Some(format!("`{name}` is a function of windows: it needs OVER (ORDER BY …)"));
+        }
+        Some("table") => return Some(format!("`{name}` gives a table: it stands behind FROM")),
+        _ => {}
     }
     let mut names: Vec<&str> = known.iter().map(|function| function.name.as_str()).collect();
     names.dedup();
@@ -266,6 +276,25 @@ fn wrong_arguments(said: &str) -> Option<String> {
     let (call, _) = call.split_once("'.")?;
     let name = call.split('(').next().unwrap_or(call);
     Some(format!("`{name}` does not take this: {}: \\df {name} shows its arguments", types_in_words(call)))
+}
+
+/// Values of types that have no order in common.
+fn not_comparable(said: &str) -> Option<String> {
+    let types = said.split_once("Cannot infer common argument type for comparison operation ")?.1;
+    let types = types_in_words(types.lines().next().unwrap_or(types));
+    let instead = if types.contains("time") {
+        "a time is TIMESTAMP '2000-01-01', and date_part('year', time) a number"
+    } else {
+        "CAST makes one of them the type of the other"
+    };
+    Some(format!("`{types}` cannot be compared: {instead}"))
+}
+
+/// Two columns of one name.
+fn named_twice(said: &str) -> Option<String> {
+    let rest = said.strip_prefix("Projections require unique expression names but the expression \"")?;
+    let name = rest.split("\" at position").next()?;
+    Some(format!("two columns would be called `{}`: name one of them with AS", printable(name)))
 }
 
 /// Arrow's names of types as results have them.

@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast::{
 use tokio::sync::oneshot;
 
 pub(crate) use self::headers::Headers;
+pub(crate) use self::mistakes::of_engine;
 use crate::error::{Failure, Result};
 use crate::{destination, paths, threads};
 
