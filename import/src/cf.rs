@@ -3,7 +3,7 @@
 //! Section numbers are those of the [CF conventions 1.11](https://cfconventions.org/Data/cf-conventions/cf-conventions-1.11/cf-conventions.html).
 
 use atlas::{AttributeValue, DType, Value};
-use netcdf_reader::NcAttrValue;
+use netcdf_reader::{NcAttrValue, NcType};
 
 /// A number of an attribute, as exact as it is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,6 +148,26 @@ fn number_type(value: &NcAttrValue) -> Option<DType> {
         NcAttrValue::Floats(_) => DType::F32,
         NcAttrValue::Doubles(_) => DType::F64,
         NcAttrValue::Chars(_) | NcAttrValue::Strings(_) | NcAttrValue::UserDefined { .. } => return None,
+    })
+}
+
+/// The type of a variable of numbers.
+///
+/// # Errors
+/// The type is none of numbers.
+pub(crate) fn raw_type(dtype: &NcType) -> Result<DType, String> {
+    Ok(match dtype {
+        NcType::Byte => DType::I8,
+        NcType::Short => DType::I16,
+        NcType::Int => DType::I32,
+        NcType::Int64 => DType::I64,
+        NcType::UByte => DType::U8,
+        NcType::UShort => DType::U16,
+        NcType::UInt => DType::U32,
+        NcType::UInt64 => DType::U64,
+        NcType::Float => DType::F32,
+        NcType::Double => DType::F64,
+        other => return Err(format!("{other:?} is no type of numbers")),
     })
 }
 

@@ -9,8 +9,8 @@ use netcdf_reader::{NcAttrValue, NcType};
 
 use crate::MaskPolicy;
 use crate::cf::{Number, Numbers, Packing, numbers};
-use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
+use crate::piece::Variable;
 use crate::valid::ValidRange;
 
 /// The value that the NetCDF libraries give to cells of a type that nobody has written
@@ -223,7 +223,7 @@ impl MissingMembers {
         if let NcType::Enum { base, members } = variable.source.dtype()
             && variable.attribute("_FillValue").is_none()
             && unwritten == MaskPolicy::Mask
-            && let Some(default) = crate::numbers::raw_type(base).ok().and_then(default_fill).and_then(int)
+            && let Some(default) = crate::cf::raw_type(base).ok().and_then(default_fill).and_then(int)
             && members.iter().all(|member| member.value.as_i128() != Some(default))
         {
             values.push(default);

@@ -9,8 +9,8 @@ use arrow::compute::kernels::cmp::distinct;
 use arrow::error::ArrowError;
 use atlas::{AttributeValue, DType, Value};
 
-use crate::netcdf::Piece;
 use crate::notice::{Notice, NoticeClass};
+use crate::piece::Piece;
 
 /// Cells of a variable that are kept at the most.
 const MOST: usize = 1000;

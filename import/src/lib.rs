@@ -30,6 +30,7 @@ mod note;
 mod notice;
 mod numbers;
 mod origin;
+mod piece;
 mod plan;
 mod reader;
 mod remote;

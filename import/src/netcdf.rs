@@ -1,45 +1,25 @@
 //! One NetCDF file, read piece by piece.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
-use atlas::{ArraySchema, AttributeValue, DType, Value, default_chunk};
-use netcdf_reader::{NcAttrValue, NcAttribute, NcType};
+use atlas::{ArraySchema, DType, default_chunk};
+use netcdf_reader::{NcAttribute, NcType};
 
 use crate::cf;
 use crate::names::{Names, free_name};
 use crate::note::{FileNote, VariableNote};
 use crate::notice::{Notice, NoticeClass};
-use crate::numbers::{read_numbers, slab_rows};
+use crate::numbers::read_numbers;
+use crate::piece::{Piece, Variable, slab_rows, write_slabs};
 use crate::reader::{Contents, Dimension, File, FileVariable};
 use crate::repeated::separate;
 use crate::text::TextReader;
 use crate::time::CalendarPolicy;
 use crate::{Error, ImportOptions};
-
-/// What a file is made of, in the order in which it can go into a store.
-pub(crate) enum Piece {
-    /// An attribute of the dataset.
-    Attribute(String, AttributeValue),
-    /// An array and its shape.
-    Array(ArraySchema, Vec<usize>),
-    /// Cells of an array that came before.
-    Cells { array: String, start: Vec<usize>, shape: Vec<usize>, cells: ArrayRef },
-    /// An attribute of an array that came before.
-    ArrayAttribute(String, String, AttributeValue),
-    /// Cells of an array that its values do not give back, by their places.
-    KeptCells(String, Vec<(u64, Value)>),
-    /// An array that came before is not to be in the dataset.
-    Drop(String),
-    /// Something that is not taken literally.
-    Notice(Notice),
-    /// Nothing yet: the file is being fetched.
-    Waiting,
-}
 
 /// Why values of compound, opaque, array and variable-length types are left out.
 const USER_DEFINED: &str = "it has a user-defined type";
@@ -177,30 +157,6 @@ pub(crate) fn coordinate(
         return Ok((size, None));
     }
     Ok((size, Some(concat(&parts).map_err(|e| e.to_string())?)))
-}
-
-/// A variable with the names that it and its dimensions have in the dataset.
-pub(crate) struct Variable<'a> {
-    /// Where the reader finds it.
-    pub id: usize,
-    pub name: String,
-    pub dims: Vec<(String, usize)>,
-    pub source: &'a FileVariable,
-}
-
-impl Variable<'_> {
-    pub fn attribute(&self, name: &str) -> Option<&NcAttrValue> {
-        let mut attributes = self.source.attributes().iter();
-        attributes.find(|attribute| attribute.name == name).map(|attribute| &attribute.value)
-    }
-
-    pub fn text(&self, name: &str) -> Option<String> {
-        self.attribute(name).and_then(NcAttrValue::as_string)
-    }
-
-    pub fn shape(&self) -> Vec<usize> {
-        self.dims.iter().map(|&(_, size)| size).collect()
-    }
 }
 
 fn variables<'a>(contents: &'a Contents, names: &Names) -> Vec<Variable<'a>> {
@@ -386,31 +342,4 @@ fn read_text(
     });
     let notice = text.notice().map(Piece::Notice);
     Ok(padded.into_iter().chain(kept.piece(&schema.name)).chain(notice).all(take))
-}
-
-/// An array, and its cells as `read` gives them for `slab` indices of the first dimension at a
-/// time.
-pub(crate) fn write_slabs(
-    schema: &ArraySchema,
-    shape: &[usize],
-    slab: usize,
-    read: &mut dyn FnMut(Range<usize>) -> Result<ArrayRef, String>,
-    take: &mut dyn FnMut(Piece) -> bool,
-) -> Result<bool, String> {
-    if !take(Piece::Array(schema.clone(), shape.to_vec())) {
-        return Ok(false);
-    }
-    let rows = shape.first().copied().unwrap_or(1);
-    for first in (0..rows).step_by(slab.max(1)) {
-        let count = slab.max(1).min(rows - first);
-        let cells = read(first..first + count)?;
-        let (mut start, mut shape) = (vec![0; shape.len()], shape.to_vec());
-        if let (Some(start), Some(size)) = (start.first_mut(), shape.first_mut()) {
-            (*start, *size) = (first, count);
-        }
-        if !take(Piece::Cells { array: schema.name.clone(), start, shape, cells }) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -9,7 +9,7 @@ use netcdf_reader::{NcAttrValue, NcAttribute, NcEnumMember, NcIntegerValue, NcTy
 use serde::{Deserialize, Serialize};
 
 use crate::cf;
-use crate::netcdf::Variable;
+use crate::piece::Variable;
 use crate::reader::{Contents, Dimension, FileFormat};
 
 /// What a file says of a variable. It is the same in files that look alike, so that their datasets

@@ -8,19 +8,15 @@ use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, is_not_null};
 use arrow::datatypes::{DataType, Float64Type};
 use atlas::{ArraySchema, DType, Value};
-use netcdf_reader::NcType;
 
-use crate::cf::{Numbers, Packing};
+use crate::cf::{Numbers, Packing, raw_type};
 use crate::fill::{Missing, default_of};
 use crate::kept::KeptCells;
-use crate::netcdf::{Piece, Variable, write_slabs};
 use crate::notice::Notice;
+use crate::piece::{Piece, Variable, slab_rows, write_slabs};
 use crate::reader::{File, Stored};
 use crate::time::{CalendarPolicy, Times};
 use crate::{ImportOptions, MaskPolicy};
-
-/// Bytes of a variable that are read at one time, at the most, where it can be read in parts.
-const SLAB_BYTES: usize = 32 * 1024 * 1024;
 
 pub(crate) fn read_numbers(
     file: &File,
@@ -227,33 +223,6 @@ pub(crate) fn filled(numbers: &ArrayRef, dtype: DType, fill: Option<Value>) -> R
     let fill = dtype.array([Some(fill.unwrap_or(zero))]);
     zip(&is_not_null(numbers).map_err(|e| e.to_string())?, numbers, &Scalar::new(fill))
         .map_err(|e| e.to_string())
-}
-
-/// Rows along the first dimension that are read at one time: whole chunks, of about [`SLAB_BYTES`].
-pub(crate) fn slab_rows(rows: usize, row_bytes: usize, chunk: Option<&usize>) -> usize {
-    let fitting = (SLAB_BYTES / row_bytes.max(1)).max(1);
-    match chunk {
-        Some(&chunk) if chunk > 0 => (fitting / chunk).max(1) * chunk,
-        // One chunk along this dimension: it is assembled from slabs.
-        _ => fitting,
-    }
-    .min(rows)
-}
-
-pub(crate) fn raw_type(dtype: &NcType) -> Result<DType, String> {
-    Ok(match dtype {
-        NcType::Byte => DType::I8,
-        NcType::Short => DType::I16,
-        NcType::Int => DType::I32,
-        NcType::Int64 => DType::I64,
-        NcType::UByte => DType::U8,
-        NcType::UShort => DType::U16,
-        NcType::UInt => DType::U32,
-        NcType::UInt64 => DType::U64,
-        NcType::Float => DType::F32,
-        NcType::Double => DType::F64,
-        other => return Err(format!("{other:?} is no type of numbers")),
-    })
 }
 
 /// The type that `_Unsigned` makes of a stored one.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::{TempDir, TempPath};
 
-use crate::remote::RemoteFile;
+use crate::remote::{RemoteFile, temporary};
 
 /// Bytes that a compressed file may become, whatever its size.
 const FLOOR: u64 = 4 << 30;
@@ -107,11 +107,6 @@ impl Origin {
             }
         }
     }
-}
-
-/// A new file for bytes that are read once.
-pub(crate) fn temporary() -> io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix("atlas-import-").tempfile()
 }
 
 fn decompressed(

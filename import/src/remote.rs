@@ -14,13 +14,12 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt
 use tempfile::{NamedTempFile, TempPath};
 use tokio::runtime::Handle;
 
-use crate::origin::temporary;
 use crate::source::Source;
 
 /// Bytes that are asked for at one time.
 const PART: u64 = 8 * 1024 * 1024;
 
-/// How often a part is asked for, each time after three times as long.
+/// How often a part is asked for of which nothing comes, each time after three times as long.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -113,76 +112,60 @@ impl Listing {
     }
 }
 
-/// Why a part has not come.
-enum Failed {
-    /// It may come if it is asked for again.
-    ForNow(String),
-    ForGood(String),
-    /// The server gives whole files only.
-    Parts,
-}
-
 impl RemoteFile {
-    /// Fetches the file, in parts. A part that breaks off is asked for again.
+    /// Fetches the file, in parts. Where a connection breaks off, it goes on behind what has come.
     pub(crate) fn fetch(&self, alive: &mut dyn FnMut() -> bool) -> Result<TempPath, String> {
         let mut out = temporary().map_err(|e| e.to_string())?;
-        let mut from = 0;
-        while from < self.size {
-            let range = from..self.size.min(from + PART);
-            match self.persistently(Some(range.clone()), &mut out, alive) {
-                Ok(()) => from = range.end,
-                Err(Failed::Parts) => {
-                    self.persistently(None, &mut out, alive).map_err(Failed::told)?;
-                    break;
+        let (mut position, mut in_parts) = (0, true);
+        // Attempts without a byte, one after the other.
+        let mut failures = 0;
+        while position < self.size {
+            let begun = position;
+            let end = if in_parts { self.size.min(position + PART) } else { self.size };
+            let part = position..end;
+            match self.runtime.block_on(self.part(part, in_parts, &mut position, &mut out, alive)) {
+                Ok(()) => failures = 0,
+                Err(Failed::NoParts) => (in_parts, position) = (false, 0),
+                Err(Failed::ForGood(reason)) => return Err(reason),
+                Err(Failed::ForNow(reason)) => {
+                    // A whole file begins again.
+                    failures = if in_parts && position > begun { 0 } else { failures + 1 };
+                    if failures == ATTEMPTS {
+                        return Err(format!("it broke off {ATTEMPTS} times: {reason}"));
+                    }
+                    if !in_parts {
+                        position = 0;
+                    }
+                    std::thread::sleep(PAUSE * 3u32.pow(failures));
                 }
-                Err(failed) => return Err(failed.told()),
             }
         }
         out.flush().map_err(|e| e.to_string())?;
         Ok(out.into_temp_path())
     }
 
-    /// Fetches a part, or all, as often as that has to be.
-    fn persistently(
-        &self,
-        range: Option<Range<u64>>,
-        out: &mut NamedTempFile,
-        alive: &mut dyn FnMut() -> bool,
-    ) -> Result<(), Failed> {
-        let mut pause = PAUSE;
-        let mut last = String::new();
-        for attempt in 1..=ATTEMPTS {
-            match self.runtime.block_on(self.part(range.clone(), out, alive)) {
-                Err(Failed::ForNow(reason)) => last = reason,
-                done => return done,
-            }
-            if attempt < ATTEMPTS {
-                std::thread::sleep(pause);
-                pause *= 3;
-            }
-        }
-        Err(Failed::ForGood(format!("it broke off {ATTEMPTS} times: {last}")))
-    }
-
+    /// Fetches a part, or all where there are no parts; `position` goes on with what has come.
     async fn part(
         &self,
-        range: Option<Range<u64>>,
+        part: Range<u64>,
+        in_parts: bool,
+        position: &mut u64,
         out: &mut NamedTempFile,
         alive: &mut dyn FnMut() -> bool,
     ) -> Result<(), Failed> {
-        let wanted = range.clone().unwrap_or(0..self.size);
         let options = GetOptions {
             if_match: self.tag.clone(),
-            range: range.map(GetRange::Bounded),
+            range: in_parts.then(|| GetRange::Bounded(part.clone())),
             ..GetOptions::default()
         };
+        let changed = || Failed::ForGood("it was changed while it was read".to_owned());
         let result = match self.objects.get_opts(&self.path, options).await {
             Ok(result) => result,
-            Err(object_store::Error::Precondition { .. }) => {
-                return Err(Failed::ForGood("it was changed while it was read".to_owned()));
-            }
-            Err(object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. }) => {
-                return Err(Failed::Parts);
+            Err(object_store::Error::Precondition { .. }) => return Err(changed()),
+            Err(object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. })
+                if in_parts =>
+            {
+                return Err(Failed::NoParts);
             }
             Err(error @ object_store::Error::NotFound { .. }) => {
                 return Err(Failed::ForGood(error.to_string()));
@@ -190,35 +173,40 @@ impl RemoteFile {
             Err(error) => return Err(Failed::ForNow(error.to_string())),
         };
         if result.meta.size != self.size {
-            return Err(Failed::ForGood("it was changed while it was read".to_owned()));
+            return Err(changed());
         }
-        out.as_file_mut().seek(SeekFrom::Start(wanted.start)).map_err(written)?;
-        let mut left = wanted.end - wanted.start;
+        out.as_file_mut().seek(SeekFrom::Start(part.start)).map_err(written)?;
         let mut bytes = result.into_stream();
         while let Some(piece) = bytes.next().await {
             let piece = piece.map_err(|e| Failed::ForNow(e.to_string()))?;
-            left = left
-                .checked_sub(piece.len() as u64)
-                .ok_or_else(|| Failed::ForNow("there came more than was asked for".to_owned()))?;
+            if piece.len() as u64 > part.end - *position {
+                return Err(Failed::ForGood("there came more than was asked for".to_owned()));
+            }
             out.write_all(&piece).map_err(written)?;
+            *position += piece.len() as u64;
             if !alive() {
                 return Err(Failed::ForGood("it is wanted no longer".to_owned()));
             }
         }
-        if left > 0 {
-            return Err(Failed::ForNow(format!("{left} bytes did not come")));
+        match part.end - *position {
+            0 => Ok(()),
+            left => Err(Failed::ForNow(format!("{left} bytes did not come"))),
         }
-        Ok(())
     }
 }
 
-impl Failed {
-    fn told(self) -> String {
-        match self {
-            Self::ForNow(reason) | Self::ForGood(reason) => reason,
-            Self::Parts => "its server gives no parts of files".to_owned(),
-        }
-    }
+/// Why a part has not come.
+enum Failed {
+    /// It may come if it is asked for again.
+    ForNow(String),
+    ForGood(String),
+    /// The server gives whole files only.
+    NoParts,
+}
+
+/// A new file for bytes that are read once.
+pub(crate) fn temporary() -> std::io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix("atlas-import-").tempfile()
 }
 
 fn written(error: std::io::Error) -> Failed {

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::names::numbered;
-use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
+use crate::piece::Variable;
 
 /// Gives a repeated dimension a name of its own, in all variables the same: `n` a second time is
 /// `n_2`, a third time `n_3`, or the next number that nothing else is named after. Each has the

@@ -12,8 +12,8 @@ use crate::MaskPolicy;
 use crate::encoding::TextEncoding;
 use crate::fill::{MissingMembers, MissingText};
 use crate::kept::KeptCells;
-use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
+use crate::piece::Variable;
 use crate::reader::File;
 
 /// Reads a variable of text, and counts the cells that are not encoded as declared.

@@ -13,8 +13,8 @@ use atlas_cftime::{Calendar, NoTimestamp, Stored, TimeUnits, UnitsError};
 use netcdf_reader::NcAttrValue;
 
 use crate::cf::{Number, Packing};
-use crate::netcdf::Variable;
 use crate::notice::{Notice, NoticeClass};
+use crate::piece::Variable;
 
 /// What becomes of times in a calendar that has other dates than timestamps, such as `noleap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -220,7 +220,8 @@ mod tests {
 
     use super::*;
     use crate::ImportOptions;
-    use crate::netcdf::{Piece, read_file};
+    use crate::netcdf::read_file;
+    use crate::piece::Piece;
 
     const HOUR: i64 = 3_600_000_000_000;
 

@@ -233,7 +233,11 @@ fn tell(arguments: &Arguments, report: &Report, taken: Duration) -> Result<()> {
         writeln!(out, "would be {}", summary(report))?;
     } else {
         let seconds = taken.as_secs_f64();
-        let files = report.imported + report.unchanged + report.existing;
+        let read = match report.joined.as_slice() {
+            [] => report.imported,
+            joined => joined.iter().map(|joined| joined.files).sum(),
+        };
+        let files = read + report.unchanged + report.existing;
         #[allow(clippy::cast_precision_loss)]
         let rate = files as f64 / seconds.max(1e-9);
         let bytes = Bytes(report.bytes);

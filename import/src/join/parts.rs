@@ -8,8 +8,8 @@ use atlas::{ArraySchema, Atlas, DatasetView, default_chunk};
 
 use super::place::Run;
 use crate::differ::Declaration;
-use crate::netcdf::Piece;
 use crate::notice::{Notice, NoticeClass};
+use crate::piece::Piece;
 use crate::run::{Reading, Written};
 use crate::source::Source;
 use crate::{Error, ImportOptions};

@@ -12,7 +12,8 @@ use netcdf_reader::NcAttrValue as Value;
 use netcdf_writer::{NcAttrValue, NcFileBuilder, NcWriteFormat, NcWriteOptions};
 
 use super::*;
-use crate::netcdf::{Piece, read_file};
+use crate::netcdf::read_file;
+use crate::piece::Piece;
 use crate::{Error, ImportOptions, thread};
 use datasets::Overlay;
 use objects::Message;
