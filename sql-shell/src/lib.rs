@@ -146,7 +146,7 @@ enum Command {
         /// The other store. It may have no dataset of one of their names.
         to: String,
         /// Which datasets: a condition in SQL on the columns of the table `_datasets`, such as
-        /// "name LIKE 'R139%' AND platform_number = '13900'".
+        /// "dataset LIKE 'R139%' AND platform_number = '13900'".
         #[arg(long = "where", value_name = "CONDITION")]
         condition: Option<String>,
     },

@@ -82,7 +82,7 @@ async fn selected(atlas: &Atlas, condition: &str) -> Result<Vec<String>> {
     let (session, _) = new_context(None)?;
     register_store(&session, "atlas", atlas)?;
     // On lines of its own, lest it end in a comment.
-    let sql = format!("SELECT name FROM atlas._datasets WHERE (\n{condition}\n)");
+    let sql = format!("SELECT dataset FROM atlas._datasets WHERE (\n{condition}\n)");
     let rows = crate::session::plan_statement(&session, &sql).await?.collect().await?;
     let mut names = Vec::new();
     for batch in rows {

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(newer.look(&session).await, [""; 0]);
 
         let count = async |session: &Session| {
-            let rows = session.context.sql("SELECT name FROM s._datasets").await.unwrap();
+            let rows = session.context.sql("SELECT dataset FROM s._datasets").await.unwrap();
             rows.count().await.unwrap()
         };
         assert_eq!(count(&session).await, 1);

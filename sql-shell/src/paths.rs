@@ -44,9 +44,7 @@ pub(crate) fn explain_tables(context: &SessionContext, statement: &Statement) ->
     let _ = visit_relations(&**sql, |relation| {
         let name = relation.0.iter().map(|part| part.as_ident().map_or("", |ident| ident.value.as_str()));
         let name = name.collect::<Vec<_>>().join(".");
-        if !context.table_exist(name.as_str()).unwrap_or(false)
-            || Path::new(&name).join("atlas.json").is_file()
-        {
+        if !context.table_exist(name.as_str()).unwrap_or(false) {
             explained = explain_table(&name);
         }
         if explained.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
