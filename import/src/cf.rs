@@ -1,21 +1,22 @@
-//! What the CF conventions say of a variable's values: missing ones, packed ones.
+//! What the CF conventions say about the values of a variable: which are missing, and how they are
+//! packed.
 //!
 //! Section numbers are those of the [CF conventions 1.11](https://cfconventions.org/Data/cf-conventions/cf-conventions-1.11/cf-conventions.html).
 
 use atlas::{AttributeValue, DType, Value};
 use netcdf_reader::{NcAttrValue, NcType};
 
-/// A number of an attribute, as exact as it is written.
+/// A number of an attribute, with the precision with which it is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
     /// An integer of any type.
     Int(i128),
-    /// A float of either type.
+    /// A float of either width.
     Float(f64),
 }
 
 impl Number {
-    /// As a float, rounded.
+    /// The number as a float, rounded.
     #[allow(clippy::cast_precision_loss)]
     pub fn as_f64(self) -> f64 {
         match self {
@@ -24,7 +25,8 @@ impl Number {
         }
     }
 
-    /// As an element of `dtype`, where there is one: a float becomes the nearest `f32`.
+    /// The number as an element of `dtype`, if it can be represented: a float becomes the nearest
+    /// `f32`.
     #[allow(clippy::cast_possible_truncation)]
     pub fn element(self, dtype: DType) -> Option<Value> {
         if dtype.is_float() {
@@ -43,9 +45,8 @@ impl Number {
         value.filter(|value| dtype.holds(value))
     }
 
-    /// The number that the bits of an integer of type `from` are in type `to`, where both are
-    /// equally wide and one is signed and the other is not: classic files have no unsigned types,
-    /// and declare them with `_Unsigned`.
+    /// Reinterprets the bits of an integer of type `from` as type `to`, if both have the same width
+    /// and differ in sign. Classic files have no unsigned types, and declare them with `_Unsigned`.
     fn with_sign_of(self, from: DType, to: DType) -> Self {
         let (Self::Int(value), Some(width)) = (self, from.width()) else { return self };
         let reinterpreted = !from.is_float() && !to.is_float() && from != to && to.width() == Some(width);
@@ -62,13 +63,13 @@ impl Number {
 pub struct Numbers {
     /// The numbers, as many as the attribute has.
     pub values: Vec<Number>,
-    /// Their type; `None` where they are spelled as text.
+    /// Their type; `None` if they are spelled as text.
     pub dtype: Option<DType>,
 }
 
 impl Numbers {
-    /// The numbers that attribute `name` has or, being text, spells. `None` where it has no number.
-    /// What is not as it should be is added to `bad`.
+    /// Reads the numbers of attribute `name`, which may be text that spells them. `None` if it has
+    /// no number. Violations of the conventions are added to `bad`.
     pub(crate) fn read(name: &str, value: &NcAttrValue, bad: &mut Vec<String>) -> Option<Self> {
         let numbers = match spelling(value) {
             None => Self { values: numbers(value), dtype: number_type(value) },
@@ -90,13 +91,13 @@ impl Numbers {
         Some(numbers)
     }
 
-    /// The numbers as a variable of type `stored` has them: signed and unsigned integers of one
-    /// width are reinterpreted as each other, and floats become the nearest `f32`.
+    /// The numbers as a variable of type `stored` represents them: signed and unsigned integers of
+    /// the same width are reinterpreted as each other, and floats become the nearest `f32`.
     pub(crate) fn as_stored(&self, stored: DType) -> impl Iterator<Item = Number> {
         let from = self.dtype.unwrap_or(stored);
         self.values.iter().map(move |number| {
             match number.with_sign_of(from, stored) {
-                // The number of an f32 that is nearest to it.
+                // Rounds to the nearest `f32`.
                 Number::Float(value) if stored == DType::F32 => match Number::Float(value).element(stored) {
                     Some(Value::F64(nearest)) => Number::Float(nearest),
                     _ => Number::Float(value),
@@ -116,14 +117,15 @@ fn spelling(value: &NcAttrValue) -> Option<String> {
     }
 }
 
-/// The numbers that a text spells, separated by commas or blanks: `0.01`, `1e-3f`, `0, 100`.
+/// Parses numbers that are separated by commas or blanks: `0.01`, `1e-3f`, `0, 100`.
 fn spelled(text: &str) -> Option<Vec<Number>> {
     let words =
         text.split(|c: char| c == ',' || c == '\0' || c.is_whitespace()).filter(|word| !word.is_empty());
     words.map(spelled_number).collect::<Option<Vec<_>>>().filter(|numbers| !numbers.is_empty())
 }
 
-/// A number as people and CDL write it: CDL marks types by letters behind, as in `-1b` and `0.01f`.
+/// Parses a number as people and CDL write it. CDL marks types by suffixes, as in `-1b` and
+/// `0.01f`.
 fn spelled_number(word: &str) -> Option<Number> {
     let parse = |word: &str| {
         let integer = word.parse().map(Number::Int);
@@ -151,10 +153,10 @@ fn number_type(value: &NcAttrValue) -> Option<DType> {
     })
 }
 
-/// The type of a variable of numbers.
+/// The type of a numeric variable.
 ///
 /// # Errors
-/// The type is none of numbers.
+/// The type is not numeric.
 pub(crate) fn raw_type(dtype: &NcType) -> Result<DType, String> {
     Ok(match dtype {
         NcType::Byte => DType::I8,
@@ -191,7 +193,7 @@ pub fn numbers(value: &NcAttrValue) -> Vec<Number> {
     }
 }
 
-/// An attribute as the store keeps it, or `None` for one of a user-defined type.
+/// Converts an attribute for the store; `None` for one of a user-defined type.
 pub fn attribute_value(value: &NcAttrValue) -> Option<AttributeValue> {
     let (dtype, mut values) = match value {
         NcAttrValue::Chars(text) => {
@@ -199,7 +201,8 @@ pub fn attribute_value(value: &NcAttrValue) -> Option<AttributeValue> {
         }
         NcAttrValue::Strings(values) => (DType::String, values.iter().cloned().map(Value::String).collect()),
         NcAttrValue::UserDefined { .. } => return None,
-        // The `f64` that prints like it, so that 0.1 is not 0.10000000149011612.
+        // Converts to the `f64` with the same decimal digits, so that 0.1 does not become
+        // 0.10000000149011612.
         NcAttrValue::Floats(values) => {
             let shortest = |value: &f32| value.to_string().parse().unwrap_or_else(|_| f64::from(*value));
             (DType::F64, values.iter().map(|value| Value::F64(shortest(value))).collect())
@@ -222,23 +225,23 @@ pub fn attribute_value(value: &NcAttrValue) -> Option<AttributeValue> {
     }
 }
 
-/// How packed values become what they stand for (section 8.1): times `scale`, plus `offset`.
+/// How packed values are unpacked (section 8.1): multiplied by `scale`, plus `offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Packing {
     /// `scale_factor`.
     pub scale: f64,
     /// `add_offset`.
     pub offset: f64,
-    /// The wider type of the two attributes: `F32` or `F64`.
+    /// The wider one of the two attributes' types: `F32` or `F64`.
     pub declared: DType,
-    /// The type of the unpacked values: the declared one, but `F64` where an `f32` would lose
-    /// digits of what is packed.
+    /// The type of the unpacked values: the declared one, but `F64` if an `f32` would lose digits
+    /// of the packed values.
     pub dtype: DType,
 }
 
 impl Packing {
-    /// The packing that a variable's `scale_factor` and `add_offset` describe, for values of type
-    /// `stored`; `None` where it has neither.
+    /// The packing that the `scale_factor` and `add_offset` of a variable describe, for values of
+    /// type `stored`; `None` if it has neither.
     pub fn of(scale: Option<&Numbers>, offset: Option<&Numbers>, stored: DType) -> Option<Self> {
         let number = |numbers: Option<&Numbers>| numbers.and_then(|numbers| numbers.values.first().copied());
         let (first, second) = (number(scale), number(offset));
@@ -257,7 +260,7 @@ impl Packing {
         })
     }
 
-    /// What a packed value stands for.
+    /// Unpacks a value.
     pub fn unpack(&self, value: f64) -> f64 {
         value * self.scale + self.offset
     }

@@ -1,4 +1,4 @@
-//! Units and types of one variable that differ between datasets: its column has values of all of
+//! Reports variables whose units or types differ between datasets, and whose column therefore mixes
 //! them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,7 +11,7 @@ use crate::notice::{NoticeClass, NoticeSummary, Notices};
 /// The classes of notices about these differences.
 pub(crate) const CLASSES: [NoticeClass; 2] = [NoticeClass::UnitsDiffer, NoticeClass::TypesDiffer];
 
-/// What an array declares.
+/// What an array declares about its values.
 pub(crate) struct Declaration {
     pub(crate) name: String,
     dtype: DType,
@@ -19,7 +19,8 @@ pub(crate) struct Declaration {
 }
 
 impl Declaration {
-    /// Units of times are not compared: they are instants whatever their units are. Nor are none.
+    /// The declaration of an array. It omits the units of times, since times are instants in any
+    /// units, and empty units.
     pub(crate) fn of(schema: &ArraySchema) -> Self {
         let units = schema.attribute("units").map(|units| units.to_string().trim().to_owned());
         Self {
@@ -30,7 +31,7 @@ impl Declaration {
     }
 }
 
-/// What the datasets of a store declare of each variable.
+/// What the datasets of a store declare about each variable.
 #[derive(Default)]
 pub(crate) struct Declarations(BTreeMap<String, Declared>);
 
@@ -41,9 +42,9 @@ struct Declared {
 }
 
 impl Declarations {
-    /// Those of all datasets of a store but for those with names among `without`.
+    /// The declarations of all datasets of a store, except those with names in `without`.
     pub(crate) fn of_store(catalog: &Catalog, without: &HashSet<String>) -> Self {
-        // Datasets of one schema have the same declarations.
+        // Datasets with the same schema have the same declarations.
         let mut datasets: HashMap<usize, (usize, PathBuf)> = HashMap::new();
         let datasets_left =
             catalog.datasets().filter(|(_, dataset)| without.is_empty() || !without.contains(dataset.name()));
@@ -61,7 +62,7 @@ impl Declarations {
         declarations
     }
 
-    /// Adds what an array of so many datasets declares.
+    /// Adds the declaration of an array that this many datasets have.
     pub(crate) fn add(&mut self, declaration: Declaration, datasets: usize, example: &Path) {
         let declared = self.0.entry(declaration.name).or_default();
         let none = || Notices { files: 0, cells: 0, example: example.to_owned() };
@@ -71,7 +72,7 @@ impl Declarations {
         }
     }
 
-    /// Adds those of other datasets.
+    /// Adds the declarations of other datasets.
     pub(crate) fn extend(&mut self, others: Self) {
         for (name, other) in others.0 {
             let declared = self.0.entry(name).or_default();
@@ -80,7 +81,7 @@ impl Declarations {
         }
     }
 
-    /// A notice for each of the types and units of the variables that have several.
+    /// Notices about all types and units of each variable that has several.
     pub(crate) fn notices(&self) -> NoticeSummary {
         let mut summary = NoticeSummary::default();
         let mut add = |class, name: &String, detail, notices: &Notices| {
@@ -111,7 +112,7 @@ fn add_counts<K: Ord>(to: &mut BTreeMap<K, Notices>, others: BTreeMap<K, Notices
     }
 }
 
-/// Those of `notices` that are about one of `variables`.
+/// The notices that are about one of `variables`.
 pub(crate) fn about(notices: &NoticeSummary, variables: &HashSet<String>) -> NoticeSummary {
     let mut about = NoticeSummary::default();
     for (class, subject, detail, notices) in

@@ -1,15 +1,15 @@
-//! Text of files as Unicode.
+//! Decodes the text of files to Unicode.
 //!
-//! NetCDF asks for UTF-8 and lets files declare another encoding of their characters in the
+//! NetCDF requires UTF-8, and lets files declare another encoding of their characters in the
 //! attribute `_Encoding` (NUG, "Conventions"). Many files are older, and in practice Latin-1 or
-//! Windows-1252. So what is no UTF-8 and declares nothing is taken as Windows-1252, which has a
-//! character for each byte.
+//! Windows-1252. Text that declares no encoding and is not valid UTF-8 is therefore decoded as
+//! Windows-1252, which has a character for each byte.
 
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
-/// What bytes of text mean.
+/// How bytes of text are decoded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TextEncoding {
     declared: &'static Encoding,
@@ -22,14 +22,14 @@ impl Default for TextEncoding {
 }
 
 impl TextEncoding {
-    /// The encoding that an attribute `_Encoding` declares: by any name that the WHATWG Encoding
-    /// Standard knows, in which ISO 8859-1 and ASCII are names of Windows-1252.
+    /// The encoding that an attribute `_Encoding` declares, by any label of the WHATWG Encoding
+    /// Standard. There, ISO 8859-1 and ASCII are labels of Windows-1252.
     pub fn declared(label: &str) -> Option<Self> {
         Encoding::for_label(label.trim().trim_end_matches('\0').as_bytes()).map(|declared| Self { declared })
     }
 
-    /// The characters of `bytes`, and whether these are text other than as declared: then they are
-    /// taken as Windows-1252.
+    /// Decodes `bytes`, and tells whether they violate the declared encoding. In that case they are
+    /// decoded as Windows-1252.
     pub fn decode(self, bytes: &[u8]) -> (Cow<'_, str>, bool) {
         match self.declared.decode_without_bom_handling_and_without_replacement(bytes) {
             Some(text) => (text, false),
@@ -37,7 +37,7 @@ impl TextEncoding {
         }
     }
 
-    /// The bytes of a text: as declared, where that has all its characters.
+    /// Encodes a text as declared, if that encoding has all its characters.
     pub fn encode(self, text: &str) -> Cow<'_, [u8]> {
         match self.declared.encode(text) {
             (bytes, _, false) => bytes,
@@ -45,8 +45,8 @@ impl TextEncoding {
         }
     }
 
-    /// The characters of a name or an attribute. `_Encoding` is about values, and writers that
-    /// declare it still write names and attributes as UTF-8: what is UTF-8 is taken as that.
+    /// Decodes a name or an attribute. `_Encoding` is about values, and writers that declare it
+    /// still write names and attributes as UTF-8. Valid UTF-8 is therefore decoded as such.
     pub fn decode_metadata(self, bytes: &[u8]) -> (Cow<'_, str>, bool) {
         match std::str::from_utf8(bytes) {
             Ok(text) => (Cow::Borrowed(text), false),
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(utf8.decode("°C".as_bytes()), ("°C".into(), false));
         assert_eq!(utf8.decode(b"\xb0C"), ("°C".into(), true));
         assert_eq!(utf8.decode(b"\x80\x93x\x94"), ("€“x”".into(), true));
-        // Each byte has a character, and none of them is U+FFFD.
+        // Each byte has a character, and none is U+FFFD.
         let bytes: Vec<u8> = (0..=255).collect();
         let (text, other) = utf8.decode(&bytes);
         assert!(other && text.chars().count() == 256 && !text.contains('\u{fffd}'));

@@ -1,12 +1,12 @@
-//! What can go wrong with an import.
+//! The errors of imports and exports.
 
 use std::path::PathBuf;
 
-/// An error of an import.
+/// An error of an import or an export.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file cannot be read, or what it says makes no dataset.
+    /// A file cannot be read, or its contents do not make a dataset.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
@@ -14,13 +14,13 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A path or a glob that names no file.
+    /// A path or a glob matches no file.
     #[error("{}: there is no such file or directory, and no NetCDF file that it matches", path.display())]
     Nothing {
         /// The path as given.
         path: PathBuf,
     },
-    /// Two files have one name.
+    /// Two files have the same name.
     #[error(
         "{} and {} would both be dataset `{name}`: name datasets by --name-from path or attr:<key>",
         first.display(), second.display()
@@ -28,12 +28,12 @@ pub enum Error {
     NameTwice {
         /// The name.
         name: String,
-        /// The first file with it.
+        /// The first file with that name.
         first: PathBuf,
-        /// The second.
+        /// The second file.
         second: PathBuf,
     },
-    /// The store has a dataset of a file's name.
+    /// The store already has a dataset with the name of a file.
     #[error("{}: the store has a dataset `{name}` already", path.display())]
     NameExists {
         /// The name.
@@ -41,18 +41,18 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// Another writer has added a dataset of a file's name while the import ran.
+    /// Another writer added a dataset with the name of a file during the import.
     #[error("another writer has added a dataset `{name}` to the store meanwhile: nothing was imported")]
     NameTaken {
         /// The name.
         name: String,
     },
-    /// Files cannot be joined to a dataset that the store has.
+    /// Files cannot be joined to a dataset of the store.
     #[error("nothing can be joined to dataset `{dataset}`: {reason}")]
     Join {
         /// The dataset.
         dataset: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// A NetCDF file cannot hold a dataset.
@@ -60,19 +60,19 @@ pub enum Error {
     Export {
         /// The dataset.
         dataset: String,
-        /// Why it cannot be.
+        /// The reason.
         reason: String,
     },
-    /// The search for files broke down.
+    /// The search for files stopped unexpectedly.
     #[error("the search for files failed: {reason}")]
     Panicked {
-        /// What was reported.
+        /// How it stopped, such as by a panic.
         reason: String,
     },
-    /// What the store has of earlier imports is not understood.
+    /// The store's report of earlier imports cannot be read.
     #[error("the store's import report has an entry of another version of Atlas: {entry} ({reason})")]
     ImportReport {
-        /// The entry.
+        /// The entry that cannot be read.
         entry: String,
         /// What is wrong with it.
         reason: String,
@@ -83,7 +83,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// True where one file is to blame, so that the others can be imported without it.
+    /// True if the error concerns a single file, so that the others can be imported without it.
     pub(crate) fn is_of_file(&self) -> bool {
         matches!(self, Self::File { .. })
     }

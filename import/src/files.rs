@@ -1,4 +1,4 @@
-//! Which files to import, and what their datasets are named.
+//! Finds the files to import, and names their datasets.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::remote::{self, Listing};
 use crate::source::Source;
 use crate::{Error, cf, thread};
 
-/// The endings by which NetCDF and HDF5 files are known in a directory, in any case.
+/// The endings, in any case, by which NetCDF and HDF5 files are found in a directory.
 const ENDINGS: [&str; 7] = ["nc", "nc4", "cdf", "netcdf", "h5", "hdf5", "he5"];
 
-/// Endings of compressed files that are not read, and what undoes them.
+/// Endings of compressed files that cannot be read, and the command that decompresses them.
 const COMPRESSED: [(&str, &str); 6] = [
     ("xz", "unxz"),
     ("lz4", "unlz4"),
@@ -31,7 +31,7 @@ const COMPRESSED: [(&str, &str); 6] = [
     ("7z", "7z x"),
 ];
 
-/// Endings of files in which data may be that are not read, and what to do first.
+/// Endings of other files that may contain data but cannot be read, and what to do first.
 const OTHERS: [(&str, &str); 13] = [
     ("tar", "it is an archive: name it to import the files in it"),
     ("tgz", "it is an archive: name it to import the files in it"),
@@ -48,40 +48,41 @@ const OTHERS: [(&str, &str); 13] = [
     ("cdl", "it is the text of a NetCDF file (CDL): make a file of it first, with `ncgen`"),
 ];
 
-/// What a dataset is named after.
+/// How datasets are named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NameFrom {
-    /// The file's name without its ending.
+    /// After the file's name, without its ending.
     #[default]
     Stem,
-    /// The file's path below the directory given, without its ending, and with `:` for `/`.
+    /// After the file's path below the given directory, without its ending, and with `:` for `/`.
     Path,
-    /// A global attribute.
+    /// After a global attribute.
     Attribute(String),
 }
 
 /// A file that was found.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundFile {
-    /// What it is called in messages.
+    /// The name of the file in messages.
     pub path: PathBuf,
-    /// The directory that its path counts from.
+    /// The directory to which its path is relative.
     base: PathBuf,
     pub origin: Origin,
-    /// What is known of it without opening it.
+    /// What is known about the file without opening it.
     pub source: Source,
 }
 
-/// What paths name.
+/// The files that paths name.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// The files, sorted within each path, each once; or why one cannot be imported.
+    /// The files, sorted within each path and without duplicates; or the reason why one cannot be
+    /// imported.
     pub files: Vec<Result<FoundFile, (PathBuf, Error)>>,
-    /// What is in directories and may be meant, but is not read.
+    /// Files in directories that look like data, but cannot be read.
     pub notices: Vec<(PathBuf, Notice)>,
 }
 
-/// The files that `paths` name.
+/// Finds the files that `paths` name.
 pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Found, Error> {
     let mut search = Search::default();
     for path in paths {
@@ -91,7 +92,8 @@ pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Found, Error> {
             search.url(path)?;
             continue;
         }
-        // Whatever it is that is given: what it is no file is told when it is opened.
+        // Accepts any path that is named explicitly. If it is not a NetCDF file, opening it reports
+        // that.
         match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => search.directory(path, path),
             Ok(_) => search.named(&base, path),
@@ -113,11 +115,11 @@ pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Found, Error> {
     Ok(search.found)
 }
 
-/// What was found so far.
+/// The files that were found so far.
 #[derive(Default)]
 struct Search {
     found: Found,
-    /// Directories, and what they are once links are followed.
+    /// Directories, and their paths after following links.
     directories: HashMap<PathBuf, PathBuf>,
 }
 
@@ -132,7 +134,7 @@ impl Search {
         self.found.notices.push((path.to_owned(), notice));
     }
 
-    /// A file that was asked for, which may be an archive of them.
+    /// Adds a file that was named explicitly, or the files in it if it is an archive.
     fn named(&mut self, base: &Path, path: &Path) {
         if Archive::is_named(&path.to_string_lossy()) && path.is_file() {
             self.archive(path);
@@ -141,7 +143,7 @@ impl Search {
         }
     }
 
-    /// The NetCDF files in an archive.
+    /// Adds the NetCDF files in an archive.
     fn archive(&mut self, path: &Path) {
         let archive = Arc::new(Archive::new(path));
         let members = match archive.members() {
@@ -167,7 +169,7 @@ impl Search {
         }
     }
 
-    /// The file that a URL is the address of, or all NetCDF files below it.
+    /// Adds the file at a URL, or all NetCDF files below it.
     fn url(&mut self, url: &Path) -> Result<(), Error> {
         let failed = |reason: String| Error::File { path: url.to_owned(), reason };
         let text = url.to_string_lossy();
@@ -206,8 +208,8 @@ impl Search {
         self.found.files.push(Ok(FoundFile::new(path.to_owned(), base.to_owned(), origin, source)));
     }
 
-    /// A file's path from the root, in a directory without links: the same from wherever it is
-    /// named.
+    /// The path of a file from the root, with the links of its directory resolved: the same however
+    /// the file is named.
     fn absolute(&mut self, path: &Path) -> PathBuf {
         let Some((directory, name)) = path.parent().zip(path.file_name()) else { return path.to_owned() };
         if let Some(known) = self.directories.get(directory) {
@@ -221,8 +223,8 @@ impl Search {
         absolute
     }
 
-    /// All files below a directory that have an ending of NetCDF or HDF5 files. What is hidden is
-    /// not looked at.
+    /// Adds all files below a directory that have an ending of NetCDF or HDF5 files. Hidden files
+    /// and directories are skipped.
     fn directory(&mut self, base: &Path, directory: &Path) {
         if let Some(what) = kind::special_directory(directory) {
             return self.fail(directory, what);
@@ -233,7 +235,7 @@ impl Search {
                 Ok(entry) => entry,
                 Err(error) => {
                     let path = error.path().unwrap_or(directory).to_owned();
-                    // A link that leads nowhere is of interest only where a file is expected.
+                    // A dangling link matters only if it has the name of a NetCDF file.
                     let missing = error.io_error().is_some_and(|e| e.kind() == ErrorKind::NotFound);
                     if !(is_hidden(&path) || missing && !has_ending(&path)) {
                         let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
@@ -260,8 +262,8 @@ impl Search {
         }
     }
 
-    /// The files and directories that a glob matches, counted from the directory before its first
-    /// wildcard.
+    /// The files and directories that a glob matches. Their paths are relative to the directory
+    /// before its first wildcard.
     fn glob(&mut self, pattern: &Path) -> Result<(), Error> {
         let failed = |reason: String| Error::File { path: pattern.to_owned(), reason };
         let is_wild = |text: &str| text.contains(['*', '?', '[']);
@@ -292,7 +294,7 @@ fn has_ending(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-/// The ending of a file that may be meant but is not read, and what to do.
+/// The ending of a file that looks like data but cannot be read, and what to do.
 fn not_read(path: &Path) -> Option<(String, String)> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let within = |ending: &str| name.strip_suffix(ending)?.strip_suffix('.');
@@ -310,7 +312,7 @@ fn not_read(path: &Path) -> Option<(String, String)> {
 }
 
 impl FoundFile {
-    /// A file, which is decompressed where its name says that it is compressed.
+    /// A file, which is decompressed if its name says that it is compressed.
     fn new(path: PathBuf, base: PathBuf, origin: Origin, source: Source) -> Self {
         let origin = match Compression::of(&path.to_string_lossy()) {
             Some(compression) => Origin::Compressed(compression, Box::new(origin)),
@@ -319,7 +321,7 @@ impl FoundFile {
         Self { path, base, origin, source }
     }
 
-    /// What its dataset is named. To find the name in the file takes no longer than `limit`.
+    /// The name of the dataset. Reading the name from the file takes no longer than `limit`.
     pub(crate) fn name(&self, name_from: &NameFrom, limit: Duration) -> Result<String, Error> {
         let file_name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let path = &self.path.with_file_name(Compression::stripped(&file_name));
@@ -355,7 +357,7 @@ impl FoundFile {
     }
 }
 
-/// A text as a dataset's name, which has no `/` and does not start with `_`.
+/// Converts a text to a legal dataset name, which has no `/` and does not start with `_`.
 pub(crate) fn legal_name(name: &str) -> Option<String> {
     let name = name.trim_start_matches('_').replace(['/', '\0'], ":");
     (!name.is_empty()).then_some(name)
@@ -434,7 +436,7 @@ mod tests {
         };
         assert_eq!(names(root.to_owned()), ["a", "b", "c", "d", "e", "f", "g", "h"]);
         assert_eq!(names(root.join("*.nc")), ["a"]);
-        // What is named is taken.
+        // Files that are named explicitly are imported even if hidden.
         assert_eq!(names(root.join(".hidden")), ["y"]);
         assert_eq!(names(root.join(".x.nc")), [".x"]);
     }
@@ -468,7 +470,7 @@ mod tests {
         assert_eq!(told[0], ("*.nc.xz", "it is compressed: decompress it first, with `unxz`"));
         assert!(told[1].1.contains("GRIB") && told[2].1.contains("name it to import"), "{told:?}");
         assert_eq!(told[3], ("directories", "it is a Zarr store, which is not read"));
-        // Where nothing else is, that is the error.
+        // If a directory has no other files, this is an error.
         for file in ["a.nc", "b.nc.gz", "c.NC.GZ", "d.nc4.zst"] {
             std::fs::remove_file(root.join(file)).unwrap();
         }

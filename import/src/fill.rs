@@ -1,5 +1,4 @@
-//! Missing cells: which stored values stand for them (CF section 2.5.1), and which were never
-//! written.
+//! Missing cells: which stored values mark them (CF section 2.5.1), and which were never written.
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::nullif;
@@ -13,9 +12,9 @@ use crate::notice::{Notice, NoticeClass};
 use crate::piece::Variable;
 use crate::valid::ValidRange;
 
-/// The value that the NetCDF libraries give to cells of a type that nobody has written
-/// (`NC_FILL_*`). `None` for types of one byte, all of whose values are in use, and for text, where
-/// it is the empty one.
+/// The value with which the NetCDF libraries fill unwritten cells of a type (`NC_FILL_*`). `None`
+/// for types of one byte, all of whose values are in use, and for text, whose fill value is the
+/// empty text.
 fn default_fill(raw: DType) -> Option<Number> {
     Some(match raw {
         DType::I16 => Number::Int(-32_767),
@@ -34,12 +33,12 @@ pub(crate) fn default_of(raw: DType) -> Option<Value> {
     default_fill(raw).and_then(|number| number.element(raw))
 }
 
-/// The missing cells of a variable of numbers, told from the numbers as they are stored.
+/// Finds the missing cells of a numeric variable in its stored numbers.
 pub(crate) struct Missing {
     stored: DType,
-    /// What `_FillValue` and `missing_value` say.
+    /// The values of `_FillValue` and `missing_value`.
     declared: Vec<Value>,
-    /// What cells have that nobody has written.
+    /// The value of unwritten cells.
     default: Option<Value>,
     range: Option<ValidRange>,
     policy: MaskPolicy,
@@ -49,8 +48,9 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
-    /// Those of a variable that has type `raw` in the file and type `stored` once `_Unsigned` is
-    /// applied. `bad` says what is wrong with its other attributes.
+    /// The missing cells of a variable that has type `raw` in the file and type `stored` once
+    /// `_Unsigned` is applied. Violations of the conventions in its other attributes are added to
+    /// `bad`.
     pub(crate) fn of(
         variable: &Variable,
         (raw, stored): (DType, DType),
@@ -82,18 +82,18 @@ impl Missing {
         Self { stored, declared, default, range, policy: valid_range, defaults: 0, outside: 0, bad }
     }
 
-    /// A stored number that stands for a missing cell, if any does.
+    /// A stored number that marks missing cells, if there is one.
     pub(crate) fn fill(&self) -> Option<&Value> {
         self.declared.first().or(self.default.as_ref())
     }
 
-    /// True where no more than one number stands for missing cells.
+    /// True if at most one number marks missing cells.
     pub(crate) fn is_one_number(&self) -> bool {
         let numbers = self.declared.len() + usize::from(self.default.is_some());
         numbers <= 1 && (self.range.is_none() || self.policy == MaskPolicy::Keep)
     }
 
-    /// Cells as they are stored, null where they are missing.
+    /// Makes missing cells null; the others stay as stored.
     pub(crate) fn mask(&mut self, cells: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         let mask = |cells: ArrayRef, fill: &Value| self.stored.mask(&cells, fill);
         let written = self.declared.iter().fold(ArrayRef::clone(cells), mask);
@@ -108,7 +108,7 @@ impl Missing {
         }
     }
 
-    /// What was found in all cells that were masked.
+    /// Notices about all cells that were masked.
     pub(crate) fn notices(self, subject: &str) -> impl Iterator<Item = Notice> {
         let outside = match self.policy {
             MaskPolicy::Keep => "kept",
@@ -131,10 +131,9 @@ impl Missing {
     }
 }
 
-/// The missing cells of a variable of text: those that `_FillValue` and `missing_value` name.
+/// The missing cells of a text variable: those equal to `_FillValue` or `missing_value`.
 ///
-/// An empty string is a string, and so are characters that nobody has written: only what is
-/// declared is missing.
+/// Empty strings and unwritten characters are values: only declared fill values are missing.
 pub(crate) struct MissingText {
     fills: Vec<String>,
 }
@@ -145,19 +144,19 @@ impl MissingText {
         Self { fills: fills.flat_map(texts).collect() }
     }
 
-    /// A cell of a variable of strings.
+    /// Converts a cell of a string variable.
     pub(crate) fn string(&self, text: String) -> Option<String> {
         Some(text).filter(|text| !self.fills.contains(text))
     }
 
-    /// A cell of a variable of characters, each of which is a cell.
+    /// Converts a cell of a variable in which each character is a cell.
     pub(crate) fn character(&self, character: char) -> Option<String> {
         self.string(character.to_string().trim_end_matches('\0').to_owned())
     }
 
-    /// A string as long as its dimension, without the characters behind that are blank. It is
-    /// missing where it is a fill value, or where the fill value is one character and all of its
-    /// characters are that.
+    /// Converts a string that fills its dimension: removes trailing blanks and NULs. The string is
+    /// missing if it equals a fill value, or if a fill value is one character and all characters of
+    /// the string equal it.
     pub(crate) fn joined(&self, text: &str) -> Option<String> {
         let trimmed = text.trim_end_matches(['\0', ' ']);
         let missing = self.fills.iter().any(|fill| {
@@ -173,20 +172,19 @@ impl MissingText {
         (!missing).then(|| trimmed.to_owned())
     }
 
-    /// What a missing cell is in the file.
+    /// The text of a missing cell in the file.
     pub(crate) fn text(&self) -> Option<&str> {
         self.fills.first().map(String::as_str)
     }
 
-    /// The fill value of an array of strings, or of characters that are cells: no other cell has
-    /// it.
+    /// The fill value of an array of strings, or of single characters; no other cell has it.
     pub(crate) fn fill(&self) -> Option<Value> {
         self.fills.first().cloned().map(Value::String)
     }
 }
 
-/// The texts of a fill attribute; a number of it is a character. Text ends before its NULs: one of
-/// nothing else is empty.
+/// The texts of a fill attribute; its numbers are character codes. Trailing NULs are removed, so a
+/// text of NULs becomes empty.
 fn texts(value: &NcAttrValue) -> Vec<String> {
     let text = |text: &String| text.trim_end_matches('\0').to_owned();
     match value {
@@ -202,15 +200,15 @@ fn texts(value: &NcAttrValue) -> Vec<String> {
     }
 }
 
-/// The missing cells of a variable of an enumeration.
+/// The missing cells of an enumeration variable.
 pub(crate) struct MissingMembers {
     values: Vec<i128>,
     names: Vec<String>,
 }
 
 impl MissingMembers {
-    /// What `_FillValue` and `missing_value` declare, as numbers or by the members' names; else the
-    /// default fill value of the underlying type, unless it is a member.
+    /// The values of `_FillValue` and `missing_value`, given as numbers or as names of members. If
+    /// there are none, the default fill value of the underlying type, unless it is a member.
     pub(crate) fn of(variable: &Variable, unwritten: MaskPolicy) -> Self {
         let declared: Vec<_> =
             ["_FillValue", "missing_value"].into_iter().filter_map(|name| variable.attribute(name)).collect();
@@ -236,12 +234,12 @@ impl MissingMembers {
         self.values.first().copied()
     }
 
-    /// The name of a member that stands for a missing cell.
+    /// The name of a member that marks missing cells.
     pub(crate) fn name(&self) -> Option<&str> {
         self.names.first().map(String::as_str)
     }
 
-    /// True where a cell of that value, which may be the one of a member, is missing.
+    /// True if a cell with that value, which may be the value of a member, is missing.
     pub(crate) fn contains(&self, value: Option<i128>, member: Option<&String>) -> bool {
         value.is_some_and(|value| self.values.contains(&value))
             || member.is_some_and(|member| self.names.contains(member))
@@ -279,7 +277,7 @@ mod tests {
             (blank.joined("   "), blank.joined("\0\0\0"), blank.joined("")),
             (None, Some(String::new()), Some(String::new()))
         );
-        // The attribute is a NUL, which the reader gives as an empty text.
+        // The attribute is a NUL, which the reader returns as an empty text.
         let nul = fills(&[""]);
         assert_eq!((nul.joined("\0\0\0"), nul.joined("a\0\0").as_deref()), (None, Some("a")));
         let words = fills(&["NA", "none"]);

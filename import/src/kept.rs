@@ -1,6 +1,6 @@
-//! Cells that the values of a dataset do not give back: a time that no timestamp expresses, a second
-//! number for missing cells, text with other blanks behind it. They are kept beside the dataset, so
-//! that its file can be written again.
+//! Cells of a file that cannot be reconstructed from the values of its dataset: a time that no
+//! timestamp can represent, a second number for missing cells, text with other trailing blanks.
+//! They are kept beside the dataset, so that its file can be written again.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,26 @@ use atlas::{AttributeValue, DType, Value};
 use crate::notice::{Notice, NoticeClass};
 use crate::piece::Piece;
 
-/// Cells of a variable that are kept at the most.
+/// The largest number of cells that are kept of a variable.
 const MOST: usize = 1000;
 
-/// The attribute of a dataset that has them: the JSON of an object with a list for each array, of
-/// pairs of a place among the array's cells and what the file has there.
+/// The attribute of a dataset that holds its kept cells. It is a JSON object with a list for each
+/// array. The entries are pairs of a position among the array's cells and the value in the file.
 pub(crate) const ATTRIBUTE: &str = "_atlas_cells";
 
-/// Cells of a variable, by their places.
+/// Cells of a variable, by position.
 #[derive(Debug, Default)]
 pub(crate) struct KeptCells {
     cells: Vec<(u64, Value)>,
-    /// How many were found, those that are too many among them.
+    /// The number of cells that were found, including those above the limit.
     found: u64,
-    /// The place of the first cell of what comes next.
+    /// The position of the first cell of the next slab.
     first: u64,
 }
 
 impl KeptCells {
-    /// Keeps the numbers of a file that are others `again`.
+    /// Keeps the numbers of a file that differ from `again`, the numbers that an export would
+    /// write.
     pub(crate) fn numbers(&mut self, raw: &ArrayRef, again: &ArrayRef) -> Result<(), ArrowError> {
         let differ = distinct(raw, again)?;
         let Some(dtype) = DType::from_arrow(raw.data_type()) else { return Ok(()) };
@@ -42,7 +43,7 @@ impl KeptCells {
         Ok(())
     }
 
-    /// Keeps a cell, by its place among those that come next.
+    /// Keeps a cell, given by its position in the next slab.
     pub(crate) fn cell(&mut self, place: usize, value: Value) {
         self.found += 1;
         if self.cells.len() < MOST {
@@ -50,17 +51,18 @@ impl KeptCells {
         }
     }
 
-    /// Goes on behind so many cells.
+    /// Advances by this many cells.
     pub(crate) fn advance(&mut self, cells: usize) {
         self.first += cells as u64;
     }
 
-    /// How many cells differ.
+    /// The number of cells that differ.
     pub(crate) fn found(&self) -> u64 {
         self.found
     }
 
-    /// The cells of a variable, if there are any; or, of too many, that they are lost.
+    /// The kept cells of a variable, if there are any. If there are too many, a notice that they
+    /// are lost.
     pub(crate) fn piece(self, variable: &str) -> Option<Piece> {
         if self.found == 0 {
             return None;
@@ -81,11 +83,11 @@ impl KeptCells {
 pub(crate) type Kept = BTreeMap<String, Vec<(u64, Value)>>;
 
 pub(crate) fn to_attribute(kept: &Kept) -> AttributeValue {
-    // Names and values are always JSON.
+    // Names and values can always be serialised as JSON.
     serde_json::to_string(kept).unwrap_or_default().into()
 }
 
-/// What an attribute has; nothing where it is not understood.
+/// Parses the attribute; empty if it cannot be parsed.
 pub(crate) fn from_attribute(value: &AttributeValue) -> Kept {
     match value {
         AttributeValue::One(Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),

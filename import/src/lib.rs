@@ -1,7 +1,8 @@
-//! NetCDF files, by the CF conventions, into an [Atlas store](atlas).
+//! Imports NetCDF files into an [Atlas store](atlas), by the CF conventions.
 //!
-//! One file becomes one dataset, and one run one commit. Classic files and NetCDF-4 are read; what
-//! their values mean is taken from the [CF conventions](https://cfconventions.org/): see [`cf`].
+//! Each file becomes one dataset, and each run is one commit. Classic and NetCDF-4 files can be
+//! read. The [CF conventions](https://cfconventions.org/) define the meaning of their values: see
+//! [`cf`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), atlas_import::Error> {
@@ -60,49 +61,51 @@ use run::Run;
 pub use source::Source;
 pub use time::CalendarPolicy;
 
-/// How to import.
+/// Options of an import.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
-    /// What a dataset is named after.
+    /// How datasets are named.
     pub name_from: NameFrom,
-    /// What becomes of files whose datasets the store has already.
+    /// What to do with files whose datasets the store already has.
     pub existing: Existing,
-    /// Join files along a dimension, rather than make a dataset of each.
+    /// Joins files along a dimension, instead of making one dataset of each file.
     pub concat: Option<Concat>,
-    /// Tell a file that has changed by the checksum of its bytes, rather than by its size and time.
+    /// Detects changed files by the checksum of their bytes, instead of by size and modification
+    /// time.
     pub checksum: bool,
-    /// Only find out what would be done.
+    /// Only reports what an import would do.
     pub dry_run: bool,
-    /// Commit each time that so many datasets are written, and not only at the end: an import that
-    /// is interrupted has then done a part, and need not do it again.
+    /// Commits after each batch of this many datasets, and not only at the end. An interrupted
+    /// import keeps the batches that it committed, and need not repeat them.
     pub commit_every: Option<NonZeroUsize>,
-    /// Go on past files that cannot be read, and list them.
+    /// Skips files that cannot be read, and lists them in the report.
     pub skip_errors: bool,
-    /// Refuse a file of which a part cannot be read. By default that part is left out, and told.
+    /// Rejects files that can only be read in part. By default, the import leaves out the
+    /// unreadable part and reports it.
     pub strict: bool,
-    /// How long a file may take to give its next values. One that takes longer fails, and is left
-    /// alone.
+    /// The longest time that reading the next values of a file may take. A file that takes longer
+    /// fails, and is not read any further.
     pub stall_limit: Duration,
-    /// Files that are read at one time.
+    /// The number of files that are read concurrently.
     pub jobs: usize,
-    /// Chunk sizes by dimension; the others are chosen by [`atlas::default_chunk`].
+    /// Chunk sizes by dimension; [`atlas::default_chunk`] chooses the others.
     pub chunk: HashMap<String, usize>,
-    /// What becomes of times in calendars that have other dates than timestamps.
+    /// What to do with times in calendars whose dates differ from those of timestamps.
     pub calendar: CalendarPolicy,
-    /// What becomes of cells with NetCDF's default fill value, where the variable has no
+    /// What to do with cells that contain NetCDF's default fill value, if the variable has no
     /// `_FillValue`.
     pub default_fill: MaskPolicy,
-    /// What becomes of cells outside `valid_min`, `valid_max` or `valid_range`. They are counted in
-    /// any case.
+    /// What to do with cells outside `valid_min`, `valid_max` or `valid_range`. Such cells are
+    /// counted in either case.
     pub valid_range: MaskPolicy,
 }
 
-/// What becomes of cells that may not be values.
+/// What to do with cells that may not be values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskPolicy {
-    /// They stay.
+    /// Keep them as values.
     Keep,
-    /// They are missing.
+    /// Make them missing.
     Mask,
 }
 
@@ -149,46 +152,46 @@ impl Default for ImportOptions {
     }
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Files that are done, the skipped ones among them.
+    /// The number of files that are done, including skipped ones.
     pub files: usize,
-    /// Files in all.
+    /// The number of all files.
     pub total: usize,
-    /// Bytes of the files that are done.
+    /// The number of bytes of the files that are done.
     pub bytes: u64,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The number of datasets that were written: those that are new, and those that took the place
-    /// of others.
+    /// The number of datasets that were written: new datasets and replaced ones.
     pub imported: usize,
-    /// How many of them took the place of others.
+    /// The number of these datasets that replaced another dataset.
     pub replaced: usize,
-    /// Bytes of their files.
+    /// The number of bytes of their files.
     pub bytes: u64,
-    /// Files that the store has as they are: see [`Existing::Update`].
+    /// The number of files that have not changed since the store imported them: see
+    /// [`Existing::Update`].
     pub unchanged: usize,
-    /// Files that were passed over because the store has datasets of their names: see
+    /// The number of files that were skipped because the store has datasets with their names: see
     /// [`Existing::Skip`].
     pub existing: usize,
-    /// The datasets that files were joined to: see [`ImportOptions::concat`].
+    /// The datasets to which files were joined: see [`ImportOptions::concat`].
     pub joined: Vec<Joined>,
     /// Files that could not be read, each with the reason.
     pub skipped: Vec<(PathBuf, Error)>,
-    /// What was not taken literally.
+    /// What the import did not take literally.
     pub notices: NoticeSummary,
-    /// Dimensions that [`chunk`](ImportOptions::chunk) names and that no array has.
+    /// Dimensions that [`chunk`](ImportOptions::chunk) names but no array has.
     pub unknown_dims: Vec<String>,
-    /// What would be imported, where nothing was: see [`ImportOptions::dry_run`].
+    /// The files that a dry run would import: see [`ImportOptions::dry_run`].
     pub planned: Vec<Planned>,
 }
 
 impl Report {
-    /// That of an import that has not begun.
+    /// The report of an import that has not begun.
     fn of(options: &ImportOptions) -> Self {
         let mut unknown_dims: Vec<_> = options.chunk.keys().cloned().collect();
         unknown_dims.sort();
@@ -199,27 +202,29 @@ impl Report {
 /// A file that would be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// The file.
+    /// Its path.
     pub path: PathBuf,
     /// The name of its dataset.
     pub dataset: String,
-    /// Whether it would take the place of a dataset of that name.
+    /// Whether it would replace a dataset with that name.
     pub replaces: bool,
 }
 
 /// Imports files, directories (all NetCDF files below them) and globs, and commits.
 ///
-/// What is pending in `atlas` is not committed, and stays pending. Where nothing is, the handle
-/// goes on to the generation with the import. Imports into one store may run at the same time.
+/// Pending changes in `atlas` are not committed, and stay pending. If there are none, the handle
+/// moves on to the generation with the import. Imports into one store may run concurrently.
 ///
 /// `progress` is called after each file.
 ///
 /// # Errors
-/// Nothing is changed in the store where this fails: because a path names nothing, two files have
-/// one name or one that the store has already and [`existing`](ImportOptions::existing) does not
-/// say what to do, the store cannot be written, or a file cannot be read and
-/// [`skip_errors`](ImportOptions::skip_errors) is not set. But for what was committed before, where
-/// [`commit_every`](ImportOptions::commit_every) asks for that, and what [`Atlas::flush`] says of
+/// The import fails if a path matches no file, two files have the same name, the store cannot be
+/// written, or a file cannot be read and [`skip_errors`](ImportOptions::skip_errors) is not set. It
+/// also fails if the store already has a dataset with the name of a file, and
+/// [`existing`](ImportOptions::existing) does not say what to do.
+///
+/// A failed import changes nothing in the store, with two exceptions: what was committed before, if
+/// [`commit_every`](ImportOptions::commit_every) is set; and what [`Atlas::flush`] says of
 /// [`Storage`](atlas::Error::Storage) and [`NotShown`](atlas::Error::NotShown).
 pub async fn import(
     atlas: &Atlas,
@@ -227,7 +232,8 @@ pub async fn import(
     options: &ImportOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Report, Error> {
-    // What it writes is not to be mixed with what the caller has pending.
+    // Writes through a handle of its own, so that they do not mix with the caller's pending
+    // changes.
     let own = atlas.with_cache(CacheBudget::default());
     own.refresh().await?;
     let mut run = Run::new(&own, options);

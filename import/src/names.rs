@@ -1,23 +1,23 @@
-//! The names that variables and dimensions of a file have in the dataset.
+//! Names the variables and dimensions of a file in the dataset.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::notice::{Notice, NoticeClass};
 
-/// Bytes that a name may have as the store writes it into a path. File systems take 255.
+/// The largest number of bytes of a name in a path of the store. File systems allow 255.
 const MAX_ENCODED: usize = 200;
 
-/// Names by what they are in the file: the groups around, and the name.
+/// Names in the dataset, by group and name in the file.
 pub(crate) struct Names<'a> {
     given: HashMap<(&'a [String], &'a str), String>,
-    /// Names that are not those of the file.
+    /// Notices about names that differ from those in the file.
     pub notices: Vec<Notice>,
 }
 
 impl<'a> Names<'a> {
-    /// Chooses names for those of a file. What a group below the root has is `group.name`. Names
-    /// that can stay as they are stay; of the others one that is taken gets `_2`, `_3`, … behind
-    /// it.
+    /// Chooses names in the dataset for names of a file. Names in groups below the root become
+    /// `group.name`. Legal names of the root group stay unchanged. Other names get a suffix if they
+    /// are already taken: `_2`, `_3`, and so on.
     pub fn choose(wanted: impl Iterator<Item = (&'a [String], &'a str)>) -> Self {
         let mut seen = HashSet::new();
         let wanted: Vec<_> = wanted.filter(|name| seen.insert(*name)).collect();
@@ -44,19 +44,19 @@ impl<'a> Names<'a> {
         Self { given, notices }
     }
 
-    /// The name of what a file has.
+    /// The name in the dataset of a name in the file.
     pub fn get(&self, group: &[String], name: &str) -> String {
         self.given.get(&(group, name)).cloned().unwrap_or_else(|| legal(name))
     }
 }
 
-/// `wanted`, or, where that is taken, with the first number from 2 on that makes it free. It is
-/// taken then.
+/// Takes the name `wanted`. If it is already taken, takes it with the first number from 2 that
+/// makes it free.
 pub(crate) fn free_name(wanted: String, taken: &mut HashSet<String>) -> String {
     if taken.insert(wanted.clone()) { wanted } else { numbered(&wanted, 2, taken) }
 }
 
-/// `wanted` with the first number from `first` on that makes a name that is free. It is taken then.
+/// Takes the name `wanted` with the first number from `first` that makes it free.
 pub(crate) fn numbered(wanted: &str, first: usize, taken: &mut HashSet<String>) -> String {
     let mut number = first;
     loop {
@@ -68,8 +68,8 @@ pub(crate) fn numbered(wanted: &str, first: usize, taken: &mut HashSet<String>) 
     }
 }
 
-/// A NetCDF name as a name in a store: it does not start with `_`, has no `/` and no NUL, and is
-/// short enough for the directory of an array.
+/// Converts a NetCDF name to a legal name in a store: it does not start with `_`, has no `/` and no
+/// NUL, and is short enough for the directory of an array.
 fn legal(name: &str) -> String {
     let name = name.trim_start_matches('_').replace(['/', '\0'], ":");
     match name.as_str() {
@@ -79,7 +79,7 @@ fn legal(name: &str) -> String {
     }
 }
 
-/// A name that is too long keeps its beginning; what follows is made of all of it.
+/// Shortens a name that is too long to its beginning and a fingerprint of the whole name.
 fn shortened(name: String) -> String {
     if name.chars().map(encoded).sum::<usize>() <= MAX_ENCODED {
         return name;
@@ -94,14 +94,14 @@ fn shortened(name: String) -> String {
     start.chain(mark.chars()).collect()
 }
 
-/// Bytes that a character takes in a path of the store, which writes most others than letters as
-/// `%XX`.
+/// The number of bytes of a character in a path of the store, which writes most characters other
+/// than letters as `%XX`.
 fn encoded(character: char) -> usize {
     let plain = character.is_ascii_alphanumeric() || " -_.,:;()+=@!&'$".contains(character);
     if plain { 1 } else { 3 * character.len_utf8() }
 }
 
-/// FNV-1a with 128 bits: the same for a name in all files.
+/// FNV-1a with 128 bits: a name has the same fingerprint in all files.
 fn fingerprint(name: &str) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

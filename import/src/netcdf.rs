@@ -1,4 +1,4 @@
-//! One NetCDF file, read piece by piece.
+//! Reads a NetCDF file piece by piece.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,8 +28,8 @@ fn left_out(subject: String, reason: &str) -> Piece {
     Piece::Notice(Notice { class: NoticeClass::LeftOut, subject, detail: reason.to_owned(), cells: 0 })
 }
 
-/// Reads a file, which messages call `shown`; `take` gets its pieces, and says whether it wants
-/// more.
+/// Reads a file, which messages call `shown`. `take` receives its pieces, and returns whether it
+/// wants more.
 pub(crate) fn read_file(
     path: &Path,
     shown: &Path,
@@ -93,7 +93,7 @@ fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> boo
     let (mut unread, mut reason) = (contents.unreadable, String::new());
     for variable in &variables {
         let inherited = bounds.get(&variable.id).copied();
-        // A variable on which the reader fails is one variable less.
+        // If the reader panics on a variable, only that variable is left out.
         let note = notes.of(variable, inherited, &dims_of(variable));
         let read = catch_unwind(AssertUnwindSafe(|| {
             read_variable(&file, variable, inherited, &lengths, &note, options, take)
@@ -119,7 +119,7 @@ fn read(path: &Path, options: &ImportOptions, take: &mut dyn FnMut(Piece) -> boo
     Ok(())
 }
 
-/// The length of a dimension, and the cells of its coordinate, where it has one.
+/// The length of a dimension, and the cells of its coordinate variable, if there is one.
 ///
 /// # Errors
 /// The file cannot be read, or has no such dimension.
@@ -171,12 +171,12 @@ fn variables<'a>(contents: &'a Contents, names: &Names) -> Vec<Variable<'a>> {
     contents.variables.iter().enumerate().map(variable).collect()
 }
 
-/// What goes into the notes of arrays.
+/// The contents of the arrays' notes.
 struct Notes<'a> {
     contents: &'a Contents,
-    /// What the file says, until an array has it.
+    /// The note of the file, until an array takes it.
     file: Option<FileNote>,
-    /// The variables that were met.
+    /// The variables that already have a note.
     seen: HashSet<usize>,
     /// Whether dates of other calendars are converted.
     converts: bool,
@@ -204,8 +204,8 @@ impl Notes<'_> {
     }
 }
 
-/// Attributes of the dataset, by their names in it, and their groups and names in the file: those of
-/// a group below the root have names that begin with the group's.
+/// The attributes of the dataset, by their names in it, with their groups and names in the file.
+/// Attributes of groups below the root get the names of their groups as a prefix.
 fn group_attributes(contents: &Contents) -> Vec<(String, Vec<String>, &NcAttribute)> {
     let mut taken = HashSet::new();
     let mut attributes = Vec::new();
@@ -220,7 +220,7 @@ fn group_attributes(contents: &Contents) -> Vec<(String, Vec<String>, &NcAttribu
     attributes
 }
 
-/// The dimensions of the array that a variable becomes: without the length of strings.
+/// The dimensions of the array that a variable becomes, which exclude the length of strings.
 fn array_dims(variable: &Variable, lengths: &HashSet<String>) -> Vec<(String, usize)> {
     let mut dims = variable.dims.clone();
     if is_joined(variable, lengths) {
@@ -229,7 +229,7 @@ fn array_dims(variable: &Variable, lengths: &HashSet<String>) -> Vec<(String, us
     dims
 }
 
-/// True for characters that are strings along their last dimension.
+/// True for characters that form strings along their last dimension.
 fn is_joined(variable: &Variable, lengths: &HashSet<String>) -> bool {
     *variable.source.dtype() == NcType::Char
         && variable.dims.last().is_some_and(|(name, _)| lengths.contains(name))
@@ -240,7 +240,8 @@ fn free_key(key: &str, taken: &mut HashSet<String>) -> String {
     free_name(if key.is_empty() { "unnamed" } else { key }.to_owned(), taken)
 }
 
-/// The dimensions that are lengths of text: last dimensions of character arrays that nothing else has.
+/// The dimensions that are lengths of strings: last dimensions of character arrays that no other
+/// variable has.
 fn length_dims(variables: &[Variable]) -> HashSet<String> {
     let last = |variable: &Variable| variable.dims.last().map(|(name, _)| name.clone());
     let is_text = |variable: &&Variable| *variable.source.dtype() == NcType::Char;
@@ -255,8 +256,9 @@ fn length_dims(variables: &[Variable]) -> HashSet<String> {
     lengths.difference(&others).cloned().collect()
 }
 
-/// Variables that are the bounds of others, which lend them their units (CF sections 7.1 and 7.4),
-/// by their number. Bounds are named from the group of the variable, or from one above it.
+/// The parent variables of bounds variables, by the number of the bounds variable, which inherits
+/// their units (CF sections 7.1 and 7.4). The attribute of the parent names bounds in its own
+/// group, or in an enclosing one.
 fn bounds<'a>(variables: &'a [Variable<'a>]) -> HashMap<usize, &'a Variable<'a>> {
     let place =
         |variable: &'a Variable<'a>| (variable.source.group.as_slice(), variable.source.name.as_str());
@@ -319,7 +321,7 @@ fn read_variable(
     }
 }
 
-/// Reads a variable of text in slabs.
+/// Reads a text variable in slabs.
 fn read_text(
     mut text: TextReader,
     mut schema: ArraySchema,
@@ -328,7 +330,7 @@ fn read_text(
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<bool, String> {
     schema.fill = text.fill();
-    // One string, or one row after the other.
+    // The variable is one string, or has rows.
     let rows = shape.first().copied().unwrap_or(1);
     let slab = slab_rows(rows, text.row_bytes(), schema.chunk.first());
     let mut read = |rows| if shape.is_empty() { text.all() } else { text.rows(rows) };

@@ -1,6 +1,6 @@
-//! What a NetCDF file says that arrays and attributes of a store do not, kept so that the file can
-//! be written again: the types of numbers and attributes, names that a store cannot have, lengths of
-//! text, unlimited dimensions.
+//! Keeps what a NetCDF file declares but arrays and attributes of a store do not, so that the file
+//! can be written again: the types of numbers and attributes, names that a store cannot have,
+//! lengths of text, and unlimited dimensions.
 
 use std::collections::BTreeMap;
 
@@ -12,51 +12,52 @@ use crate::cf;
 use crate::piece::Variable;
 use crate::reader::{Contents, Dimension, FileFormat};
 
-/// What a file says of a variable. It is the same in files that look alike, so that their datasets
-/// share the description of their arrays; and it has only what a reader would not assume.
+/// What a file declares about a variable. Files with the same structure have equal notes, so that
+/// their datasets share the descriptions of their arrays. A note therefore only contains what a
+/// reader would not assume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct VariableNote {
     /// Its type.
     #[serde(rename = "type")]
     pub dtype: TypeNote,
-    /// Its groups and its name, where these are not the array's name.
+    /// Its groups and its name, if these differ from the array's name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<String>,
-    /// Its dimensions by their paths, where these are not those of the array.
+    /// The paths of its dimensions, if they differ from the dimensions of the array.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dims: Option<Vec<String>>,
-    /// The types of attributes that are not the usual ones.
+    /// The types of attributes, if they are not the usual ones.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
-    /// The character that fills up strings, where it is not the usual one.
+    /// The character that pads strings, if it is not the usual one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pad: Option<char>,
-    /// The units and the calendar of the variable whose bounds it is.
+    /// The units and the calendar that a bounds variable inherits.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub inherited: BTreeMap<String, String>,
-    /// True where dates of another calendar were converted.
+    /// True if dates of another calendar were converted.
     #[serde(skip_serializing_if = "is_false")]
     pub converted: bool,
     /// True for a copy of a coordinate, which the file has only once.
     #[serde(skip_serializing_if = "is_false")]
     pub copy: bool,
-    /// What the file as a whole says; of one array of the dataset only.
+    /// The note of the file; only one array of the dataset has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileNote>,
 }
 
-/// What a file as a whole says.
+/// What a file declares as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct FileNote {
     pub format: FileFormat,
     /// All its dimensions.
     pub dims: Vec<DimNote>,
-    /// The types of global attributes and those of groups that are not the usual ones.
+    /// The types of attributes of the file and of groups, if they are not the usual ones.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
-    /// The groups and the names of attributes of groups.
+    /// The groups and the names of group attributes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, Vec<String>>,
 }
@@ -65,12 +66,12 @@ pub(crate) struct FileNote {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct DimNote {
-    /// Its groups and its name, with a `/` between.
+    /// Its groups and its name, separated by `/`.
     pub path: String,
-    /// What arrays call it, where that is another name.
+    /// Its name in arrays, if that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its size, where no array has it.
+    /// Its size, if no array has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     #[serde(skip_serializing_if = "is_false")]
@@ -78,7 +79,7 @@ pub(crate) struct DimNote {
 }
 
 impl DimNote {
-    /// What arrays call it.
+    /// Its name in arrays.
     pub(crate) fn array_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.path)
     }
@@ -106,10 +107,10 @@ impl Default for TypeNote {
 }
 
 impl VariableNote {
-    /// The attribute that an array has its note in.
+    /// The attribute in which an array keeps its note.
     pub(crate) const ATTRIBUTE: &str = "_atlas_netcdf";
 
-    /// What a file says of a variable that becomes an array over `dims`.
+    /// The note of a variable that becomes an array over `dims`.
     pub(crate) fn of(contents: &Contents, variable: &Variable, dims: &[String]) -> Self {
         let source = variable.source;
         let whole_path = || source.group.iter().cloned().chain([source.name.clone()]).collect();
@@ -128,7 +129,7 @@ impl VariableNote {
         }
     }
 
-    /// The note of an array; `None` where it was not imported from a NetCDF file.
+    /// The note of an array; `None` if it was not imported from a NetCDF file.
     pub(crate) fn of_array(schema: &ArraySchema) -> Option<Self> {
         match schema.attribute(Self::ATTRIBUTE)? {
             AttributeValue::One(Value::String(text)) => serde_json::from_str(text).ok(),
@@ -137,15 +138,15 @@ impl VariableNote {
     }
 
     pub(crate) fn to_attribute(&self) -> AttributeValue {
-        // Names, texts and numbers are always JSON.
+        // Names, texts and numbers can always be serialised as JSON.
         serde_json::to_string(self).unwrap_or_default().into()
     }
 }
 
 impl FileNote {
-    /// What a file says, whose dimensions have the names that `name` gives. Those of `dims` are
-    /// dimensions of arrays, which know their sizes. `attributes` are named as in the store, with
-    /// their groups and names in the file.
+    /// The note of a file. `name` gives the names of its dimensions in arrays. The dimensions in
+    /// `dims` belong to arrays, which know their sizes. `attributes` have their names in the store,
+    /// and their groups and names in the file.
     pub(crate) fn of<'a>(
         contents: &Contents,
         name: impl Fn(&Dimension) -> String,
@@ -184,7 +185,7 @@ fn unusual_types<'a>(
     attributes.filter_map(|(key, value)| Some((key, unusual_type(value)?))).collect()
 }
 
-/// The type of an attribute, where it is not what [`attribute`] makes of its value in a store.
+/// The type of an attribute, if it differs from what [`attribute`] makes of its value in a store.
 fn unusual_type(value: &NcAttrValue) -> Option<String> {
     let usual = attribute(&cf::attribute_value(value)?, None);
     let dtype = type_name(&attribute_type(value)?);
@@ -244,7 +245,7 @@ impl TypeNote {
         Self::Enumeration(type_name(base).to_owned(), members.collect())
     }
 
-    /// The type; `None` where it is none that is known.
+    /// The type; `None` if it is unknown.
     pub(crate) fn dtype(&self) -> Option<NcType> {
         match self {
             Self::Plain(name) => type_named(name),
@@ -280,7 +281,7 @@ pub(crate) fn integer(base: &NcType, value: i128) -> Option<NcIntegerValue> {
     })
 }
 
-/// The attributes of a variable as its file had them: those of an array but for notes.
+/// The attributes of a variable as its file had them: those of the array without notes.
 pub(crate) fn attributes<'a>(
     attributes: impl IntoIterator<Item = &'a (String, AttributeValue)>,
     types: &BTreeMap<String, String>,
@@ -293,8 +294,8 @@ pub(crate) fn attributes<'a>(
     .collect()
 }
 
-/// An attribute of a store as one of a file, of a type that can have it: numbers are `int` where
-/// they fit, else `int64`; and `double`.
+/// Converts an attribute of a store for a file, as `dtype` if that can represent it. Otherwise
+/// integers become `int` if they fit, else `int64`; floats become `double`.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 pub(crate) fn attribute(value: &AttributeValue, dtype: Option<NcType>) -> NcAttrValue {
     fn all<T>(values: &[Value], of: impl Fn(i128) -> Option<T>) -> Option<Vec<T>> {
@@ -347,7 +348,7 @@ pub(crate) fn attribute(value: &AttributeValue, dtype: Option<NcType>) -> NcAttr
                 .unwrap_or_else(|| NcAttrValue::Strings(texts()))
         }
         DType::F64 => floats().map_or_else(|| NcAttrValue::Strings(texts()), NcAttrValue::Doubles),
-        // NetCDF has no truth values.
+        // NetCDF has no booleans.
         DType::Bool => all(values, |i| i.try_into().ok())
             .map_or_else(|| NcAttrValue::Strings(texts()), NcAttrValue::Bytes),
         _ if is_list => NcAttrValue::Strings(texts()),

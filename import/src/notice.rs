@@ -1,4 +1,5 @@
-//! What imports did not take literally, gathered by class and variable, and kept in the store.
+//! Notices: what imports did not take literally, grouped by class and variable, and kept in the
+//! store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,41 +10,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// A class of things that an import does not take literally.
+/// A class of notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoticeClass {
-    /// A variable or an attribute that is not in the dataset.
+    /// A variable or an attribute was left out of the dataset.
     LeftOut,
-    /// A variable of times that stays one of numbers.
+    /// A time variable stays numeric.
     TimeAsNumber,
-    /// Cells with times that timestamps cannot express.
+    /// Cells contain times that timestamps cannot represent.
     TimeOutOfRange,
-    /// A variable with times of another calendar, which are timestamps with the same dates.
+    /// Times of another calendar became timestamps with the same dates.
     CalendarConverted,
-    /// Cells with dates of another calendar that the Gregorian calendar has not.
+    /// Cells contain dates of another calendar that the Gregorian calendar does not have.
     DateNotInCalendar,
-    /// Something whose name in the dataset is not that in the file.
+    /// The name in the dataset differs from the name in the file.
     Renamed,
-    /// Text that is not UTF-8.
+    /// Text is not UTF-8.
     TextDecoded,
-    /// An attribute that is not what the conventions want.
+    /// An attribute violates the conventions.
     BadAttribute,
-    /// Cells that nobody has written, by NetCDF's default fill values.
+    /// Cells contain NetCDF's default fill value, and count as never written.
     DefaultFill,
-    /// Cells outside the range that the variable declares to be valid.
+    /// Cells are outside the range that the variable declares to be valid.
     OutsideValidRange,
-    /// A dimension that a variable has more than once, and that has another name the second time.
+    /// A variable has a dimension more than once; its repetitions were renamed.
     RepeatedDimension,
-    /// An array that joined files have otherwise, and that is not along their dimension.
+    /// Joined files differ in an array without the dimension along which they are joined.
     JoinedDiffer,
-    /// Cells that an export writes otherwise than the file has them.
+    /// An export writes cells differently from the imported file.
     NotExact,
-    /// The units of a variable, where files have different ones. Its notices are of the whole
-    /// store.
+    /// Files have different units for a variable. Its notices are about the whole store.
     UnitsDiffer,
-    /// The type of a variable, where files have different ones. Its notices are of the whole store.
+    /// Files have different types for a variable. Its notices are about the whole store.
     TypesDiffer,
 }
 
@@ -74,22 +74,23 @@ impl fmt::Display for NoticeClass {
 pub struct Notice {
     /// Its class.
     pub class: NoticeClass,
-    /// The variable that it concerns, or the attribute of a dataset.
+    /// The variable or the attribute of a dataset that it is about.
     pub subject: String,
-    /// The reason or what became of it; the same text in each file, so that files can be counted.
+    /// The reason or the outcome. The text is the same for all files, so that files can be counted.
     pub detail: String,
-    /// The number of cells concerned; 0 where the notice is not about cells.
+    /// The number of cells concerned; 0 if the notice is not about cells.
     pub cells: u64,
 }
 
-/// The notices of one class, subject and detail.
+/// The notices with the same class, subject and detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notices {
     /// The number of files.
     pub files: usize,
     /// The number of cells in all of them.
     pub cells: u64,
-    /// The first of the files; the name of a dataset, where the store had it before anybody asked.
+    /// The first of these files; or the name of a dataset, if the store contained it before notices
+    /// were first collected.
     pub example: PathBuf,
 }
 
@@ -97,26 +98,26 @@ pub struct Notices {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoticeSummary(BTreeMap<(NoticeClass, String, String), Notices>);
 
-/// Notices as the store has them: class, subject, detail, files, cells, example.
+/// Notices as the store keeps them: class, subject, detail, files, cells, example.
 type Stored = (NoticeClass, String, String, usize, u64, String);
 
 impl NoticeSummary {
-    /// The attribute of the store that has the notices of all imports: a list of strings, each the
-    /// JSON of a list of class, subject, detail, number of files, number of cells, and an example
-    /// file.
+    /// The attribute of the store that keeps the notices of all imports. It is a list of strings.
+    /// Each is a JSON list of class, subject, detail, number of files, number of cells, and an
+    /// example file.
     pub const ATTRIBUTE: &str = "import_report";
 
     /// The notices of all imports into a store.
     ///
     /// # Errors
-    /// [`Error::ImportReport`] where they are not understood, as those of a newer version may not
-    /// be.
+    /// [`Error::ImportReport`] if they cannot be parsed, for example because a newer version wrote
+    /// them.
     pub fn of_store(root: &Root) -> Result<Self, Error> {
         let attribute = root.store_attributes().iter().find(|(key, _)| key == Self::ATTRIBUTE);
         Self::from_attribute(attribute.map(|(_, value)| value))
     }
 
-    /// The notices that the attribute of a store has.
+    /// Parses the attribute of a store.
     pub(crate) fn from_attribute(attribute: Option<&AttributeValue>) -> Result<Self, Error> {
         let Some(AttributeValue::List(_, values)) = attribute else { return Ok(Self::default()) };
         let mut summary = Self::default();
@@ -135,7 +136,7 @@ impl NoticeSummary {
             let example = notices.example.to_string_lossy().into_owned();
             let stored: Stored =
                 (class, subject.to_owned(), detail.to_owned(), notices.files, notices.cells, example);
-            // Names, texts and numbers are always JSON.
+            // Names, texts and numbers can always be serialised as JSON.
             serde_json::to_string(&stored).unwrap_or_default()
         };
         self.iter().map(stored).collect::<Vec<String>>().into()
@@ -163,8 +164,8 @@ impl NoticeSummary {
         .or_insert(more);
     }
 
-    /// Puts notices of the whole store in the place of earlier ones of their classes, whose
-    /// examples they keep.
+    /// Replaces earlier notices of these classes by notices about the whole store, but keeps the
+    /// examples of the earlier ones.
     pub(crate) fn replace(&mut self, classes: &[NoticeClass], now: &Self) {
         let before = std::mem::take(&mut self.0);
         for (class, subject, detail, notices) in now.iter() {
@@ -175,17 +176,17 @@ impl NoticeSummary {
         self.0.extend(before.into_iter().filter(|((class, ..), _)| !classes.contains(class)));
     }
 
-    /// True where everything was taken literally.
+    /// True if everything was taken literally.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The number of classes, subjects and details that differ.
+    /// The number of distinct combinations of class, subject and detail.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Class, subject and detail of the notices, and how often and where they apply, in order.
+    /// The class, subject and detail of the notices in order, with their counts and examples.
     pub fn iter(&self) -> impl Iterator<Item = (NoticeClass, &str, &str, &Notices)> {
         self.0
             .iter()

@@ -1,4 +1,4 @@
-//! Variables of numbers: read in slabs, and decoded into the values they stand for.
+//! Reads numeric variables in slabs, and decodes them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub(crate) fn read_numbers(
     Ok(notices.chain(kept.piece(&variable.name)).all(take))
 }
 
-/// What is to be done with cells that may not be values.
+/// What to do with cells that may not be values.
 #[derive(Clone, Copy)]
 pub(crate) struct Policies {
     pub calendar: CalendarPolicy,
@@ -73,7 +73,7 @@ impl Policies {
     }
 }
 
-/// How the numbers of a variable become the values they stand for, and these numbers again.
+/// Decodes the numbers of a variable to values, and encodes the values again.
 pub(crate) struct NumberCodec {
     /// The type in the file.
     raw: DType,
@@ -85,7 +85,7 @@ pub(crate) struct NumberCodec {
 }
 
 impl NumberCodec {
-    /// The codec of a variable, with a notice where it is one of times that stay numbers.
+    /// The codec of a variable; with a notice if it is a time variable that stays numeric.
     pub(crate) fn new(
         variable: &Variable,
         inherited: Option<&Variable>,
@@ -119,7 +119,7 @@ impl NumberCodec {
         }
     }
 
-    /// The fill value of the decoded array: the stored one where values are kept as they are.
+    /// The fill value of the decoded array: the stored one if decoding leaves values unchanged.
     fn fill(&self) -> Option<Value> {
         match (&self.times, &self.packing) {
             (None, None) => self.missing.fill().cloned(),
@@ -128,12 +128,12 @@ impl NumberCodec {
         }
     }
 
-    /// True where [`encode`](Self::encode) surely gives the numbers of the file again.
+    /// True if [`encode`](Self::encode) always restores the numbers of the file.
     fn is_exact(&self) -> bool {
         self.times.is_none() && self.packing.is_none() && self.missing.is_one_number()
     }
 
-    /// The values of numbers as they are in the file, null where they are missing.
+    /// Decodes numbers of the file to values, which are null if missing.
     pub(crate) fn decode(&mut self, raw: &ArrayRef) -> Result<ArrayRef, String> {
         let numbers = if self.raw == self.stored { Arc::clone(raw) } else { reinterpret(raw, self.stored)? };
         let masked = self.missing.mask(&numbers).map_err(|e| e.to_string())?;
@@ -149,8 +149,8 @@ impl NumberCodec {
         }
     }
 
-    /// Numbers that [`decode`](Self::decode) makes these values of, where there are any; and the
-    /// fill value for missing cells.
+    /// Encodes values to numbers that [`decode`](Self::decode) decodes to them, if such numbers
+    /// exist. Missing cells become the fill value.
     pub(crate) fn encode(&self, cells: &ArrayRef) -> Result<ArrayRef, String> {
         let numbers = match (&self.times, &self.packing) {
             (Some(times), _) => times.encode(cells, self.stored)?,
@@ -162,14 +162,14 @@ impl NumberCodec {
         if self.raw == self.stored { Ok(filled) } else { reinterpret(&filled, self.raw) }
     }
 
-    /// What was found in all cells that were decoded.
+    /// Notices about all cells that were decoded.
     fn notices(self, subject: &str) -> impl Iterator<Item = Notice> {
         let of_times = self.times.iter().flat_map(|times| times.notices(subject)).collect::<Vec<_>>();
         of_times.into_iter().chain(self.missing.notices(subject))
     }
 }
 
-/// The packing that a variable declares. What is wrong with its attributes is added to `bad`.
+/// The packing that a variable declares. Errors in its attributes are added to `bad`.
 fn packing(variable: &Variable, stored: DType, bad: &mut Vec<String>) -> Option<Packing> {
     let mut numbers = |name: &str| {
         let numbers = Numbers::read(name, variable.attribute(name)?, bad)?;
@@ -182,11 +182,11 @@ fn packing(variable: &Variable, stored: DType, bad: &mut Vec<String>) -> Option<
     Packing::of(scale.as_ref(), offset.as_ref(), stored)
 }
 
-/// The packed numbers of values; null where a value is, and where no number of the type stands for
-/// it.
+/// Packs values. Null values stay null, and values that no number of the type represents become
+/// null.
 fn pack(packing: &Packing, cells: &ArrayRef, stored: DType) -> Result<ArrayRef, String> {
     let as_floats = |cells: &ArrayRef| cast(cells, &DataType::Float64).map_err(|e| e.to_string());
-    // What a packed number becomes, as wide as it is kept.
+    // Unpacks a number, with the precision of the unpacked type.
     #[allow(clippy::cast_possible_truncation)]
     let unpacked = |packed: f64| match packing.dtype {
         DType::F32 => f64::from(packing.unpack(packed) as f32),
@@ -210,7 +210,7 @@ fn pack(packing: &Packing, cells: &ArrayRef, stored: DType) -> Result<ArrayRef, 
     cast(&packed, &stored.arrow()).map_err(|e| e.to_string())
 }
 
-/// Numbers with `fill` in the place of nulls; zeros where it is `None`.
+/// Replaces nulls by `fill`, or by zero if it is `None`.
 pub(crate) fn filled(numbers: &ArrayRef, dtype: DType, fill: Option<Value>) -> Result<ArrayRef, String> {
     if numbers.null_count() == 0 {
         return Ok(Arc::clone(numbers));
@@ -225,7 +225,7 @@ pub(crate) fn filled(numbers: &ArrayRef, dtype: DType, fill: Option<Value>) -> R
         .map_err(|e| e.to_string())
 }
 
-/// The type that `_Unsigned` makes of a stored one.
+/// The type after `_Unsigned` is applied to type `raw`.
 fn with_sign(raw: DType, unsigned: Option<bool>) -> DType {
     match (raw, unsigned) {
         (DType::I8, Some(true)) => DType::U8,
@@ -240,13 +240,13 @@ fn with_sign(raw: DType, unsigned: Option<bool>) -> DType {
     }
 }
 
-/// The same bits as numbers of the other signedness.
+/// Reinterprets the bits as numbers of the other signedness.
 fn reinterpret(numbers: &ArrayRef, to: DType) -> Result<ArrayRef, String> {
     let data = numbers.to_data().into_builder().data_type(to.arrow()).build();
     data.map(make_array).map_err(|e| e.to_string())
 }
 
-/// The numbers of a variable with `rows` as their first index, as they are in the file.
+/// The numbers of a variable with `rows` as their first index, as stored in the file.
 fn read_slab(file: &File, id: usize, raw: DType, rows: Range<usize>) -> Result<ArrayRef, String> {
     fn numbers<T: Stored>(file: &File, id: usize, rows: Range<usize>) -> Result<ArrayRef, String> {
         Ok(T::to_arrow(file.read::<T>(id, rows)?.into_iter()))

@@ -1,4 +1,4 @@
-//! Where the bytes of a file are, and how they come to be a file that can be read.
+//! Where the bytes of files are, and how files are fetched, unpacked or decompressed for reading.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -9,9 +9,9 @@ use tempfile::{TempDir, TempPath};
 
 use crate::remote::{RemoteFile, temporary};
 
-/// Bytes that a compressed file may become, whatever its size.
+/// The size that any compressed file may decompress to, whatever its own size.
 const FLOOR: u64 = 4 << 30;
-/// Times its size that a compressed file may become beyond [`FLOOR`].
+/// The largest ratio of decompressed to compressed size beyond [`FLOOR`].
 const FACTOR: u64 = 1100;
 
 /// A way to compress a file.
@@ -23,11 +23,11 @@ pub(crate) enum Compression {
 }
 
 impl Compression {
-    /// The ending of a name, in lower case, and what it says.
+    /// Endings of names, in lower case, and the compression that they denote.
     const ENDINGS: [(&str, Self); 4] =
         [(".gz", Self::Gzip), (".tgz", Self::Gzip), (".bz2", Self::Bzip2), (".zst", Self::Zstd)];
 
-    /// What the name of a file says.
+    /// The compression that the name of a file denotes.
     pub(crate) fn of(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         Self::ENDINGS
@@ -36,7 +36,7 @@ impl Compression {
             .map(|(_, compression)| compression)
     }
 
-    /// A name without the ending that says that the file is compressed.
+    /// A name without the ending that denotes compression.
     pub(crate) fn stripped(name: &str) -> &str {
         let lower = name.to_ascii_lowercase();
         let ending = Self::ENDINGS.iter().find(|(ending, _)| *ending != ".tgz" && lower.ends_with(ending));
@@ -57,7 +57,7 @@ impl Compression {
 pub(crate) enum Origin {
     /// On this machine.
     File(PathBuf),
-    /// In an archive: the place among its files.
+    /// In an archive, with the position among its entries.
     Member(Arc<Archive>, usize),
     /// In an object store, or on a web server.
     Remote(Arc<RemoteFile>),
@@ -65,10 +65,10 @@ pub(crate) enum Origin {
     Compressed(Compression, Box<Self>),
 }
 
-/// A file on this machine, for as long as this lives.
+/// A file on this machine, which exists for the lifetime of this value.
 pub(crate) struct LocalFile {
     path: PathBuf,
-    /// Removed with it.
+    /// Removes the file when dropped.
     _temporary: Option<TempPath>,
     _archive: Option<Arc<Archive>>,
 }
@@ -88,11 +88,11 @@ impl LocalFile {
 }
 
 impl Origin {
-    /// The file, on this machine. `alive` is called now and then while it is fetched, and says
-    /// whether to go on.
+    /// Makes the file available on this machine. During a fetch, `alive` is called from time to
+    /// time, and returns whether to continue.
     ///
     /// # Errors
-    /// Why it cannot be had.
+    /// The file cannot be fetched, unpacked or decompressed.
     pub(crate) fn open(&self, alive: &mut dyn FnMut() -> bool) -> Result<LocalFile, String> {
         match self {
             Self::File(path) => Ok(LocalFile::at(path.clone())),
@@ -138,13 +138,12 @@ fn decompressed(
     }
 }
 
-/// An archive in the format of `tar`, maybe compressed. Its files are unpacked when the first of
-/// them is read.
+/// A `tar` archive, which may be compressed. All its files are unpacked when the first one is read.
 #[derive(Debug)]
 pub(crate) struct Archive {
     path: PathBuf,
     compression: Option<Compression>,
-    /// Where its files are: each is named by its place in the archive.
+    /// The directory of its files, each of which is named by its position in the archive.
     unpacked: Mutex<Option<TempDir>>,
 }
 
@@ -153,7 +152,7 @@ type Entry<'a> = tar::Entry<'a, Box<dyn Read>>;
 
 /// A file in an archive.
 pub(crate) struct Member {
-    /// Its place among all entries.
+    /// Its position among all entries.
     pub place: usize,
     pub path: PathBuf,
     pub size: u64,
@@ -165,7 +164,7 @@ pub(crate) struct Member {
 const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.zst"];
 
 impl Archive {
-    /// True where the name of a file says that it is an archive that can be read.
+    /// True if the name of a file denotes an archive that can be read.
     pub(crate) fn is_named(name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         ARCHIVES.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
@@ -176,7 +175,7 @@ impl Archive {
         Self { path: path.to_owned(), compression, unpacked: Mutex::new(None) }
     }
 
-    /// Calls `with` for each regular file in it, by its place among all entries.
+    /// Calls `with` for each regular file in the archive, with its position among all entries.
     fn walk(&self, with: &mut dyn FnMut(usize, &mut Entry<'_>) -> io::Result<()>) -> Result<(), String> {
         let failed = |e: io::Error| format!("it cannot be read as a tar archive: {e}");
         let file = BufReader::new(File::open(&self.path).map_err(|e| e.to_string())?);
@@ -194,10 +193,10 @@ impl Archive {
         Ok(())
     }
 
-    /// The files in it.
+    /// The files in the archive.
     ///
     /// # Errors
-    /// It is no archive, or damaged.
+    /// It is not an archive, or damaged.
     pub(crate) fn members(&self) -> Result<Vec<Member>, String> {
         let mut members = Vec::new();
         self.walk(&mut |place, entry| {
@@ -213,7 +212,7 @@ impl Archive {
         Ok(members)
     }
 
-    /// The path of a file, which is unpacked with all others the first time.
+    /// The path of a file. The first call unpacks all files.
     fn member(&self, place: usize) -> Result<PathBuf, String> {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(directory) = unpacked.as_ref() {
@@ -222,7 +221,7 @@ impl Archive {
         let directory =
             tempfile::Builder::new().prefix("atlas-import-").tempdir().map_err(|e| e.to_string())?;
         self.walk(&mut |place, entry| {
-            // By its place: no name in an archive leads anywhere.
+            // The file is named by its position, so that no path in an archive can lead elsewhere.
             let mut out = File::create(directory.path().join(place.to_string()))?;
             io::copy(entry, &mut out).map(drop)
         })?;
@@ -257,7 +256,7 @@ mod tests {
         assert_eq!(std::fs::read(&there).unwrap(), b"hello");
         drop(local);
         assert!(!there.exists());
-        // Cut, and none at all.
+        // A truncated archive, and a file that is not an archive.
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 6]).unwrap();
         assert!(read(&origin).unwrap_err().contains("cannot be decompressed"));

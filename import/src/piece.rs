@@ -1,4 +1,4 @@
-//! What a file is made of, piece by piece.
+//! The pieces in which a file is read.
 
 use std::ops::Range;
 
@@ -9,32 +9,32 @@ use netcdf_reader::NcAttrValue;
 use crate::notice::Notice;
 use crate::reader::FileVariable;
 
-/// Bytes of a variable that are read at one time, at the most, where it can be read in parts.
+/// The largest number of bytes of a variable that are read at once, if it can be read in parts.
 const SLAB_BYTES: usize = 32 * 1024 * 1024;
 
-/// A piece of a file, in the order in which it can go into a store.
+/// A piece of a file. Pieces come in the order in which a store can accept them.
 pub(crate) enum Piece {
     /// An attribute of the dataset.
     Attribute(String, AttributeValue),
     /// An array and its shape.
     Array(ArraySchema, Vec<usize>),
-    /// Cells of an array that came before.
+    /// Cells of an earlier array.
     Cells { array: String, start: Vec<usize>, shape: Vec<usize>, cells: ArrayRef },
-    /// An attribute of an array that came before.
+    /// An attribute of an earlier array.
     ArrayAttribute(String, String, AttributeValue),
-    /// Cells of an array that its values do not give back, by their places.
+    /// Cells of an array that cannot be reconstructed from its values, by position.
     KeptCells(String, Vec<(u64, Value)>),
-    /// An array that came before is not to be in the dataset.
+    /// Removes an earlier array from the dataset.
     Drop(String),
-    /// Something that is not taken literally.
+    /// Something that was not taken literally.
     Notice(Notice),
-    /// Nothing yet: the file is being fetched.
+    /// Nothing yet: the file is still being fetched.
     Waiting,
 }
 
-/// A variable with the names that it and its dimensions have in the dataset.
+/// A variable, with its name and those of its dimensions in the dataset.
 pub(crate) struct Variable<'a> {
-    /// Where the reader finds it.
+    /// Its number in the reader.
     pub id: usize,
     pub name: String,
     pub dims: Vec<(String, usize)>,
@@ -56,19 +56,20 @@ impl Variable<'_> {
     }
 }
 
-/// Rows along the first dimension that are read at one time: whole chunks, of about [`SLAB_BYTES`].
+/// The number of rows along the first dimension that are read at once: whole chunks, of about
+/// [`SLAB_BYTES`].
 pub(crate) fn slab_rows(rows: usize, row_bytes: usize, chunk: Option<&usize>) -> usize {
     let fitting = (SLAB_BYTES / row_bytes.max(1)).max(1);
     match chunk {
         Some(&chunk) if chunk > 0 => (fitting / chunk).max(1) * chunk,
-        // One chunk along this dimension: it is assembled from slabs.
+        // The array has one chunk along this dimension, which is assembled from slabs.
         _ => fitting,
     }
     .min(rows)
 }
 
-/// An array, and its cells as `read` gives them for `slab` indices of the first dimension at a
-/// time.
+/// Writes an array and its cells. `read` returns the cells for `slab` indices of the first
+/// dimension at a time.
 pub(crate) fn write_slabs(
     schema: &ArraySchema,
     shape: &[usize],

@@ -1,5 +1,5 @@
-//! What becomes of each file of a run: whether its dataset is new, replaces one that the store has,
-//! or is as it should be already.
+//! Plans a run: decides for each file whether its dataset is new, replaces one of the store, or is
+//! already up to date.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,18 +13,18 @@ use crate::origin::Origin;
 use crate::source::{Source, Sources, checksum};
 use crate::{Error, ImportOptions, Report};
 
-/// What becomes of a file whose dataset the store has already.
+/// What to do with a file whose dataset the store already has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Existing {
-    /// The import fails, and changes nothing.
+    /// Fail, and change nothing.
     #[default]
     Error,
-    /// The dataset stays as it is.
+    /// Keep the dataset of the store.
     Skip,
-    /// The file's dataset takes its place.
+    /// Replace the dataset.
     Replace,
-    /// The file's dataset takes its place where the file is another than the one that the store
-    /// remembers: by size and time, or by its checksum.
+    /// Replace the dataset if the file has changed since its import, by size and time, or by
+    /// checksum.
     Update,
 }
 
@@ -57,19 +57,19 @@ pub(crate) struct InputFile {
     pub source: Source,
     /// The name of its dataset.
     pub name: String,
-    /// Whether it takes the place of the dataset of that name.
+    /// Whether it replaces the dataset with that name.
     pub replaces: bool,
 }
 
-/// What of a run is left to do.
+/// What to do with a file.
 enum Step {
     Import(InputFile),
     Unchanged,
     Existing,
 }
 
-/// The files to import, with names that differ from each other. What is left out, or failed and may
-/// be skipped, goes to the report.
+/// The files to import, with distinct names. Files that are left out, and failures that may be
+/// skipped, are added to the report.
 pub(crate) fn plan(
     catalog: &Catalog,
     found: Found,
@@ -107,7 +107,7 @@ pub(crate) fn plan(
     Ok(files)
 }
 
-/// What the store remembers, where that is asked for.
+/// The sources of the store's datasets, if the options need them.
 fn sources(catalog: &Catalog, options: &ImportOptions) -> Sources {
     match options.existing {
         Existing::Update => Sources::of_store(catalog),
@@ -122,9 +122,9 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The name of a file's dataset, and what becomes of the file.
+    /// The name of a file's dataset, and what to do with the file.
     fn step(&self, file: FoundFile) -> Result<(String, Step), Error> {
-        // A dataset keeps the name that it was given since.
+        // A dataset that was renamed after its import keeps its new name.
         if let Some((dataset, remembered)) = self.sources.at(&file.source.location) {
             let dataset = dataset.to_owned();
             let step = match self.is_unchanged(&file, remembered)? {
@@ -152,7 +152,7 @@ impl Planner<'_> {
                         }
                         Step::Unchanged
                     }
-                    // A directory that was moved.
+                    // The directory of the file was moved.
                     Some([one]) if self.is_unchanged(&file, one)? || self.is_same(&file, one)? => {
                         Step::Unchanged
                     }
@@ -163,7 +163,7 @@ impl Planner<'_> {
         Ok((name, step))
     }
 
-    /// True where a file is as the store remembers the file at its location.
+    /// True if a file has not changed since the store imported it from its location.
     fn is_unchanged(&self, file: &FoundFile, remembered: &Source) -> Result<bool, Error> {
         if self.options.checksum {
             return self.is_same(file, remembered);
@@ -171,7 +171,7 @@ impl Planner<'_> {
         Ok(file.source.looks_like(remembered))
     }
 
-    /// True where a file has the bytes of one that the store remembers.
+    /// True if a file has the same bytes as one that the store imported.
     fn is_same(&self, file: &FoundFile, remembered: &Source) -> Result<bool, Error> {
         if file.source.size != remembered.size || remembered.checksum.is_none() {
             return Ok(false);

@@ -16,10 +16,11 @@ use tokio::runtime::Handle;
 
 use crate::source::Source;
 
-/// Bytes that are asked for at one time.
+/// The number of bytes of each request.
 const PART: u64 = 8 * 1024 * 1024;
 
-/// How often a part is asked for of which nothing comes, each time after three times as long.
+/// The number of consecutive attempts without data before a download fails. Each pause is three
+/// times as long as the one before.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -46,19 +47,19 @@ impl fmt::Debug for RemoteFile {
     }
 }
 
-/// What a URL names.
+/// The location that a URL names.
 pub(crate) struct Listing {
     storage: Storage,
-    /// The URL without a path.
+    /// The URL without its path.
     root: String,
     runtime: Handle,
 }
 
 impl Listing {
-    /// The place of a URL. It is listed, and its files are read, on the runtime of the thread.
+    /// The location of a URL. It is listed, and its files are read, on the runtime of this thread.
     ///
     /// # Errors
-    /// It cannot be used.
+    /// The URL cannot be used.
     pub(crate) fn of(url: &str) -> Result<Self, String> {
         let storage = Storage::at(url).map_err(|e| e.to_string())?;
         let root = storage.root().as_str().trim_end_matches('/').to_owned();
@@ -70,7 +71,7 @@ impl Listing {
         PathBuf::from(format!("{}/{path}", self.root))
     }
 
-    /// The file that the URL is the address of; `None` where there is none.
+    /// The file at the URL itself; `None` if there is none.
     pub(crate) fn file(&self) -> Result<Option<(PathBuf, Source, RemoteFile)>, String> {
         let found = self.runtime.block_on(self.storage.objects().head(self.storage.prefix()));
         match found {
@@ -97,7 +98,7 @@ impl Listing {
 
     fn found(&self, meta: ObjectMeta) -> (PathBuf, Source, RemoteFile) {
         let url = self.url(&meta.location);
-        // A server that does not tell the time gives the first instant there is.
+        // For servers that do not report the modification time, it is the smallest instant.
         let modified = meta.last_modified.timestamp_nanos_opt().filter(|&nanoseconds| nanoseconds > 0);
         let location = url.to_string_lossy().into_owned();
         let source = Source { location, size: meta.size, modified, checksum: None };
@@ -113,11 +114,12 @@ impl Listing {
 }
 
 impl RemoteFile {
-    /// Fetches the file, in parts. Where a connection breaks off, it goes on behind what has come.
+    /// Downloads the file in parts. After a connection breaks off, the download continues after the
+    /// bytes that have arrived.
     pub(crate) fn fetch(&self, alive: &mut dyn FnMut() -> bool) -> Result<TempPath, String> {
         let mut out = temporary().map_err(|e| e.to_string())?;
         let (mut position, mut in_parts) = (0, true);
-        // Attempts without a byte, one after the other.
+        // Consecutive attempts that delivered no bytes.
         let mut failures = 0;
         while position < self.size {
             let begun = position;
@@ -128,7 +130,7 @@ impl RemoteFile {
                 Err(Failed::NoParts) => (in_parts, position) = (false, 0),
                 Err(Failed::ForGood(reason)) => return Err(reason),
                 Err(Failed::ForNow(reason)) => {
-                    // A whole file begins again.
+                    // Without ranges, each attempt starts from the beginning.
                     failures = if in_parts && position > begun { 0 } else { failures + 1 };
                     if failures == ATTEMPTS {
                         return Err(format!("it broke off {ATTEMPTS} times: {reason}"));
@@ -144,7 +146,8 @@ impl RemoteFile {
         Ok(out.into_temp_path())
     }
 
-    /// Fetches a part, or all where there are no parts; `position` goes on with what has come.
+    /// Downloads a part, or the whole file if the server does not support ranges. Advances
+    /// `position` by the bytes that arrive.
     async fn part(
         &self,
         part: Range<u64>,
@@ -195,16 +198,16 @@ impl RemoteFile {
     }
 }
 
-/// Why a part has not come.
+/// Why a part did not arrive.
 enum Failed {
-    /// It may come if it is asked for again.
+    /// Another attempt may succeed.
     ForNow(String),
     ForGood(String),
-    /// The server gives whole files only.
+    /// The server only returns whole files.
     NoParts,
 }
 
-/// A new file for bytes that are read once.
+/// A new temporary file, for bytes that are read once.
 pub(crate) fn temporary() -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix("atlas-import-").tempfile()
 }

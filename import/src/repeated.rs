@@ -1,5 +1,5 @@
-//! Dimensions that a variable has more than once, as a covariance has: an array of a store has each
-//! only once.
+//! Dimensions that a variable has more than once, as a covariance does. An array of a store has
+//! each dimension only once.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,9 +7,9 @@ use crate::names::numbered;
 use crate::notice::{Notice, NoticeClass};
 use crate::piece::Variable;
 
-/// Gives a repeated dimension a name of its own, in all variables the same: `n` a second time is
-/// `n_2`, a third time `n_3`, or the next number that nothing else is named after. Each has the
-/// coordinate that the dimension has.
+/// Renames repeated dimensions, in the same way in all variables. The second occurrence of `n`
+/// becomes `n_2`, the third `n_3`, or takes the next number that makes an unused name. Each gets a
+/// copy of the dimension's coordinate.
 pub(crate) fn separate(variables: &mut Vec<Variable>) -> Vec<Notice> {
     let names = variables.iter().map(|variable| &variable.name);
     let dims = variables.iter().flat_map(|variable| variable.dims.iter().map(|(name, _)| name));
@@ -70,7 +70,7 @@ mod tests {
         }
     }
 
-    /// The variables, such as `cov(n, n_2)`, in which `variables` become.
+    /// The names and dimensions that `separate` gives to variables, as text such as `cov(n, n_2)`.
     fn separated(variables: &[(&str, &[(&str, usize)])]) -> Vec<String> {
         let sources: Vec<_> = variables.iter().map(|(name, _)| source(name)).collect();
         let named = variables.iter().zip(&sources).enumerate();
@@ -109,10 +109,10 @@ mod tests {
     #[test]
     fn names_that_are_taken_are_passed_over() {
         let n = ("n", 3);
-        // A dimension of that name, and a variable.
+        // A dimension and a variable already have these names.
         let found = separated(&[("cov", &[n, n]), ("v", &[("n_2", 5)]), ("n_3", &[n])]);
         assert_eq!(found, ["cov(n 3, n_4 3) of cov", "v(n_2 5) of v", "n_3(n 3) of n_3"]);
-        // Two dimensions are no coordinate.
+        // A variable with two dimensions is not a coordinate.
         assert_eq!(separated(&[("n", &[n, n])]), ["n(n 3, n_2 3) of n"]);
     }
 }

@@ -1,4 +1,4 @@
-//! A run: files read ahead in parallel, and written in their order.
+//! Runs an import: reads files ahead in parallel, and writes them in order.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ use crate::plan::{InputFile, plan};
 use crate::source::{Source, checksum};
 use crate::{Error, ImportOptions, Planned, Progress, Report, thread};
 
-/// Pieces of a file that wait for the store at one time.
+/// The number of pieces of a file that are queued for the store.
 const QUEUE: usize = 2;
 
-/// How often an import counts anew what datasets differ in, as others go on importing.
+/// How often an import recounts the differences between datasets while other imports commit.
 const RECOUNTS: u32 = 20;
 
-/// A run, as far as it is.
+/// The state of a run.
 pub(crate) struct Run<'a> {
     pub(crate) atlas: &'a Atlas,
     pub(crate) options: &'a ImportOptions,
     pub(crate) report: Report,
     /// The names of all arrays that were written.
     arrays: HashSet<String>,
-    /// What is written and not committed.
+    /// Datasets that are written but not committed.
     written: Batch,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Run<'a> {
 #[derive(Default)]
 struct Batch {
     datasets: usize,
-    /// Those of the store whose places they take.
+    /// The datasets of the store that they replace.
     replaced: HashSet<String>,
     declarations: Declarations,
     notices: NoticeSummary,
@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Imports what `paths` name, and commits.
+    /// Imports the files that `paths` name, and commits.
     pub(crate) async fn import(
         &mut self,
         paths: &[PathBuf],
@@ -130,7 +130,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Writes a file's dataset. One that it replaces goes only when all of the file is there.
+    /// Writes the dataset of a file. A dataset that it replaces is deleted only after the whole
+    /// file was written.
     async fn write_file(&mut self, reading: Reading) -> Result<(), Error> {
         let (name, replaces) = (reading.file.name.clone(), reading.file.replaces);
         let under = if replaces { self.free_name(&name).await? } else { name.clone() };
@@ -152,9 +153,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A name that no dataset has, for one that is to be named `name`.
+    /// A name that no dataset has, derived from `name`.
     pub(crate) async fn free_name(&self, name: &str) -> Result<String, Error> {
-        // So that it can be told at once whether there is one.
+        // Loads the catalog, so that each name can be checked without I/O.
         self.atlas.snapshot().load().await?;
         let mut names = (1..).map(|number| format!("{name} ({number})"));
         loop {
@@ -171,7 +172,7 @@ impl<'a> Run<'a> {
         let mut written = Written::default();
         while let Some(piece) = reading.next(self.options).await? {
             write_piece(&dataset, piece, &mut written).await.map_err(|error| match error {
-                // A file that contradicts itself, or has names that a store cannot have.
+                // The file is inconsistent, or has names that a store cannot have.
                 atlas::Error::Storage { .. } | atlas::Error::Poisoned => Error::Store(error),
                 error => Error::File { path: reading.file.path.clone(), reason: error.to_string() },
             })?;
@@ -185,14 +186,14 @@ impl<'a> Run<'a> {
         Ok((file, written))
     }
 
-    /// Adds what was written of a file that is a dataset.
+    /// Adds a file that was written as a dataset.
     fn add(&mut self, file: &InputFile, written: Written) {
         self.report.bytes += file.source.size;
         self.dataset_written(&file.name, file.replaces);
         self.add_written(&file.path, written);
     }
 
-    /// Counts a dataset that was written, maybe in the place of one that the store has.
+    /// Counts a dataset that was written, and whether it replaced one of the store.
     pub(crate) fn dataset_written(&mut self, name: &str, replaces: bool) {
         self.report.imported += 1;
         self.written.datasets += 1;
@@ -201,7 +202,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Adds what is to be said of a file that was written.
+    /// Adds the notices about a file that was written.
     pub(crate) fn add_written(&mut self, path: &Path, written: Written) {
         for notice in written.notices {
             self.report.notices.add(notice.clone(), path);
@@ -214,7 +215,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Commits what is written, with its notices beside those of earlier runs.
+    /// Commits the written datasets, and merges their notices with those of earlier runs.
     pub(crate) async fn commit(&mut self) -> Result<(), Error> {
         let base = self.atlas.snapshot().root().generation();
         let written = std::mem::take(&mut self.written);
@@ -231,14 +232,15 @@ impl<'a> Run<'a> {
             report(self.atlas, written.notices, differences.clone())?;
         }
         self.atlas.flush().await.map_err(|error| match error {
-            // Datasets that were added collide with nothing but others of their names.
+            // Added datasets can only conflict with other datasets of the same name.
             atlas::Error::Conflict { dataset: Some(name), .. } if !written.replaced.contains(&name) => {
                 Error::NameTaken { name }
             }
             error => Error::Store(error),
         })?;
         if self.atlas.snapshot().root().generation() > base + 1 {
-            // The datasets are there: what goes wrong now the next import puts right.
+            // The datasets are committed. If this recount fails, the next import corrects the
+            // notices.
             differences = recount(self.atlas).await.unwrap_or(differences);
         }
         self.report.notices.replace(&differ::CLASSES, &differ::about(&differences, &self.arrays));
@@ -246,8 +248,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Adds the notices of a run to those that the store has when it is committed. Those of the whole
-/// store take the place of what it has of their classes.
+/// Adds the notices of a run to those of the store at the time of the commit. Notices about the
+/// whole store replace earlier ones of the same classes.
 fn report(atlas: &Atlas, of_run: NoticeSummary, of_store: NoticeSummary) -> atlas::Result<()> {
     atlas.update_attribute(NoticeSummary::ATTRIBUTE, move |now| {
         let all = NoticeSummary::from_attribute(now).map(|mut all| {
@@ -255,12 +257,12 @@ fn report(atlas: &Atlas, of_run: NoticeSummary, of_store: NoticeSummary) -> atla
             all.replace(&differ::CLASSES, &of_store);
             all.to_attribute()
         });
-        // A newer version has come in between.
+        // A newer version of Atlas has committed in the meantime.
         all.unwrap_or_else(|_| now.cloned().unwrap_or_else(|| AttributeValue::from(Vec::<String>::new())))
     })
 }
 
-/// Counts anew what the datasets of a store differ in, after others have added some too.
+/// Recounts the differences between the datasets of a store, after others have added datasets.
 async fn recount(atlas: &Atlas) -> Result<NoticeSummary, Error> {
     let mut differences = NoticeSummary::default();
     for _ in 0..RECOUNTS {
@@ -285,7 +287,7 @@ async fn recount(atlas: &Atlas) -> Result<NoticeSummary, Error> {
 pub(crate) struct Reading {
     pub(crate) file: InputFile,
     pieces: mpsc::Receiver<Piece>,
-    /// Its checksum, once all of it was read.
+    /// Its checksum, after it was read completely.
     done: Option<oneshot::Receiver<Result<u64, Error>>>,
 }
 
@@ -297,8 +299,8 @@ impl Reading {
             let failed = |reason| Error::File { path: path.clone(), reason };
             let mut alive = || !matches!(sender.try_send(Piece::Waiting), Err(TrySendError::Closed(_)));
             let local = origin.open(&mut alive).map_err(failed)?;
-            // The receiver goes away only when the import has failed for another reason, or waits no
-            // longer.
+            // The receiver is dropped only if the import failed for another reason, or stopped
+            // waiting.
             read_file(local.path(), &path, &options, &mut |piece| sender.blocking_send(piece).is_ok())?;
             checksum(local.path()).map_err(|e| failed(e.to_string()))
         });
@@ -311,9 +313,9 @@ impl Reading {
         timeout(options.stall_limit, self.pieces.recv()).await.map_err(stalled)
     }
 
-    /// How the reading has ended, after the last piece.
+    /// The result of reading, after the last piece.
     pub(crate) async fn end(&mut self) -> Result<(), Error> {
-        // Without an answer the thread is gone.
+        // If there is no answer, the thread is gone.
         let failed = || Err(thread::failed(&self.file.path));
         let read = match self.done.take() {
             Some(done) => done.await.unwrap_or_else(|_| failed()),
@@ -353,7 +355,7 @@ async fn write_piece(dataset: &DatasetView, piece: Piece, written: &mut Written)
             written.kept.remove(&array);
             written.arrays.retain(|declaration| declaration.name != array);
             match dataset.delete_array(&array).await {
-                // It failed before it was defined.
+                // The array failed before it was defined.
                 Err(atlas::Error::NoArray { .. }) => Ok(()),
                 deleted => deleted,
             }

@@ -1,5 +1,5 @@
-//! Where datasets were imported from: what a store remembers of each file, so that a later import
-//! can tell which files have changed.
+//! The sources of datasets: what a store remembers about each imported file, so that a later import
+//! can detect which files have changed.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -11,24 +11,25 @@ use atlas::{AttributeValue, Catalog, Dataset, Value};
 use crc_fast::{CrcAlgorithm, Digest};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a file that are read at one time for its checksum.
+/// The number of bytes of a file that are read at once for its checksum.
 const BUFFER: usize = 256 * 1024;
 
-/// A file that a dataset was made of.
+/// A file from which a dataset was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Source {
-    /// Its absolute path, or its URL; of a member of an archive both, with a `#` between.
+    /// Its absolute path, or its URL. For a member of an archive, the archive's location and the
+    /// member's path, separated by `#`.
     pub location: String,
     /// Its size in bytes.
     pub size: u64,
-    /// When it was last modified, in nanoseconds since 1970-01-01T00:00:00Z, where that is known.
+    /// The time of its last modification, in nanoseconds since 1970-01-01T00:00:00Z, if known.
     pub modified: Option<i64>,
-    /// The CRC-64/NVME of its bytes, where that was computed.
+    /// The CRC-64/NVME of its bytes, if computed.
     pub checksum: Option<u64>,
 }
 
-/// A source as the store has it: location, size, time, and checksum in hexadecimal digits.
+/// A source as the store keeps it: location, size, time, and checksum in hexadecimal digits.
 type Stored = (String, u64, Option<i64>, Option<String>);
 
 impl From<Source> for Stored {
@@ -46,11 +47,11 @@ impl From<Stored> for Source {
 }
 
 impl Source {
-    /// The attribute that a dataset has its sources in, in the order in which they lie in it: the
-    /// JSON of a list of location, size, time and checksum; or a list of several.
+    /// The attribute in which a dataset keeps its sources, in the order of their cells. A source is
+    /// a JSON list of location, size, time and checksum. Several sources are a list of such texts.
     pub const ATTRIBUTE: &str = "_atlas_source";
 
-    /// What is known of a file without opening it.
+    /// The source of a file, without opening it.
     pub(crate) fn of_file(location: String, metadata: &Metadata) -> Self {
         let modified = metadata.modified().ok().and_then(|time| match time.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_nanos()).ok(),
@@ -59,13 +60,13 @@ impl Source {
         Self { location, size: metadata.len(), modified, checksum: None }
     }
 
-    /// The sources that a dataset remembers; none where it was not imported.
+    /// The sources of a dataset; empty if it was not imported.
     pub fn of_dataset(dataset: &Dataset<'_>) -> Vec<Self> {
         dataset.attribute(Self::ATTRIBUTE).map(|value| Self::from_attribute(&value)).unwrap_or_default()
     }
 
-    /// What is no source, as one of a newer version may not be, is passed over: then its file
-    /// counts as changed.
+    /// Parses the attribute. Sources that cannot be parsed, such as those of a newer version, are
+    /// skipped; their files then count as changed.
     pub(crate) fn from_attribute(value: &AttributeValue) -> Vec<Self> {
         let text = |value: &Value| match value {
             Value::String(text) => serde_json::from_str(text).ok(),
@@ -78,7 +79,7 @@ impl Source {
     }
 
     pub(crate) fn to_attribute(sources: &[Self]) -> AttributeValue {
-        // Texts and numbers are always JSON.
+        // Texts and numbers can always be serialised as JSON.
         let mut texts: Vec<String> =
             sources.iter().map(|source| serde_json::to_string(source).unwrap_or_default()).collect();
         match (texts.len(), texts.pop()) {
@@ -90,7 +91,7 @@ impl Source {
         }
     }
 
-    /// True where a file of this size and time is taken to be the one that is remembered.
+    /// True if a file with this size and time counts as unchanged.
     pub(crate) fn looks_like(&self, remembered: &Self) -> bool {
         self.size == remembered.size && self.modified.is_some() && self.modified == remembered.modified
     }
@@ -127,8 +128,8 @@ impl Sources {
         Self(sources)
     }
 
-    /// The dataset that was made of the file at a location, and what is remembered of the file;
-    /// `None` where several were, which are told apart by their names alone.
+    /// The dataset that was imported from a location, and its source there. `None` if there is no
+    /// such dataset, or if there are several, since only their names distinguish them.
     pub(crate) fn at(&self, location: &str) -> Option<(&str, &Source)> {
         match self.0.get(location).map(Vec::as_slice) {
             Some([(dataset, source)]) => Some((dataset, source)),

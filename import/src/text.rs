@@ -16,23 +16,23 @@ use crate::notice::{Notice, NoticeClass};
 use crate::piece::Variable;
 use crate::reader::File;
 
-/// Reads a variable of text, and counts the cells that are not encoded as declared.
+/// Reads a text variable, and counts the cells that violate the declared encoding.
 pub(crate) struct TextReader<'a> {
     file: &'a File,
     variable: &'a Variable<'a>,
     /// Whether the last dimension is the length of strings.
     joined: bool,
     missing: MissingText,
-    /// Of an enumeration.
+    /// The missing cells of an enumeration.
     missing_members: MissingMembers,
     decoded: u64,
-    /// The characters that are not what they become again: with the usual character behind
-    /// strings, and with the other.
+    /// Cells whose characters an export would not restore: if strings are padded with the usual
+    /// character, and with the other one.
     kept: [KeptCells; 2],
 }
 
 impl<'a> TextReader<'a> {
-    /// A reader of a variable; `unwritten` says what becomes of cells that nobody has written.
+    /// A reader of a variable; `unwritten` says what to do with unwritten cells.
     pub fn new(file: &'a File, variable: &'a Variable<'a>, joined: bool, unwritten: MaskPolicy) -> Self {
         let missing_members = MissingMembers::of(variable, unwritten);
         let kept = [KeptCells::default(), KeptCells::default()];
@@ -48,7 +48,7 @@ impl<'a> TextReader<'a> {
         }
     }
 
-    /// Bytes of memory that the cells of one row take, about.
+    /// The approximate number of bytes of memory that the cells of one row take.
     pub fn row_bytes(&self) -> usize {
         let cell = if *self.variable.source.dtype() == NcType::Char { 1 } else { 32 };
         self.variable.shape().iter().skip(1).fold(cell, |bytes, &size| bytes.saturating_mul(size))
@@ -77,7 +77,7 @@ impl<'a> TextReader<'a> {
         }
     }
 
-    /// What is to be said of the cells read.
+    /// A notice about the cells that were read, if needed.
     pub fn notice(&self) -> Option<Notice> {
         (self.decoded > 0).then(|| Notice {
             class: NoticeClass::TextDecoded,
@@ -93,15 +93,15 @@ impl<'a> TextReader<'a> {
         text.into_owned()
     }
 
-    /// Characters: strings along the last dimension where that is their length, else each a cell.
-    /// The bytes of a string are put together before they are decoded, since a character may have
-    /// several.
+    /// Reads characters. If the last dimension is a string length, they form strings along it;
+    /// otherwise each character is a cell. The bytes of a string are joined before they are
+    /// decoded, since a character may consist of several bytes.
     fn characters(&mut self, rows: Range<usize>) -> Result<ArrayRef, String> {
         let count = rows.len();
         let bytes = self.file.read::<u8>(self.variable.id, rows)?;
         let length = if self.joined { self.variable.dims.last().map_or(1, |&(_, size)| size) } else { 1 };
         if length == 0 {
-            // Strings without characters; there is one where the length is the only dimension.
+            // Strings of length zero; if the length is the only dimension, there is one string.
             let shape = self.variable.shape();
             let inner = shape.get(1..shape.len().saturating_sub(1)).unwrap_or_default();
             let cells = if shape.len() == 1 { 1 } else { inner.iter().product::<usize>() * count };
@@ -125,7 +125,7 @@ impl<'a> TextReader<'a> {
         Ok(Arc::new(cells))
     }
 
-    /// The characters to be kept, and the one that fills up strings, where it is not the usual one.
+    /// The cells to keep, and the character that pads strings, if it is not the usual one.
     pub fn kept(&mut self) -> (KeptCells, Option<char>) {
         let [usual, other] = std::mem::take(&mut self.kept);
         if other.found() < usual.found() {
@@ -136,8 +136,8 @@ impl<'a> TextReader<'a> {
         }
     }
 
-    /// The names of an enumeration's members; the number where one has no name. Null where it is
-    /// missing.
+    /// The names of an enumeration's members, or the numbers that have no name. Missing cells are
+    /// null.
     fn members(&self, base: &NcType, rows: Range<usize>) -> Result<ArrayRef, String> {
         fn numbers<T: crate::reader::Stored + Into<i128>>(
             file: &File,
@@ -171,8 +171,8 @@ impl<'a> TextReader<'a> {
     }
 }
 
-/// The cell that characters are: a string along the last dimension where that is its length, else
-/// one character.
+/// Converts characters to a cell: a string if the last dimension is a string length, else one
+/// character.
 fn characters_of(missing: &MissingText, text: &str, joined: bool) -> Option<String> {
     match (joined, text.chars().next()) {
         (false, Some(character)) => missing.character(character),
@@ -180,11 +180,11 @@ fn characters_of(missing: &MissingText, text: &str, joined: bool) -> Option<Stri
     }
 }
 
-/// Strings as characters in a file.
+/// Encodes strings as characters of a file, and decodes them.
 pub(crate) struct CharCodec {
     encoding: TextEncoding,
     missing: MissingText,
-    /// The characters of a cell.
+    /// The number of characters of a cell.
     length: usize,
     joined: bool,
 }
@@ -195,17 +195,17 @@ impl CharCodec {
         Self { encoding: variable.source.encoding, missing: MissingText::of(variable), length, joined }
     }
 
-    /// What strings are filled up with, as far as the fill value tells.
+    /// The usual padding of strings with this fill value.
     pub(crate) fn usual_pad(&self) -> u8 {
         if self.missing.text() == Some(" ") { b' ' } else { 0 }
     }
 
-    /// The other character that strings are filled up with.
+    /// The other character that pads strings.
     pub(crate) fn other_pad(&self) -> u8 {
         if self.usual_pad() == 0 { b' ' } else { 0 }
     }
 
-    /// The characters of a cell, filled up with `pad`. One that is missing is all fill characters.
+    /// Encodes a cell, padded with `pad`. A missing cell consists of fill characters.
     pub(crate) fn encode(&self, cell: Option<&str>, pad: u8) -> Vec<u8> {
         let missing = self.missing.text();
         let is_one = |text: &str| text.chars().nth(1).is_none();
@@ -221,13 +221,13 @@ impl CharCodec {
         bytes
     }
 
-    /// The cell that characters of a file are.
+    /// Decodes the characters of a file to a cell.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Option<String> {
         characters_of(&self.missing, &self.encoding.decode(bytes).0, self.joined)
     }
 }
 
-/// Names of members as the numbers of an enumeration.
+/// Converts names of members to the numbers of an enumeration.
 pub(crate) fn members(variable: &Variable, cells: &StringViewArray) -> Result<Vec<i128>, String> {
     let NcType::Enum { members, .. } = variable.source.dtype() else {
         return Err("it has no members".to_owned());

@@ -1,4 +1,4 @@
-//! Threads on which files are read: one that panics or never ends takes nothing else with it.
+//! Threads that read files. If one panics or never ends, the others are not affected.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -10,11 +10,12 @@ use tokio::time::timeout;
 
 use crate::Error;
 
-/// Bytes of a thread's stack: enough for groups and types as deep as they are followed.
+/// The number of bytes of a thread's stack: enough for the deepest groups and types that are
+/// followed.
 const STACK: usize = 16 * 1024 * 1024;
 
-/// Runs `read` on a thread of its own, which is not waited for at the end of the process. What it
-/// gives comes; nothing does where the thread could not be started.
+/// Runs `read` on its own thread, which the end of the process does not wait for. The receiver gets
+/// its result, or nothing if the thread could not be started.
 pub(crate) fn start<T: Send + 'static>(
     path: &Path,
     read: impl FnOnce() -> Result<T, Error> + Send + 'static,
@@ -23,14 +24,14 @@ pub(crate) fn start<T: Send + 'static>(
     let path = path.to_owned();
     let run = move || {
         let read = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(failed(&path)));
-        // Nobody waits any longer where this cannot be sent.
+        // Sending fails only if nobody waits any longer.
         let _ = sender.send(read);
     };
     let _ = std::thread::Builder::new().name("atlas-read".to_owned()).stack_size(STACK).spawn(run);
     receiver
 }
 
-/// Waits for what [`start`] started, on a thread of the runtime that may block.
+/// Waits for a thread of [`start`], on a thread of the runtime that may block.
 pub(crate) fn wait<T>(
     path: &Path,
     started: oneshot::Receiver<Result<T, Error>>,
@@ -40,7 +41,7 @@ pub(crate) fn wait<T>(
     waited.map_err(|_| stalled(path, limit))?.unwrap_or_else(|_| Err(failed(path)))
 }
 
-/// What to say of a file on which the reader panicked.
+/// The error for a file on which the reader panicked.
 pub(crate) fn failed(path: &Path) -> Error {
     Error::File {
         path: path.to_owned(),
@@ -48,7 +49,7 @@ pub(crate) fn failed(path: &Path) -> Error {
     }
 }
 
-/// What to say of a file that takes too long.
+/// The error for a file that takes too long.
 pub(crate) fn stalled(path: &Path, limit: Duration) -> Error {
     let reason = format!("nothing came of it for {} s, and it is left alone", limit.as_secs());
     Error::File { path: path.to_owned(), reason }
@@ -58,7 +59,7 @@ pub(crate) fn stalled(path: &Path, limit: Duration) -> Error {
 mod tests {
     use super::*;
 
-    /// What comes of reading a file so.
+    /// The result of reading a file on such a thread.
     fn read(
         limit: Duration,
         read: impl FnOnce() -> Result<u8, Error> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Times: the numbers of a variable as timestamps (sections 4.4, 7.1 and 7.4 of the CF
+//! Converts the numbers of time variables to timestamps (sections 4.4, 7.1 and 7.4 of the CF
 //! conventions).
 
 use std::fmt;
@@ -16,14 +16,15 @@ use crate::cf::{Number, Packing};
 use crate::notice::{Notice, NoticeClass};
 use crate::piece::Variable;
 
-/// What becomes of times in a calendar that has other dates than timestamps, such as `noleap`.
+/// What to do with times in a calendar whose dates differ from those of timestamps, such as
+/// `noleap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CalendarPolicy {
-    /// They stay numbers.
+    /// Keep them as numbers.
     #[default]
     Keep,
-    /// They become timestamps with the same date and time of day; missing where that date does not
-    /// exist.
+    /// Convert them to timestamps with the same date and time of day. Dates that the calendar of
+    /// timestamps does not have become missing.
     Convert,
 }
 
@@ -48,7 +49,7 @@ impl FromStr for CalendarPolicy {
     }
 }
 
-/// Why a time variable stays a variable of numbers.
+/// Why a time variable stays numeric.
 #[derive(Debug, thiserror::Error)]
 enum StaysNumber {
     #[error(transparent)]
@@ -59,21 +60,21 @@ enum StaysNumber {
     OtherDates(Calendar),
 }
 
-/// How the numbers of a variable become timestamps.
+/// Converts the numbers of a time variable to timestamps.
 pub(crate) struct Times {
     units: TimeUnits,
-    /// The calendar, where its dates are converted.
+    /// The calendar, if its dates are converted.
     converted: Option<Calendar>,
     out_of_range: u64,
     no_such_date: u64,
 }
 
 impl Times {
-    /// The times of a variable, which may be the bounds of another: that lends it the units and the
-    /// calendar that it has not (sections 7.1 and 7.4). `None` for a variable of other numbers.
+    /// The times of a variable. A bounds variable inherits units and calendar from its parent
+    /// variable if it lacks them (sections 7.1 and 7.4). `None` for a variable of other numbers.
     ///
     /// # Errors
-    /// A notice where the variable is one of times that stay numbers.
+    /// A notice if it is a time variable that stays numeric.
     pub fn of(
         variable: &Variable,
         inherited: Option<&Variable>,
@@ -85,8 +86,8 @@ impl Times {
         let is = |name: &str, value: &str| {
             variable.text(name).is_some_and(|text| text.trim().eq_ignore_ascii_case(value))
         };
-        // Section 4.4 tells times by their units. The others are declared in another way, and would
-        // be missed.
+        // Section 4.4 identifies times by their units. This also recognises times that are declared
+        // in another way, so that they are reported.
         let of_time = units.split_whitespace().any(|word| word.eq_ignore_ascii_case("since"))
             || calendar.is_some()
             || is("standard_name", "time")
@@ -119,8 +120,8 @@ impl Times {
         }
     }
 
-    /// The timestamps of stored numbers. Missing cells, NaN, and times that no timestamp can
-    /// express are NULL; the latter are counted.
+    /// Converts stored numbers to timestamps. Missing cells, NaN, and times that no timestamp can
+    /// represent become NULL; the latter are counted.
     pub fn decode(&mut self, stored: &ArrayRef) -> Result<ArrayRef, String> {
         let error = |error: arrow::error::ArrowError| error.to_string();
         let timestamps: TimestampNanosecondArray = match stored.data_type() {
@@ -164,8 +165,8 @@ impl Times {
         }
     }
 
-    /// The stored numbers, of type `stored`, of timestamps; null where a timestamp is, and where no
-    /// number stands for it.
+    /// Converts timestamps to stored numbers of type `stored`. Null timestamps stay null, and those
+    /// that no number represents become null.
     pub fn encode(&self, cells: &ArrayRef, stored: DType) -> Result<ArrayRef, String> {
         let like = match stored {
             DType::F32 => Stored::Single(0.0),
@@ -182,7 +183,7 @@ impl Times {
         Ok(stored.array(timestamps.iter().map(number)))
     }
 
-    /// What was not taken literally in all cells so far.
+    /// Notices about all cells so far.
     pub fn notices(&self, subject: &str) -> Vec<Notice> {
         let notice = |class, detail, cells| Notice { class, subject: subject.to_owned(), detail, cells };
         let mut notices = Vec::new();
@@ -202,7 +203,7 @@ impl Times {
     }
 }
 
-/// A number of packing, as precise as its attribute.
+/// Converts a number of the packing, with the precision of its attribute.
 #[allow(clippy::cast_possible_truncation)]
 fn precise(value: f64, attribute: Option<&NcAttrValue>) -> Stored {
     match attribute {
@@ -225,7 +226,7 @@ mod tests {
 
     const HOUR: i64 = 3_600_000_000_000;
 
-    /// The variables of times of a file, in hours since 2000-01-01T00:00:00, and the notices.
+    /// Reads the time variables of a file, in hours since 2000-01-01T00:00:00, and the notices.
     fn read(
         file: &NcFileBuilder,
         format: NcWriteFormat,
@@ -263,7 +264,7 @@ mod tests {
         NcAttrValue::Chars(text.to_owned())
     }
 
-    /// Adds a variable of numbers with attributes.
+    /// Adds a numeric variable with attributes.
     fn add(file: &mut NcFileBuilder, name: &str, attributes: &[(&str, NcAttrValue)], cells: &[f64]) {
         let dim = file.add_dimension(format!("of_{name}"), cells.len() as u64).unwrap();
         let variable = file.add_variable::<f64>(name, &[dim]).unwrap();
@@ -377,7 +378,7 @@ mod tests {
         add(&mut file, "time_bounds", &[], &[0.0, 2.0]);
         add(&mut file, "month", &[units(), ("climatology", text("month_bounds"))], &[3.0]);
         add(&mut file, "month_bounds", &[], &[2.0, 4.0]);
-        // Its own units, but not its own calendar.
+        // It has its own units, but inherits the calendar.
         add(&mut file, "model", &[units(), noleap, ("bounds", text("model_bounds"))], &[1.0]);
         add(&mut file, "model_bounds", &[units()], &[0.0, 2.0]);
         let (times, notices) = read(&file, NcWriteFormat::Classic, CalendarPolicy::Keep);

@@ -1,7 +1,7 @@
 //! The valid range of a variable: `valid_min`, `valid_max`, `valid_range`.
 //!
-//! Their meaning is that of the NetCDF User Guide (Appendix A, Attribute Conventions), to which
-//! section 2.5.1 of the CF conventions refers.
+//! The NetCDF User Guide (Appendix A, Attribute Conventions) defines these attributes, and section
+//! 2.5.1 of the CF conventions refers to it.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray};
 use arrow::datatypes::{
@@ -13,18 +13,18 @@ use netcdf_reader::NcAttrValue;
 
 use crate::cf::{Number, Numbers, Packing};
 
-/// The numbers that a variable declares to be valid, both bounds included.
+/// The range of numbers that a variable declares to be valid; both bounds are included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ValidRange {
     min: Option<Number>,
     max: Option<Number>,
-    /// The packing of the values, where the bounds are for unpacked ones.
+    /// The packing of the values, if the bounds are unpacked values.
     packing: Option<Packing>,
 }
 
 impl ValidRange {
-    /// The range that the attributes of a variable of type `stored` declare. `valid_range` comes
-    /// before `valid_min` and `valid_max`. What is not as it should be is added to `bad`.
+    /// The range that the attributes of a variable of type `stored` declare. `valid_range` takes
+    /// precedence over `valid_min` and `valid_max`. Errors in the attributes are added to `bad`.
     pub(crate) fn of<'a>(
         attribute: impl Fn(&str) -> Option<&'a NcAttrValue>,
         stored: DType,
@@ -48,7 +48,7 @@ impl ValidRange {
             Some(_) => (None, None),
             None => (read("valid_min", 1), read("valid_max", 1)),
         };
-        // One of them decides for both which values are meant.
+        // One of the attributes decides for all whether the bounds are packed.
         let declared = [&range, &min, &max].into_iter().find_map(Option::as_ref)?;
         let packing = packing.filter(|packing| is_unpacked(declared, stored, packing)).copied();
         let dtype = packing.map_or(stored, |packing| packing.dtype);
@@ -64,8 +64,7 @@ impl ValidRange {
         Some(found)
     }
 
-    /// True for the cells outside, of numbers as they are stored; null where they are missing. NaN
-    /// is not outside.
+    /// True for stored numbers outside the range, and null for missing cells. NaN is not outside.
     pub(crate) fn outside(&self, stored: DType, cells: &ArrayRef) -> BooleanArray {
         match stored {
             DType::I8 => self.cells::<Int8Type>(cells, |value| Number::Int(value.into())),
@@ -110,12 +109,13 @@ fn less(a: Number, b: Number) -> bool {
     }
 }
 
-/// True where bounds are of the unpacked values and not of the packed ones. The type tells: the one
-/// of the packed values, or the one that `scale_factor` and `add_offset` have and that is wider.
-/// Bounds of another type are of the packed values where those can have them.
+/// True if bounds refer to the unpacked values, and not to the packed ones. Their type decides.
+/// Bounds of the type of the packed values refer to those. Bounds of the type of `scale_factor` and
+/// `add_offset`, if that is wider, refer to the unpacked values. Bounds of another type refer to
+/// the packed values if these can represent them.
 fn is_unpacked(bounds: &Numbers, stored: DType, packing: &Packing) -> bool {
     let Some(dtype) = bounds.dtype else { return !representable(bounds, stored) };
-    // A type of the packed values' own kind that is no wider.
+    // The bounds have the same kind of type as the packed values, and are no wider.
     if dtype.is_float() == stored.is_float() && dtype.width() <= stored.width() {
         return false;
     }
@@ -167,10 +167,10 @@ mod tests {
 
         let floats = NcAttrValue::Floats(vec![-180.0, 0.3]);
         let (unpacked, _) = range(&[("valid_range", floats)], DType::I16, Some(hundredths));
-        // 30 hundredths are 0.3 as an f32, and no more.
+        // 30 hundredths are exactly 0.3 as an f32.
         assert_eq!(outside(&unpacked.unwrap(), &[-18001i16, -18000, 30, 31]), [true, false, false, true]);
 
-        // Neither the type of the packed values nor that of the unpacked ones.
+        // The bounds have neither the type of the packed values nor that of the unpacked ones.
         let whole = NcAttrValue::Doubles(vec![-18000.0, 18000.0]);
         let (whole, _) = range(&[("valid_range", whole)], DType::I16, Some(hundredths));
         assert_eq!(outside(&whole.unwrap(), &[18000i16, 18001]), [false, true]);
@@ -217,7 +217,7 @@ mod tests {
             let (found, bad) = range(&attributes, DType::F32, None);
             assert_eq!((found, bad.len()), (None, 1), "{attributes:?}");
         }
-        // Text with numbers is read, and told.
+        // Text with numbers is parsed, and reported.
         let (found, bad) = range(&[("valid_range", NcAttrValue::Chars("0 100".into()))], DType::I32, None);
         assert_eq!((outside(&found.unwrap(), &[-1i32, 100]), bad.len()), (vec![true, false], 1));
         // valid_min and valid_max still count where valid_range is malformed.

@@ -1,4 +1,4 @@
-//! What is left in a store of files that cannot be read, or only in part.
+//! What remains in a store of files that cannot be read, or only in part.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use atlas::{Atlas, StoreConfig};
 use atlas_import::{Error, ImportOptions, NoticeClass, Report, import};
 use netcdf_writer::{NcAttrValue, NcFileBuilder, NcWriteFormat, NcWriteOptions};
 
-/// More numbers than are read at one time.
+/// More numbers than are read at once.
 const MANY: usize = 5_000_000;
 
 fn write(path: &Path, file: &NcFileBuilder, edit: impl FnOnce(&mut Vec<u8>)) {
@@ -94,7 +94,7 @@ async fn text_that_is_not_utf_8_is_decoded_and_told() {
     );
 }
 
-/// What is in HDF5 files, of which no writer writes other text than UTF-8.
+/// Tests contents of HDF5 files. No writer of these writes text other than UTF-8.
 #[tokio::test]
 async fn text_and_chunks_of_netcdf_4_are_decoded_or_left_out() {
     let directory = tempfile::tempdir().unwrap();

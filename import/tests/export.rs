@@ -1,4 +1,4 @@
-//! Datasets as the files that they were.
+//! Exported datasets equal the files from which they were imported.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ async fn store() -> Atlas {
 
 type Contents = (Attributes, Vec<(ArraySchema, Vec<usize>, ArrayRef)>);
 
-/// All that a dataset has, its notes of the file among it, but where it comes from.
+/// The contents of a dataset, including its notes about the file, but without its source.
 async fn contents(atlas: &Atlas, name: &str) -> Contents {
     let view = atlas.open_dataset(name).await.unwrap();
     let meta = view.meta().unwrap();
@@ -30,7 +30,8 @@ async fn contents(atlas: &Atlas, name: &str) -> Contents {
     (attributes, arrays)
 }
 
-/// What a file is imported as, once it was imported and exported.
+/// The contents of a dataset that was imported from a file, and those after exporting and importing
+/// it again.
 async fn again(path: &Path) -> Option<(Contents, Contents)> {
     let atlas = store().await;
     let paths = [path.to_owned()];
@@ -48,7 +49,7 @@ async fn again(path: &Path) -> Option<(Contents, Contents)> {
     Some((contents(&atlas, &name).await, contents(&second, &name).await))
 }
 
-/// Real files: a few of each directory.
+/// A few real files of each directory.
 fn files() -> Vec<PathBuf> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let mut files = Vec::new();
@@ -118,7 +119,7 @@ async fn a_dataset_that_was_never_a_file_becomes_one() {
     let times: ArrayRef =
         Arc::new(arrow::array::TimestampNanosecondArray::from(vec![Some(0), None, Some(86_400_000_000_000)]));
     dataset.write_arrow("time", &[0], &[3], times).await.unwrap();
-    // The default fill value of the type is among the values.
+    // The values include the default fill value of the type.
     let numbers: ArrayRef = Arc::new(arrow::array::Int16Array::from(vec![Some(-32_767), None, Some(-1)]));
     dataset.write_arrow("n", &[0], &[3], numbers).await.unwrap();
     let flags: ArrayRef = Arc::new(arrow::array::BooleanArray::from(vec![true, false, true]));
@@ -139,7 +140,7 @@ async fn a_dataset_that_was_never_a_file_becomes_one() {
         assert_eq!(*one, *two, "{array}");
     }
     assert_eq!(view.get_attribute("count").unwrap(), Some(3i64.into()));
-    // Binary values have no place in NetCDF.
+    // NetCDF cannot represent binary values.
     dataset.define_array::<Vec<u8>>("bytes", ["time"], [3], None, None).unwrap();
     let error = export(&atlas, "d").await.unwrap_err().to_string();
     assert!(error.contains("array `bytes`: NetCDF has no binary values"), "{error}");

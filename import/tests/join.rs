@@ -12,8 +12,8 @@ use proptest::prelude::*;
 
 const HOUR: i64 = 3_600_000_000_000;
 
-/// A file of hours `first` to `first + count`, with `t(y, time)`, `p(time)` packed by `scale`, and
-/// `y(y)`. The value of a cell tells its hour and its `y`.
+/// Writes a file of the hours from `first` to `first + count`, with `t(y, time)`, `p(time)` packed
+/// by `scale`, and `y(y)`. The value of a cell encodes its hour and its `y`.
 fn write(path: &Path, first: i32, count: i32, scale: f64) {
     let mut file = NcFileBuilder::new();
     let y = file.add_dimension("y", 3).unwrap();
@@ -22,7 +22,7 @@ fn write(path: &Path, first: i32, count: i32, scale: f64) {
     let ys = file.add_variable::<f32>("y", &[y]).unwrap();
     file.write_variable(ys, &[10.0f32, 20.0, 30.0]).unwrap();
     let times = file.add_variable::<i32>("time", &[time]).unwrap();
-    // Each file counts from another hour.
+    // Each file counts from a different hour.
     let units = format!("hours since 2000-01-01 {:02}:00", first.rem_euclid(24));
     file.add_variable_attribute(times, "units", NcAttrValue::Chars(units)).unwrap();
     let own: Vec<i32> = hours.iter().map(|hour| hour - first.rem_euclid(24)).collect();
@@ -51,7 +51,7 @@ async fn run(atlas: &Atlas, path: &Path, existing: Existing) -> Result<Report, E
     import(atlas, &[path.to_owned()], &options(existing), &|_| {}).await
 }
 
-/// The hours of a dataset, each cell of which must have the values of its hour.
+/// The hours of a dataset. Asserts that each cell has the value of its hour.
 async fn hours(atlas: &Atlas, name: &str) -> Vec<i32> {
     let dataset = atlas.open_dataset(name).await.unwrap();
     let times = dataset.read_array::<Timestamp>("time", [], []).await.unwrap().unwrap();
@@ -72,7 +72,8 @@ async fn hours(atlas: &Atlas, name: &str) -> Vec<i32> {
 async fn files_are_in_the_order_of_their_coordinate() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
-    // Out of order by their names; one twice, one missing.
+    // The order of the names is not the order of the hours. One file occurs twice, and one is
+    // missing.
     write(&here.join("a_1.nc"), 24, 24, 1.0);
     write(&here.join("a_2.nc"), 0, 24, 0.5);
     write(&here.join("a_3.nc"), 24, 24, 1.0);
@@ -106,7 +107,7 @@ async fn a_dataset_grows_and_takes_in_what_comes_late_or_changes() {
     write(&here.join("a_2.nc"), 24, 24, 1.0);
     run(&atlas, here, Existing::Update).await.unwrap();
     assert_eq!(hours(&atlas, "a").await, (0..96).collect::<Vec<_>>());
-    // One that has changed, and is longer now.
+    // A file has changed, and is longer now.
     write(&here.join("a_4.nc"), 72, 30, 1.0);
     let report = run(&atlas, here, Existing::Update).await.unwrap();
     assert_eq!((report.unchanged, report.joined[0].remarks.len()), (3, 0));
@@ -115,7 +116,7 @@ async fn a_dataset_grows_and_takes_in_what_comes_late_or_changes() {
     let (_, dataset) = catalog.datasets().next().unwrap();
     assert_eq!(Source::of_dataset(&dataset).len(), 4);
     assert_eq!(run(&atlas, here, Existing::Update).await.unwrap().unchanged, 4);
-    // As one that is made of all at once.
+    // The dataset equals one that is made of all files at once.
     let whole = store().await;
     run(&whole, here, Existing::Error).await.unwrap();
     assert_eq!(hours(&whole, "a").await, hours(&atlas, "a").await);
@@ -127,7 +128,7 @@ async fn a_broken_file_leaves_nothing_behind() {
     let here = directory.path();
     write(&here.join("a_1.nc"), 0, 24, 1.0);
     write(&here.join("a_2.nc"), 24, 24, 1.0);
-    // Its coordinate can be read, and then the file ends.
+    // The coordinate can be read, but then the file ends.
     let whole = std::fs::read(here.join("a_2.nc")).unwrap();
     std::fs::write(here.join("a_2.nc"), &whole[..whole.len() - 60]).unwrap();
     write(&here.join("a_3.nc"), 48, 24, 1.0);

@@ -1,4 +1,4 @@
-//! Files on a web server, to which the connection breaks off.
+//! Imports files from a web server whose connections break off.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
@@ -12,13 +12,13 @@ use atlas::{Atlas, StoreConfig};
 use atlas_import::{Error, Existing, ImportOptions, Report, import};
 use netcdf_writer::{NcFileBuilder, NcWriteOptions};
 
-/// A web server of a few files. Of the first answers with a body, as many as `cuts`, it sends a part
-/// and hangs up.
+/// A web server with a few files. It truncates the first `cuts` responses with a body, and then
+/// closes the connection.
 #[derive(Clone)]
 struct Server {
     files: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     cuts: Arc<AtomicUsize>,
-    /// Whether it gives parts of files.
+    /// Whether it supports range requests.
     ranges: bool,
     address: String,
 }
@@ -47,7 +47,7 @@ impl Server {
         PathBuf::from(format!("{}/{name}", self.address))
     }
 
-    /// Answers a request, and hangs up.
+    /// Answers a request, and closes the connection.
     fn serve(&self, mut stream: TcpStream) -> Option<()> {
         let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
         let request = lines.next()?;
@@ -109,7 +109,7 @@ async fn imported(atlas: &Atlas, url: PathBuf, existing: Existing) -> Result<Rep
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_off_is_taken_up_again() {
-    // Of more than a part.
+    // A file that takes more than one part.
     let bytes = file(1_200_000);
     for ranges in [true, false] {
         let server = Server::start(&[("dir/a.nc", bytes.clone())], 3, ranges);
@@ -120,7 +120,7 @@ async fn a_connection_that_breaks_off_is_taken_up_again() {
         let cells = dataset.read_array::<f64>("v", [], []).await.unwrap().unwrap();
         assert!(cells.iter().enumerate().all(|(place, cell)| *cell == place as f64));
         assert_eq!(server.cuts.load(Ordering::SeqCst), 0);
-        // It is as it was, by its size and time.
+        // The file is unchanged, by its size and time.
         let report = imported(&atlas, server.url("dir/a.nc"), Existing::Update).await.unwrap();
         assert_eq!((report.imported, report.unchanged), (0, 1));
     }

@@ -1,4 +1,4 @@
-//! Directories that change, imported again.
+//! Repeated imports of directories that change.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -75,13 +75,13 @@ async fn exactly_what_has_changed_is_imported_in_one_commit() {
         let number: u32 = name[1..].parse().unwrap();
         let expected = if number < 240 && number.is_multiple_of(20) { -1.0 } else { number as f32 };
         assert_eq!(*first, expected, "{name}");
-        // What has not changed is the same dataset, that of the broken file among them.
+        // Datasets of unchanged files stay the same, including that of the broken file.
         assert_eq!(before.get(name).is_some_and(|(old, _)| old == ordinal), expected >= 0.0 && number < 240);
     }
-    // Nothing is left to do.
+    // Nothing remains to be done.
     let report = run(&atlas, directory.path(), &update()).await.unwrap();
     assert_eq!((report.imported, report.unchanged, generation(&atlas)), (0, 242, 2));
-    // A broken file without --skip-errors changes nothing.
+    // Without --skip-errors, a broken file changes nothing.
     write(&path(3), &[9.0]);
     let strict = ImportOptions { skip_errors: false, ..update() };
     assert!(run(&atlas, directory.path(), &strict).await.is_err());
@@ -127,7 +127,7 @@ async fn sources_follow_datasets_and_tell_files_apart() {
     let canonical = here.join("a/x.nc").canonicalize().unwrap();
     assert_eq!(source("x").await.location, canonical.to_string_lossy());
 
-    // A dataset with another name is that of its file.
+    // A renamed dataset still belongs to its file.
     atlas.rename_dataset("x", "y").await.unwrap();
     atlas.flush().await.unwrap();
     assert_eq!(run(&atlas, &here.join("a"), &update()).await.unwrap().unchanged, 1);
@@ -135,11 +135,11 @@ async fn sources_follow_datasets_and_tell_files_apart() {
     assert_eq!(run(&atlas, &here.join("a"), &update()).await.unwrap().replaced, 1);
     assert_eq!(contents(&atlas).await["y"].1, 2.0);
 
-    // Another file of the same name is not taken for it.
+    // Another file with the name of the dataset does not count as its file.
     write(&here.join("b/y.nc"), &[4.0]);
     let error = run(&atlas, &here.join("b"), &update()).await.unwrap_err();
     assert!(matches!(&error, Error::NameTwice { name, .. } if name == "y"), "{error}");
-    // A directory that was moved is.
+    // A file in a directory that was moved does.
     std::fs::remove_file(here.join("b/y.nc")).unwrap();
     std::fs::rename(here.join("a/x.nc"), here.join("b/y.nc")).unwrap();
     assert_eq!(run(&atlas, &here.join("b"), &update()).await.unwrap().unchanged, 1);
@@ -159,7 +159,7 @@ async fn bytes_tell_what_size_and_time_do_not() {
     let checksum = ImportOptions { checksum: true, ..update() };
     assert_eq!(run(&atlas, &path, &checksum).await.unwrap().replaced, 1);
     assert_eq!(run(&atlas, &path, &checksum).await.unwrap().unchanged, 1);
-    // As a copy with another time.
+    // A copy of the file, with another time.
     std::fs::File::options()
         .write(true)
         .open(&path)

@@ -1,4 +1,5 @@
-//! What cells of NetCDF files become: missing ones, packed ones, text; and what of it is reported.
+//! How cells of NetCDF files are decoded (missing cells, packed cells, text), and what is reported
+//! about them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ fn text(text: &str) -> NcAttrValue {
     NcAttrValue::Chars(text.to_owned())
 }
 
-/// A file in the making, and its attributes.
+/// A file under construction, and its attributes.
 struct File(NcFileBuilder);
 
 impl File {
@@ -35,7 +36,7 @@ impl File {
     }
 }
 
-/// Adds a variable of these numbers over a dimension of its own.
+/// Adds a variable with these numbers, over its own dimension.
 macro_rules! numbers {
     ($file:expr, $name:expr, $values:expr, [$($attribute:expr),* $(,)?]) => {{
         let values = $values;
@@ -45,7 +46,7 @@ macro_rules! numbers {
     }};
 }
 
-/// Writes a variable of whatever numbers these are.
+/// Writes a variable of any numeric type.
 trait AddVariable {
     fn add_variable_of<T: netcdf_writer::NcWriteType>(
         &mut self,
@@ -80,7 +81,7 @@ async fn imported(paths: &[PathBuf], options: &ImportOptions) -> (Atlas, Report)
     (atlas, report)
 }
 
-/// The cells of an array, and NULL.
+/// The cells of an array as text, with NULL for missing ones.
 async fn cells(atlas: &Atlas, dataset: &str, array: &str) -> Vec<String> {
     let dataset = atlas.open_dataset(dataset).await.unwrap();
     let shape = dataset.shape(array).unwrap();
@@ -102,7 +103,7 @@ fn notices(summary: &NoticeSummary) -> Vec<(NoticeClass, String, String, usize, 
     summary.iter().map(notice).collect()
 }
 
-/// The cells that a class of notices counts of a variable.
+/// The number of cells of a variable that notices of a class count.
 fn counted(summary: &NoticeSummary, class: NoticeClass, variable: &str) -> u64 {
     let counted = summary.iter().filter(|(of, subject, ..)| *of == class && *subject == variable);
     counted.map(|(.., notices)| notices.cells).sum()
@@ -128,14 +129,14 @@ fn unwritten(wide: bool) -> File {
         numbers!(file, "i64", [1, I64], []);
         numbers!(file, "u64", [1u64, u64::MAX - 1], []);
     }
-    // Compared before unpacking, and as it is stored.
+    // Fill values are compared before unpacking, with the numbers as stored.
     numbers!(file, "packed", [1, I16], [("scale_factor", NcAttrValue::Floats(vec![0.5]))]);
     numbers!(file, "unsigned", [1, I16, -1], [("_Unsigned", text("true"))]);
     numbers!(file, "time", [1.0, F64], [("units", text("days since 2000-01-01"))]);
-    // What declares a fill value has no other one.
+    // Variables that declare a fill value have no default one.
     numbers!(file, "declared", [1, I32, -9], [("_FillValue", NcAttrValue::Ints(vec![-9]))]);
     numbers!(file, "missing_value", [1, I32, -9], [("missing_value", NcAttrValue::Ints(vec![-9]))]);
-    // A coordinate, never written.
+    // A coordinate that was never written.
     let x = file.0.add_dimension("x", 2).unwrap();
     file.0.add_variable_of(&[I32, I32], "x", &[x]);
     file
@@ -168,7 +169,7 @@ async fn cells_that_nobody_wrote_are_missing_and_counted() {
         for (name, values) in expected {
             assert_eq!(cells(&atlas, "f", name).await, values, "{name}");
             let nulls = values.iter().filter(|value| **value == "NULL").count() as u64;
-            // What `_FillValue` and `missing_value` declare is no news.
+            // Cells that `_FillValue` and `missing_value` declare missing are not reported.
             let declared = u64::from(["declared", "missing_value"].contains(&name));
             assert_eq!(counted(&report.notices, NoticeClass::DefaultFill, name), nulls - declared, "{name}");
         }
@@ -227,7 +228,7 @@ async fn cells_outside_the_valid_range_are_counted_and_missing_if_asked() {
         assert_eq!(cells(&kept, "f", "c").await, ["255", "0", "127", "200"]);
         let bad = report.notices.iter().find(|(class, ..)| *class == NoticeClass::BadAttribute).unwrap();
         assert_eq!((bad.1, bad.2), ("bad", "`valid_range` is text that is no number: it is ignored"));
-        // The attributes stay.
+        // The attributes are kept.
         let schema = masked.open_dataset("f").await.unwrap().schema("a").unwrap();
         assert_eq!(schema.attribute("valid_max"), Some(&100.0f64.into()));
     }
@@ -245,7 +246,7 @@ async fn packed_values_keep_their_digits_and_numbers_may_be_text() {
     numbers!(file, "wider", [3i16], [half(), ("add_offset", NcAttrValue::Doubles(vec![0.25]))]);
     numbers!(file, "spelled", [3i16, -9], [("scale_factor", text("0.5")), ("missing_value", text("-9"))]);
     numbers!(file, "words", [3i16], [("scale_factor", text("a half"))]);
-    // No number of the variable's type: it must not be taken for one that is.
+    // The variable's type cannot represent this number, which must not be taken for another one.
     numbers!(file, "too_large", [44i8], [("missing_value", NcAttrValue::Shorts(vec![300]))]);
     for format in ALL {
         let path = file.write(directory.path(), "f.nc", format);
@@ -310,7 +311,7 @@ async fn fill_values_of_text_are_missing_and_empty_strings_are_not() {
                 file.0.write_enum_variable(v, &values).unwrap();
                 fill.into_iter().for_each(|fill| file.set(v, &[("_FillValue", fill)]));
             }
-            // The default fill value of the underlying type, which is no member.
+            // The default fill value of the underlying type, which is not a member.
             let member = NcEnumMember { name: "on".into(), value: NcIntegerValue::I32(1) };
             let wide = NcType::Enum { base: Box::new(NcType::Int), members: vec![member] };
             let v = file.0.add_user_defined_variable("wide_kind", &[n], wide).unwrap();
@@ -365,7 +366,7 @@ async fn both_dimensions_of_a_covariance_have_the_coordinate() {
     }
 }
 
-/// A file of a variable `t` of some units and type.
+/// Writes a file with a variable `t` of these units and this type.
 fn measured(directory: &Path, name: &str, units: &str, double: bool) -> PathBuf {
     let mut file = File(NcFileBuilder::new());
     let units = || ("units", text(units));
@@ -405,12 +406,12 @@ async fn reports_add_up_in_the_store_and_tell_of_units_and_types_that_differ() {
             of(NoticeClass::TypesDiffer, "f64", 1, 0),
         ]
     };
-    // Beside what the store has already.
+    // The notices add to those that the store already has.
     assert_eq!(run("u1.nc", "degC", true).await, [&[unwritten(1)], differ(1, 1).as_slice()].concat());
     assert_eq!(run("u2.nc", "K", false).await, [&[unwritten(1)], differ(2, 2).as_slice()].concat());
     assert_eq!(stored(), [&[unwritten(3)], differ(2, 2).as_slice()].concat());
 
-    // A file of something else has nothing of it to tell, and takes nothing away.
+    // A file without the variable adds no notices about it, and removes none.
     let mut other = File(NcFileBuilder::new());
     numbers!(other, "other", [1i32], []);
     let path = other.write(directory, "other.nc", NcWriteFormat::Classic);
@@ -433,7 +434,7 @@ async fn what_is_pending_is_none_of_the_imports() {
     pending.define_array::<i32>("v", &["x"], &[1], None, None).unwrap();
     let good = measured(directory, "a.nc", "K", false);
     assert_eq!(import(&atlas, &[good], &options, &|_| {}).await.unwrap().imported, 1);
-    // It is where it was, and what was pending still is.
+    // The handle stays at its generation, and pending changes are still pending.
     assert_eq!(atlas.snapshot().root().generation(), 0);
     assert_eq!(atlas.list_datasets().unwrap(), ["mine"]);
     let other = Atlas::open_in(atlas.storage().clone()).await.unwrap();
@@ -444,7 +445,7 @@ async fn what_is_pending_is_none_of_the_imports() {
     assert_eq!(atlas.list_datasets().unwrap(), ["a", "mine"]);
     assert_eq!(cells(&atlas, "mine", "v").await, ["7"]);
 
-    // One that fails leaves nothing, neither pending nor in the store.
+    // A failed import leaves nothing behind, neither pending nor in the store.
     let files = [measured(directory, "b.nc", "K", false), directory.join("c.nc")];
     std::fs::write(&files[1], "no NetCDF").unwrap();
     let generation = atlas.snapshot().root().generation();
@@ -496,7 +497,7 @@ async fn imports_that_run_at_one_time_all_succeed_and_are_all_in_the_report() {
         ]
     );
 
-    // Two files of one name are another matter.
+    // Two files with the same name are a different error.
     let [one, two] = ["one", "two"].map(|parent| {
         std::fs::create_dir(directory.path().join(parent)).unwrap();
         measured(&directory.path().join(parent), "same.nc", "K", false)
@@ -504,7 +505,7 @@ async fn imports_that_run_at_one_time_all_succeed_and_are_all_in_the_report() {
     let taken = std::sync::Mutex::new(Some(one));
     let options = ImportOptions::default();
     let other = atlas.with_cache(atlas::CacheBudget::default());
-    // The other one runs when this has written its file, and before it commits.
+    // The other import runs after this one has written its file, and before it commits.
     let then = |progress: Progress| {
         let Some(one) = taken.lock().unwrap().take_if(|_| progress.files == 1) else { return };
         let run = async { import(&other, &[one], &ImportOptions::default(), &|_| {}).await.unwrap() };

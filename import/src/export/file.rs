@@ -1,4 +1,4 @@
-//! What a file is to have, and its bytes.
+//! The contents of a file to write, and its bytes.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use netcdf_writer::{DimensionId, NcFileBuilder, NcWriteFormat, NcWriteOptions, N
 
 use crate::reader::FileFormat;
 
-/// A dimension, by its groups and its name with a `/` between.
+/// A dimension. Its path consists of its groups and its name, separated by `/`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dim {
     pub path: String,
@@ -24,7 +24,7 @@ pub(super) struct Dim {
 #[derive(Default)]
 pub(super) struct Dims {
     dims: Vec<Dim>,
-    /// Their paths, by what arrays call them.
+    /// The paths of dimensions, by their names in arrays.
     paths: HashMap<String, String>,
 }
 
@@ -38,13 +38,13 @@ impl Dims {
         self.dims.iter().find(|dim| dim.path == path).map(|dim| dim.size)
     }
 
-    /// The path of a dimension, by what arrays call it.
+    /// The path of a dimension, by its name in arrays.
     pub(super) fn path(&self, name: &str) -> String {
         self.paths.get(name).map_or(name, String::as_str).to_owned()
     }
 
-    /// The places of dimensions, which are added where they are not there; `None` where one is
-    /// there with another size.
+    /// The positions of dimensions. Missing dimensions are added. `None` if one already exists with
+    /// another size.
     pub(super) fn places(&mut self, dims: &[(String, usize)]) -> Option<Vec<usize>> {
         if dims.iter().any(|(path, size)| self.size(path).is_some_and(|known| known != *size)) {
             return None;
@@ -72,31 +72,31 @@ pub(super) enum Cells {
 /// A variable.
 #[derive(Debug)]
 pub(super) struct Variable {
-    /// Its groups and its name, with a `/` between.
+    /// Its groups and its name, separated by `/`.
     pub path: String,
-    /// The places of its dimensions.
+    /// The positions of its dimensions.
     pub dims: Vec<usize>,
     pub dtype: NcType,
     pub attributes: Vec<NcAttribute>,
     pub cells: Cells,
 }
 
-/// All of a file.
+/// The contents of a file.
 #[derive(Default)]
 pub(super) struct Content {
     pub format: FileFormat,
     pub dims: Dims,
-    /// By their groups and their names.
+    /// Attributes by their groups and names.
     pub attributes: Vec<(Vec<String>, NcAttrValue)>,
     pub variables: Vec<Variable>,
 }
 
 impl Content {
-    /// The bytes of the file, in its format, or, where that cannot have all of it, as NetCDF-4; and
-    /// where that cannot be written, as CDF-5.
+    /// Encodes the file in its format. If that format cannot represent the contents, it becomes
+    /// NetCDF-4; if that fails, CDF-5.
     ///
     /// # Errors
-    /// Why it cannot be written.
+    /// The file cannot be written.
     pub(super) fn write(self) -> Result<Vec<u8>, String> {
         let format = self.format;
         let file = self.builder().map_err(|e| e.to_string())?;
@@ -153,8 +153,8 @@ impl Content {
     }
 }
 
-/// Makes a string of long text, which lies outside the header of its object in an HDF5 file: there
-/// is no room for more than 64 KiB.
+/// Converts long text to a string, whose characters HDF5 stores outside the header of the object. A
+/// header only has room for 64 KiB.
 fn shorten(value: &mut NcAttrValue) {
     const MOST: usize = 60_000;
     if let NcAttrValue::Chars(text) = value

@@ -1,5 +1,5 @@
-//! A dataset as a NetCDF file: the one that it was imported from, as far as a reader of NetCDF can
-//! tell; or a new one.
+//! Exports a dataset as a NetCDF file: as the file from which it was imported, as far as readers of
+//! NetCDF can tell, or as a new file.
 
 mod file;
 mod plain;
@@ -16,18 +16,19 @@ use crate::Error;
 use crate::kept::{self, Kept};
 use crate::note::{self, FileNote, VariableNote};
 
-/// Bytes of values that a file may have: all of them are in memory, some of them twice.
+/// The largest number of bytes of values that a file may have. All values are in memory, some of
+/// them twice.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// An array that goes into a file: what it is, its shape, and its cells in row-major order.
+/// An array to write to a file: its schema, its shape, and its cells in row-major order.
 pub type NetcdfArray = (Arc<ArraySchema>, Vec<usize>, ArrayRef);
 
-/// The NetCDF file that a dataset was imported from, written again: its variables, dimensions and
-/// attributes with their names, types and values. What an import leaves out is not in it, nor how
-/// values were compressed. A dataset that was not imported becomes a NetCDF-4 file.
+/// Writes the NetCDF file from which a dataset was imported: its variables, dimensions and
+/// attributes with their names, types and values. The file lacks what the import left out, and the
+/// compression of the original. A dataset that was not imported becomes a NetCDF-4 file.
 ///
 /// # Errors
-/// [`Error::Export`] where a file cannot hold the dataset, and those of the store.
+/// [`Error::Export`] if a file cannot hold the dataset, and errors of the store.
 pub async fn export(atlas: &Atlas, dataset: &str) -> Result<Vec<u8>, Error> {
     let view = atlas.open_dataset(dataset).await?;
     let failed = |reason| Error::Export { dataset: dataset.to_owned(), reason };
@@ -51,11 +52,11 @@ fn bytes(dtype: DType, shape: &[usize]) -> u64 {
     shape.iter().fold(width, |bytes, &size| bytes.saturating_mul(size as u64))
 }
 
-/// A NetCDF-4 file with these arrays and global attributes. Dimensions of one name must be equally
-/// long.
+/// Writes a NetCDF-4 file with these arrays and global attributes. Dimensions with the same name
+/// must have the same length.
 ///
 /// # Errors
-/// Why a file cannot hold them.
+/// A file cannot hold the arrays or attributes.
 pub fn encode(arrays: Vec<NetcdfArray>, attributes: &[(String, AttributeValue)]) -> Result<Vec<u8>, String> {
     let notes: Vec<_> = arrays.iter().map(|(schema, ..)| VariableNote::of_array(schema)).collect();
     let file = notes.iter().flatten().find_map(|note| note.file.clone()).unwrap_or_default();
@@ -88,8 +89,8 @@ fn kept_of<'a>(kept: &'a Kept, array: &str) -> &'a [(u64, atlas::Value)] {
     kept.get(array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The dimensions of a file, in their order; those that no array has any longer only where their
-/// sizes are known.
+/// The dimensions of a file, in order. Dimensions that no array has any more are included only if
+/// their sizes are known.
 fn dims(file: &FileNote, arrays: &[NetcdfArray]) -> Dims {
     let mut sizes: HashMap<&str, usize> = HashMap::new();
     for (schema, shape, _) in arrays {
@@ -103,7 +104,7 @@ fn dims(file: &FileNote, arrays: &[NetcdfArray]) -> Dims {
     Dims::new(dims.collect(), names.collect())
 }
 
-/// Attributes with the paths of their groups and their names.
+/// Attributes with their names and the paths of their groups.
 fn global_attributes(
     file: &FileNote,
     attributes: &[(String, AttributeValue)],

@@ -1,4 +1,4 @@
-//! The variable that an array becomes that no NetCDF file is known of.
+//! The variable of an array that was not imported from a NetCDF file.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::fill::default_of;
 use crate::note;
 use crate::numbers::filled;
 
-/// Attributes that are of numbers as a file has them, and not of values.
+/// Attributes that describe the stored numbers of a file, and not the decoded values.
 const OF_NUMBERS: [&str; 8] = [
     "_FillValue",
     "missing_value",
@@ -26,11 +26,11 @@ const OF_NUMBERS: [&str; 8] = [
     "valid_range",
 ];
 
-/// What xarray keeps its own notes of an array in.
+/// The attribute in which xarray keeps its own notes about an array.
 const XARRAY: &str = "_xarray";
 
-/// The variable of an array. One that `was_decoded` has attributes of the numbers that its values
-/// were, which it loses.
+/// The variable of an array. If the array `was_decoded`, attributes about the stored numbers no
+/// longer apply and are dropped.
 pub(super) fn variable(
     dims: &mut Dims,
     (schema, shape, cells): (&ArraySchema, &[usize], &ArrayRef),
@@ -70,7 +70,7 @@ pub(super) fn variable(
         }
         DType::Bool => {
             let bytes = cast(cells, &DataType::Int8).map_err(|e| e.to_string())?;
-            // As xarray has truth values, which is masked otherwise.
+            // Booleans are written as in xarray, unless some are missing.
             match bytes.null_count() {
                 0 => set("dtype", NcAttrValue::Chars("bool".to_owned())),
                 _ => set("_FillValue", NcAttrValue::Bytes(vec![-1])),
@@ -109,7 +109,7 @@ fn nc_type(dtype: DType) -> Option<NcType> {
     })
 }
 
-/// Timestamps in the longest unit that they are whole numbers of.
+/// Counts of the longest unit of which all timestamps are whole multiples.
 fn counts(cells: &ArrayRef) -> Result<(&'static str, ArrayRef), String> {
     let timestamps =
         cells.as_primitive_opt::<TimestampNanosecondType>().ok_or("its cells are no timestamps")?;
@@ -127,7 +127,8 @@ fn counts(cells: &ArrayRef) -> Result<(&'static str, ArrayRef), String> {
     Ok((unit, Arc::new(counts)))
 }
 
-/// A number that no cell has: the array's fill value, or NetCDF's, or NaN, or another.
+/// A number that no cell has: the fill value of the array, or the one of NetCDF, or NaN, or another
+/// one.
 fn fill(schema: &ArraySchema, cells: &ArrayRef) -> Option<Value> {
     if let Some(fill) = &schema.fill {
         return Some(fill.clone());
@@ -139,7 +140,8 @@ fn fill(schema: &ArraySchema, cells: &ArrayRef) -> Option<Value> {
     let values: HashSet<Value> =
         (0..cells.len()).filter_map(|row| dtype.value(cells.as_ref(), row)).collect();
     let unsigned = matches!(dtype, DType::U8 | DType::U16 | DType::U32 | DType::U64);
-    // One more than there are: one of them is free, if the type has so many.
+    // There is one candidate more than there are values, so one is unused, if the type has that
+    // many.
     let others = (0..=values.len() as u64).map(|number| match unsigned {
         true => Value::U64(number),
         false => Value::I64((-1_i64).saturating_sub_unsigned(number)),

@@ -1,4 +1,4 @@
-//! The variable of a file that an array was imported from.
+//! Restores the variable from which an array was imported.
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
 use arrow::compute::concat;
@@ -16,7 +16,8 @@ use crate::reader::FileVariable;
 use crate::text::{CharCodec, members};
 use crate::time::CalendarPolicy;
 
-/// The variable that an array was; `None` where the array is no longer what the import made of it.
+/// The variable from which an array was imported; `None` if the array has since changed in a way
+/// that the variable cannot represent.
 pub(super) fn variable(
     dims: &mut Dims,
     (schema, shape, cells): (&ArraySchema, &[usize], &ArrayRef),
@@ -79,7 +80,7 @@ fn encoding(schema: &ArraySchema) -> TextEncoding {
     label.and_then(|label| TextEncoding::declared(&label)).unwrap_or_default()
 }
 
-/// The paths and sizes of a variable's dimensions; `None` where they are not those of the array.
+/// The paths and sizes of a variable's dimensions; `None` if they do not match those of the array.
 fn paths(
     dims: &Dims,
     schema: &ArraySchema,
@@ -102,7 +103,7 @@ fn paths(
     Some(paths.iter().cloned().zip(sizes).collect())
 }
 
-/// The characters of strings, which are cut where they have become longer than their dimension.
+/// The characters of strings. Strings that have become longer than their dimension are cut.
 fn characters(
     codec: &CharCodec,
     texts: &StringViewArray,
@@ -114,7 +115,7 @@ fn characters(
     let mut characters = Vec::new();
     for (place, text) in texts.iter().enumerate() {
         let bytes = kept.next_if(|(kept, _)| *kept == place as u64).and_then(|(_, value)| match value {
-            // What was changed since is as it is now.
+            // A kept cell only applies if its value has not changed since the import.
             Value::Binary(bytes) if codec.decode(bytes).as_deref() == text => Some(bytes.clone()),
             _ => None,
         });
@@ -123,7 +124,7 @@ fn characters(
     characters
 }
 
-/// The numbers of a variable; `None` where the array's type is not that of decoded ones.
+/// The numbers of a variable; `None` if the array does not have the type of decoded numbers.
 fn numbers(
     variable: &Variable,
     lender: &Variable,
@@ -151,7 +152,8 @@ fn numbers(
             let place = usize::try_from(*place).ok().filter(|place| (next..cells.len()).contains(place));
             let Some(place) = place else { continue };
             let number = raw.array([Some(value.clone())]);
-            // What was changed since is as it is now. What was outside the valid range is missing.
+            // A kept cell only applies if its value has not changed since the import, or is now
+            // missing because it was outside the valid range.
             let (decoded, now) = (codec.decode(&number)?, cells.slice(place, 1));
             if *decoded == *now || now.null_count() == 1 {
                 pieces.extend([numbers.slice(next, place - next), number]);
@@ -162,7 +164,7 @@ fn numbers(
         let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
         numbers = concat(&pieces).map_err(|e| e.to_string())?;
     }
-    // Files that were joined may be packed in other ways than the first.
+    // Joined files may be packed differently from the first one.
     let again = codec.decode(&numbers)?;
     let lost = distinct(&again, cells).map_err(|e| e.to_string())?;
     let is_kept = |place: usize| kept.iter().any(|(kept, _)| *kept == place as u64);

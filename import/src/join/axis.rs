@@ -5,12 +5,12 @@ use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
 use arrow::util::display::array_value_to_string;
 
-/// Coordinates along the dimension, of a file or of a dataset.
+/// The coordinates of a file or a dataset along the dimension.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
-    /// The values; `None` where the dimension has no coordinate.
+    /// The values; `None` if the dimension has no coordinate variable.
     pub values: Option<ArrayRef>,
-    /// What orders them: the numbers themselves, or floats in the order of their bits.
+    /// The sort keys: integers as they are, and floats as integers with the same order.
     pub keys: Vec<i64>,
 }
 
@@ -18,7 +18,7 @@ impl Axis {
     /// The coordinates of a dimension.
     ///
     /// # Errors
-    /// They have no order: a value is missing, or the next is not greater.
+    /// The values are not strictly ascending: one is missing, or not greater than the previous one.
     pub(super) fn of(dim: &str, values: ArrayRef) -> Result<Self, String> {
         let missing = values.null_count();
         if missing > 0 {
@@ -37,20 +37,20 @@ impl Axis {
         Ok(Self { values: Some(values), keys })
     }
 
-    /// The places behind `first`, of a dimension without a coordinate.
+    /// Numbers the indices of a dimension without a coordinate variable, starting at `first`.
     pub(super) fn counted(first: usize, size: usize) -> Self {
         let keys = (first..first.saturating_add(size)).map(|place| i64::try_from(place).unwrap_or(i64::MAX));
         Self { values: None, keys: keys.collect() }
     }
 }
 
-/// Numbers in the order of the values; `None` for what has no order.
+/// Integers with the order of the values; `None` for types without an order.
 fn keys(values: &ArrayRef) -> Option<Vec<i64>> {
     match values.data_type() {
         DataType::Float32 | DataType::Float64 => {
             let floats = cast(values, &DataType::Float64).ok()?;
             let floats = floats.as_primitive::<Float64Type>().values().iter();
-            // As `f64::total_cmp` orders them, but for the zeros, which are one.
+            // This is the order of `f64::total_cmp`, except that both zeros are equal.
             let key = |value: &f64| {
                 let bits = (value + 0.0).to_bits().cast_signed();
                 bits ^ (((bits >> 63).cast_unsigned() >> 1).cast_signed())
@@ -58,7 +58,7 @@ fn keys(values: &ArrayRef) -> Option<Vec<i64>> {
             floats.map(|value| (!value.is_nan()).then(|| key(value))).collect()
         }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => integers(values),
-        // Those above the greatest i64 have none.
+        // Integers above the greatest i64 have no key.
         data_type if data_type.is_integer() => integers(values),
         _ => None,
     }
@@ -69,7 +69,7 @@ fn integers(values: &ArrayRef) -> Option<Vec<i64>> {
     Some(integers.as_primitive::<Int64Type>().values().to_vec())
 }
 
-/// Values as numbers whose differences are steps.
+/// The values as numbers whose differences can be compared.
 pub(super) fn steps(values: &ArrayRef) -> Option<Vec<f64>> {
     let numbers = match values.data_type() {
         DataType::Timestamp(..) => cast(values, &DataType::Int64).ok()?,
@@ -79,7 +79,7 @@ pub(super) fn steps(values: &ArrayRef) -> Option<Vec<f64>> {
     Some(floats.as_primitive::<Float64Type>().values().to_vec())
 }
 
-/// Several values one behind the other.
+/// Concatenates values.
 pub(super) fn together(values: &[ArrayRef]) -> Option<ArrayRef> {
     let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
     concat(&values).ok()

@@ -1,4 +1,4 @@
-//! Which dataset a file is a part of.
+//! Determines to which dataset a file belongs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,29 +7,29 @@ use std::time::Duration;
 use crate::Error;
 use crate::files::{FoundFile, legal_name};
 
-/// Files that are joined along a dimension.
+/// How files are joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Concat {
-    /// The dimension, whose coordinate orders the files.
+    /// The dimension along which they are joined. Its coordinate orders the files.
     pub dim: String,
-    /// The datasets that they are joined to.
+    /// The datasets to which they are joined.
     pub dataset: DatasetFrom,
 }
 
-/// What a joined dataset is named after.
+/// How joined datasets are named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatasetFrom {
-    /// This is its name: there is only one.
+    /// One dataset with this name.
     Name(String),
-    /// A global attribute of its files.
+    /// After a global attribute of the files.
     Attribute(String),
-    /// A part of the path of its files: a pattern of the path's end, such as `{name}/*.nc` or
-    /// `{name}_????.nc`, in which `{name}` is the dataset's name, `*` any text without a `/`, and
-    /// `?` any character but a `/`.
+    /// After a part of the files' paths. The pattern matches the end of a path, such as
+    /// `{name}/*.nc` or `{name}_????.nc`. In it, `{name}` is the dataset's name, `*` any text
+    /// without a `/`, and `?` any character but a `/`.
     Pattern(String),
 }
 
-/// Where the name is in a pattern.
+/// The placeholder of the name in a pattern.
 const NAME: &str = "{name}";
 
 impl fmt::Display for DatasetFrom {
@@ -61,7 +61,7 @@ impl FromStr for DatasetFrom {
 }
 
 impl DatasetFrom {
-    /// The name of a file's dataset. To find it in the file takes no longer than `limit`.
+    /// The name of a file's dataset. Reading the name from the file takes no longer than `limit`.
     pub(super) fn name(&self, file: &FoundFile, limit: Duration) -> Result<String, Error> {
         let found = match self {
             Self::Name(name) => Some(name.clone()),
@@ -75,12 +75,13 @@ impl DatasetFrom {
     }
 }
 
-/// What is at the place of the name in a path whose end is like a pattern: as little as can be.
+/// The text at the placeholder of the name if the pattern matches the end of the path. The shortest
+/// match is taken.
 fn captured(pattern: &str, path: &str) -> Option<String> {
     let (before, after) = pattern.split_once(NAME)?;
     let (before, after): (Vec<char>, Vec<char>) = (before.chars().collect(), after.chars().collect());
     let path: Vec<char> = path.chars().collect();
-    // The pattern begins at the path's begin or behind a `/`.
+    // The match starts at the start of the path or after a `/`.
     let starts = (0..path.len()).filter(|&start| start == 0 || path.get(start - 1) == Some(&'/'));
     for start in starts {
         for from in start..path.len() {
@@ -101,10 +102,10 @@ fn captured(pattern: &str, path: &str) -> Option<String> {
     None
 }
 
-/// True where a text is like a pattern with `*` and `?`.
+/// True if a text matches a pattern with `*` and `?`.
 fn is_like(pattern: &[char], text: &[char]) -> bool {
     let (mut at, mut place) = (0, 0);
-    // Where the last `*` is, and how much of the text it has taken.
+    // The position of the last `*`, and the end of the text that it has matched.
     let mut star: Option<(usize, usize)> = None;
     while place < text.len() {
         let character = text.get(place);

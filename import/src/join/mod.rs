@@ -1,4 +1,4 @@
-//! Many files, one dataset: joined along a dimension.
+//! Joins many files along a dimension to one dataset.
 
 mod axis;
 mod group;
@@ -24,25 +24,25 @@ use crate::run::{Reading, Run};
 use crate::source::{Source, Sources};
 use crate::{Error, ImportOptions, Planned, Progress, Report, thread};
 
-/// How files were joined to a dataset.
+/// The result of joining files to a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
     /// The dataset.
     pub dataset: String,
-    /// The files that were joined to it.
+    /// The number of files that were joined to it.
     pub files: usize,
-    /// Whether it was there before.
+    /// Whether the dataset existed before.
     pub extended: bool,
-    /// What is to be said of its dimension: gaps, and files with coordinates that others have.
+    /// Remarks about its dimension: gaps, and files whose coordinates other files have too.
     pub remarks: Vec<String>,
 }
 
-/// The files of one dataset.
+/// The files of a dataset.
 struct Group {
     dataset: String,
-    /// Whether the store has it, to be extended.
+    /// Whether it extends a dataset of the store.
     extends: bool,
-    /// Whether it takes the place of one that the store has.
+    /// Whether it replaces a dataset of the store.
     replaces: bool,
     files: Vec<JoinedFile>,
 }
@@ -50,7 +50,7 @@ struct Group {
 struct JoinedFile {
     file: InputFile,
     axis: Axis,
-    /// Whether the dataset has another version of it.
+    /// Whether the dataset contains another version of the file.
     changed: bool,
 }
 
@@ -62,7 +62,7 @@ impl Run<'_> {
         concat: &Concat,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<(), Error> {
-        // Files of which a part was written before they turned out to be broken.
+        // Files that turned out to be broken after a part of them was written.
         let mut broken: HashSet<PathBuf> = HashSet::new();
         loop {
             let groups = self.groups(paths, concat, &broken).await?;
@@ -72,8 +72,8 @@ impl Run<'_> {
             match self.join_groups(groups, concat, progress).await {
                 Ok(()) => return self.commit().await,
                 Err(Error::File { path, reason }) if self.options.skip_errors => {
-                    // What was written of it cannot be told from the rest: everything again, without
-                    // it.
+                    // What was written of the broken file cannot be separated from the rest:
+                    // discard everything, and start again without that file.
                     self.atlas.discard().await;
                     let mut skipped = std::mem::take(&mut self.report.skipped);
                     skipped.retain(|(skipped, _)| broken.contains(skipped));
@@ -87,7 +87,7 @@ impl Run<'_> {
         }
     }
 
-    /// What would be done.
+    /// Reports what an import would do.
     fn tell(&mut self, groups: Vec<Group>) -> Result<(), Error> {
         for group in groups {
             self.report.imported += 1;
@@ -107,7 +107,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The files, by dataset, with their coordinates.
+    /// The files by dataset, with their coordinates.
     async fn groups(
         &mut self,
         paths: &[PathBuf],
@@ -175,7 +175,7 @@ impl Run<'_> {
         let placement = place(old_keys, &parts);
         let remarks = remarks(dim, old.as_ref(), &files, &placement);
 
-        // A dataset that is put in another order is written anew.
+        // A dataset whose cells move is rewritten.
         let anew = group.replaces || group.extends && !placement.stays;
         let name = &group.dataset;
         let under = if anew { self.free_name(name).await? } else { name.clone() };
@@ -226,7 +226,7 @@ impl Run<'_> {
     }
 }
 
-/// The coordinates of a dataset that the store has.
+/// The coordinates of a dataset of the store.
 async fn old_axis(atlas: &Atlas, dataset: &str, dim: &str) -> Result<Axis, Error> {
     let view = atlas.open_dataset(dataset).await?;
     let failed = |reason: String| Error::Join { dataset: dataset.to_owned(), reason };
@@ -247,8 +247,8 @@ async fn sources_of(atlas: &Atlas, dataset: &str) -> Result<Vec<Source>, Error> 
     Ok(attribute.map(|value| Source::from_attribute(&value)).unwrap_or_default())
 }
 
-/// Puts files in the order of their first coordinates; those without are numbered, behind what is
-/// there already.
+/// Sorts files by their first coordinates. Files without coordinates are numbered, after the
+/// existing indices.
 fn order(files: &mut [JoinedFile], old: Option<&Axis>) -> Result<(), Error> {
     let with = files.iter().filter(|file| file.axis.values.is_some()).count();
     let old_has = old.map(|old| old.values.is_some());
@@ -279,7 +279,7 @@ fn order(files: &mut [JoinedFile], old: Option<&Axis>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is to be said of a dimension.
+/// Remarks about a dimension.
 fn remarks(dim: &str, old: Option<&Axis>, files: &[JoinedFile], placement: &Placement) -> Vec<String> {
     let mut remarks = Vec::new();
     for (part, file) in files.iter().enumerate() {
@@ -309,7 +309,7 @@ fn gap_remarks(
     let firsts: Vec<usize> =
         lengths.scan(0, |first, length| Some(std::mem::replace(first, *first + length))).collect();
     let all = together(&values)?;
-    // The values in their places.
+    // The values in their final order.
     let mut order = vec![0u64; placement.total];
     let runs = old.map(|_| &placement.old).into_iter().chain(&placement.parts);
     for (first, runs) in firsts.into_iter().zip(runs) {
@@ -329,7 +329,7 @@ fn gap_remarks(
     Some(told.collect())
 }
 
-/// What finds out which files go where.
+/// Determines to which dataset each file belongs.
 struct Planner<'a> {
     catalog: &'a Catalog,
     options: &'a ImportOptions,
@@ -337,7 +337,7 @@ struct Planner<'a> {
     skipped: Vec<(PathBuf, Error)>,
 }
 
-/// The groups, and the numbers of files that are unchanged, and that are of datasets to be skipped.
+/// The groups; the number of unchanged files; and the number of files of datasets that are skipped.
 type Grouped = (Vec<Group>, usize, usize);
 
 impl Planner<'_> {

@@ -1,4 +1,4 @@
-//! The cells of files at their places in a joined dataset.
+//! Writes the cells of files at their positions in a joined dataset.
 
 use std::collections::HashMap;
 
@@ -14,16 +14,17 @@ use crate::run::{Reading, Written};
 use crate::source::Source;
 use crate::{Error, ImportOptions};
 
-/// What a dimension that is to grow is taken to be as long as, for the shape of chunks.
+/// The length that is assumed for a growing dimension when its chunks are chosen.
 const LONG: usize = 1 << 20;
 
-/// Bytes of cells that no file may have otherwise, kept to be compared, at the most.
+/// The largest number of bytes that are kept of cells in which files must not differ, for
+/// comparison.
 const MOST_COMPARED: usize = 64 * 1024 * 1024;
 
-/// Bytes of an array that are copied at one time, about.
+/// The approximate number of bytes of an array that are copied at once.
 const COPIED: usize = 32 * 1024 * 1024;
 
-/// A joined dataset as it is written.
+/// A joined dataset that is being written.
 pub(super) struct Parts<'a> {
     atlas: &'a Atlas,
     view: DatasetView,
@@ -31,15 +32,15 @@ pub(super) struct Parts<'a> {
     /// The length of the dimension.
     total: usize,
     options: &'a ImportOptions,
-    /// Whether it has its attributes.
+    /// Whether its attributes are set.
     begun: bool,
-    /// The cells of arrays without the dimension, by array and start, as the first file has them.
+    /// The cells of arrays without the dimension, as in the first file, by array and start.
     fixed: HashMap<(String, Vec<usize>), ArrayRef>,
     compared: usize,
 }
 
 impl<'a> Parts<'a> {
-    /// Begins a dataset, or goes on with one that the store has.
+    /// Begins a dataset, or continues one of the store.
     pub(super) async fn begin(
         atlas: &'a Atlas,
         name: &str,
@@ -56,7 +57,7 @@ impl<'a> Parts<'a> {
         Ok(Self { atlas, view, dim, total, options, begun: extends, fixed, compared })
     }
 
-    /// Copies another dataset, whose indices along the dimension go where `runs` say.
+    /// Copies another dataset. `runs` maps its indices along the dimension.
     pub(super) async fn copy(&mut self, name: &str, runs: &[Run]) -> Result<(), Error> {
         let old = self.atlas.open_dataset(name).await?;
         let meta = old.meta()?;
@@ -92,7 +93,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// Writes what a file has at the places that `runs` say.
+    /// Writes the cells of a file to the positions that `runs` give.
     pub(super) async fn file(&mut self, reading: &mut Reading, runs: &[Run]) -> Result<Written, Error> {
         let mut written = Written::default();
         let first = !self.begun;
@@ -112,7 +113,7 @@ impl<'a> Parts<'a> {
         Ok(written)
     }
 
-    /// Tells what the dataset was made of.
+    /// Records the sources of the dataset.
     pub(super) fn finish(self, sources: &[Source]) -> Result<(), Error> {
         Ok(self.view.set_attribute(Source::ATTRIBUTE, Source::to_attribute(sources))?)
     }
@@ -125,12 +126,12 @@ impl<'a> Parts<'a> {
         written: &mut Written,
     ) -> Result<(), Failed> {
         match piece {
-            // Attributes are those of the first file.
+            // The first file sets the attributes.
             Piece::Attribute(key, value) if first => Ok(self.view.set_attribute(&key, value)?),
             Piece::ArrayAttribute(array, key, value) if first => {
                 Ok(self.view.set_array_attribute(&array, &key, value)?)
             }
-            // Places of cells are those of the file.
+            // The positions of kept cells refer to the file, and not to the dataset.
             Piece::Attribute(..) | Piece::ArrayAttribute(..) | Piece::KeptCells(..) | Piece::Waiting => {
                 Ok(())
             }
@@ -148,7 +149,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Defines an array, or holds it against the one that is there.
+    /// Defines an array, or compares it with the existing one.
     fn array(
         &mut self,
         mut schema: ArraySchema,
@@ -185,7 +186,7 @@ impl<'a> Parts<'a> {
             return different("the type", other.dtype.to_string(), one.dtype.to_string());
         }
         let units = |schema: &ArraySchema| schema.attribute("units").map(ToString::to_string);
-        // Times are instants, whatever their units are.
+        // Times are instants in any units.
         if one.dtype != atlas::DType::Timestamp && units(one) != units(other) {
             let shown =
                 |schema| units(schema).map_or_else(|| "none".to_owned(), |units| format!("`{units}`"));
@@ -194,7 +195,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// Chunks for a dimension that grows.
+    /// The chunk shape of an array along a growing dimension.
     fn chunk(&self, schema: &ArraySchema, shape: &[usize], axis: usize) -> Vec<usize> {
         let mut long = shape.to_vec();
         long.get_mut(axis).into_iter().for_each(|size| *size = (*size).max(LONG));
@@ -222,7 +223,7 @@ impl<'a> Parts<'a> {
         };
         let (first, count) = (start.get(axis).copied().unwrap_or(0), shape.get(axis).copied().unwrap_or(1));
         for run in runs {
-            // The part of the run that these cells have.
+            // The part of the run that these cells cover.
             let from = run.from.max(first);
             let end = (run.from + run.len).min(first + count);
             if from >= end {
@@ -237,7 +238,8 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// Cells of an array without the dimension: those of the first file that has it stay.
+    /// Writes cells of an array without the dimension. The cells of the first file with the array
+    /// are kept.
     async fn fixed(
         &mut self,
         array: &str,
@@ -249,7 +251,8 @@ impl<'a> Parts<'a> {
         let key = (array.to_owned(), start.to_vec());
         let known = match self.fixed.get(&key) {
             Some(known) => Some(ArrayRef::clone(known)),
-            // What the store has, or an earlier file wrote and was too large to be kept.
+            // The cells of the store, or of an earlier file whose cells were too large to be kept
+            // in memory.
             None if self.begun => Some(self.view.read_arrow(array, start, shape).await?),
             None => None,
         };
@@ -259,7 +262,7 @@ impl<'a> Parts<'a> {
             return Ok(());
         };
         if known.null_count() == known.len() && cells.null_count() < cells.len() {
-            // No file had it yet.
+            // No earlier file has the array.
             self.view.write_arrow(array, start, shape, ArrayRef::clone(&cells)).await?;
             self.fixed.insert(key, cells);
             return Ok(());
@@ -285,7 +288,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Why a piece was not written.
+/// The reason why a piece was not written.
 enum Failed {
     Store(atlas::Error),
     File(String),
@@ -297,7 +300,7 @@ impl From<atlas::Error> for Failed {
     }
 }
 
-/// The region of an array of `shape` that has `len` indices from `first` on along an axis.
+/// The region of an array of `shape` that covers `len` indices along an axis, starting at `first`.
 fn along(shape: &[usize], axis: usize, first: usize, len: usize) -> (Vec<usize>, Vec<usize>) {
     let (mut start, mut size) = (vec![0; shape.len()], shape.to_vec());
     start.get_mut(axis).into_iter().for_each(|place| *place = first);
@@ -305,7 +308,8 @@ fn along(shape: &[usize], axis: usize, first: usize, len: usize) -> (Vec<usize>,
     (start, size)
 }
 
-/// The cells of a region of `shape` with `len` indices from `first` on along an axis.
+/// The cells of a region of `shape`, of which `len` indices along an axis are selected, starting at
+/// `first`.
 fn selected(
     cells: &ArrayRef,
     shape: &[usize],
@@ -339,7 +343,7 @@ mod tests {
 
     #[test]
     fn cells_are_selected_along_any_axis() {
-        // Of shape (2, 3, 2).
+        // An array of shape (2, 3, 2).
         let cells: ArrayRef = Arc::new(Int32Array::from_iter_values(0..12));
         let of = |axis, first, len| {
             let Ok(found) = selected(&cells, &[2, 3, 2], axis, first, len) else { panic!("it failed") };

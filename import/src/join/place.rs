@@ -1,5 +1,5 @@
-//! Where the parts of a joined dataset go along its dimension: in the order of the coordinate, each
-//! value once.
+//! Places the parts of a joined dataset along its dimension: in the order of the coordinate, with
+//! each value once.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Part {
     pub keys: Vec<i64>,
-    /// Whether it takes the place of what is there already: its file has changed.
+    /// Whether it overwrites existing cells, since its file has changed.
     pub overwrites: bool,
 }
 
-/// Indices of a part that follow one another, and where they go.
+/// Consecutive indices of a part, and their target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub from: usize,
@@ -19,31 +19,32 @@ pub(super) struct Run {
     pub len: usize,
 }
 
-/// Where everything goes.
+/// The positions of all parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Placement {
     /// The length of the dimension.
     pub total: usize,
-    /// The runs of what is there already, but for what is overwritten.
+    /// The runs of the existing indices, without overwritten ones.
     pub old: Vec<Run>,
     /// The runs of each part.
     pub parts: Vec<Vec<Run>>,
-    /// True where what is there already stays where it is.
+    /// True if the existing indices keep their positions.
     pub stays: bool,
 }
 
 impl Placement {
-    /// How many indices of a part have no place, since others have their coordinates.
+    /// The number of indices of a part that are dropped, since another part or the existing dataset
+    /// has the same coordinates.
     pub(super) fn dropped(&self, part: usize, keys: usize) -> usize {
         let placed = self.parts.get(part).map_or(0, |runs| runs.iter().map(|run| run.len).sum());
         keys.saturating_sub(placed)
     }
 }
 
-/// Puts parts among what is there already, whose coordinates are `old`, ascending. Of two parts with
-/// one coordinate the first has it.
+/// Places parts among the existing coordinates `old`; all are ascending. If two parts have the same
+/// coordinate, the first part provides its cells.
 pub(super) fn place(old: &[i64], parts: &[Part]) -> Placement {
-    // By coordinate: the part, from 1 on, or 0 for what is there already; and the index in it.
+    // For each coordinate, the part (0 for the existing dataset, else from 1), and the index in it.
     let mut owners: BTreeMap<i64, (usize, usize)> =
         old.iter().enumerate().map(|(index, &key)| (key, (0, index))).collect();
     for (number, part) in parts.iter().enumerate() {
@@ -63,14 +64,14 @@ pub(super) fn place(old: &[i64], parts: &[Part]) -> Placement {
         }
     }
     let total = owners.len();
-    // Whatever is new comes behind.
+    // All new coordinates come after the existing ones.
     let stays = owners.keys().take(old.len()).eq(old);
     let mut runs = runs.into_iter();
     Placement { total, old: runs.next().unwrap_or_default(), parts: runs.collect(), stays }
 }
 
-/// The steps between neighbouring coordinates that are longer than most are: each as the place
-/// before it, and the number of coordinates that are missing.
+/// Steps between adjacent coordinates that are longer than most steps. Each is given by the
+/// position before it, and the number of missing coordinates.
 pub(super) fn gaps(coordinates: &[f64]) -> Vec<(usize, usize)> {
     let steps: Vec<f64> =
         coordinates.iter().zip(coordinates.iter().skip(1)).map(|(one, next)| next - one).collect();
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(gaps(&[0.0, 1.0, 2.0, 5.0, 6.0]), [(2, 2)]);
         assert_eq!(gaps(&[0.0, 1.0]), []);
         assert_eq!(gaps(&[3.0]), []);
-        // Months have no fixed length.
+        // Months differ in length.
         assert_eq!(gaps(&[0.0, 31.0, 59.0, 90.0, 120.0]), []);
     }
 
@@ -135,7 +136,7 @@ mod tests {
             all.sort_unstable();
             all.dedup();
             prop_assert_eq!(placed.total, all.len());
-            // Every place is filled once, with its coordinate.
+            // Every position is filled once, with its coordinate.
             let mut filled = vec![None; all.len()];
             let sources = std::iter::once(&old).chain(parts.iter().map(|part| &part.keys));
             let runs = std::iter::once(&placed.old).chain(&placed.parts);
@@ -147,7 +148,8 @@ mod tests {
                     }
                 }
             }
-            // By the first that has it; what is there already before all that do not overwrite.
+            // The first part with a coordinate provides it. The existing dataset takes precedence
+            // over parts that do not overwrite.
             for (key, owner) in all.iter().zip(&filled) {
                 let changed = parts.iter().position(|part| part.overwrites && part.keys.contains(key));
                 let expected = match (old.contains(key), changed) {

@@ -1,4 +1,4 @@
-//! Attributes as their bytes, and what these mean.
+//! Decodes attributes.
 
 use netcdf_reader::{NcAttrValue, NcAttribute};
 
@@ -29,21 +29,22 @@ impl RawAttribute {
     }
 }
 
-/// Bytes without the NULs that pad them.
+/// Removes the NULs that pad a text.
 pub(super) fn without_padding(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     bytes.get(..end).unwrap_or_default()
 }
 
-/// A name, up to its first NUL, since some writers pad names with NULs; and whether it is no UTF-8.
+/// Decodes a name, and tells whether it is invalid UTF-8. The name ends at its first NUL, since
+/// some writers pad names with NULs.
 pub(super) fn name(bytes: &[u8]) -> (String, bool) {
     let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
     let (name, other) = TextEncoding::default().decode_metadata(bytes);
     (name.into_owned(), other)
 }
 
-/// Decodes the attributes of `subject` (a variable, or nothing for a group), and tells how text of
-/// the variable is encoded.
+/// Decodes the attributes of `subject` (a variable, or empty for a group), and returns the encoding
+/// of the variable's text.
 pub(super) fn decode(
     raw: Vec<RawAttribute>,
     subject: &str,

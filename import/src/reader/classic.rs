@@ -1,4 +1,5 @@
-//! Classic files: CDF-1, CDF-2 (64-bit offsets) and CDF-5 (64-bit data), by the [NetCDF file format
+//! Reads classic files: CDF-1, CDF-2 (64-bit offsets) and CDF-5 (64-bit data), by the [NetCDF file
+//! format
 //! specifications](https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html).
 
 use std::ops::Range;
@@ -9,9 +10,9 @@ use netcdf_reader::{NcAttrValue, NcType};
 use super::attributes::{RawAttribute, RawValue, decode};
 use super::{Claims, Contents, Dimension, FileFormat, FileVariable, GroupAttributes, Stored};
 
-/// Bytes of a header that are read at one time.
+/// The number of bytes of a header that are read at once.
 const BLOCK: usize = 64 * 1024;
-/// The largest header that is read. Real ones have some kilobytes.
+/// The largest header that is read. Headers usually have a few kilobytes.
 const MAX_HEADER: u64 = 64 * 1024 * 1024;
 
 /// Tags of the lists in a header.
@@ -19,19 +20,19 @@ const DIMENSIONS: u64 = 10;
 const VARIABLES: u64 = 11;
 const ATTRIBUTES: u64 = 12;
 
-/// Where the cells of a variable are: in rows, along its first dimension.
+/// The position of the cells of a variable, as rows along its first dimension.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     begin: u64,
-    /// Bytes of a row, or of the only cell.
+    /// The number of bytes of a row, or of the only cell.
     row: u64,
-    /// Bytes from one row to the next, which are more where the rows of other variables lie
-    /// between.
+    /// The number of bytes from one row to the next. It is larger than a row if rows of other
+    /// variables lie between.
     stride: u64,
     rows: u64,
 }
 
-/// A variable as the header has it.
+/// A variable as described in the header.
 struct Entry {
     name: Vec<u8>,
     dims: Vec<usize>,
@@ -41,7 +42,7 @@ struct Entry {
     begin: u64,
 }
 
-/// Reads the header: what the file has, and where the cells of each variable are.
+/// Reads the header: the contents of the file, and the positions of the cells of each variable.
 pub(super) fn contents(storage: &dyn Storage) -> Result<(Contents, Vec<Place>), String> {
     let mut header = Header::new(storage)?;
     let records = header.size()?;
@@ -69,8 +70,8 @@ pub(super) fn contents(storage: &dyn Storage) -> Result<(Contents, Vec<Place>), 
         sizes.try_fold(entry.width, u64::checked_mul)
     };
     let with_records: Vec<&Entry> = entries.iter().filter(|entry| record_dim(entry)).collect();
-    // A record has a row of each variable that has records, padded to four bytes where there are
-    // several.
+    // A record contains one row of each record variable. If there are several, each row is padded
+    // to a multiple of four bytes.
     let record = match with_records.as_slice() {
         [only] => row_bytes(only),
         all => all
@@ -79,7 +80,7 @@ pub(super) fn contents(storage: &dyn Storage) -> Result<(Contents, Vec<Place>), 
     };
     let first_record = with_records.iter().map(|entry| entry.begin).min().unwrap_or(0);
     let records = match record {
-        // A file that is still being written does not say how many records it has.
+        // The header of a file that is still being written does not contain the number of records.
         Some(record) if records == header.streaming() && record > 0 => {
             storage.len().saturating_sub(first_record) / record
         }
@@ -169,7 +170,7 @@ fn numbers<T: Stored>(bytes: &[u8]) -> Vec<T> {
     bytes.chunks_exact(T::WIDTH).map(T::from_be).collect()
 }
 
-/// The type of a code, and bytes of a value.
+/// The type with a code, and the number of bytes of a value.
 fn type_of(code: u64) -> Result<(NcType, u64), String> {
     Ok(match code {
         1 => (NcType::Byte, 1),
@@ -187,15 +188,15 @@ fn type_of(code: u64) -> Result<(NcType, u64), String> {
     })
 }
 
-/// The header, from its start to where it is read.
+/// A header that is being read.
 struct Header<'a> {
     storage: &'a dyn Storage,
     block: Vec<u8>,
-    /// Where the next byte is in the block.
+    /// The position of the next byte in the block.
     next: usize,
-    /// Where the block ends in the file.
+    /// The end of the block in the file.
     end: u64,
-    /// Bytes of a size, and of an offset.
+    /// The numbers of bytes of a size, and of an offset.
     sizes: usize,
     offsets: usize,
 }
@@ -220,7 +221,7 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// The number of records that stands for one that is not known.
+    /// The value that marks an unknown number of records.
     fn streaming(&self) -> u64 {
         if self.sizes == 4 { u32::MAX.into() } else { u64::MAX }
     }
@@ -250,7 +251,7 @@ impl<'a> Header<'a> {
         Ok(taken)
     }
 
-    /// Bytes, and what fills them up to a multiple of four.
+    /// Reads bytes, and the padding to a multiple of four.
     fn padded(&mut self, length: u64) -> Result<Vec<u8>, String> {
         let whole =
             length.checked_next_multiple_of(4).ok_or("its header is damaged: a length is too large")?;
@@ -320,7 +321,7 @@ impl<'a> Header<'a> {
         }
         let attributes = self.attributes()?;
         let (dtype, width) = type_of(self.unsigned(4)?)?;
-        // The size that the header gives is redundant, and wrong for large variables.
+        // The size in the header is redundant, and wrong for large variables.
         let _ = self.size()?;
         let begin = self.unsigned(self.offsets)?;
         Ok(Entry { name, dims: used, attributes, dtype, width, begin })

@@ -1,9 +1,9 @@
-//! The cells of an HDF5 file's datasets.
+//! Reads the cells of datasets in an HDF5 file.
 //!
-//! The HDF5 crate opens a dataset only by its name in a group, with all of its attributes. So it is
-//! shown the file with one group more, behind its end: of datasets that have numbers for names, no
-//! attributes, and the same cells. What is wrong with names, links and attributes is nothing to it
-//! then.
+//! The HDF5 crate can open a dataset only by its name in a group, and reads all of its attributes.
+//! It therefore gets the file with an additional root group behind its end. That group contains
+//! datasets with numbers for names, without attributes, and with the same cells. Invalid names,
+//! links and attributes of the file therefore do not affect the crate.
 
 use std::ops::Range;
 
@@ -26,14 +26,14 @@ use super::filters::{registry, unknown_filter};
 use super::objects::{Message, Object, Objects, told};
 use super::types::{FileType, byte_type, opaque_type, unpadded};
 
-/// Bytes that are read at one time, at the most.
+/// The largest number of bytes that are read at once.
 const MAX_READ: usize = 1 << 30;
-/// The largest decoded chunk of a file of any size.
+/// The largest decoded chunk that is allowed in any file.
 const MAX_CHUNK: u64 = 256 << 20;
-/// Times its size that a file's largest decoded chunk may have beyond [`MAX_CHUNK`].
+/// The largest ratio of a decoded chunk to the size of its file beyond [`MAX_CHUNK`].
 const CHUNK_FACTOR: u64 = 128;
 
-/// The messages of a dataset that are about its cells.
+/// The header messages of a dataset that describe its cells.
 const OF_CELLS: [u16; 6] =
     [MSG_DATASPACE, MSG_DATATYPE, MSG_FILL_VALUE_OLD, MSG_FILL_VALUE, MSG_DATA_LAYOUT, MSG_FILTER_PIPELINE];
 
@@ -50,15 +50,15 @@ pub(super) struct Opened {
 pub(super) struct Wanted {
     pub object: Object,
     pub dtype: FileType,
-    /// Bytes of a cell.
+    /// The number of bytes of a cell.
     pub width: u32,
-    /// Its extent, which is larger than the stored one where another variable has more of an
+    /// Its extent. It is larger than the stored one if another variable is longer along an
     /// unlimited dimension.
     pub shape: Vec<u64>,
 }
 
 impl Datasets {
-    /// Opens datasets; the reason for each that cannot be.
+    /// Opens datasets. A dataset that cannot be opened is replaced by the reason.
     pub fn open(objects: &Objects, wanted: &[Wanted]) -> Result<Vec<Result<Opened, String>>, String> {
         let storage = objects.storage();
         let mut overlay = Overlay::new(storage.clone(), objects.offset_size, objects.length_size);
@@ -142,7 +142,7 @@ impl Datasets {
     }
 }
 
-/// A cell as its bytes.
+/// The bytes of a cell.
 #[derive(Clone)]
 struct Bytes(Vec<u8>);
 
@@ -160,7 +160,7 @@ impl H5Type for Bytes {
     }
 }
 
-/// The messages of a header that has the cells of a dataset, and nothing else.
+/// The messages of a header that only describes the cells of a dataset.
 fn cells_header(wanted: &Wanted, objects: &Objects) -> Vec<Message> {
     let of_cells = wanted.object.messages.iter().filter(|message| OF_CELLS.contains(&message.kind));
     let of_cells = of_cells.map(|message| {
@@ -178,9 +178,9 @@ fn cells_header(wanted: &Wanted, objects: &Objects) -> Vec<Message> {
     of_cells.collect()
 }
 
-/// A layout of version 1 or 2, which HDF5 wrote before 1.6.3, as version 3 has it: the HDF5 crate
-/// takes other bytes of it for the address and the size than the library. `None` for other
-/// versions.
+/// Converts a layout of version 1 or 2, which HDF5 wrote before 1.6.3, to version 3. The HDF5 crate
+/// reads the address and the size of these versions from other bytes than the HDF5 library does.
+/// `None` for other versions.
 fn old_layout(bytes: &[u8], wanted: &Wanted, objects: &Objects) -> Option<Vec<u8>> {
     let (&[version, rank, class, ..], rest) = bytes.split_first_chunk::<8>()?;
     if !(1..=2).contains(&version) {
@@ -189,7 +189,7 @@ fn old_layout(bytes: &[u8], wanted: &Wanted, objects: &Objects) -> Option<Vec<u8
     let (offset, length) = (objects.offset_size, objects.length_size);
     let mut layout = vec![3, class];
     match class {
-        // The sizes of dimensions, then that of the cells, and the cells.
+        // The layout contains the sizes of dimensions, then the size of the cells, then the cells.
         0 => {
             let rest = rest.get(4 * usize::from(rank)..)?;
             let (size, cells) = rest.split_first_chunk::<4>()?;
@@ -214,11 +214,11 @@ fn old_layout(bytes: &[u8], wanted: &Wanted, objects: &Objects) -> Option<Vec<u8
     Some(layout)
 }
 
-/// A file with a superblock of its own, and objects behind its end.
+/// A file with its own superblock, and additional objects behind its end.
 pub(super) struct Overlay {
     file: DynStorage,
     head: Vec<u8>,
-    /// Where the objects are.
+    /// The position of the additional objects.
     start: u64,
     tail: Vec<u8>,
     offset_size: u8,
@@ -235,17 +235,17 @@ impl Overlay {
         address.to_le_bytes().into_iter().take(self.offset_size.into()).collect()
     }
 
-    /// The address of the object that is added next.
+    /// The address of the next object to be added.
     pub fn next_address(&self) -> u64 {
         self.start + self.tail.len() as u64
     }
 
-    /// Adds an object with a version 1 header; its address.
+    /// Adds an object with a version 1 header, and returns its address.
     pub fn add(&mut self, messages: &[Message]) -> u64 {
         let address = self.next_address();
         let mut body = Vec::new();
         for Message { kind, bytes } in messages {
-            // No message of a file has more bytes than this can tell.
+            // No message of a file is longer than 16 bits can express.
             let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
             body.extend(kind.to_le_bytes());
             body.extend(length.to_le_bytes());
@@ -263,7 +263,7 @@ impl Overlay {
         address
     }
 
-    /// The message of a link to an object.
+    /// The message for a link to an object.
     fn link(&self, name: &str, address: u64) -> Vec<u8> {
         let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
         let mut bytes = vec![1, 0, length];
@@ -272,8 +272,8 @@ impl Overlay {
         bytes
     }
 
-    /// Adds the root group, and the superblock that leads to it: one of version 2, which is never
-    /// longer than that of the file.
+    /// Adds the root group, and the superblock that refers to it. The superblock has version 2,
+    /// which is never longer than that of the file.
     pub fn finish(&mut self, links: &[Message]) {
         let root = self.add(links);
         let mut head = HDF5_MAGIC.to_vec();
@@ -298,7 +298,7 @@ impl Storage for Overlay {
         if offset >= self.head.len() as u64 && end <= self.file.len() {
             return self.file.read_range(offset, len);
         }
-        // Bytes of the file, under the superblock and before the objects.
+        // The bytes of the file come first; the superblock and the objects are then laid over them.
         let in_file = end.min(self.file.len()).saturating_sub(offset);
         let mut bytes = match in_file {
             0 => Vec::new(),

@@ -1,4 +1,4 @@
-//! The filters that chunks of HDF5 datasets went through, as
+//! The filters of chunks in HDF5 datasets, as
 //! [registered](https://github.com/HDFGroup/hdf5_plugins/blob/master/docs/RegisteredFilterPlugins.md).
 
 use std::fmt;
@@ -13,7 +13,7 @@ use super::objects::told;
 const BZIP2: u16 = 307;
 const LZF: u16 = 32000;
 const ZSTD: u16 = 32015;
-/// Those of the HDF5 crate: deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lz4.
+/// The filters of the HDF5 crate: deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lz4.
 const BUILT_IN: [u16; 7] = [1, 2, 3, 4, 5, 6, 32004];
 
 /// Registered filters by number.
@@ -56,7 +56,7 @@ const NAMES: [(u16, &str); 36] = [
     (32031, "JPEG 2000"),
 ];
 
-/// Checks that all filters of a pipeline can be undone.
+/// Checks that all filters of a pipeline can be decoded.
 pub(super) fn unknown_filter(message: &[u8]) -> Result<(), String> {
     let pipeline = filter_pipeline::parse(&mut hdf5_reader::io::Cursor::new(message), 8, 8, message.len());
     for filter in pipeline.map_err(told)?.filters {
@@ -74,8 +74,8 @@ pub(super) fn unknown_filter(message: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The filters of the HDF5 crate and those that it lacks. No chunk has more than `largest` bytes
-/// once a filter is undone.
+/// The filters of the HDF5 crate, and those that it lacks. No chunk may have more than `largest`
+/// bytes after a filter is decoded.
 pub(super) fn registry(largest: usize) -> FilterRegistry {
     let mut registry = FilterRegistry::new();
     registry.register(
@@ -110,7 +110,7 @@ fn read_all(filter: &str, decoder: impl Read, largest: usize) -> Result<Vec<u8>,
     if read > largest { Err(failed(filter, &"a chunk is too large to be true")) } else { Ok(decoded) }
 }
 
-/// Undoes LZF: runs of literal bytes, and of bytes that were there before.
+/// Decodes LZF, which consists of runs of literal bytes, and references to earlier bytes.
 fn lzf(mut bytes: &[u8], largest: usize) -> Option<Vec<u8>> {
     let mut decoded: Vec<u8> = Vec::new();
     while let Some((&control, rest)) = bytes.split_first() {

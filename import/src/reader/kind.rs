@@ -1,4 +1,4 @@
-//! What a file is, by its first bytes.
+//! Detects the kind of a file by its first bytes.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,13 +9,13 @@ use std::path::Path;
 pub(super) enum Kind {
     /// CDF-1, CDF-2 and CDF-5.
     Classic,
-    /// NetCDF-4 and other HDF5.
+    /// NetCDF-4 and other HDF5 files.
     Hdf5,
 }
 
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
-/// First bytes of other files, and what to say of them.
+/// The first bytes of other files, and the message about such files.
 const OTHERS: [(&[u8], &str); 22] = [
     (b"\x1f\x8b", "it is compressed with gzip: name it .gz, or decompress it with `gunzip`"),
     (b"BZh", "it is compressed with bzip2: name it .bz2, or decompress it with `bunzip2`"),
@@ -41,13 +41,13 @@ const OTHERS: [(&[u8], &str); 22] = [
     (b"netcdf ", "it is the text of a NetCDF file (CDL): make a file of it first, with `ncgen`"),
 ];
 
-/// Opens a file, and tells what it is.
+/// Opens a file, and detects its kind.
 ///
 /// # Errors
-/// It is none of the files that can be read: what it is instead.
+/// The file is not of a supported kind. The message says what it is instead.
 pub(super) fn open(path: &Path) -> Result<(File, Kind), String> {
     let found = std::fs::metadata(path).map_err(|e| e.to_string())?;
-    // A fifo is not opened: that waits for a writer.
+    // A fifo must not be opened, since that would wait for a writer.
     if !found.is_file() {
         return Err(special(&found.file_type()).to_owned());
     }
@@ -58,7 +58,8 @@ pub(super) fn open(path: &Path) -> Result<(File, Kind), String> {
         [b'C', b'D', b'F', 1 | 2 | 5, ..] => Kind::Classic,
         start if start.starts_with(HDF5) => Kind::Hdf5,
         start => {
-            // A user block of 512 bytes, or twice as many, and so on, may be before an HDF5 file.
+            // An HDF5 file may start with a user block of 512 bytes, or of 512 times a power of
+            // two.
             let places = std::iter::successors(Some(512u64), |place| place.checked_mul(2));
             let mut places = places.take_while(|&place| place + 8 <= found.len());
             if !places.any(|place| is_hdf5_at(&mut file, place)) {
@@ -75,7 +76,7 @@ fn is_hdf5_at(file: &mut File, place: u64) -> bool {
     file.seek(SeekFrom::Start(place)).is_ok() && file.read_exact(&mut magic).is_ok() && magic == HDF5
 }
 
-/// What there is in place of a file.
+/// Describes what is not a regular file.
 fn special(found: &std::fs::FileType) -> &'static str {
     #[cfg(unix)]
     {
@@ -93,7 +94,7 @@ fn special(found: &std::fs::FileType) -> &'static str {
     if found.is_dir() { "it is a directory, and no file" } else { "it is no file" }
 }
 
-/// What a file is that begins in a way that no NetCDF file does.
+/// Describes a file whose first bytes are not those of a NetCDF file.
 fn other(start: &[u8]) -> String {
     if start.is_empty() {
         return "it is empty".to_owned();
@@ -107,7 +108,7 @@ fn other(start: &[u8]) -> String {
     if start.iter().all(|&byte| byte == 0) {
         return "it has zeros where a NetCDF file begins: it may be a download that did not end".to_owned();
     }
-    // The last character may be cut.
+    // The last character may be truncated.
     let text = match std::str::from_utf8(start) {
         Ok(text) => Some(text),
         Err(e) if e.error_len().is_none() => {
@@ -127,7 +128,7 @@ fn other(start: &[u8]) -> String {
     format!("it is text and no NetCDF file; it begins with `{line}`")
 }
 
-/// What a directory is, where its name or files in it tell.
+/// Describes a directory whose name or files identify it as another kind of data.
 pub(crate) fn special_directory(path: &Path) -> Option<&'static str> {
     let zarr = [".zgroup", ".zarray", ".zmetadata", "zarr.json"];
     zarr.iter().any(|name| path.join(name).is_file()).then_some("it is a Zarr store, which is not read")

@@ -1,8 +1,10 @@
-//! Files of all NetCDF formats as one model: dimensions, variables, attributes, and their cells.
+//! Reads files of all NetCDF formats into one model: dimensions, variables, attributes, and their
+//! cells.
 //!
-//! Names and attributes are decoded; cells are as stored. What a file holds but cannot be read is
-//! told, and the rest is read. Nothing that a file only claims is believed: sizes are checked
-//! against the file's own before memory is taken, and what refers to something is followed once.
+//! Names and attributes are decoded; cells are returned as stored. Parts that cannot be read are
+//! reported, and the rest is read. The reader does not trust the claims of a file: sizes are
+//! checked against the size of the file before memory is allocated, and each reference is followed
+//! once.
 
 mod attributes;
 mod classic;
@@ -28,10 +30,10 @@ use crate::encoding::TextEncoding;
 use crate::notice::{Notice, NoticeClass};
 use kind::Kind;
 
-/// Bytes of cells that a file may claim whatever its size: what was never written takes no room.
+/// The number of bytes of cells that any file may claim: unwritten cells take no space.
 const CLAIM_FLOOR: u64 = 4 << 30;
-/// Times its size that a file may claim in cells beyond [`CLAIM_FLOOR`]: four times what deflate
-/// can do.
+/// The largest ratio of claimed cells to the size of the file beyond [`CLAIM_FLOOR`]: four times
+/// the largest ratio of deflate.
 const CLAIM_FACTOR: u64 = 4096;
 
 /// A dimension, by its name in the group that defines it.
@@ -48,11 +50,11 @@ pub(crate) struct Dimension {
 pub(crate) struct FileVariable {
     pub group: Vec<String>,
     pub name: String,
-    /// Its dimensions, as places in [`Contents::dims`].
+    /// The positions of its dimensions in [`Contents::dims`].
     pub dims: Vec<usize>,
     pub dtype: NcType,
     pub attributes: Vec<NcAttribute>,
-    /// How its text is encoded.
+    /// The encoding of its text.
     pub encoding: TextEncoding,
 }
 
@@ -91,31 +93,31 @@ pub(crate) enum FileFormat {
     Netcdf4,
 }
 
-/// All that a file says before its cells.
+/// The contents of a file without its cells.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contents {
     pub format: FileFormat,
     pub dims: Vec<Dimension>,
     pub variables: Vec<FileVariable>,
     pub attributes: Vec<GroupAttributes>,
-    /// What is not taken literally.
+    /// Notices about what is not taken literally.
     pub notices: Vec<Notice>,
-    /// Variables that are there and cannot be read; each has a notice.
+    /// The number of variables that cannot be read; each has a notice.
     pub unreadable: usize,
 }
 
-/// What is said of names and attributes that are no UTF-8.
+/// The detail of notices about names and attributes that are not UTF-8.
 const NOT_UTF_8: &str = "it is not UTF-8, and taken as Windows-1252";
 
 impl Contents {
-    /// The names of dimensions and variables, with the groups that these are in.
+    /// The names of dimensions and variables, with their groups.
     pub fn names(&self) -> impl Iterator<Item = (&[String], &str)> {
         let variables =
             self.variables.iter().map(|variable| (variable.group.as_slice(), variable.name.as_str()));
         variables.chain(self.dims.iter().map(|dim| (dim.group.as_slice(), dim.name.as_str())))
     }
 
-    /// A name as text; it is told where it is no UTF-8.
+    /// Decodes a name, and adds a notice if it is not UTF-8.
     fn name(&mut self, bytes: &[u8]) -> String {
         let (name, other) = attributes::name(bytes);
         if other {
@@ -138,11 +140,11 @@ impl Contents {
     }
 }
 
-/// The type of a number as stored.
+/// A type of numbers as stored.
 pub(crate) trait Stored: Element + H5Type + Copy {
-    /// Bytes of a number.
+    /// The number of bytes of a number.
     const WIDTH: usize;
-    /// The number of big-endian bytes, of which there are [`WIDTH`](Self::WIDTH).
+    /// Decodes big-endian bytes, of which there are [`WIDTH`](Self::WIDTH).
     fn from_be(bytes: &[u8]) -> Self;
 }
 
@@ -164,18 +166,18 @@ pub(crate) struct File {
     cells: Cells,
 }
 
-/// Where the cells of the variables are, in the order of [`Contents::variables`].
+/// The positions of the variables' cells, in the order of [`Contents::variables`].
 enum Cells {
     Classic { storage: Arc<FileStorage>, places: Vec<classic::Place> },
     Hdf5(datasets::Datasets),
 }
 
 impl File {
-    /// Opens a file and reads all of it but its cells.
+    /// Opens a file, and reads everything except its cells.
     ///
     /// # Errors
-    /// The file is no NetCDF or HDF5 file, which then says what it is, or too damaged to tell what
-    /// it has.
+    /// The file is not a NetCDF or HDF5 file, and the message says what it is; or it is too damaged
+    /// to find its contents.
     pub fn open(path: &Path) -> Result<Self, String> {
         let (file, kind) = kind::open(path)?;
         let storage = Arc::new(FileStorage::from_file(file).map_err(|e| e.to_string())?);
@@ -193,13 +195,13 @@ impl File {
         Ok(Self { contents, cells })
     }
 
-    /// What the file says before its cells.
+    /// The contents of the file without its cells.
     pub fn contents(&self) -> &Contents {
         &self.contents
     }
 
-    /// Cells of a variable of numbers, characters or an enumeration: those with `rows` as their
-    /// first index, or all where it has no dimension.
+    /// Reads cells of a numeric, character or enumeration variable: those with `rows` as their
+    /// first index, or all cells if it has no dimension.
     pub fn read<T: Stored>(&self, variable: usize, rows: Range<usize>) -> Result<Vec<T>, String> {
         match &self.cells {
             Cells::Classic { storage, places } => {
@@ -210,7 +212,8 @@ impl File {
         }
     }
 
-    /// The bytes of each string of a variable of strings, in the same way.
+    /// Reads the bytes of each string of a string variable, with `rows` as for
+    /// [`read`](Self::read).
     pub fn read_strings(&self, variable: usize, rows: Range<usize>) -> Result<Vec<Vec<u8>>, String> {
         match &self.cells {
             Cells::Classic { .. } => Err("classic files have no strings".to_owned()),
@@ -219,7 +222,8 @@ impl File {
     }
 }
 
-/// Adds up what variables claim, and refuses what a file of its size cannot hold.
+/// Sums the bytes that variables claim, and rejects claims that are too large for the size of the
+/// file.
 struct Claims {
     left: u64,
 }
@@ -229,7 +233,7 @@ impl Claims {
         Self { left: CLAIM_FLOOR.max(file_bytes.saturating_mul(CLAIM_FACTOR)) }
     }
 
-    /// Takes the cells of a variable into account; `width` is bytes of one.
+    /// Adds the cells of a variable, which have `width` bytes each.
     fn take(&mut self, shape: &[u64], width: u64) -> Result<(), String> {
         let bytes = shape.iter().try_fold(width, |bytes, &size| bytes.checked_mul(size));
         match bytes.and_then(|bytes| self.left.checked_sub(bytes)) {

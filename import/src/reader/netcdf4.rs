@@ -1,6 +1,7 @@
-//! HDF5 files as NetCDF, in the way of netCDF-C: groups, dimensions made of scales, variables.
+//! Reads HDF5 files as NetCDF in the same way as netCDF-C: groups, dimensions made of scales, and
+//! variables.
 //!
-//! A dimension is a dataset that is a *dimension scale*; the attribute `DIMENSION_LIST` of another
+//! A dimension is a dataset that is a *dimension scale*. The attribute `DIMENSION_LIST` of another
 //! dataset refers to the scales of its axes, or `_Netcdf4Coordinates` numbers them. An axis without
 //! a scale gets a dimension `phony_dim_N`. See [The NetCDF-4
 //! Format](https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html#netcdf_4_spec).
@@ -21,11 +22,11 @@ use super::objects::{AttributeBytes, Object, Objects, Target, told};
 use super::types::{FileType, attribute_value};
 use super::{Claims, Contents, Dimension, FileVariable, GroupAttributes};
 
-/// How deep groups are followed, and soft links.
+/// The depth to which groups and soft links are followed.
 const MAX_DEPTH: usize = 100;
 const MAX_LINKS: usize = 16;
 
-/// Names of attributes that are NetCDF-4's own.
+/// Names of attributes that NetCDF-4 itself uses.
 const HIDDEN: [&str; 11] = [
     "CLASS",
     "NAME",
@@ -39,24 +40,23 @@ const HIDDEN: [&str; 11] = [
     "_IsNetcdf4",
     "_SuperblockVersion",
 ];
-/// What the name of a scale begins with that is a dimension and no variable.
+/// The prefix of the name of a scale that is a dimension without a variable.
 const ONLY_DIMENSION: &[u8] = b"This is a netCDF dimension but not a netCDF variable";
-/// What the name of a variable begins with that is named like a dimension of which it is no
-/// coordinate.
+/// The prefix of the name of a variable that has the name of a dimension but is not its coordinate.
 const NOT_COORDINATE: &[u8] = b"_nc4_non_coord_";
 
-/// A dataset, before it is known what its dimensions are.
+/// A dataset whose dimensions are not known yet.
 struct Found {
     group: Vec<String>,
     name: String,
     object: Object,
     space: DataspaceMessage,
     attributes: Vec<AttributeBytes>,
-    /// The dimension that it makes.
+    /// The dimension that it defines.
     scale: Option<usize>,
 }
 
-/// The walk over a file.
+/// The state of reading a file.
 struct Walk<'a> {
     objects: &'a Objects,
     contents: Contents,
@@ -67,7 +67,7 @@ struct Walk<'a> {
     by_number: HashMap<i64, usize>,
 }
 
-/// Reads all of a file but its cells.
+/// Reads everything in a file except its cells.
 pub(super) fn contents(storage: DynStorage) -> Result<(Contents, Datasets), String> {
     let objects = Objects::open(storage)?;
     let mut walk = Walk {
@@ -85,7 +85,7 @@ pub(super) fn contents(storage: DynStorage) -> Result<(Contents, Datasets), Stri
 }
 
 impl Walk<'_> {
-    /// Takes in a group: its attributes, its datasets, and the groups in it.
+    /// Adds a group: its attributes, its datasets, and its subgroups.
     fn group(&mut self, group: &Object, address: u64, path: &[String]) {
         let attributes = self.attributes(group, &path.join("."));
         let raw = self.values(&attributes, &path.join("."));
@@ -136,7 +136,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The address of the object to which a link of a group leads.
+    /// The address of the object to which a link in a group leads.
     fn follow(&self, target: &Target, group: u64, depth: usize) -> Result<u64, String> {
         let path = match target {
             Target::Object(address) => return Ok(*address),
@@ -154,7 +154,7 @@ impl Walk<'_> {
         Ok(address)
     }
 
-    /// The attributes of an object, with what is wrong with others noted.
+    /// The attributes of an object. Adds notices about those that cannot be read.
     fn attributes(&mut self, object: &Object, subject: &str) -> Vec<AttributeBytes> {
         let (attributes, failures) = self.objects.attributes(object);
         for reason in failures {
@@ -163,7 +163,7 @@ impl Walk<'_> {
         attributes
     }
 
-    /// The values of the attributes that are not NetCDF-4's own.
+    /// The values of the attributes that NetCDF-4 does not use itself.
     fn values(&mut self, attributes: &[AttributeBytes], subject: &str) -> Vec<RawAttribute> {
         let mut raw = Vec::with_capacity(attributes.len());
         for attribute in attributes {
@@ -199,7 +199,7 @@ impl Walk<'_> {
         dataspace::parse(&mut Cursor::new(bytes), offset, length, bytes.len()).map_err(told)
     }
 
-    /// Takes in a dataset, and the dimension that it makes.
+    /// Adds a dataset, and the dimension that it defines.
     fn dataset(&mut self, address: u64, group: &[String], name: &[u8], object: Object) -> Result<(), String> {
         let space = object.message(MSG_DATASPACE).ok_or("it is damaged: it has no shape")?;
         let space = self.space(space)?;
@@ -242,7 +242,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The dimensions of each axis that has one.
+    /// The dimension of each axis, if known.
     fn dims(&self, found: &Found) -> Vec<Option<usize>> {
         let rank = found.space.dims.len();
         let attribute = |name: &str| found.attributes.iter().find(|attribute| attribute.is(name));
@@ -251,7 +251,7 @@ impl Walk<'_> {
         }
         let mut dims = vec![None; rank];
         if let Some(list) = attribute("DIMENSION_LIST") {
-            // A sequence of addresses for each axis; the first scale is the dimension.
+            // The list has a sequence of addresses for each axis; the first scale is the dimension.
             let width = usize::from(self.objects.offset_size);
             for (dim, reference) in dims.iter_mut().zip(list.data.chunks_exact(8 + width)) {
                 let scales = self.objects.sequence(reference, width).unwrap_or_default();
@@ -270,11 +270,11 @@ impl Walk<'_> {
         dims
     }
 
-    /// Makes variables of the datasets.
+    /// Converts the datasets to variables.
     fn variables(mut self) -> Result<(Contents, Datasets), String> {
         let found = std::mem::take(&mut self.found);
         let mut dims: Vec<Vec<Option<usize>>> = found.iter().map(|found| self.dims(found)).collect();
-        // An unlimited dimension is as long as the longest of its variables.
+        // An unlimited dimension has the length of its longest variable.
         for (found, dims) in found.iter().zip(&dims) {
             for (axis, (&dim, &size)) in dims.iter().zip(&found.space.dims).enumerate() {
                 let dim = dim.and_then(|dim| self.contents.dims.get_mut(dim));
@@ -283,8 +283,8 @@ impl Walk<'_> {
                 }
             }
         }
-        // netCDF-C gives axes without a scale their dimensions in the groups within before those
-        // around.
+        // netCDF-C names the dimensions of axes without a scale in subgroups before the enclosing
+        // groups.
         let mut order: Vec<usize> = (0..found.len()).collect();
         order
             .sort_by_key(|&number| std::cmp::Reverse(found.get(number).map_or(0, |found| found.group.len())));
@@ -345,7 +345,7 @@ impl Walk<'_> {
         Ok((self.contents, Datasets::new(datasets)))
     }
 
-    /// Gives each axis a dimension that has its length.
+    /// Gives each axis without a dimension one of its length.
     fn complete(&mut self, found: &Found, dims: &mut [Option<usize>]) {
         for axis in 0..dims.len() {
             let size = found.space.dims.get(axis).copied().unwrap_or(0);
@@ -382,7 +382,7 @@ impl Walk<'_> {
 }
 
 impl AttributeBytes {
-    /// True where this is its name.
+    /// True if the attribute has this name.
     fn is(&self, name: &str) -> bool {
         self.name.split(|&byte| byte == 0).next() == Some(name.as_bytes())
     }

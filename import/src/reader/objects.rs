@@ -1,8 +1,9 @@
-//! The objects of an HDF5 file: what their headers, links and attributes say, as bytes.
+//! Reads the objects of an HDF5 file: the contents of their headers, links and attributes, as
+//! bytes.
 //!
-//! The HDF5 crate reads an object as a whole or not at all, takes names for UTF-8, and follows
-//! links in circles. So headers are taken apart here, message by message, with its parsers of
-//! messages, heaps and trees; format: [HDF5 File Format Specification
+//! The HDF5 crate either reads a whole object or fails, takes names for UTF-8, and follows links in
+//! circles. This module therefore parses headers message by message, with the crate's parsers of
+//! messages, heaps and trees. Format: [HDF5 File Format Specification
 //! 3.0](https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html).
 
 use std::cell::RefCell;
@@ -26,15 +27,15 @@ use hdf5_reader::superblock::Superblock;
 use hdf5_reader::symbol_table::SymbolTableNode;
 use hdf5_reader::{Storage, StorageBuffer};
 
-/// The largest header of an object. Real ones have some kilobytes: a message has 64 KiB at the
-/// most, and many attributes are kept elsewhere.
+/// The largest header of an object that is read. Headers usually have a few kilobytes: a message
+/// has at most 64 KiB, and objects with many attributes keep them elsewhere.
 const MAX_HEADER: u64 = 16 * 1024 * 1024;
-/// Parts that a header may be in.
+/// The largest number of parts of a header.
 const MAX_PARTS: usize = 1024;
-/// Bytes of global heaps that are kept.
+/// The largest number of bytes of cached global heaps.
 const MAX_HEAPS: usize = 16 * 1024 * 1024;
 
-/// An error of the HDF5 crate, told in words.
+/// Describes an error of the HDF5 crate.
 pub(super) fn told(error: hdf5_reader::error::Error) -> String {
     use hdf5_reader::error::Error;
     match error {
@@ -47,7 +48,7 @@ pub(super) fn told(error: hdf5_reader::error::Error) -> String {
     }
 }
 
-/// A message of an object's header, with what it shares with others in place.
+/// A message of an object's header. References to shared messages are already resolved.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub kind: u16,
@@ -67,7 +68,7 @@ impl Object {
     }
 }
 
-/// What a link of a group leads to.
+/// The target of a link.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Target {
     Object(u64),
@@ -82,7 +83,7 @@ pub(super) struct Link {
     order: Option<u64>,
 }
 
-/// The bytes of an attribute's message.
+/// The parsed message of an attribute, with its value as bytes.
 #[derive(Clone, Debug)]
 pub(super) struct AttributeBytes {
     pub name: Vec<u8>,
@@ -91,7 +92,7 @@ pub(super) struct AttributeBytes {
     pub data: Vec<u8>,
 }
 
-/// A part of a file, addressed from its start.
+/// A part of a file, addressed from the start of the part.
 struct Part {
     inner: DynStorage,
     start: u64,
@@ -114,7 +115,7 @@ pub(super) struct Objects {
     pub offset_size: u8,
     pub length_size: u8,
     pub root: u64,
-    /// Where messages that many objects share are: kinds as bits, and the heap.
+    /// The heaps of shared messages, each with a bit mask of the kinds of messages in it.
     shared: Vec<(u16, u64)>,
     heaps: RefCell<HashMap<u64, Rc<GlobalHeapCollection>>>,
     heap_bytes: RefCell<usize>,
@@ -123,8 +124,8 @@ pub(super) struct Objects {
 impl Objects {
     pub fn open(storage: DynStorage) -> Result<Self, String> {
         let superblock = Superblock::parse_from_storage(storage.as_ref()).map_err(told)?;
-        // As in the HDF5 library: what is behind the cut may be whole groups of which nothing
-        // tells.
+        // The HDF5 library also rejects truncated files: the missing part may contain whole groups
+        // that nothing else mentions.
         let (length, end) = (storage.len(), superblock.base_address.saturating_add(superblock.eof_address));
         if length < end {
             return Err(format!(
@@ -133,7 +134,7 @@ impl Objects {
         }
         let storage: DynStorage = match superblock.base_address {
             0 => storage,
-            // Addresses count from the end of a user block.
+            // Addresses count from the end of the user block.
             start => std::sync::Arc::new(Part { inner: storage, start }),
         };
         let mut objects = Self {
@@ -151,7 +152,7 @@ impl Objects {
         Ok(objects)
     }
 
-    /// The file, from where addresses count.
+    /// The file from the origin of its addresses.
     pub fn storage(&self) -> &DynStorage {
         &self.storage
     }
@@ -168,7 +169,7 @@ impl Objects {
             let bytes = match is_shared.then(|| self.shared_message(kind, &bytes)) {
                 None => bytes,
                 Some(Ok(bytes)) => bytes,
-                // One attribute less; without bytes it says so itself.
+                // Only this attribute is lost: without bytes, it is reported when it is parsed.
                 Some(Err(_)) if kind == MSG_ATTRIBUTE => Vec::new(),
                 Some(Err(reason)) => return Err(reason),
             };
@@ -177,8 +178,8 @@ impl Objects {
         Ok(Object { messages })
     }
 
-    /// The messages of a header in all its parts, as they are stored: the kind, whether the bytes
-    /// say where the message is, and the bytes.
+    /// The stored messages of a header in all its parts: the kind, whether the bytes are a
+    /// reference to the message, and the bytes.
     fn header(&self, address: u64) -> Result<Vec<(u16, bool, Vec<u8>)>, String> {
         let start = self.read(address, 4)?;
         let (mut parts, second, ordered) = if start.as_ref() == b"OHDR" {
@@ -215,7 +216,7 @@ impl Objects {
         Ok(messages)
     }
 
-    /// Where the messages of a version 2 header are, and whether they have numbers.
+    /// The position of the messages of a version 2 header, and whether they are numbered.
     fn second_header(&self, address: u64) -> Result<((u64, u64), bool), String> {
         let flags = self.read(address, 6)?.get(5).copied().unwrap_or_default();
         let width = 1u64 << (flags & 3);
@@ -232,7 +233,7 @@ impl Objects {
         Ok(((address + prefix, length), flags & 4 != 0))
     }
 
-    /// Where the messages of a further part of a version 2 header are.
+    /// The position of the messages in a further part of a version 2 header.
     fn second_part(&self, address: u64, length: u64) -> Result<(u64, u64), String> {
         let damaged = || "it is damaged: a part of its header is not where it should be".to_owned();
         let length = length.checked_sub(8).filter(|&length| length <= MAX_HEADER).ok_or_else(damaged)?;
@@ -243,7 +244,7 @@ impl Objects {
         Ok((address + 4, length))
     }
 
-    /// Checks bytes against the checksum after them.
+    /// Checks bytes against the checksum that follows them.
     fn check(&self, address: u64, length: u64) -> Result<(), String> {
         let bytes = self.read(address, length.saturating_add(4))?;
         let (checked, stored) = bytes.split_at(bytes.len().saturating_sub(4));
@@ -253,7 +254,7 @@ impl Objects {
         }
     }
 
-    /// The message that a reference leads to.
+    /// The message to which a reference leads.
     fn shared_message(&self, kind: u16, reference: &[u8]) -> Result<Vec<u8>, String> {
         let mut cursor = Cursor::new(reference);
         let size = (self.offset_size, self.length_size);
@@ -276,7 +277,7 @@ impl Objects {
         }
     }
 
-    /// The heaps of messages that objects share, by the superblock's extension.
+    /// The heaps of shared messages, as listed in the superblock's extension.
     fn shared_heaps(&self, extension: u64) -> Result<Vec<(u16, u64)>, String> {
         let header = self.header(extension)?;
         let Some((_, _, bytes)) = header.iter().find(|(kind, _, _)| *kind == MSG_SHARED_TABLE) else {
@@ -300,7 +301,7 @@ impl Objects {
         Ok(heaps)
     }
 
-    /// Objects of a fractal heap.
+    /// Reads objects of a fractal heap.
     fn heap_objects(&self, address: u64, ids: &[Vec<u8>]) -> Result<Vec<Result<Vec<u8>, String>>, String> {
         let (storage, offset, length) = (self.storage.as_ref(), self.offset_size, self.length_size);
         let heap = FractalHeap::parse_at_storage(storage, address, offset, length).map_err(told)?;
@@ -318,8 +319,8 @@ impl Objects {
         collect_btree_v2_records_storage(storage, &tree, offset, length, None, &[], None).map_err(told)
     }
 
-    /// The links of a group, in the order in which they were made where the group tells, else by
-    /// name; and why some cannot be read.
+    /// The links of a group, and why some cannot be read. Links are in creation order if the group
+    /// records it, else sorted by name.
     pub fn links(&self, group: &Object) -> (Vec<Link>, Vec<String>) {
         let (mut links, mut failures) = (Vec::new(), Vec::new());
         for message in &group.messages {
@@ -367,7 +368,7 @@ impl Objects {
         Ok(links)
     }
 
-    /// The links of a group of HDF5 1.6 and before.
+    /// The links of a group that HDF5 1.6 or earlier wrote.
     fn symbols(&self, bytes: &[u8]) -> Result<Vec<Link>, String> {
         let (storage, offset, length) = (self.storage.as_ref(), self.offset_size, self.length_size);
         let table = symbol_table_msg::parse(&mut Cursor::new(bytes), offset, length, bytes.len());
@@ -402,7 +403,7 @@ impl Objects {
         Ok(links)
     }
 
-    /// The attributes of an object; and why some cannot be read.
+    /// The attributes of an object, and why some cannot be read.
     pub fn attributes(&self, object: &Object) -> (Vec<AttributeBytes>, Vec<String>) {
         let (mut attributes, mut failures) = (Vec::new(), Vec::new());
         let mut add = |attribute: Result<AttributeBytes, String>| match attribute {
@@ -450,7 +451,7 @@ impl Objects {
         Ok(found.into_iter().map(|bytes| bytes.and_then(|bytes| self.attribute(&bytes))).collect())
     }
 
-    /// Takes an attribute's message apart.
+    /// Parses the message of an attribute.
     fn attribute(&self, bytes: &[u8]) -> Result<AttributeBytes, String> {
         let mut cursor = Cursor::new(bytes);
         let version = cursor.read_u8().map_err(told)?;
@@ -490,7 +491,7 @@ impl Objects {
         })
     }
 
-    /// The bytes that a reference of variable length leads to, of elements of `size` bytes.
+    /// The bytes to which a reference of variable length leads, for elements of `size` bytes.
     pub fn sequence(&self, reference: &[u8], size: usize) -> Result<Vec<u8>, String> {
         let mut cursor = Cursor::new(reference);
         let count = cursor.read_u32_le().map_err(told)? as usize;
@@ -525,10 +526,11 @@ impl Objects {
     }
 }
 
-/// A message as it is stored: its kind, whether its bytes only say where it is, and its bytes.
+/// A stored message: its kind, whether its bytes are a reference to the message, and its bytes.
 type StoredMessage<'a> = (u16, bool, &'a [u8]);
 
-/// Cuts a part of a header into messages: the kind, whether it is a reference, and the bytes.
+/// Splits a part of a header into messages: the kind, whether the bytes are a reference, and the
+/// bytes.
 fn split_messages(bytes: &[u8], second: bool, ordered: bool) -> Result<Vec<StoredMessage<'_>>, String> {
     let envelope = match (second, ordered) {
         (false, _) => 8,
@@ -556,7 +558,7 @@ fn split_messages(bytes: &[u8], second: bool, ordered: bool) -> Result<Vec<Store
     Ok(messages)
 }
 
-/// Takes the message of a link apart.
+/// Parses the message of a link.
 fn link(bytes: &[u8], offset_size: u8) -> Result<Link, String> {
     let mut cursor = Cursor::new(bytes);
     let version = cursor.read_u8().map_err(told)?;

@@ -1,4 +1,4 @@
-//! Files that are damaged, hostile or odd, made here.
+//! Damaged, hostile and unusual files, which the tests construct.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::{Error, ImportOptions, thread};
 use datasets::Overlay;
 use objects::Message;
 
-/// A file of HDF5 objects, added one after the other. The last is the root group.
+/// Builds a file of HDF5 objects, which `build` adds one after the other. Its messages become the
+/// root group, which is the last object.
 fn hdf5(build: impl FnOnce(&mut Overlay) -> Vec<Message>) -> Vec<u8> {
     let empty = Arc::new(BytesStorage::new(vec![0; 48]));
     let mut file = Overlay::new(empty, 8, 8);
@@ -77,7 +78,7 @@ fn written(file: &NcFileBuilder, format: NcWriteFormat) -> Vec<u8> {
     bytes
 }
 
-/// Puts other bytes in place of some that occur once or more.
+/// Replaces bytes, which occur at least once.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();
@@ -89,7 +90,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The pieces that a file gives, as text, and how its reading ended.
+/// The pieces of a file as text, and the result of reading it.
 fn pieces(path: &Path, options: &ImportOptions) -> (Vec<String>, Result<(), Error>) {
     let (path, options) = (path.to_owned(), options.clone());
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -115,7 +116,8 @@ fn pieces(path: &Path, options: &ImportOptions) -> (Vec<String>, Result<(), Erro
 #[test]
 fn groups_in_circles_are_read_once() {
     let bytes = hdf5(|file| {
-        // A group that has itself, its parent, and soft links that lead to one another.
+        // The group contains links to itself and to its parent, and soft links that lead to each
+        // other.
         let here = file.next_address();
         let own = link(b"loop", here);
         let group = file.add(&[own, soft_link("up", "/g"), soft_link("a", "b"), soft_link("b", "a")]);
@@ -160,7 +162,7 @@ fn what_is_wrong_with_an_attribute_or_a_link_is_its_own() {
     assert_eq!(contents.unreadable, 1);
 }
 
-/// A variable of numbers of 8 bits: its messages, without those that tell where the numbers are.
+/// The messages of a variable of 8-bit numbers, without those that locate its cells.
 fn bytes_of(count: usize) -> Vec<Message> {
     let mut space = vec![1, 1, 0, 0, 0, 0, 0, 0];
     space.extend((count as u64).to_le_bytes());
@@ -179,13 +181,13 @@ fn compact(cells: &[u8], more: Vec<Message>) -> Vec<Message> {
     messages
 }
 
-/// Adds bytes that are no object.
+/// Adds bytes that are not an object.
 fn add_bytes(file: &mut Overlay, bytes: Vec<u8>) -> u64 {
-    // Behind the 16 bytes of a header and the 8 of a message.
+    // The bytes follow the 16 bytes of the header and the 8 bytes of the message's own header.
     file.add(&[Message { kind: MSG_NIL, bytes }]) + 24
 }
 
-/// A variable of one chunk that went through a filter.
+/// A variable with one chunk that was encoded by a filter.
 fn filtered(file: &mut Overlay, count: usize, filter: u16, chunk: Vec<u8>) -> u64 {
     let mut layout = vec![4, 2, 2, 2, 4];
     layout.extend(u32::try_from(count).unwrap().to_le_bytes());
@@ -210,7 +212,7 @@ fn chunks_of_the_filters_in_use_are_read_and_those_of_others_are_left_out() {
     let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
     bzip2.write_all(&cells).unwrap();
     let bzip2 = bzip2.finish().unwrap();
-    // Runs of bytes that are as they are.
+    // Runs of literal bytes.
     let lzf: Vec<u8> = cells.chunks(32).flat_map(|run| [&[run.len() as u8 - 1], run].concat()).collect();
     let mut damaged = zstd.clone();
     damaged.truncate(zstd.len() / 2);
@@ -222,7 +224,7 @@ fn chunks_of_the_filters_in_use_are_read_and_those_of_others_are_left_out() {
             let variable = filtered(file, cells.len(), filter, chunk);
             links.push(link(name.as_bytes(), variable));
         }
-        // A type that NetCDF has, and a store has not.
+        // A type that NetCDF supports, but a store does not.
         let mut opaque = compact(&cells[..8], Vec::new());
         opaque[0].bytes[8..].copy_from_slice(&1u64.to_le_bytes());
         opaque[1].bytes = vec![0x15, 8, 0, 0, 8, 0, 0, 0, b'a', 0, 0, 0, 0, 0, 0, 0];
@@ -259,7 +261,7 @@ fn chunks_of_the_filters_in_use_are_read_and_those_of_others_are_left_out() {
 fn attributes_of_types_with_names_and_scales_without_names_are_read() {
     let bytes = hdf5(|file| {
         let named = file.add(&[Message { kind: MSG_DATATYPE, bytes: vec![0x13, 0, 0, 0, 2, 0, 0, 0] }]);
-        // The type is elsewhere: bit 0 of the flags, and a reference in place of it.
+        // The type is shared: bit 0 of the flags is set, and a reference replaces it.
         let mut units = vec![3, 1];
         [6, 10, 4].into_iter().for_each(|length: u16| units.extend(length.to_le_bytes()));
         units.extend(b"\0units\0");
@@ -372,7 +374,7 @@ fn cells_of_old_files_are_read() {
             {
                 let mut layout = vec![version, 2, class, 0, 0, 0, 0, 0];
                 address.into_iter().for_each(|address| layout.extend(address.to_le_bytes()));
-                // The size of the axis, or of chunks along it, and that of a cell.
+                // The size of the axis, or of chunks along it, and the size of a cell.
                 [3u32, 1].into_iter().for_each(|size| layout.extend(size.to_le_bytes()));
                 if class == 0 {
                     layout.extend(3u32.to_le_bytes());
@@ -421,8 +423,8 @@ fn small(nc4: bool) -> NcFileBuilder {
 fn text_of_all_formats_is_decoded() {
     let formats = [NcWriteFormat::Classic, NcWriteFormat::Offset64, NcWriteFormat::Cdf5, NcWriteFormat::Nc4];
     for format in formats {
-        // No writer writes Latin-1. Names of NetCDF-4 have checksums over them, which would not
-        // match.
+        // No writer writes Latin-1. Names in NetCDF-4 are not changed, since their checksums would
+        // not match.
         let nc4 = format == NcWriteFormat::Nc4;
         let bytes = written(&small(nc4), format);
         let bytes = if nc4 { bytes } else { replaced(&bytes, b"#", b"\xb0") };
@@ -455,7 +457,7 @@ fn a_file_that_ends_early_gives_what_it_has() {
     assert!(told.contains(&"left out: v: the file ends before its values".to_owned()), "{told:?}");
     let (_, strict) = pieces(&path, &ImportOptions { strict: true, ..ImportOptions::default() });
     assert!(strict.unwrap_err().to_string().contains("the file ends before its values"));
-    // Nothing is left of it where nothing can be read.
+    // If no part of a file can be read, nothing of it remains.
     std::fs::write(&path, &bytes[..100]).unwrap();
     assert!(
         pieces(&path, &ImportOptions::default()).1.unwrap_err().to_string().contains("within its header")
@@ -501,7 +503,7 @@ fn what_a_file_is_instead_is_told() {
     assert_eq!(File::open(directory.path()).err().unwrap(), "it is a directory, and no file");
 }
 
-/// Numbers that are always the same.
+/// Pseudo-random numbers that are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -530,7 +532,7 @@ fn no_bytes_make_it_fail_otherwise_than_with_an_error() {
     for round in 0..1_500 {
         let mut bytes = files[round % files.len()].clone();
         for _ in 0..=random.below(3) {
-            // What is in the first bytes tells more than cells do.
+            // Edits in the first bytes affect more code than edits in cells.
             let limit = if random.below(2) == 0 { bytes.len() } else { bytes.len().min(400) };
             let at = random.below(limit);
             bytes[at] =

@@ -1,4 +1,4 @@
-//! Types of HDF5, and what they are in NetCDF.
+//! Converts types of HDF5 to types of NetCDF.
 
 use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::datatype;
@@ -9,31 +9,31 @@ use super::Stored;
 use super::attributes::{RawValue, name};
 use super::objects::{AttributeBytes, Objects, told};
 
-/// Bytes before what a type is made of.
+/// The number of bytes before the properties of a type.
 const HEAD: usize = 8;
-/// Bytes of an integer's description.
+/// The number of bytes of an integer's description.
 const INTEGER: usize = 12;
-/// What floats are made of: offset and number of bits, place and number of the exponent's and of
-/// the mantissa's, and the exponent's bias.
+/// The properties of floats: offset and number of bits, position and number of bits of the exponent
+/// and of the mantissa, and the bias of the exponent.
 const IEEE_32: [u8; 12] = [0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0];
 const IEEE_64: [u8; 12] = [0, 0, 64, 0, 52, 11, 0, 52, 255, 3, 0, 0];
 
-/// A type as a file has it.
+/// A type in a file.
 #[derive(Clone, Debug)]
 pub(super) struct FileType {
-    /// What it is in NetCDF.
+    /// The type in NetCDF.
     pub netcdf: NcType,
-    /// How its cells are encoded; for an enumeration, that of its numbers.
+    /// The encoding of its cells; for an enumeration, the encoding of its numbers.
     pub cells: Datatype,
     /// The description of [`cells`](Self::cells).
     pub bytes: Vec<u8>,
 }
 
 impl FileType {
-    /// The type that a message describes.
+    /// Parses the message that describes a type.
     ///
     /// # Errors
-    /// The reason for which NetCDF, or we, do not have it.
+    /// NetCDF or Atlas does not support the type.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let class = bytes.first().map_or(0, |byte| byte & 15);
         if class == 8 {
@@ -43,7 +43,7 @@ impl FileType {
         Ok(Self { netcdf: netcdf_type(&cells, bytes)?, cells, bytes: bytes.to_vec() })
     }
 
-    /// Bytes of a cell in its place; those of text of any length are a reference to it.
+    /// The number of stored bytes of a cell. Text of variable length is stored as a reference.
     pub fn width(&self, offset_size: u8) -> u32 {
         match &self.cells {
             Datatype::FixedPoint { size, .. } | Datatype::FloatingPoint { size, .. } => u32::from(*size),
@@ -69,7 +69,7 @@ fn netcdf_type(datatype: &Datatype, bytes: &[u8]) -> Result<NcType, String> {
             };
             let (offset, bits) = (half(bytes, HEAD), half(bytes, HEAD + 2));
             let whole = u16::from(*size) * 8;
-            // Padding bits are zero, which changes what a negative number is.
+            // Padding bits are zero, so they would change negative numbers.
             if offset != 0 || bits > whole || (*signed && bits != whole) {
                 return Err(format!("it has integers of {bits} bits in {size} bytes"));
             }
@@ -92,7 +92,7 @@ fn netcdf_type(datatype: &Datatype, bytes: &[u8]) -> Result<NcType, String> {
         Datatype::VarLen { base, kind: VarLenKind::String, .. } if base.is_vlen_string_base() => {
             NcType::String
         }
-        // Variables of these are left out: what is in them does not matter.
+        // Variables of these types are left out, so their properties do not matter.
         Datatype::Compound { .. }
         | Datatype::Opaque { .. }
         | Datatype::Array { .. }
@@ -103,13 +103,13 @@ fn netcdf_type(datatype: &Datatype, bytes: &[u8]) -> Result<NcType, String> {
     })
 }
 
-/// Two bytes of a description.
+/// Reads two bytes of a description.
 fn half(bytes: &[u8], at: usize) -> u16 {
     let pair = bytes.get(at..at + 2).and_then(|pair| pair.try_into().ok());
     pair.map_or(0, u16::from_le_bytes)
 }
 
-/// An enumeration: its members may have names that are no UTF-8.
+/// Parses an enumeration, whose members may have names that are not UTF-8.
 fn enumeration(bytes: &[u8]) -> Result<FileType, String> {
     let damaged = || "it is damaged: its enumeration has no end".to_owned();
     let base = bytes.get(HEAD..HEAD + INTEGER).ok_or_else(damaged)?;
@@ -157,7 +157,7 @@ fn integer(bytes: &[u8], datatype: &Datatype) -> Result<NcIntegerValue, String> 
     })
 }
 
-/// A string without what pads it.
+/// Removes the padding of a string.
 pub(super) fn unpadded(bytes: &[u8], padding: StringPadding) -> &[u8] {
     let last = |pad: u8| bytes.iter().rposition(|&byte| byte != pad).map_or(0, |last| last + 1);
     let end = match padding {
@@ -168,7 +168,7 @@ pub(super) fn unpadded(bytes: &[u8], padding: StringPadding) -> &[u8] {
     bytes.get(..end).unwrap_or_default()
 }
 
-/// The value of an attribute; `count` is the number of its elements, and none for a scalar.
+/// The value of an attribute. `count` is the number of its elements, and `None` for a scalar.
 pub(super) fn attribute_value(
     objects: &Objects,
     attribute: &AttributeBytes,
@@ -229,12 +229,12 @@ pub(super) fn attribute_value(
     }))
 }
 
-/// The description of bytes without a sign: what characters are read as.
+/// The description of an unsigned byte, as which characters are read.
 pub(super) fn byte_type() -> Vec<u8> {
     vec![0x10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0]
 }
 
-/// The description of cells of so many bytes: what strings are read as.
+/// The description of opaque cells of this many bytes, as which strings are read.
 pub(super) fn opaque_type(size: u32) -> Vec<u8> {
     [0x15, 0, 0, 0].into_iter().chain(size.to_le_bytes()).collect()
 }
