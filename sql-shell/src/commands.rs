@@ -1,4 +1,4 @@
-//! The commands that begin with a backslash.
+//! Commands that begin with a backslash.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use crate::printable::Printable;
 use crate::session::{LIMIT, Limit, Session, Target};
 use crate::statement::{habits, names};
 
-/// What commands there are: how they are written, and what they do.
+/// All commands: their usage, and what they do.
 const COMMANDS: [(&str, &str); 26] = [
     ("\\?", "this text"),
     ("\\q", "leave (so does Ctrl-D)"),
@@ -49,13 +49,13 @@ const COMMANDS: [(&str, &str); 26] = [
     (".tables, .schema, .mode …", "commands of DuckDB mean those above"),
 ];
 
-/// What a command may be followed by on a line, for completion.
+/// The names of commands, for completion.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let commands = COMMANDS.iter().filter_map(|(usage, _)| usage.split(' ').next());
     commands.filter(|name| name.starts_with('\\'))
 }
 
-/// Runs a command, given without its backslash; says whether to go on.
+/// Runs a command, given without its backslash, and returns whether to continue.
 pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlFlow<()>> {
     if let Some(command) = command.strip_prefix('!') {
         system(command.trim())?;
@@ -155,7 +155,7 @@ fn help() -> Result<()> {
     tell(&text)
 }
 
-/// Says something that is no result.
+/// Prints text that is not a result.
 fn tell(text: &str) -> Result<()> {
     Ok(writeln!(Printable::new(std::io::stdout()), "{text}")?)
 }
@@ -164,7 +164,7 @@ fn wanted<'a>(text: &'a str, otherwise: &str) -> Result<&'a str> {
     if text.is_empty() { Err(Failure::new(otherwise)) } else { Ok(unquoted(text)) }
 }
 
-/// What a switch is after `on`, `off` or nothing, which changes it.
+/// The new state of a switch: `on` or `off` sets it, and an empty argument inverts it.
 fn switched(is_on: bool, to: &str) -> Result<bool> {
     match to.to_ascii_lowercase().as_str() {
         "" => Ok(!is_on),
@@ -195,7 +195,7 @@ fn limit(session: &mut Session, rows: &str) -> Result<()> {
     })
 }
 
-/// Runs a command of the system's shell, with the terminal of this one.
+/// Runs a command in the system's shell, which shares the terminal.
 fn system(command: &str) -> Result<()> {
     if command.is_empty() {
         return Err(Failure::new("\\! needs a command"));
@@ -210,7 +210,7 @@ fn system(command: &str) -> Result<()> {
     }
 }
 
-/// The last statement, or a file, as the user's editor leaves it.
+/// Opens the last statement, or a file, in the user's editor, and returns the edited text.
 fn edit(session: &Session, file: &str) -> Result<String> {
     let editor = ["VISUAL", "EDITOR"]
         .iter()
@@ -226,7 +226,8 @@ fn edit(session: &Session, file: &str) -> Result<String> {
         file => (Path::new(file).to_owned(), false),
     };
     std::io::stdout().flush()?;
-    // The editor may have arguments of its own; the path is one, whatever is in it.
+    // The editor may have its own arguments. The path is always a single argument, whatever it
+    // contains.
     let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(&path).status();
     let text = match status {
         Ok(status) if status.success() => {
@@ -236,7 +237,7 @@ fn edit(session: &Session, file: &str) -> Result<String> {
         Err(e) => Err(Failure::new(format!("the editor `{editor}` did not start: {e}"))),
     };
     if is_own {
-        // It is of no further use.
+        // The temporary file is not needed any more.
         let _ = std::fs::remove_file(&path);
     }
     text
@@ -290,7 +291,8 @@ async fn set(session: &mut Session, rest: &str) -> Result<()> {
     let (name, value) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let sql = if value.is_empty() {
         let like = name.replace('\'', "''");
-        // Options of extensions, which are all of Atlas here, are listed without their prefix.
+        // Options of extensions, all of which belong to Atlas here, are listed without their
+        // prefix.
         format!(
             "SELECT * FROM (SELECT CASE WHEN name LIKE '%.%' THEN name ELSE 'atlas.' || name END AS name, value \
              FROM information_schema.df_settings) WHERE name LIKE '%{like}%' ORDER BY name"

@@ -1,4 +1,4 @@
-//! `atlas demo`: a small store, made up but lively, and three questions to it.
+//! `atlas demo`: a small synthetic store with realistic variation, and three queries of it.
 
 use std::f64::consts::TAU;
 use std::io::{self, IsTerminal, Write};
@@ -94,7 +94,7 @@ async fn write_store(atlas: &Atlas) -> atlas::Result<()> {
     atlas.flush().await
 }
 
-/// A station: a year of daily temperature and wind, with gaps.
+/// Writes a station: a year of daily temperature and wind, with gaps.
 async fn write_station(atlas: &Atlas, number: u32) -> atlas::Result<()> {
     let (country, centre) = COUNTRIES[number as usize % COUNTRIES.len()];
     let latitude = centre + 4.0 * noise(number, 0, 1);
@@ -112,7 +112,7 @@ async fn write_station(atlas: &Atlas, number: u32) -> atlas::Result<()> {
 
     let climate = climate(latitude) - 0.0065 * elevation;
     let temperature = Array1::from_iter((0..DAYS).map(|day| {
-        // A gap of some weeks, and a day missing here and there.
+        // One gap of several weeks, and a few single days.
         let gap = (day / 20 + number as usize).is_multiple_of(37) || noise(number, day, 4) > 0.97;
         let season = season(latitude, day as f64 / 366.0);
         if gap { MISSING } else { round(climate + season + 2.5 * noise(number, day, 5), 1) as f32 }
@@ -131,7 +131,7 @@ async fn write_station(atlas: &Atlas, number: u32) -> atlas::Result<()> {
     station.write_array("wind_speed", &[0], wind.view().into_dyn()).await
 }
 
-/// A year of monthly temperatures on a grid.
+/// Writes a year of monthly temperatures on a grid.
 async fn write_year(atlas: &Atlas, year: u32) -> atlas::Result<()> {
     let grid = atlas.create_dataset(&format!("grid-{year}")).await?;
     grid.set_attribute("title", format!("Synthetic monthly means of {year}"))?;
@@ -164,22 +164,22 @@ async fn write_year(atlas: &Atlas, year: u32) -> atlas::Result<()> {
 const MISSING: f32 = -999.0;
 const DAY: i64 = 86_400_000_000_000;
 
-/// Nanoseconds from 1970 to the start of a year, of those that have a leap year every fourth.
+/// The nanoseconds from 1970 to the start of a year, if every fourth year is a leap year.
 fn nanoseconds_to(year: u32) -> i64 {
     (365 * (i64::from(year) - 1970) + (i64::from(year) - 1969) / 4) * DAY
 }
 
-/// Degrees Celsius of a year's mean at a latitude.
+/// The annual mean at a latitude, in degrees Celsius.
 fn climate(latitude: f64) -> f64 {
     27.0 - 30.0 * latitude.to_radians().sin().powi(2)
 }
 
-/// Degrees Celsius that a time of the year, from 0 to 1, differs from the year's mean.
+/// The deviation from the annual mean at a time of the year from 0 to 1, in degrees Celsius.
 fn season(latitude: f64, time: f64) -> f64 {
     -0.22 * latitude * (TAU * (time - 0.05)).cos()
 }
 
-/// Something between -1 and 1 that looks like chance and is the same every time.
+/// A pseudo-random number between -1 and 1, the same for the same arguments.
 fn noise(a: u32, b: usize, c: u32) -> f64 {
     let mut x = u64::from(a) << 40 ^ (b as u64) << 8 ^ u64::from(c);
     // The mixing steps of SplitMix64 (Steele, Lea and Flood 2014).

@@ -1,4 +1,4 @@
-//! What a session has, in words: its stores, tables, columns and functions.
+//! Describes the contents of a session: its stores, tables, columns and functions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn some_texts<S: AsRef<str>>(values: impl IntoIterator<Item = Option<S>>) -> Arr
     Arc::new(values.into_iter().collect::<StringArray>())
 }
 
-/// The tables that are like a pattern.
+/// Lists the tables whose names match a pattern.
 pub(crate) async fn tables(session: &Session, pattern: &str) -> Result<()> {
     let mut known = tables_of(&session.context, &session.stores);
     known.retain(|(name, _)| matches(pattern, name));
@@ -43,7 +43,7 @@ pub(crate) async fn tables(session: &Session, pattern: &str) -> Result<()> {
     show(session, columns).await
 }
 
-/// The names of all tables, each with what it is.
+/// The names of all tables, each with its kind.
 pub(crate) fn tables_of(context: &SessionContext, stores: &[Store]) -> Vec<(String, &'static str)> {
     let is_store = |wanted: &str| stores.iter().any(|store| store.name == wanted);
     let kind = |schema: &str, name: &str| match (schema, name) {
@@ -57,7 +57,7 @@ pub(crate) fn tables_of(context: &SessionContext, stores: &[Store]) -> Vec<(Stri
     known.map(|(schema, name)| (names::shown(&schema, &name), kind(&schema, &name))).collect()
 }
 
-/// The columns of a table, with what a store knows of them.
+/// Lists the columns of a table, with what a store knows about them.
 pub(crate) async fn columns(session: &Session, table: &str) -> Result<()> {
     let provider = provider(session, table).await?;
     let Some(columns) = describe(provider.as_ref()) else {
@@ -89,7 +89,7 @@ pub(crate) async fn columns(session: &Session, table: &str) -> Result<()> {
     show(session, columns).await
 }
 
-/// The table of a name, which is looked up as in a query.
+/// The table with a name, which is resolved as in a query.
 async fn provider(session: &Session, table: &str) -> Result<Arc<dyn TableProvider>> {
     let (context, sql) = (session.context.clone(), format!("SELECT * FROM {table} LIMIT 0"));
     let find = async move {
@@ -118,7 +118,8 @@ pub(crate) async fn stores(session: &Session) -> Result<()> {
     show(session, columns).await
 }
 
-/// The page of a function of this name; else the functions that are like a pattern.
+/// The page of the function with this name; if there is none, lists the functions that match the
+/// pattern.
 pub(crate) async fn functions(session: &Session, pattern: &str) -> Result<Option<String>> {
     let all = functions_of(&session.context);
     let pattern = pattern.trim_end_matches("()");
@@ -127,7 +128,7 @@ pub(crate) async fn functions(session: &Session, pattern: &str) -> Result<Option
         .filter(|function| function.names().any(|name| name.eq_ignore_ascii_case(pattern)))
         .collect();
     if !named.is_empty() {
-        // An alias of one function may be another's name.
+        // A name may be both the name of one function and an alias of another.
         let own: Vec<_> =
             named.iter().filter(|function| function.name.eq_ignore_ascii_case(pattern)).collect();
         let pages = if own.is_empty() { named.iter().collect() } else { own };
@@ -146,7 +147,7 @@ pub(crate) async fn functions(session: &Session, pattern: &str) -> Result<Option
     show(session, columns).await.map(|()| None)
 }
 
-/// What a shell begins with: the stores that are open, each with its tables in no more than a line.
+/// The banner of a shell: the open stores, and the tables of each in at most one line.
 pub(crate) async fn banner(session: &Session, width: usize) -> Result<String> {
     let mut text = format!("Atlas {}. Type \\? for help.\n", env!("CARGO_PKG_VERSION"));
     if session.stores.is_empty() {
@@ -161,7 +162,8 @@ pub(crate) async fn banner(session: &Session, width: usize) -> Result<String> {
     Ok(text)
 }
 
-/// The tables of a store beside the wide one: grids, then variables as the wide table has them.
+/// The tables of a store other than the wide one: first grids, then variables in the order of the
+/// wide table.
 async fn tables_of_store(session: &Session, store: &str) -> Result<Vec<String>> {
     let all = names::tables(&session.context).into_iter().filter(|(schema, _)| schema == store);
     let (grids, rest): (Vec<_>, Vec<_>) =
@@ -178,7 +180,7 @@ async fn tables_of_store(session: &Session, store: &str) -> Result<Vec<String>> 
     Ok(names.map(|name| names::shown(store, &name)).collect())
 }
 
-/// A line that lists what there is room for, and counts the rest.
+/// A line that lists as many names as fit, and counts the rest.
 fn listed(begin: &str, names: &[String], width: usize) -> String {
     let mut line = begin.to_owned();
     for (i, name) in names.iter().enumerate() {

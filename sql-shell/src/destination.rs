@@ -1,4 +1,4 @@
-//! Where results may be written: anywhere but among the files of a store.
+//! Ensures that results are not written into the files of a store.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -14,13 +14,14 @@ use datafusion::prelude::SessionContext;
 
 use crate::error::{Failure, Result};
 
-/// The file that makes a directory a store.
+/// The file that marks a directory as a store.
 const CATALOG: &str = "atlas.json";
 
-/// Links that are followed to the end of a path, at the most.
+/// The largest number of links that are followed in a path.
 const MOST_LINKS: usize = 40;
 
-/// Refuses a file in a store: in or under a directory that has a catalog, links and `..` resolved.
+/// Rejects a file in a store: in or below a directory with a catalog, after resolving links and
+/// `..`.
 pub(crate) fn check_path(path: &Path) -> Result<()> {
     let resolved = resolve(path, MOST_LINKS);
     match resolved.ancestors().find(|directory| directory.join(CATALOG).exists()) {
@@ -29,7 +30,7 @@ pub(crate) fn check_path(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a plan that writes into a store, with COPY or INSERT.
+/// Rejects a plan that writes into a store with COPY or INSERT.
 pub(crate) async fn check_plan(context: &SessionContext, plan: &LogicalPlan) -> Result<()> {
     let (mut written, mut is_of_store) = (Vec::new(), false);
     plan.apply_with_subqueries(|plan| {
@@ -58,17 +59,18 @@ pub(crate) async fn check_plan(context: &SessionContext, plan: &LogicalPlan) -> 
     Ok(())
 }
 
-/// Refuses a path or URL in a store.
+/// Rejects a path or URL in a store.
 async fn check_location(context: &SessionContext, target: &str) -> Result<()> {
     let url = ListingTableUrl::parse(target)?;
     if url.scheme() == "file" {
-        // As the operating system takes the path, and as DataFusion does.
+        // The operating system and DataFusion may resolve the path differently, so both ways are
+        // checked.
         if !target.to_ascii_lowercase().starts_with("file:") {
             check_path(Path::new(target))?;
         }
         return url.get_url().to_file_path().map_or(Ok(()), |path| check_path(&path));
     }
-    // Where there is no such object store, the statement fails with a better message.
+    // If there is no such object store, the statement fails later, with a better message.
     let Ok(objects) = context.runtime_env().object_store(&url) else { return Ok(()) };
     let parts: Vec<_> = url.prefix().parts().collect();
     for length in (0..=parts.len()).rev() {
@@ -84,7 +86,7 @@ fn inside(target: &str, store: &str) -> Failure {
     Failure::new(format!("{target} is in the store {store}: results are not written among its files"))
 }
 
-/// An absolute path without links and `..`, as far as it exists.
+/// An absolute path with links and `..` resolved, as far as it exists.
 fn resolve(path: &Path, links: usize) -> PathBuf {
     let mut resolved = PathBuf::new();
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -154,7 +156,7 @@ mod tests {
         for outside in ["data/x.csv", "data/store.csv", "x"] {
             check_location(&context, &format!("memory://bucket/{outside}")).await.unwrap();
         }
-        // There is nothing to be overwritten where there is no object store.
+        // Without an object store, there is nothing to overwrite.
         check_location(&context, "memory://other/data/store/x.csv").await.unwrap();
     }
 }

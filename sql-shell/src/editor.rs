@@ -1,4 +1,4 @@
-//! What the line editor knows of SQL: colours, and how a word may go on.
+//! SQL support of the line editor: colours and completion.
 
 mod place;
 
@@ -21,7 +21,7 @@ use crate::functions::{Function, functions_of};
 use crate::printable::is_control;
 use crate::statement::names;
 
-/// The words of SQL that are worth completing and colouring.
+/// The SQL keywords that are completed and coloured.
 const KEYWORDS: [&str; 84] = [
     "ALL",
     "AND",
@@ -109,13 +109,13 @@ const KEYWORDS: [&str; 84] = [
     "WITH",
 ];
 
-/// Help for the line editor, from what a session has.
+/// Completion and highlighting for the line editor, based on the session.
 pub(crate) struct Sql {
     context: SessionContext,
     history: HistoryHinter,
     files: FilenameCompleter,
     colours: bool,
-    /// The lines of the statement in front of this one.
+    /// The lines of the statement before the current one.
     before: String,
 }
 
@@ -126,7 +126,7 @@ impl Sql {
         Self { context, history, files, colours, before: String::new() }
     }
 
-    /// Says which lines the next one continues.
+    /// Sets the lines that the next line continues.
     pub(crate) fn begin_line_after(&mut self, before: &str) {
         before.clone_into(&mut self.before);
         if !before.is_empty() {
@@ -134,8 +134,8 @@ impl Sql {
         }
     }
 
-    /// How a word of a statement may go on, nearest first: columns, functions, keywords, or tables
-    /// where these can stand.
+    /// Completions of a word in a statement, in order of relevance: columns, functions and
+    /// keywords, or tables if the place takes tables.
     fn words(&self, place: &Place, typed: &Place, word: &str) -> Vec<Pair> {
         let lower = word.replace('"', "").to_lowercase();
         let begins = |name: &str| name.to_lowercase().starts_with(&lower);
@@ -144,7 +144,7 @@ impl Sql {
         if typed.wants_table {
             for (schema, name) in names::tables(&self.context) {
                 let shown = names::shown(&schema, &name);
-                // The schema of a store's tables is typed first.
+                // Tables in the schema of a store are only suggested once something is typed.
                 let is_wanted =
                     begins(&shown) && (lower.contains('.') || !shown.contains('.') || !lower.is_empty());
                 if is_wanted {
@@ -200,7 +200,7 @@ impl Sql {
                 push(format!("{name}("), format!("{name}("));
             }
         }
-        // In the case of what was typed.
+        // Keywords are suggested in the case of the typed word.
         let is_lower = word.chars().all(|c| !c.is_uppercase());
         for keyword in KEYWORDS.iter().filter(|keyword| begins(keyword)) {
             let keyword = if is_lower { keyword.to_lowercase() } else { (*keyword).to_owned() };
@@ -215,7 +215,7 @@ impl Sql {
         let (schema, name) = known
             .into_iter()
             .find(|(schema, name)| names::shown(schema, name).eq_ignore_ascii_case(&table.name()))?;
-        // Tables of stores are made of what is in memory.
+        // The tables of stores are built from memory, so this does not block.
         futures::executor::block_on(self.context.table_provider(TableReference::partial(schema, name))).ok()
     }
 
@@ -224,7 +224,7 @@ impl Sql {
         fields.iter().flat_map(|fields| fields.iter()).map(|field| field.name().clone()).collect()
     }
 
-    /// The table of a session that has one beside those of its stores' parts.
+    /// The table of the session, if there is exactly one beside the tables of its stores' parts.
     fn only_table(&self) -> Vec<Table> {
         let tables = names::tables(&self.context);
         let public: Vec<_> = tables.into_iter().filter(|(schema, _)| schema == "public").collect();
@@ -234,7 +234,7 @@ impl Sql {
         }
     }
 
-    /// The names of datasets that begin with a text, of the stores of a statement's tables.
+    /// The names of datasets that begin with a text, from the stores of a statement's tables.
     fn datasets(&self, place: &Place, begun: &str) -> Vec<Pair> {
         let stores = place.tables.iter().filter_map(|table| table.parts.first().cloned());
         let mut stores: Vec<Table> =
@@ -254,7 +254,7 @@ impl Sql {
         pairs
     }
 
-    /// How the argument of a command may go on.
+    /// Completions of a command's argument.
     fn arguments(&self, command: &str, begun: &str) -> Vec<Pair> {
         let fixed: Vec<String> = match command {
             "\\d" => {
@@ -284,13 +284,13 @@ impl Sql {
     }
 }
 
-/// Names of datasets that are suggested, at the most.
+/// The largest number of dataset names that are suggested.
 const MOST_DATASETS: usize = 200;
 
 /// Commands that take a file.
 const OF_FILES: [&str; 6] = ["\\i", "\\o", "\\once", "\\attach", "\\edit", "\\plot"];
 
-/// A name as SQL has to have it.
+/// Quotes a name if SQL requires it.
 fn quoted(name: &str) -> String {
     let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -338,7 +338,7 @@ impl Completer for Sql {
         let word = typed.get(start..).unwrap_or_default();
         let front = before.len() - word.len();
         let mut pairs = self.words(&Place::at(&all, None), &Place::at(&before, Some(front)), word);
-        // The line under the cursor shows characters as they are.
+        // The line editor prints suggestions unescaped.
         pairs.retain(|pair| !pair.replacement.contains(is_control));
         Ok((start, pairs))
     }
@@ -352,7 +352,7 @@ impl Hinter for Sql {
     }
 }
 
-/// Every line is taken: the shell asks for the next with another prompt.
+/// Accepts every line, since the shell asks for further lines with another prompt.
 impl Validator for Sql {}
 
 impl Highlighter for Sql {
@@ -371,7 +371,7 @@ impl Highlighter for Sql {
 
 impl Helper for Sql {}
 
-/// SQL with keywords, text, numbers and comments in colours.
+/// Colours keywords, text, numbers and comments of SQL.
 fn coloured(line: &str) -> String {
     let mut out = String::with_capacity(line.len() * 2);
     let mut rest = line;
@@ -431,9 +431,10 @@ mod tests {
         assert_eq!(complete(&sql, "SELECT avg(pres) FROM casts WHERE te"), ["\"TEMP_QC\"", "temp"]);
         assert_eq!(complete(&sql, "\\at"), ["\\attach "]);
         assert!(complete(&sql, "SELECT date_tr").contains(&"date_trunc(".to_owned()));
-        // Other names of functions.
+        // Aliases of functions.
         assert!(complete(&sql, "SELECT datetru").contains(&"datetrunc(".to_owned()));
-        // Columns before FROM, since there is one table; after its alias; no tables there.
+        // Columns are suggested before FROM, since there is only one table, and after its alias.
+        // Tables are not suggested there.
         assert_eq!(complete(&sql, "SELECT pres"), ["pres"]);
         assert_eq!(complete(&sql, "SELECT c.TE FROM casts AS c WHERE c.te"), ["c.temp", "c.\"TEMP_QC\""]);
         assert!(!complete(&sql, "SELECT ca").contains(&"casts".to_owned()));

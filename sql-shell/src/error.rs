@@ -1,4 +1,4 @@
-//! What went wrong, in a line for people.
+//! Errors as one-line messages for users.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use crate::printable::Printable;
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// A failure, as it is told to the user.
+/// An error as it is reported to the user.
 #[derive(Debug)]
 pub struct Failure {
     message: String,
@@ -34,9 +34,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Tells a failure on stderr.
+/// Reports an error on stderr.
 pub(crate) fn report(failure: &Failure) {
-    // There is nobody left to tell where this fails.
+    // If this fails, there is nobody left to report to.
     let _ = writeln!(Printable::new(io::stderr()), "error: {failure}");
 }
 
@@ -79,7 +79,7 @@ impl From<datafusion::parquet::errors::ParquetError> for Failure {
     }
 }
 
-/// An error of a query without what only a developer of the engine wants to know.
+/// The message of a query error, without details that only concern developers of the engine.
 pub(crate) fn message(error: &DataFusionError) -> String {
     match error {
         DataFusionError::External(source) => source.to_string(),

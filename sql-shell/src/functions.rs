@@ -1,4 +1,4 @@
-//! The functions of a session, and a page about each.
+//! The functions of a session, and a help page about each.
 
 use datafusion::logical_expr::Documentation;
 use datafusion::prelude::SessionContext;
@@ -12,7 +12,7 @@ pub(crate) struct Function {
     aliases: Vec<String>,
 }
 
-/// All functions of a session, by name.
+/// All functions of a session, sorted by name.
 pub(crate) fn functions_of(context: &SessionContext) -> Vec<Function> {
     let state = context.state();
     let function = |name: &str, kind, documentation: Option<&Documentation>, aliases: &[String]| Function {
@@ -33,23 +33,23 @@ pub(crate) fn functions_of(context: &SessionContext) -> Vec<Function> {
     let sample_at = atlas_datafusion::sample::documentation();
     functions.push(function(atlas_datafusion::SAMPLE_AT, "table", Some(&sample_at), &[]));
     functions.sort_by(|a, b| (&a.name, a.kind).cmp(&(&b.name, b.kind)));
-    // One that has several names is there under each of them.
+    // A function is registered under each of its names.
     functions.dedup_by(|a, b| (&a.name, a.kind) == (&b.name, b.kind));
     functions
 }
 
 impl Function {
-    /// All names that it can be called by.
+    /// All names of the function, including aliases.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))
     }
 
-    /// The first sentence about it.
+    /// The first sentence of its description.
     pub(crate) fn summary(&self) -> Option<String> {
         self.documentation.as_ref().map(|known| first_sentence(&known.description))
     }
 
-    /// All that is known of it, as a text.
+    /// The help page about it, as text.
     pub(crate) fn page(&self) -> String {
         let mut page = format!("{} ({} function)\n", self.syntax, self.kind);
         let Some(known) = &self.documentation else { return page };
@@ -89,7 +89,7 @@ fn first_sentence(text: &str) -> String {
     }
 }
 
-/// Paragraphs of no more than 80 columns, behind an indent.
+/// Wraps paragraphs at 80 columns, with an indent.
 fn wrapped(text: &str, indent: &str) -> String {
     const WIDTH: usize = 80;
     let mut out = String::new();
@@ -117,8 +117,8 @@ fn wrapped(text: &str, indent: &str) -> String {
     out
 }
 
-/// Whether a name is like a pattern: anything, where that is empty; all of it, where there is a
-/// `*`; else part of it.
+/// Whether a name matches a pattern. An empty pattern matches everything. A pattern with `*` must
+/// match the whole name, and other patterns a part of it.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
     let parts: Vec<&str> = pattern.split('*').collect();

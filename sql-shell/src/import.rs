@@ -150,8 +150,8 @@ fn options(arguments: &Arguments) -> Result<ImportOptions> {
     })
 }
 
-/// The paths, with those of a list on stdin in the place of `-`. Where they may have line breaks in
-/// them, NULs are between them, as `find -print0` writes them.
+/// The paths, with `-` replaced by the list on stdin. Paths on stdin are separated by NULs, as
+/// `find -print0` writes them, if there are any; otherwise by line breaks.
 fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::with_capacity(paths.len());
     for path in paths {
@@ -171,13 +171,13 @@ fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// Imports, and shows how far that is.
+/// Imports, and shows the progress.
 async fn shown(
     atlas: &Atlas,
     paths: &[PathBuf],
     options: &ImportOptions,
 ) -> Result<Report, atlas_import::Error> {
-    // The bar is on stderr, and is not drawn where that is no terminal.
+    // The bar is written to stderr, and only drawn if that is a terminal.
     let bar = ProgressBar::new(0);
     if let Ok(style) =
         ProgressStyle::with_template("{wide_bar} {pos}/{len} files  {per_sec}  {msg}  ETA {eta}")
@@ -194,7 +194,7 @@ async fn shown(
     report
 }
 
-/// Imports what is new or changed, again and again.
+/// Repeatedly imports new and changed files.
 async fn watch(
     arguments: &Arguments,
     atlas: &Atlas,
@@ -202,13 +202,14 @@ async fn watch(
     options: &ImportOptions,
     pause: Duration,
 ) -> Result<()> {
-    // What could not be read, and is not told again as long as the reason is the same.
+    // Files that could not be read, with the reasons. They are not reported again while the reason
+    // stays the same.
     let mut told: HashSet<String> = HashSet::new();
     loop {
         let started = Instant::now();
         let mut report = match shown(atlas, paths, options).await {
             Ok(report) => report,
-            // The first files of a directory may be yet to come.
+            // The directory may still be empty, and its first files come later.
             Err(atlas_import::Error::Nothing { .. }) => Report::default(),
             Err(error) => return Err(error.into()),
         };
@@ -303,7 +304,7 @@ fn grouped(number: usize) -> String {
     grouped
 }
 
-/// The sources of a store's datasets: where each was imported from.
+/// Lists the sources of a store's datasets: where each was imported from.
 pub(crate) async fn sources(location: &str) -> Result<()> {
     let atlas = Atlas::open_url(location).await?;
     let catalog = atlas.snapshot().load().await?;

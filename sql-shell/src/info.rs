@@ -22,7 +22,7 @@ const VARIABLES: &str = "
            round(CAST(raw_bytes AS DOUBLE) / nullif(stored_bytes, 0), 2) AS ratio, units
     FROM atlas._variables";
 
-/// What imports into the store did not take literally.
+/// Lists what imports into the store did not take literally.
 pub(crate) async fn import_report(location: &str) -> Result<()> {
     let atlas = Atlas::open_url(location).await?;
     let notices = NoticeSummary::of_store(atlas.snapshot().root())?;
@@ -34,7 +34,7 @@ pub(crate) async fn import_report(location: &str) -> Result<()> {
     Ok(())
 }
 
-/// A store with all that is told of it.
+/// A store with everything that is reported about it.
 struct About {
     atlas: Atlas,
     snapshot: Arc<Snapshot>,
@@ -52,12 +52,12 @@ impl About {
         Ok(Self { atlas, snapshot, catalog, session })
     }
 
-    /// Bytes of all segments.
+    /// The number of bytes of all segments.
     fn stored(&self) -> u64 {
         self.catalog.variables().flat_map(|(_, segments)| segments).map(|segment| segment.size).sum()
     }
 
-    /// The grids, each with its table and the number of its rows.
+    /// The grids, each with its table and its number of rows.
     fn grids(&self) -> Result<Vec<(String, Grid, u64)>> {
         let grids = grids(&self.catalog);
         let further = grid_table_names(grids.get(1..).unwrap_or_default()).into_iter();
@@ -99,7 +99,7 @@ pub(crate) async fn run(location: &str) -> Result<()> {
     Ok(())
 }
 
-/// The same as one JSON object.
+/// Writes the same description as one JSON object.
 pub(crate) async fn run_json(location: &str) -> Result<()> {
     let about = About::open(location).await?;
     let mut variables = ArrayWriter::new(Vec::new());

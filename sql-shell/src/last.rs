@@ -1,4 +1,4 @@
-//! The last result, which can be shown again.
+//! Keeps the last result, so that it can be shown again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,10 +8,10 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
-/// Bytes of a result that is kept, at the most.
+/// The largest number of bytes of a result that is kept.
 const MOST: usize = 64 << 20;
 
-/// The rows of the last result, if they are few enough.
+/// The rows of the last result, unless they are too large.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Last(Arc<Mutex<Option<Kept>>>);
 
@@ -20,12 +20,12 @@ struct Kept {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     bytes: usize,
-    /// Whether all rows have been taken.
+    /// Whether all rows have been read.
     is_whole: bool,
 }
 
 impl Last {
-    /// The same rows, which are kept as they are taken.
+    /// Returns the same rows, and keeps them as they are read.
     pub(crate) fn keep(&self, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let schema = rows.schema();
         let begun = Kept { schema: Arc::clone(&schema), batches: Vec::new(), bytes: 0, is_whole: false };
@@ -39,12 +39,12 @@ impl Last {
         Box::pin(RecordBatchStreamAdapter::new(schema, kept))
     }
 
-    /// Says that all rows have been taken.
+    /// Records that all rows have been read.
     pub(crate) fn finish(&self) {
         self.with(|kept| kept.iter_mut().for_each(|kept| kept.is_whole = true));
     }
 
-    /// The rows; none, where there are too many or not all have been taken.
+    /// The rows; `None` if they are too large, or not all have been read.
     pub(crate) fn rows(&self) -> Option<SendableRecordBatchStream> {
         self.with(|kept| {
             let kept = kept.as_ref().filter(|kept| kept.is_whole)?;
@@ -90,7 +90,7 @@ mod tests {
         assert!(last.rows().is_none());
         last.finish();
         assert_eq!(last.rows().unwrap().collect::<Vec<_>>().await.len(), 3);
-        // Nine times 8 MB are too much.
+        // Nine times 8 MB exceed the limit.
         assert_eq!(taken(&last, 9).await, 9 << 20);
         last.finish();
         assert!(last.rows().is_none());

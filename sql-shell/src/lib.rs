@@ -1,5 +1,5 @@
-//! The `atlas` command, for its binary and for packages that bring it; and what it is made of:
-//! sessions that know stores, statements as people type them, and pictures of results.
+//! The `atlas` command, for its binary and for packages that include it. Also its parts: sessions
+//! with stores, statements as users type them, and plots of results.
 
 mod commands;
 mod demo;
@@ -46,7 +46,7 @@ pub use crate::threads::runtime;
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
 
-/// What help ends with.
+/// The end of the help text.
 const BEGIN: &str = "To begin:
   atlas demo                        a small store to look at
   atlas import STORE FILE.nc …      a store of your own files
@@ -183,8 +183,8 @@ enum Command {
     },
 }
 
-/// Runs the command with its arguments, of which the first is its name, and gives its exit code. It
-/// takes over the process: it sets the panic hook, and ends the process where the arguments are
+/// Runs the command with its arguments, the first of which is its name, and returns its exit code.
+/// It takes over the process: it sets the panic hook, and ends the process if the arguments are
 /// wrong or ask for help.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     std::panic::set_hook(Box::new(|panic| {
@@ -195,13 +195,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let command = Cli::parse_from(arguments).command;
     let done = match threads::spawn(move || run(command)).map(JoinHandle::join) {
         Ok(Ok(done)) => done,
-        // It panicked, and the hook has told what happened.
+        // The thread panicked, and the hook has reported that.
         Ok(Err(_)) => return FAILED,
         Err(error) => Err(error.into()),
     };
     match done {
         Ok(()) => DONE,
-        // Whoever reads our output has had enough of it.
+        // The reader of our output has closed the pipe.
         Err(failure) if failure.is_broken_pipe() => DONE,
         Err(failure) => {
             error::report(&failure);
@@ -213,7 +213,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 fn run(command: Command) -> Result<()> {
     let runtime = runtime()?;
     let done = run_on(&runtime, command);
-    // What was abandoned is not waited for.
+    // Does not wait for abandoned tasks.
     runtime.shutdown_background();
     done
 }
@@ -241,7 +241,8 @@ fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
             runtime.block_on(manage::export(&store, &dataset, output.as_deref()))
         }
         Command::Completions { shell } => {
-            // Whole, so that whoever stops reading is no failure of the generator's.
+            // The script is generated in memory first, so that a closed output is not an error of
+            // the generator.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "atlas", &mut script);
             Ok(io::stdout().write_all(&script)?)

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Planning a query is thousands of small allocations.
+/// Planning a query makes thousands of small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -10,12 +10,12 @@ use crate::error::{Failure, Result};
 use crate::output::{Bytes, count};
 use crate::printable::Printable;
 
-/// A length of time such as `7days` or `12h`.
+/// Parses a duration such as `7days` or `12h`.
 pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|e| format!("{e}: give a length of time such as 7days or 12h"))
 }
 
-/// The commits of a store, newest first.
+/// Lists the commits of a store, newest first.
 pub(crate) async fn log(location: &str) -> Result<()> {
     let mut out = Printable::new(io::stdout());
     for commit in Atlas::open_url(location).await?.log().await? {
@@ -35,7 +35,7 @@ pub(crate) async fn log(location: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads the whole store. Fails where something is wrong with it.
+/// Reads and verifies the whole store. Fails if it is damaged.
 pub(crate) async fn verify(location: &str) -> Result<()> {
     let verified = Atlas::open_url(location).await?.verify().await?;
     let mut out = Printable::new(io::stdout());
@@ -64,7 +64,7 @@ pub(crate) async fn verify(location: &str) -> Result<()> {
     Err(Failure::new(format!("{} found", count(verified.problems.len(), "problem"))))
 }
 
-/// Makes `atlas.json` anew.
+/// Recreates `atlas.json`.
 pub(crate) async fn repair(location: &str) -> Result<()> {
     let atlas = Atlas::repair(Storage::at(location)?).await?;
     let snapshot = atlas.snapshot();
@@ -74,7 +74,7 @@ pub(crate) async fn repair(location: &str) -> Result<()> {
     Ok(())
 }
 
-/// Text that a terminal shows as it is: names may have control characters in them.
+/// Escapes the control characters in a name, so that a terminal shows them instead of obeying them.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -16,7 +16,7 @@ use crate::printable::Printable;
 use crate::session::new_context;
 use crate::statement::names;
 
-/// Deletes datasets, all of them or none.
+/// Deletes either all of these datasets or none.
 pub(crate) async fn delete(location: &str, datasets: &[String]) -> Result<()> {
     let atlas = Atlas::open_url(location).await?;
     for name in datasets {
@@ -32,7 +32,7 @@ pub(crate) async fn delete(location: &str, datasets: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Gives a dataset another name.
+/// Renames a dataset.
 pub(crate) async fn rename(location: &str, name: &str, new: &str) -> Result<()> {
     let atlas = Atlas::open_url(location).await?;
     match atlas.rename_dataset(name, new).await {
@@ -44,7 +44,7 @@ pub(crate) async fn rename(location: &str, name: &str, new: &str) -> Result<()> 
     Ok(())
 }
 
-/// Adds the datasets of a store, or those for which a condition holds, to another.
+/// Adds the datasets of a store, or those that satisfy a condition, to another store.
 pub(crate) async fn copy(from: &str, to: &str, condition: Option<&str>) -> Result<()> {
     let source = Atlas::open_url(from).await?;
     let selected = match condition {
@@ -56,7 +56,7 @@ pub(crate) async fn copy(from: &str, to: &str, condition: Option<&str>) -> Resul
     }
     let atlas = open_or_create(to, source.snapshot().root().codec()).await?;
     if condition.is_none() {
-        // Without decoding a value.
+        // This copies segments without decoding values.
         atlas.merge(&[&source]).await?;
     } else {
         for name in &selected {
@@ -77,11 +77,11 @@ async fn open_or_create(location: &str, codec: Codec) -> Result<Atlas> {
     }
 }
 
-/// The names of the datasets for which a condition on the columns of `_datasets` holds.
+/// The names of the datasets that satisfy a condition on the columns of `_datasets`.
 async fn selected(atlas: &Atlas, condition: &str) -> Result<Vec<String>> {
     let (session, _) = new_context(None)?;
     register_store(&session, "atlas", atlas)?;
-    // On lines of its own, lest it end in a comment.
+    // The condition is on its own lines, since it may end with a comment.
     let sql = format!("SELECT dataset FROM atlas._datasets WHERE (\n{condition}\n)");
     let rows = crate::session::plan_statement(&session, &sql).await?.collect().await?;
     let mut names = Vec::new();
@@ -124,9 +124,9 @@ pub(crate) async fn export(location: &str, dataset: &str, output: Option<&Path>)
     Ok(())
 }
 
-/// Writes a file so that it is there whole, or as it was.
+/// Replaces a file atomically: it either has the new bytes, or stays as it was.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // What is no file, such as a pipe, is written to.
+    // A pipe or the like cannot be replaced, so it is written to directly.
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         return std::fs::write(path, bytes);
     }
@@ -140,7 +140,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// What to say of a dataset that is not there.
+/// The error for a dataset that does not exist.
 fn missing(atlas: &Atlas, name: &str) -> Result<Failure> {
     let known = atlas.list_datasets()?;
     let near = names::near(name, known.iter().map(String::as_str));

@@ -1,4 +1,4 @@
-//! Generations of stores that are newer than those that a session shows.
+//! Finds generations of stores that are newer than those of a session.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -11,13 +11,13 @@ use crate::error::Result;
 use crate::printable::Printable;
 use crate::session::Session;
 
-/// How often a session looks for newer generations.
+/// The minimum time between two checks for newer generations.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How long it looks at the most: a statement does not wait for a store that does not answer.
+/// The longest time of a check, so that a statement does not wait for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is known of newer generations, and was told.
+/// The newer generations that were already reported.
 #[derive(Default)]
 pub(crate) struct Newer {
     looked: Option<Instant>,
@@ -25,8 +25,8 @@ pub(crate) struct Newer {
 }
 
 impl Newer {
-    /// What is to be said of stores that others have changed since the session read them: once of
-    /// each generation.
+    /// Messages about stores that others have changed since the session read them. Each generation
+    /// is reported once.
     pub(crate) async fn look(&mut self, session: &Session) -> Vec<String> {
         if self.looked.is_some_and(|looked| looked.elapsed() < PAUSE) {
             return Vec::new();
@@ -35,7 +35,7 @@ impl Newer {
         let mut remarks = Vec::new();
         for store in &session.stores {
             let newest = tokio::time::timeout(PATIENCE, Atlas::open_url(&store.location)).await;
-            // What is wrong with a store is told by the statements that read it.
+            // Errors of a store are reported by the statements that read it.
             let Ok(Ok(newest)) = newest else { continue };
             let newest = newest.snapshot().root().generation();
             let shown = store.atlas.snapshot().root().generation();
@@ -50,7 +50,7 @@ impl Newer {
     }
 }
 
-/// Goes on to the newest generation of each store, and tells of those that have one.
+/// Moves to the newest generation of each store, and reports which stores have a new one.
 pub(crate) async fn refresh(session: &mut Session) -> Result<()> {
     let mut out = Printable::new(io::stdout());
     for store in &session.stores {
@@ -86,7 +86,7 @@ mod tests {
 
         writer.create_dataset("b").await.unwrap();
         writer.flush().await.unwrap();
-        // Not at once again.
+        // The next check is not due yet.
         assert_eq!(newer.look(&session).await, [""; 0]);
         newer.looked = None;
         let told = newer.look(&session).await;

@@ -1,4 +1,4 @@
-//! What shows a text that is higher or wider than the terminal.
+//! Shows text that is higher or wider than the terminal in a pager.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -7,14 +7,14 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::error::{Failure, Result};
 
-/// The pager that is there where the user names no other: it scrolls to the side too.
+/// The default pager, which can also scroll sideways.
 const LESS: &str = "less";
 
-/// How `less` shows tables, where the user does not say it in `LESS`: lines are not wrapped, dimmed
-/// text is dimmed, and it stays on the screen.
+/// The options of `less`, unless the user sets `LESS`: do not wrap lines, show dimmed text as such,
+/// and leave the text on the screen.
 const OPTIONS: &str = "-SRX";
 
-/// A program that shows text, and the size of the terminal without it.
+/// A program that shows text, and the size of the terminal.
 #[derive(Clone, Debug)]
 pub(crate) struct Pager {
     command: String,
@@ -23,8 +23,8 @@ pub(crate) struct Pager {
 }
 
 impl Pager {
-    /// The one of `ATLAS_PAGER` or `PAGER`, else `less` if it is installed; none, where the variable
-    /// is empty.
+    /// The pager of `ATLAS_PAGER` or `PAGER`, else `less` if it is installed. `None` if the
+    /// variable is empty.
     pub(crate) fn find(width: usize, height: usize) -> Option<Self> {
         let named = std::env::var("ATLAS_PAGER").or_else(|_| std::env::var("PAGER")).ok();
         let command = match named {
@@ -35,14 +35,14 @@ impl Pager {
         (!command.trim().is_empty()).then_some(Self { command, width, height })
     }
 
-    /// Whether a table has room above a prompt: its first line is as wide as the others.
+    /// Whether a table fits above a prompt. All its lines have the width of the first one.
     pub(crate) fn fits(&self, table: &[u8]) -> bool {
         let first = table.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let lines = table.iter().filter(|&&byte| byte == b'\n').count();
         lines < self.height && String::from_utf8_lossy(first).width() <= self.width
     }
 
-    /// Shows a text, until the user has seen enough.
+    /// Shows a text, until the user leaves the pager.
     pub(crate) fn show(&self, text: &[u8]) -> Result<()> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.command).stdin(Stdio::piped());
@@ -52,7 +52,7 @@ impl Pager {
         let failed = |e| Failure::new(format!("the pager `{}` did not start: {e}", self.command));
         let mut child = command.spawn().map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // Who leaves the pager has seen enough.
+            // Writing fails if the user leaves the pager early.
             let _ = stdin.write_all(text);
         }
         child.wait()?;

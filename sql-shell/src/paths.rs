@@ -1,4 +1,4 @@
-//! What somebody may have meant who names a thing that is no store or no table.
+//! Explains names that are not those of a store or a table, such as paths of files.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::error::{Failure, Result};
 /// Endings of NetCDF and HDF5 files.
 const NETCDF: [&str; 7] = ["nc", "nc4", "cdf", "netcdf", "h5", "hdf5", "he5"];
 
-/// Directories that are looked into for NetCDF files, at the most.
+/// The depth to which directories are searched for NetCDF files.
 const DEPTH: usize = 3;
 
-/// Opens a store; of what is none it says what can be done.
+/// Opens a store. If there is none at the location, the error says what to do.
 pub(crate) async fn open(location: &str) -> Result<Atlas> {
     match Atlas::open_url(location).await {
         Ok(atlas) => Ok(atlas),
@@ -37,7 +37,7 @@ pub(crate) async fn open(location: &str) -> Result<Atlas> {
     }
 }
 
-/// What to say of a statement that failed, where one of its tables is a file or a directory.
+/// The message about a failed statement, if one of its tables is a file or a directory.
 pub(crate) fn explain_tables(context: &SessionContext, statement: &Statement) -> Option<String> {
     let Statement::Statement(sql) = statement else { return None };
     let mut explained = None;
@@ -52,7 +52,7 @@ pub(crate) fn explain_tables(context: &SessionContext, statement: &Statement) ->
     explained
 }
 
-/// What to say of the name of a table that is not there, where it is that of a file or a directory.
+/// The message about a table that does not exist, if its name is the path of a file or a directory.
 fn explain_table(name: &str) -> Option<String> {
     let path = Path::new(name);
     if path.join("atlas.json").is_file() {
@@ -80,7 +80,7 @@ fn is_netcdf(path: &Path) -> bool {
     ending.is_some_and(|ending| NETCDF.contains(&ending.as_str()))
 }
 
-/// True where there is a NetCDF file in a directory, or below.
+/// True if there is a NetCDF file in or below a directory.
 fn has_netcdf(directory: &Path, depth: usize) -> bool {
     let Ok(entries) = std::fs::read_dir(directory) else { return false };
     let mut directories = Vec::new();

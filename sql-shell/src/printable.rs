@@ -1,13 +1,13 @@
-//! Text that a terminal can be shown: control characters as escapes.
+//! Makes text safe for terminals, by escaping control characters.
 //!
-//! Names, attributes and values come from files of other people. A terminal would obey the escape
-//! sequences in them, and show text in another order after the bidirectional controls of Unicode.
+//! Names, attributes and values come from other people's files. A terminal would obey escape
+//! sequences in them, and reorder text after the bidirectional controls of Unicode.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Text in one line, with `\n`, `\t`, `\x1b` and such for its control characters.
+/// The text in one line, with its control characters escaped as `\n`, `\t`, `\x1b` and so on.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return Cow::Borrowed(text);
@@ -17,16 +17,16 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a terminal would do something else with a character than show it in its place: C0, DEL
-/// and C1 controls, separators of lines, and the marks, embeddings, overrides and isolates that
-/// change the direction of text (Unicode Standard Annex 9).
+/// Whether a terminal would obey a character instead of showing it: C0, DEL and C1 controls, line
+/// separators, and the marks, embeddings, overrides and isolates that change the direction of text
+/// (Unicode Standard Annex 9).
 pub(crate) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn push(out: &mut String, c: char) {
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = match c {
         '\n' => out.write_str("\\n"),
         '\t' => out.write_str("\\t"),
@@ -37,10 +37,10 @@ fn push(out: &mut String, c: char) {
     };
 }
 
-/// Writes text for people: lines and tabs as they are, other control characters as escapes.
+/// Writes text for people: line breaks and tabs unchanged, other control characters escaped.
 pub(crate) struct Printable<W> {
     out: W,
-    /// The beginning of a character whose other bytes are still to come.
+    /// The first bytes of a character whose other bytes have not been written yet.
     begun: Vec<u8>,
 }
 
@@ -82,7 +82,7 @@ impl<W: Write> Write for Printable<W> {
                 self.begun = after.to_vec();
                 break;
             }
-            // What is no text is not for a terminal either.
+            // Invalid UTF-8 is replaced.
             let Some((_, after)) = after.split_first() else { break };
             self.write_text("\u{fffd}")?;
             rest = after;

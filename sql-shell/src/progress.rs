@@ -1,4 +1,4 @@
-//! What a terminal shows of a query that takes long: how far it is.
+//! Shows the progress of long queries on the terminal.
 
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,25 +10,26 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Bytes;
 
-/// How long a query takes before it is worth telling.
+/// The time after which a query counts as long.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How often it is told.
+/// The time between two updates.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A line on stderr, from when a query takes long until this is [hidden](Self::hide) or the last copy dropped.
+/// A progress line on stderr. It appears when a query takes long, and disappears when it is
+/// [hidden](Self::hide) or the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Watch {
     _last: Arc<Hide>,
     state: Arc<State>,
 }
 
-/// Whether nothing is to be shown any more.
+/// Whether the line must not be shown any more.
 #[derive(Default)]
 struct State {
     hidden: Mutex<bool>,
     changed: Condvar,
-    /// Held for as long as something is on the screen.
+    /// Locked while a line is on the screen.
     shown: Mutex<()>,
 }
 
@@ -40,13 +41,14 @@ impl Watch {
         Self { _last: Arc::new(Hide(Arc::clone(&state))), state }
     }
 
-    /// Shows how far a plan is that is about to run, where stderr is a terminal.
+    /// Shows the progress of a plan that is about to run, if stderr is a terminal.
     pub(crate) fn show(&self, plan: &Arc<dyn ExecutionPlan>) {
         if !io::stderr().is_terminal() {
             return;
         }
         let (state, plan) = (Arc::clone(&self.state), Arc::clone(plan));
-        // A thread, so that no query is too busy to tell.
+        // Progress has its own thread, so that even a query that keeps all workers busy is
+        // reported.
         std::thread::spawn(move || {
             if !state.is_hidden_in(PATIENCE) {
                 state.show(&plan);
@@ -54,14 +56,15 @@ impl Watch {
         });
     }
 
-    /// Removes the line. When this returns nothing more is written.
+    /// Removes the line. Nothing more is written after this returns.
     pub(crate) fn hide(&self) {
         self.state.hide();
     }
 }
 
 impl State {
-    /// Waits, and returns at once where the line is to be hidden: then `true`.
+    /// Waits for `time`, and returns whether the line must be hidden. In that case it returns at
+    /// once.
     fn is_hidden_in(&self, time: Duration) -> bool {
         let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.changed.wait_timeout_while(hidden, time, |hidden| !*hidden);
@@ -69,7 +72,7 @@ impl State {
     }
 
     fn show(&self, plan: &Arc<dyn ExecutionPlan>) {
-        // Plans without a store have nothing to count but time.
+        // For plans that read no store, only the elapsed time could be shown.
         let Ok(scans) = ScanProgress::of(plan) else { return };
         let chunks = scans.now().chunks as u64;
         let template = if chunks == 0 {
@@ -81,7 +84,7 @@ impl State {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        // From here on `hide` waits, or has been before.
+        // While this lock is held, `hide` waits. If `hide` came first, the loop does not start.
         let _shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         while !self.is_hidden_in(TICK) {
             let progress = scans.now();

@@ -1,4 +1,4 @@
-//! What imports did not take literally, as lines.
+//! Formats notices of imports as lines.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -7,17 +7,17 @@ use atlas_import::{NoticeClass, NoticeSummary};
 
 use crate::output::count;
 
-/// Lines of a report that leave room for what else a screen shows.
+/// The number of lines of a report that leaves room for other output on a screen.
 pub(crate) const SCREEN: usize = 16;
 
-/// Writes a line for each notice, `limit` at the most: so many of each class that no class hides
-/// another. Returns how many were left out.
+/// Writes one line for each notice, but at most `limit` lines, and shares them between the classes
+/// so that no class hides another. Returns the number of omitted notices.
 pub(crate) fn write(out: &mut dyn Write, notices: &NoticeSummary, limit: usize) -> io::Result<usize> {
     let mut sizes: BTreeMap<NoticeClass, usize> = BTreeMap::new();
     notices.iter().for_each(|(class, ..)| *sizes.entry(class).or_default() += 1);
     let mut left: BTreeMap<NoticeClass, usize> = sizes.keys().map(|class| (*class, 0)).collect();
     let mut written = 0;
-    // A line for each class in turn, while there is room.
+    // Each class in turn gets one more line.
     while written < limit.min(notices.len()) {
         for (class, lines) in &mut left {
             if written < limit && sizes.get(class).is_some_and(|size| *lines < *size) {
@@ -41,7 +41,7 @@ pub(crate) fn write(out: &mut dyn Write, notices: &NoticeSummary, limit: usize) 
     Ok(notices.len() - written)
 }
 
-/// A text of a file with what a terminal would act on escaped.
+/// A text from a file, with its control characters escaped.
 fn printable(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()

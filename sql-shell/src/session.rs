@@ -1,4 +1,4 @@
-//! `atlas sql`: a session with stores, and what it does with statements.
+//! `atlas sql`: a session with stores, which runs statements.
 
 use std::fs::{File, OpenOptions};
 use std::future::Future;
@@ -31,7 +31,7 @@ use crate::statement::{Prepared, What, of_engine, prepare, table_of};
 use crate::threads::Workers;
 use crate::{commands, destination, netcdf, paths, shell, units};
 
-/// Rows of a table that a terminal is shown, where no other limit is set.
+/// The number of rows that a table in a terminal shows, unless another limit is set.
 pub(crate) const LIMIT: usize = 40;
 
 #[derive(Args)]
@@ -89,7 +89,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// `2G`, `500M`, `64kB`, `1000`: a number of bytes.
+/// Parses a number of bytes such as `2G`, `500M`, `64kB` or `1000`.
 fn parse_size(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text.get(digits.len()..).unwrap_or("").to_ascii_lowercase().trim_end_matches('b') {
@@ -105,37 +105,37 @@ fn parse_size(text: &str) -> Result<usize, String> {
     if bytes > 0 { Ok(bytes) } else { Err("a size is above zero".to_owned()) }
 }
 
-/// A store that the session has, and where it is.
+/// A store of the session, and its location.
 pub(crate) struct Store {
     pub name: String,
     pub location: String,
     pub atlas: Atlas,
 }
 
-/// Which rows of a result a table shows.
+/// How many rows of a result a table shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// In a terminal [`LIMIT`] of them, elsewhere all.
+    /// [`LIMIT`] rows in a terminal, and all rows elsewhere.
     #[default]
     Default,
-    /// So many.
+    /// At most this many rows.
     Rows(usize),
-    /// All.
+    /// All rows.
     All,
 }
 
-/// A file that results are written to.
+/// A file to which results are written.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     path: PathBuf,
-    /// The format of its ending, or one that was asked for.
+    /// The format of its ending, or the requested one.
     format: Option<Format>,
-    /// Whether it has a result.
+    /// Whether a result has been written to it.
     is_used: Arc<AtomicBool>,
 }
 
 impl Target {
-    /// A new file, in the format of its ending where no other is given.
+    /// Creates a file. Without a given format, it gets the format of its ending.
     pub(crate) fn create(path: &Path, format: Option<Format>) -> Result<Self> {
         destination::check_path(path)?;
         File::create(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
@@ -143,7 +143,7 @@ impl Target {
         Ok(Self { path: path.to_owned(), format, is_used: Arc::default() })
     }
 
-    /// The file, to add a result to it.
+    /// Opens the file to append a result.
     fn open(&self, format: Format) -> Result<File> {
         if self.is_used.swap(true, Ordering::Relaxed) && format.is_of_one_result() {
             return Err(Failure::new(format!(
@@ -156,34 +156,35 @@ impl Target {
     }
 }
 
-/// Tables, and how results are shown.
+/// The tables and stores of a user, and how results are shown.
 pub(crate) struct Session {
     pub context: SessionContext,
-    /// Where the schemas of stores are: the session's own does not let go of any.
+    /// The catalog that contains the schemas of stores. The session's own catalog cannot remove
+    /// schemas.
     catalog: Arc<dyn CatalogProvider>,
     pub stores: Vec<Store>,
     pub format: Format,
     pub expanded: bool,
-    /// Whether to tell of each statement how long it took.
+    /// Whether to print the duration of each statement.
     pub timing: bool,
-    /// The rows of a result that a table shows.
+    /// The number of rows of a result that a table shows.
     pub limit: Limit,
-    /// Whether what does not fit on the screen goes to a pager.
+    /// Whether results that do not fit on the screen are shown in a pager.
     pub pager: bool,
-    /// Where results go, other than to stdout.
+    /// Where results are written, instead of stdout.
     pub output: Option<Target>,
-    /// Where the next result goes.
+    /// Where the next result is written.
     pub once: Option<Target>,
-    /// The last result, where it is small.
+    /// The last result, if it is small.
     last: Last,
     /// The last query, as it was typed.
     pub last_query: Option<String>,
     /// The last statement, as it was typed.
     pub last_statement: Option<String>,
-    /// Whether stdout has a result.
+    /// Whether a result has been written to stdout.
     is_used: Arc<AtomicBool>,
-    /// What statements are planned and run on, so that none can keep the session from hearing
-    /// Ctrl-C.
+    /// The threads that plan and run statements, so that no statement can keep the session from
+    /// handling Ctrl-C.
     workers: Workers,
 }
 
@@ -211,7 +212,7 @@ impl Session {
 
     async fn attach_all(&mut self, stores: &[String]) -> Result<()> {
         for store in stores {
-            // A `=` may be in a path too: a name is a word before the first.
+            // A path may contain `=` too: only a word before the first `=` is a name.
             let (name, location) = match store.split_once('=') {
                 Some((name, location)) if is_word(name) => (name.to_owned(), location),
                 _ if stores.len() == 1 => ("atlas".to_owned(), store.as_str()),
@@ -227,7 +228,7 @@ impl Session {
         Ok(())
     }
 
-    /// A name for a store that was given without one, that no other store has.
+    /// A name that no other store has, for a store that was given without one.
     pub(crate) fn free_name(&self, store: &str) -> String {
         let name = name_of(store);
         let is_free = |name: &String| self.stores.iter().all(|store| store.name != *name);
@@ -235,13 +236,12 @@ impl Session {
         std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name)
     }
 
-    /// Makes the tables of a store known under a name, in place of those of another store of that
-    /// name.
+    /// Registers the tables of a store under a name. Replaces a store that already has that name.
     pub(crate) async fn attach(&mut self, name: &str, location: &str) -> Result<()> {
         self.add(name, location, paths::open(location).await?)
     }
 
-    /// As [`attach`](Self::attach), for a store that is open.
+    /// Does the same as [`attach`](Self::attach) for an open store.
     pub(crate) fn add(&mut self, name: &str, location: &str, atlas: Atlas) -> Result<()> {
         register_store(&self.context, name, &atlas)?;
         self.stores.retain(|store| store.name != name);
@@ -249,7 +249,7 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets a store and its tables. Returns whether there was one of that name.
+    /// Removes a store and its tables. Returns whether there was a store with that name.
     pub(crate) fn detach(&mut self, name: &str) -> Result<bool> {
         let Some(place) = self.stores.iter().position(|store| store.name == name) else { return Ok(false) };
         self.context.deregister_table(TableReference::bare(name))?;
@@ -258,7 +258,7 @@ impl Session {
         Ok(true)
     }
 
-    /// Runs the statements and commands of a text, until one of them says that it is enough.
+    /// Runs the statements and commands of a text, until one of them ends the session.
     pub(crate) async fn run_script(&mut self, text: &str) -> Result<std::ops::ControlFlow<()>> {
         for item in script::items(text).0 {
             if Box::pin(self.run_item(item)).await?.is_break() {
@@ -268,7 +268,7 @@ impl Session {
         Ok(std::ops::ControlFlow::Continue(()))
     }
 
-    /// Runs a statement or a command; says whether to go on.
+    /// Runs a statement or a command, and returns whether to continue.
     pub(crate) async fn run_item(&mut self, item: Item<'_>) -> Result<std::ops::ControlFlow<()>> {
         match item {
             Item::Command(command) => commands::run(self, &command).await,
@@ -281,7 +281,7 @@ impl Session {
         }
     }
 
-    /// Plans a statement, and remembers it as the last, where it is a query.
+    /// Plans a statement, and remembers it as the last query if it is a query.
     pub(crate) async fn prepare(&mut self, text: &str) -> Result<Prepared> {
         let (context, typed) = (self.context.clone(), text.to_owned());
         let prepared = self.on_workers(async move { prepare(&context, &typed).await }).await?;
@@ -298,7 +298,8 @@ impl Session {
         self.on_workers(async move { runner.run(statement).await }).await
     }
 
-    /// Writes all rows and columns of the last result; of a large one by running its query again.
+    /// Writes all rows and columns of the last result. If the result is large, runs its query
+    /// again.
     pub(crate) async fn show_last(&mut self) -> Result<()> {
         let query = match self.last.rows() {
             Some(rows) => {
@@ -313,31 +314,32 @@ impl Session {
         self.on_workers(async move { runner.run(query).await }).await
     }
 
-    /// Runs a task on the session's workers; dropped, it is cancelled.
+    /// Runs a task on the session's workers. Dropping the future cancels the task.
     pub(crate) async fn on_workers<T: Send + 'static>(
         &self,
         task: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let workers = self.workers.handle().ok_or_else(|| Failure::new("the session has ended"))?;
         let mut running = Running(workers.spawn(task));
-        // Where it panicked, the hook has told what happened.
+        // If the task panicked, the hook has reported that.
         (&mut running.0).await.unwrap_or_else(|_| Err(Failure::new("the statement failed")))
     }
 
-    /// Leaves what runs alone, with its threads, which may not stop at once.
+    /// Abandons running tasks together with their threads, which may not stop at once.
     pub(crate) fn abandon(&mut self) -> Result<()> {
         self.workers = Workers::new()?;
         Ok(())
     }
 
-    /// What runs the next statement: its rows, if it has some, may go to a file of their own.
+    /// The runner of the next statement. If the statement returns rows, they may go to their own
+    /// file.
     fn next_runner(&mut self, has_rows: bool) -> Runner {
         let once = if has_rows { self.once.take() } else { None };
         let target = once.or_else(|| self.output.clone());
         self.runner_to(target)
     }
 
-    /// What runs statements for the session.
+    /// The runner of statements.
     pub(crate) fn runner(&self) -> Runner {
         self.runner_to(self.output.clone())
     }
@@ -371,7 +373,7 @@ impl Session {
     }
 }
 
-/// A task that ends with whoever waits for it.
+/// A task that is cancelled when this is dropped.
 struct Running<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Drop for Running<T> {
@@ -380,7 +382,7 @@ impl<T> Drop for Running<T> {
     }
 }
 
-/// What is shown of a statement, until whoever waits for it no longer does.
+/// The progress of a statement, which is hidden when this is dropped.
 struct HiddenAtEnd(Watch);
 
 impl Drop for HiddenAtEnd {
@@ -389,7 +391,7 @@ impl Drop for HiddenAtEnd {
     }
 }
 
-/// A session without stores, with everything that Atlas brings, and its catalog.
+/// A session without stores, with everything that Atlas registers, and its catalog.
 pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<(SessionContext, Arc<dyn CatalogProvider>)> {
     let config = SessionConfig::new().with_information_schema(true);
     let mut runtime = RuntimeEnvBuilder::new();
@@ -404,7 +406,7 @@ pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<(SessionContext
     let name = context.state().config_options().catalog.default_catalog.clone();
     let catalog =
         context.catalog(&name).ok_or_else(|| Failure::new(format!("there is no catalog `{name}`")))?;
-    // Files are tables too: `SELECT * FROM 'casts.parquet'`.
+    // Files can be queried as tables: `SELECT * FROM 'casts.parquet'`.
     let context = context.enable_url_table();
     atlas_udfs::register_all(&context);
     netcdf::register(&context)?;
@@ -415,28 +417,28 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// The name of a store that was given without one: the last part of its address.
+/// The name of a store that was given without one: the last part of its location.
 fn name_of(store: &str) -> String {
     let last = store.trim_end_matches('/').rsplit('/').next().unwrap_or(store);
     last.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
-/// A session without stores that knows everything that Atlas brings: its tables, functions and
-/// rules, and files as tables. Queries may use `memory_limit` bytes, if there is one; sorts and
-/// aggregations that need more use the disk.
+/// Creates a session without stores, but with everything that Atlas registers: its tables,
+/// functions and rules, and files as tables. If `memory_limit` is set, queries may use that many
+/// bytes; sorts and aggregations that need more use the disk.
 ///
 /// # Errors
-/// Where DataFusion cannot set it up.
+/// DataFusion cannot set up the session.
 pub fn new_session(memory_limit: Option<usize>) -> Result<SessionContext> {
     Ok(new_context(memory_limit)?.0)
 }
 
-/// Plans a statement, such as a query or `SUMMARIZE`, as the shell does: names in the wrong case
-/// are made right where only one can be meant, and statements too deep for the stack of a
-/// [`runtime`](crate::runtime) are refused. A query runs when its rows are asked for.
+/// Plans a statement, such as a query or `SUMMARIZE`, as the shell does. The case of a name is
+/// corrected if only one name can be meant. Statements that are too deep for the stack of a
+/// [`runtime`](crate::runtime) are rejected. A query runs when its rows are read.
 ///
 /// # Errors
-/// What is wrong with the statement, in a line for people.
+/// The statement is wrong. The error is a one-line message for users.
 pub async fn plan_statement(context: &SessionContext, text: &str) -> Result<DataFrame> {
     match prepare(context, text).await?.what {
         What::Plan(plan) => Ok(context.execute_logical_plan(*plan).await?),
@@ -444,7 +446,7 @@ pub async fn plan_statement(context: &SessionContext, text: &str) -> Result<Data
     }
 }
 
-/// The summary of a table, given by its name, or of a query.
+/// The summary of a table, given by name, or of a query.
 async fn summary_of(context: &SessionContext, of: &str) -> Result<RecordBatch> {
     let is_neither = || Failure::new("SUMMARIZE takes the name of a table, or a query");
     let is_query = ["SELECT", "WITH", "("]
@@ -454,13 +456,14 @@ async fn summary_of(context: &SessionContext, of: &str) -> Result<RecordBatch> {
         let What::Plan(plan) = prepare(context, of).await?.what else { return Err(is_neither()) };
         return Ok(summarize_rows(context.execute_logical_plan(*plan).await?).await?);
     }
-    // As a query, so that names are found as in one.
+    // Planning a query resolves the name as in any other query.
     let query = prepare(context, &format!("SELECT * FROM {of}")).await?;
     let table = table_of(&query).ok_or_else(is_neither)?;
     Ok(summarize(context, context.table_provider(table).await?).await?)
 }
 
-/// What runs a statement: cheap to copy, so that one that is cancelled can be left alone.
+/// Runs a statement. It is cheap to clone, so that a cancelled statement can be abandoned with its
+/// own copy.
 #[derive(Clone)]
 pub(crate) struct Runner {
     context: SessionContext,
@@ -471,17 +474,18 @@ pub(crate) struct Runner {
     pager: Option<Pager>,
     to_terminal: bool,
     timing: bool,
-    /// Tells how far the statement is.
+    /// Shows the progress of the statement.
     pub watch: Watch,
 }
 
 impl Runner {
-    /// The same, with all rows and columns of a result.
+    /// The same runner, but results are shown with all rows and columns.
     pub(crate) fn whole(self) -> Self {
         Self { style: Style { limit: None, width: None, ..self.style }, ..self }
     }
 
-    /// The same, for what the session tells of itself: all rows, without the types of columns.
+    /// The same runner, for information about the session itself: results are shown with all rows,
+    /// and without the types of columns.
     pub(crate) fn plain(self) -> Self {
         Self { style: Style { of_query: false, limit: None, ..self.style }, ..self }
     }
@@ -503,7 +507,7 @@ impl Runner {
                 let plan = self.physical(*plan).await?;
                 let rows = execute_stream(Arc::clone(&plan), self.context.task_ctx())?;
                 if rows.schema().fields().is_empty() {
-                    // A statement such as CREATE VIEW is done once its empty result is.
+                    // A statement such as CREATE VIEW is executed by reading its empty result.
                     output::write(rows, Style::whole(Format::Ndjson), &mut io::sink()).await?;
                     return Ok(());
                 }
@@ -517,7 +521,7 @@ impl Runner {
         }
     }
 
-    /// One line of what a query read.
+    /// Prints one line about what a query read.
     fn tell_scanned(&self, scanned: &Scanned, started: Instant) -> Result<()> {
         if self.target.is_some() {
             return Ok(());
@@ -539,7 +543,7 @@ impl Runner {
         Ok(writeln!(io::stdout(), "{}", parts.join(", "))?)
     }
 
-    /// Runs a query, for its rows.
+    /// Starts a query, and returns its rows.
     pub(crate) async fn stream(&self, query: Prepared) -> Result<SendableRecordBatchStream> {
         match query.what {
             What::Plan(plan) => Ok(execute_stream(self.physical(*plan).await?, self.context.task_ctx())?),
@@ -554,7 +558,7 @@ impl Runner {
         Ok(plan)
     }
 
-    /// Writes rows as the session wants them.
+    /// Writes rows in the style of the session.
     pub(crate) async fn show(&self, rows: SendableRecordBatchStream, started: Instant) -> Result<()> {
         let columns = rows.schema().fields().len();
         let mut taken = None;
@@ -586,8 +590,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Writes rows to stdout; a table that a terminal has no room for to a pager, of whose start it
-    /// tells.
+    /// Writes rows to stdout. A table that does not fit in the terminal goes to a pager, and that
+    /// is reported when the pager starts.
     async fn print(
         &self,
         rows: SendableRecordBatchStream,
@@ -595,7 +599,8 @@ impl Runner {
     ) -> Result<usize> {
         let Some(pager) = self.pager.as_ref().filter(|_| self.style.format == Format::Table) else {
             let out = Clearing { watch: &self.watch, to_terminal: self.to_terminal };
-            // A table has its control characters escaped, and may have some of its own.
+            // Tables escape control characters themselves, and may contain control sequences for
+            // styling.
             let mut out: Box<dyn Write + Send> = match self.to_terminal && self.style.format != Format::Table
             {
                 true => Box::new(BufWriter::new(Printable::new(out))),
@@ -617,7 +622,7 @@ impl Runner {
     }
 }
 
-/// Stdout, which has no progress beside it once something is written to a terminal.
+/// Stdout, which hides the progress line once something is written to a terminal.
 struct Clearing<'a> {
     watch: &'a Watch,
     to_terminal: bool,
@@ -644,7 +649,7 @@ mod tests {
     async fn what_is_abandoned_does_not_keep_the_session() {
         let mut session = Session::new(None).unwrap();
         let begun = Instant::now();
-        // The first keeps the optimizer busy for minutes, the second the parser.
+        // The first statement keeps the optimizer busy for minutes, the second one the parser.
         let slow = format!("SELECT {}1{}", "(SELECT ".repeat(20), ")".repeat(20));
         let wrong = format!("SELECT {}1{}", "cast(".repeat(40), " asx int)".repeat(40));
         for sql in [slow, wrong] {

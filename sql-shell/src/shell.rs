@@ -18,10 +18,10 @@ use crate::printable::Printable;
 use crate::session::Session;
 use crate::statement::script;
 
-/// What asks for a statement.
+/// The prompt for a statement.
 const PROMPT: &str = "atlas> ";
 
-/// What asks for the rest of one.
+/// The prompt for further lines of a statement.
 const CONTINUED: &str = "  ...> ";
 
 pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
@@ -31,7 +31,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     editor.set_helper(Some(Sql::new(session.context.clone())));
     let history = directory(dirs::data_dir()).map(|directory| directory.join("history.txt"));
     if let Some(path) = &history {
-        // There is none before the first session.
+        // The history does not exist before the first session.
         let _ = editor.load_history(path);
     }
     let interrupts = interrupts()?;
@@ -49,11 +49,11 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     }
     let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
     write!(Printable::new(io::stdout()), "{}", describe::banner(&session, width).await?)?;
-    // Lines of a statement that is not complete yet.
+    // The lines of a statement that is not complete yet.
     let mut text = String::new();
     let mut newer = Newer::default();
     loop {
-        // The editor waits for keys on a thread of its own, so that nothing else waits with it.
+        // The editor blocks while it waits for keys, so it has its own thread.
         let prompt = if text.is_empty() { PROMPT } else { CONTINUED };
         let (returned, line) = tokio::task::spawn_blocking(move || {
             let line = editor.readline(prompt);
@@ -106,15 +106,15 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     Ok(())
 }
 
-/// Leaves what runs alone.
+/// Abandons the running statement.
 fn cancel(session: &mut Session) -> Result<()> {
     session.abandon()?;
     Err(Failure::new("cancelled"))
 }
 
-/// Hears Ctrl-C while a statement runs (the editor hears it as a key).
+/// Notifies of Ctrl-C while a statement runs. (In the editor, Ctrl-C is a key.)
 ///
-/// It listens on a thread of its own, which is never busy.
+/// It listens on its own thread, which is never busy.
 fn interrupts() -> Result<Arc<Notify>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let heard = Arc::new(Notify::new());
@@ -129,7 +129,7 @@ fn interrupts() -> Result<Arc<Notify>> {
     Ok(heard)
 }
 
-/// A directory of Atlas in one of the user's.
+/// The directory of Atlas in one of the user's directories.
 fn directory(parent: Option<PathBuf>) -> Option<PathBuf> {
     let directory = parent?.join("atlas");
     std::fs::create_dir_all(&directory).ok()?;

@@ -1,31 +1,31 @@
-//! Threads that statements are planned and run on.
+//! The threads that plan and run statements.
 
 use std::io;
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The stack of a thread, in bytes. A chain of operators is planned, evaluated and dropped by
-/// recursion: this is room for all that `limits` admits, also where nothing is optimised. Memory is
-/// taken only for what is used of it.
+/// The stack size of a thread, in bytes. Planning, evaluating and dropping a chain of operators are
+/// recursive. The stack has room for everything that `limits` admits, even in unoptimised builds.
+/// Only the used part of a stack takes memory.
 const STACK: usize = 256 << 20;
 
-/// Runs something on a thread of its own.
+/// Runs a function on its own thread.
 pub(crate) fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
     std::thread::Builder::new().stack_size(STACK).spawn(work)
 }
 
-/// Threads for tasks, with stacks for every statement that is not refused.
+/// A runtime whose threads have enough stack for every statement that is not rejected.
 ///
 /// # Errors
-/// Where threads cannot be started.
+/// The threads cannot be started.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build()
 }
 
-/// Threads that can be left alone with what they do.
+/// Threads that can be abandoned while they are busy.
 pub(crate) struct Workers(Option<Runtime>);
 
 impl Workers {

@@ -1,5 +1,5 @@
-//! The units of a result's columns, found by following them through its plan to the tables of
-//! stores.
+//! The units of a result's columns, which are found by tracing the columns through the plan to the
+//! tables of stores.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,14 +48,14 @@ const KEEP: [&str; 33] = [
     "iqr",
 ];
 
-/// The units of each column of a plan, where it has some.
+/// The units of each column of a plan, if known.
 pub(crate) fn of_plan(plan: &LogicalPlan) -> Vec<Option<String>> {
     let mut units = Units::default();
     let columns = plan.schema().fields().iter().enumerate();
     columns.map(|(i, field)| units.of(plan, i).filter(|_| field.data_type().is_numeric())).collect()
 }
 
-/// A schema with units in its fields' metadata.
+/// Adds units to the metadata of a schema's fields.
 pub(crate) fn with_units(schema: &SchemaRef, units: &[Option<String>]) -> SchemaRef {
     if units.iter().all(Option::is_none) || units.len() != schema.fields().len() {
         return Arc::clone(schema);
@@ -68,7 +68,7 @@ pub(crate) fn with_units(schema: &SchemaRef, units: &[Option<String>]) -> Schema
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
-/// The units of the columns of tables that were asked for.
+/// The units of the columns of tables, cached.
 #[derive(Default)]
 struct Units {
     tables: HashMap<String, HashMap<String, Option<String>>>,

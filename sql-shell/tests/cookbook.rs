@@ -1,4 +1,4 @@
-//! `docs/cookbook.md` and `docs/years.md` give the answers that the command gives on real data.
+//! The answers in `docs/cookbook.md` and `docs/years.md` are those of the command on real data.
 //! `UPDATE_DOCS=1` writes them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking")]
 
@@ -19,15 +19,15 @@ fn atlas(directory: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A page with the answer of each of its questions behind it, which are in blocks that begin so;
-/// and the number of questions. What has no answer has no block for it.
+/// A page with the answer of each of its questions after it, and the number of questions. Questions
+/// are the blocks that start with `begin`. An empty answer gets no block.
 fn answered(page: &str, begin: &str, answer: impl Fn(&str) -> String) -> (String, usize) {
     let mut parts = page.split(begin);
     let mut out = parts.next().unwrap().to_owned();
     let mut count = 0;
     for part in parts {
         let (query, rest) = part.split_once(END).unwrap();
-        // What was the answer.
+        // The previous answer.
         let old = rest.trim_start_matches('\n').strip_prefix(ANSWER);
         let rest = old.map_or(rest, |old| old.split_once(END).unwrap().1);
         let answer = match answer(query) {
@@ -56,7 +56,7 @@ fn questions_have_the_answers_that_the_page_gives() {
     let ask = |query: &str| {
         let start = Instant::now();
         let answer = atlas(directory.path(), &["sql", "argo=argo", "era=era", "-c", query]);
-        // Of a build that is not for debugging, and with the start of the command.
+        // Only release builds must be fast. The time includes the start of the command.
         let is_fast = start.elapsed().as_secs_f64() < 0.3;
         assert!(is_fast || cfg!(debug_assertions), "{:?} for {query}", start.elapsed());
         answer
@@ -71,7 +71,7 @@ fn questions_have_the_answers_that_the_page_gives() {
     }
 }
 
-/// A file of a model's day: `sst(time, y)` with four times.
+/// Writes a file with one day of a model: `sst(time, y)` with four times.
 fn day(path: &Path, number: u32) {
     let mut file = NcFileBuilder::new();
     let time = file.add_unlimited_dimension("time").unwrap();
@@ -87,8 +87,8 @@ fn day(path: &Path, number: u32) {
     std::fs::write(path, file.to_vec(NcWriteOptions::classic()).unwrap().1).unwrap();
 }
 
-/// Runs the lines of a block as a shell does, and gives what they print, without what differs from
-/// run to run.
+/// Runs the lines of a block as a shell does, and returns their output without the parts that
+/// differ between runs.
 fn run(directory: &Path, script: &str) -> String {
     let binaries = Path::new(env!("CARGO_BIN_EXE_atlas")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap_or_default());
@@ -103,7 +103,7 @@ fn run(directory: &Path, script: &str) -> String {
     let here = directory.canonicalize().unwrap().to_string_lossy().into_owned();
     let hidden = |line: &str| {
         let line = line.replace(&here, "/data");
-        // How long it took, and when files were made.
+        // The duration of an import, and the modification times of files.
         let line = match (line.find(" in "), line.find(" files/s")) {
             (Some(from), Some(_)) if line.contains(" new") => format!("{} in … s, … files/s", &line[..from]),
             _ => line,

@@ -1,4 +1,4 @@
-//! Processes that are killed, or that write the same store at one time.
+//! Processes that are killed, or that write to the same store concurrently.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -21,11 +21,11 @@ fn start(directory: &Path, arguments: &[&str]) -> Child {
     atlas(directory, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The number of datasets of a store that is whole; nothing is wrong with it.
+/// The number of datasets of a store. Asserts that the store is not damaged.
 fn datasets(directory: &Path) -> usize {
     let verified = run(directory, &["verify", "store"]);
     let told = String::from_utf8_lossy(&verified.stdout).into_owned();
-    // A commit may have been interrupted between its two files.
+    // A commit may have been interrupted between writing its two files.
     let damaged =
         told.lines().filter(|line| line.starts_with("problem") && !line.contains("next writer mends it"));
     assert_eq!(damaged.collect::<Vec<_>>(), [""; 0]);
@@ -40,7 +40,7 @@ fn datasets(directory: &Path) -> usize {
         .unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&counted.stderr)))
 }
 
-/// Directories `a`, `b`, … with some files of a few hundred kB each.
+/// Writes directories `a`, `b`, … with some files of a few hundred kB each.
 fn files(directory: &Path, names: &[&str], count: usize) {
     for name in names {
         std::fs::create_dir(directory.join(name)).unwrap();
@@ -58,7 +58,7 @@ fn files(directory: &Path, names: &[&str], count: usize) {
     }
 }
 
-/// `ATLAS_RUNS=200` for a long run.
+/// `ATLAS_RUNS=200` makes a long run.
 #[test]
 fn a_process_that_is_killed_leaves_the_old_or_the_new_state() {
     let runs = std::env::var("ATLAS_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(12);
@@ -75,7 +75,7 @@ fn a_process_that_is_killed_leaves_the_old_or_the_new_state() {
         std::fs::remove_dir_all(directory.join("store")).unwrap();
         copy("old", "store");
         let mut import = start(directory, &["import", "store", "b"]);
-        // From the start of it to some time after its end, as if by chance.
+        // The delays cover the whole import and some time after it, in a pseudo-random order.
         std::thread::sleep(Duration::from_micros(number * 7919 % runs * 150_000 / runs));
         import.kill().unwrap();
         import.wait().unwrap();
@@ -84,7 +84,7 @@ fn a_process_that_is_killed_leaves_the_old_or_the_new_state() {
             24 => news += 1,
             other => panic!("{other} datasets"),
         }
-        // Whoever comes next completes it or begins again, and removes what was left.
+        // The next import completes the interrupted one or starts again, and removes what it left.
         let again = run(directory, &["import", "store", "b"]);
         assert!(again.status.success() || String::from_utf8_lossy(&again.stderr).contains("already"));
         assert_eq!(datasets(directory), 24);

@@ -1,4 +1,4 @@
-//! The command as its users meet it: arguments in, exit code, stdout and stderr out.
+//! Tests the command as users run it: arguments in; exit code, stdout and stderr out.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 
 use netcdf_writer::{NcAttrValue, NcFileBuilder, NcWriteOptions};
 
-/// Runs `atlas` in a directory and tells what came of it. What differs from run to run is left out.
+/// Runs `atlas` in a directory, and returns its output and exit code without the parts that differ
+/// between runs.
 fn atlas(directory: &Path, arguments: &[&str], stdin: &str) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_atlas"))
         .args(arguments)
@@ -44,7 +45,7 @@ fn atlas(directory: &Path, arguments: &[&str], stdin: &str) -> String {
     told
 }
 
-/// Durations and rates as `…`: the number before ` s` or ` files/s`.
+/// Replaces durations and rates by `…`: the number before ` s` or ` files/s`.
 fn without_times(text: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
@@ -72,7 +73,7 @@ fn netcdf(path: &Path, values: &[f32]) {
     std::fs::write(path, file.to_vec(NcWriteOptions::classic()).unwrap().1).unwrap();
 }
 
-/// A directory with `data/one.nc` and `data/two.nc`, imported into `store`.
+/// Creates a directory with `data/one.nc` and `data/two.nc`, imported into `store`.
 fn directory_with_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     netcdf(&directory.path().join("data/one.nc"), &[0.5, 1.5, -1.0]);
@@ -197,7 +198,8 @@ fn an_import_goes_on_past_a_broken_file_when_told_to() {
 fn what_imports_did_not_take_literally_is_told_and_kept() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    // 40 variables in two files, with a cell each that nobody wrote, and units that differ.
+    // Two files with 40 variables, each of which has one unwritten cell; their units differ between
+    // the files.
     for (name, units) in [("a.nc", "K"), ("b.nc", "degC")] {
         let mut file = NcFileBuilder::new();
         let x = file.add_dimension("x", 2).unwrap();
@@ -261,7 +263,7 @@ fn a_store_is_looked_after() {
             &["vacuum", "store", "--older-than", "soon"],
         ],
     );
-    // Random names of segments, and times.
+    // The names of segments and the times are different in each run.
     let file = segment.file_name().unwrap().to_string_lossy().into_owned();
     let told = told.replace(&file, "SEGMENT");
     let times = told.lines().map(|line| match line.split_once("Z  ") {
@@ -313,7 +315,7 @@ fn a_reader_that_stops_early_is_no_error() {
     assert!(output.stderr.is_empty(), "{output:?}");
 }
 
-/// Statements and commands from stdin, with what they say.
+/// Runs statements and commands from stdin, and returns their output.
 fn session(directory: &Path, arguments: &[&str], stdin: &str) -> String {
     atlas(directory, &[&["sql"], arguments].concat(), stdin)
 }
@@ -403,7 +405,8 @@ fn names_may_have_any_case_and_near_ones_are_suggested() {
     insta::assert_snapshot!(told.join("\n"));
 }
 
-/// A store of two floats, each with two profiles of three levels, as Argo has them.
+/// Creates a store with two floats, each with two profiles of three levels, in the structure of
+/// Argo.
 fn directory_with_floats() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
@@ -445,7 +448,7 @@ fn directory_with_floats() -> tempfile::TempDir {
     directory
 }
 
-/// What scientists and users of other databases type, and what they are answered.
+/// Mistakes of scientists and users of other databases, whose error messages are snapshots.
 const MISTAKES: &[&str] = &[
     // Names.
     "SELECT temp FROM argo WHERE temp < 8",
@@ -699,7 +702,7 @@ fn control_characters_reach_no_reader_of_tables_and_errors() {
     }
     let shown = atlas(directory, &["sql", "other", "-c", select], "");
     assert!(shown.contains(r"a\x1b]0;title\x07\x1b[2J\u009b31m\u202eb\nc\td\x7f"), "{shown}");
-    // What no terminal shows keeps its bytes.
+    // Output that is not shown on a terminal keeps its bytes.
     let csv = atlas(directory, &["sql", "other", "--format", "csv", "-c", select], "");
     assert!(csv.contains(evil), "{csv}");
 }
@@ -760,7 +763,7 @@ fn statements_that_are_too_deep_are_refused() {
         let told = atlas(directory.path(), &["sql"], &sql);
         assert!(told.contains(message) && told.contains("exit code 1"), "{}", &told[told.len() - 300..]);
     }
-    // Deep and long ones that are within the limits.
+    // Deep and long statements within the limits.
     let nested =
         |begin: &str, end: &str, number| format!("SELECT {}1{}", begin.repeat(number), end.repeat(number));
     for sql in [
@@ -817,7 +820,7 @@ fn results_are_drawn() {
     insta::assert_snapshot!(told.join("\n"));
 }
 
-/// What `\plot` says after a query whose result is not shown.
+/// The output of `\plot` after a query whose result is not shown.
 fn picture(directory: &Path, query: &str) -> String {
     session(directory, &[], &format!("\\o result\n{query}\n\\plot\n"))
 }

@@ -1,9 +1,9 @@
-//! What can stand at a place of a statement that is being typed.
+//! Determines what can be completed at a place in a statement.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-/// A table of a statement, and the name that its columns have in front.
+/// A table in a statement, and the name that qualifies its columns.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Table {
     pub parts: Vec<String>,
@@ -16,7 +16,7 @@ impl Table {
     }
 }
 
-/// What a statement says of a place in it.
+/// What the statement expects at a place.
 #[derive(Debug, Default)]
 pub(super) struct Place {
     /// The tables that the statement names.
@@ -25,17 +25,17 @@ pub(super) struct Place {
     pub wants_column: bool,
 }
 
-/// What a text in quotes is.
+/// The meaning of a quoted text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Quoted {
     Path,
     Dataset,
 }
 
-/// Words that a table follows.
+/// Words that precede a table.
 const BEFORE_TABLES: [&str; 8] = ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "DESCRIBE", "DESC", "SUMMARIZE"];
 
-/// Words that begin a clause, and say whether it has columns.
+/// Words that begin a clause, and whether columns follow them.
 const CLAUSES: [(&str, bool); 21] = [
     ("SELECT", true),
     ("DISTINCT", true),
@@ -61,12 +61,12 @@ const CLAUSES: [(&str, bool); 21] = [
 ];
 
 impl Place {
-    /// The place at the end of a text, or at a byte of it where a word begins.
+    /// The place at the end of a text, or at the start of a word at a given byte.
     pub(super) fn at(text: &str, word: Option<usize>) -> Self {
         let tables = tables(&tokens(text));
         let front = tokens(text.get(..word.unwrap_or(text.len())).unwrap_or(text));
         let last = front.last();
-        // An alias follows a table, and nothing but a keyword follows that.
+        // A table may be followed by an alias, and an alias only by a keyword.
         let Some(clause) = clause(&front) else {
             return Self { tables, wants_table: false, wants_column: false };
         };
@@ -77,7 +77,8 @@ impl Place {
     }
 }
 
-/// The word that began the clause that a text ends in: of the innermost parenthesis that has one.
+/// The word that begins the clause at the end of a text. Clauses of the innermost parentheses come
+/// first.
 fn clause(tokens: &[Token]) -> Option<&Token> {
     let mut closed = 0usize;
     for token in tokens.iter().rev() {
@@ -97,7 +98,7 @@ fn clause(tokens: &[Token]) -> Option<&Token> {
     None
 }
 
-/// The tables that follow FROM, JOIN, INTO and such.
+/// The tables after FROM, JOIN, INTO and so on.
 fn tables(tokens: &[Token]) -> Vec<Table> {
     let mut tables = Vec::new();
     let mut rest = tokens;
@@ -120,7 +121,7 @@ fn tables(tokens: &[Token]) -> Vec<Table> {
                 _ => break,
             }
         }
-        // A function's arguments are no table's.
+        // A name before a parenthesis is a function, and not a table.
         let Some(last) = parts.last().filter(|_| rest.first() != Some(&Token::LParen)) else { continue };
         let mut alias = last.clone();
         let named = match rest {
@@ -141,11 +142,11 @@ fn is_no_keyword(word: &str) -> bool {
     !super::KEYWORDS.contains(&upper.as_str()) && upper != "QUALIFY" && upper != "TABLESAMPLE"
 }
 
-/// What a text is that follows another: `dataset = '`, `FROM '`.
+/// The meaning of a text after `front`, as in `dataset = '` or `FROM '`.
 pub(super) fn of_text(front: &str) -> Option<Quoted> {
     let tokens = tokens(front);
     let mut rest = tokens.as_slice();
-    // The texts in front of it in a list.
+    // Skips earlier texts of the same list.
     while let [before @ .., Token::SingleQuotedString(_), Token::Comma] = rest {
         rest = before;
     }
@@ -171,7 +172,7 @@ pub(super) fn of_text(front: &str) -> Option<Quoted> {
     }
 }
 
-/// The place of a quote that opens a text which is not closed.
+/// The position of an unclosed quote.
 pub(super) fn open_quote(text: &str) -> Option<usize> {
     let mut open: Option<(char, usize)> = None;
     let mut rest = text.char_indices().peekable();
@@ -189,10 +190,10 @@ pub(super) fn open_quote(text: &str) -> Option<usize> {
     open.filter(|(quote, _)| *quote == '\'').map(|(_, at)| at)
 }
 
-/// The tokens of a text without its white space, up to the first that is not complete.
+/// The tokens of a text without white space, up to the first incomplete one.
 fn tokens(text: &str) -> Vec<Token> {
     let mut found = Vec::new();
-    // Where the text cannot be cut into tokens, those in front are there.
+    // If tokenizing fails, the tokens before the error remain.
     let _ = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location_into_buf(&mut found);
     let tokens = found.into_iter().map(|located| located.token);
     tokens.filter(|token| !matches!(token, Token::Whitespace(_) | Token::EOF)).collect()

@@ -1,4 +1,4 @@
-//! NetCDF as a format that DataFusion writes.
+//! NetCDF as an output format of DataFusion.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,11 +26,11 @@ use super::grid::arrays;
 /// The option that names the dimensions.
 const DIMENSIONS: &str = "dimensions";
 
-/// What a query that reads a NetCDF file is told.
+/// The error for queries that read a NetCDF file.
 const NOT_READ: &str =
     "a NetCDF file is no table: import it into a store first, with `atlas import STORE FILE`";
 
-/// Makes formats of the options of a statement.
+/// Creates formats from the options of a statement.
 #[derive(Debug)]
 pub(super) struct NetcdfFactory;
 
@@ -63,7 +63,7 @@ impl FileFormatFactory for NetcdfFactory {
     }
 }
 
-/// NetCDF files whose variables have these dimensions.
+/// The format of NetCDF files whose variables have these dimensions.
 #[derive(Clone, Debug, Default)]
 struct Netcdf {
     dimensions: Vec<String>,
@@ -128,12 +128,12 @@ impl FileFormat for Netcdf {
     }
 
     fn file_source(&self, schema: TableSchema) -> Arc<dyn FileSource> {
-        // Only to be asked what it is: no plan reads with it.
+        // DataFusion only asks for the type of this source; no plan reads from it.
         datafusion::datasource::file_format::csv::CsvFormat::default().file_source(schema)
     }
 }
 
-/// What writes the file.
+/// Writes the file.
 #[derive(Debug)]
 struct NetcdfSink {
     config: FileSinkConfig,

@@ -1,4 +1,4 @@
-//! Rows as arrays over dimensions.
+//! Converts rows to arrays over dimensions.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use arrow::datatypes::{DataType, TimeUnit};
 use atlas::{ArraySchema, DType};
 use atlas_import::export::NetcdfArray;
 
-/// The dimension of rows, where none is given.
+/// The dimension of the rows, if none is given.
 const ROW: &str = "row";
 
-/// Cells of an array, at the most.
+/// The largest number of cells of an array.
 const MOST_CELLS: usize = 1 << 28;
 
-/// The columns of rows as arrays over dimensions: columns with their names, whose values, sorted,
-/// are the coordinates. A cell that no row has is missing. Without dimensions all columns are
-/// arrays over the rows.
+/// Converts the columns of rows to arrays over dimensions. The columns with the names of the
+/// dimensions become coordinates, with their values sorted. Cells without a row are missing.
+/// Without dimensions, all columns become arrays over the rows.
 ///
 /// # Errors
-/// What rows do not fit, in words for whoever has written the statement.
+/// The rows do not fit the dimensions. The message is for the author of the statement.
 pub(super) fn arrays(rows: &RecordBatch, dimensions: &[String]) -> Result<Vec<NetcdfArray>, String> {
     let columns = columns(rows)?;
     if dimensions.is_empty() {
@@ -62,7 +62,7 @@ fn array((name, cells): (String, ArrayRef), dims: &[String], shape: &[usize]) ->
     (Arc::new(ArraySchema::new(name, dtype, &dims)), shape.to_vec(), cells)
 }
 
-/// The columns, of types that arrays have.
+/// The columns, converted to types that arrays support.
 fn columns(rows: &RecordBatch) -> Result<Vec<(String, ArrayRef)>, String> {
     let schema = rows.schema();
     let columns = schema.fields().iter().zip(rows.columns()).map(|(field, column)| {
@@ -84,7 +84,7 @@ fn columns(rows: &RecordBatch) -> Result<Vec<(String, ArrayRef)>, String> {
     columns.collect()
 }
 
-/// A dimension: its values, and where among them each row is.
+/// A dimension: its values, and the index of each row among them.
 struct Axis {
     name: String,
     values: ArrayRef,
@@ -118,7 +118,7 @@ impl Axis {
     }
 }
 
-/// For each cell the row that it has; null where there is none.
+/// The row of each cell; null if there is none.
 fn order(rows: usize, axes: &[Axis], shape: &[usize], dimensions: &[String]) -> Result<UInt64Array, String> {
     let cells = shape.iter().try_fold(1usize, |cells, &size| cells.checked_mul(size));
     let cells = cells.filter(|&cells| cells <= MOST_CELLS).ok_or_else(|| {

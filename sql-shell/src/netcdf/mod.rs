@@ -1,4 +1,4 @@
-//! `COPY (…) TO 'x.nc'`: the rows of a query as a NetCDF file.
+//! `COPY (…) TO 'x.nc'`: writes the rows of a query as a NetCDF file.
 
 mod format;
 mod grid;
@@ -10,7 +10,7 @@ use datafusion::prelude::SessionContext;
 
 use self::format::NetcdfFactory;
 
-/// Lets a session write NetCDF files.
+/// Registers NetCDF as an output format of a session.
 pub(crate) fn register(context: &SessionContext) -> Result<()> {
     context.state_ref().write().register_file_format(Arc::new(NetcdfFactory), false)
 }

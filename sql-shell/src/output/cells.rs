@@ -1,5 +1,5 @@
-//! How values are written: all times of a column with the same number of digits, durations as days
-//! and hours.
+//! Formats values: all times in a column with the same number of digits, and durations as days and
+//! hours.
 
 use std::fmt::Write;
 
@@ -17,25 +17,25 @@ use arrow::util::display::{
 
 use crate::error::Result;
 
-/// What stands between a date and a time.
+/// The separator of date and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Between {
-    /// For people.
+    /// A space, for people.
     Space,
-    /// As ISO 8601 has it.
+    /// The letter `T`, as in ISO 8601.
     T,
 }
 
-/// How the columns of a result are written.
+/// How the values of each column are formatted.
 #[derive(Clone, Debug)]
 pub(crate) struct Looks {
     between: Between,
-    /// For each column the digits of its seconds behind the point, in threes.
+    /// The number of fractional digits of seconds in each column, divided by three.
     thousands: Vec<usize>,
 }
 
 impl Looks {
-    /// With as many digits as the values of each column need.
+    /// Formats with as many digits as the values of each column need.
     pub(crate) fn of(schema: &Schema, batches: &[RecordBatch], between: Between) -> Self {
         let needed = |column: usize| {
             let arrays = batches.iter().filter_map(|batch| batch.columns().get(column));
@@ -47,12 +47,12 @@ impl Looks {
         Self { between, thousands }
     }
 
-    /// With all digits that the types of the columns have.
+    /// Formats with all digits of the columns' types.
     pub(crate) fn widest(schema: &Schema, between: Between) -> Self {
         Self { between, thousands: schema.fields().iter().map(|field| most(field.data_type())).collect() }
     }
 
-    /// What writes the values of a batch.
+    /// The formatters of a batch's columns.
     pub(crate) fn formatters<'a>(
         &self,
         batch: &'a RecordBatch,
@@ -67,7 +67,7 @@ impl Looks {
     }
 }
 
-/// Whether a type has times or durations in it.
+/// Whether a type contains times or durations.
 pub(crate) fn has_times(data_type: &DataType) -> bool {
     most(data_type) > 0
 }
@@ -95,7 +95,7 @@ fn formatter<'a>(
         (Between::T, 2) => ("%Y-%m-%dT%H:%M:%S%.6f", "%Y-%m-%dT%H:%M:%S%.6f%:z"),
         (Between::T, _) => ("%Y-%m-%dT%H:%M:%S%.9f", "%Y-%m-%dT%H:%M:%S%.9f%:z"),
     };
-    // A time of day is what a time has behind its date.
+    // A time of day has the format of the part after the date.
     let time_of_day = time.get("%Y-%m-%d ".len()..);
     let options = FormatOptions::default()
         .with_null(null)
@@ -112,7 +112,7 @@ fn formatter<'a>(
     }
 }
 
-/// The digits that the seconds of a type can have, in threes.
+/// The largest number of fractional digits of seconds in a type, divided by three.
 fn most(data_type: &DataType) -> usize {
     match data_type {
         DataType::Timestamp(unit, _)
@@ -140,7 +140,7 @@ fn most(data_type: &DataType) -> usize {
     }
 }
 
-/// The digits that the seconds of values need, in threes.
+/// The number of fractional digits of seconds that values need, divided by three.
 fn thousands(array: &dyn Array) -> usize {
     fn of<T: ArrowPrimitiveType>(array: &dyn Array, need: impl Fn(T::Native) -> usize, most: usize) -> usize {
         let mut needed = 0;
@@ -190,7 +190,7 @@ fn thousands(array: &dyn Array) -> usize {
     }
 }
 
-/// Whether a number is a multiple of a power of a thousand.
+/// Whether a number is a multiple of the given power of a thousand.
 fn divides(value: i64, power: usize) -> bool {
     let by = match power {
         0 => 1,
@@ -201,7 +201,7 @@ fn divides(value: i64, power: usize) -> bool {
     value % by == 0
 }
 
-/// Writes durations and intervals, also those in lists and structures.
+/// Formats durations and intervals, including those in lists and structures.
 #[derive(Debug)]
 struct Durations {
     thousands: usize,
@@ -247,7 +247,7 @@ impl DisplayIndex for Written<'_> {
                     TimeUnit::Nanosecond => (at::<DurationNanosecondType>(self.array, row), 1),
                 };
                 let total = i128::from(value) * factor;
-                // One sign for all of it: days are no calendar's here.
+                // One sign applies to the whole duration, since these days are not calendar days.
                 let (days, rest) = (total / DAY, total % DAY);
                 if total < 0 {
                     f.write_char('-')?;

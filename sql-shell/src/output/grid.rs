@@ -1,4 +1,4 @@
-//! A table in a frame, fitted to the width there is.
+//! A table with a frame, fitted to the available width.
 
 use std::fmt;
 
@@ -12,19 +12,19 @@ use super::{Style, UNITS, dimmed};
 use crate::error::Result;
 use crate::printable::printable;
 
-/// The least width of a column of text that is cut, and of a heading.
+/// The smallest width of a text column that is cut, and of a heading.
 const NARROW: usize = 12;
 
-/// What stands for what was cut.
+/// Marks the end of text that was cut.
 const CUT: char = '…';
 
 /// A column that is shown.
 struct Column {
-    /// Its name, its type, and its units where any column has some.
+    /// Its name, its type, and, if any column has units, its units.
     heads: Vec<String>,
-    /// Numbers are on the right.
+    /// Whether cells are aligned to the right, as numbers are.
     right: bool,
-    /// Only text may be cut: the beginning of a number or of a time is another one.
+    /// Whether cells may be cut. The beginning of a number or a time would be a different value.
     is_text: bool,
     cells: Vec<Option<String>>,
     width: usize,
@@ -49,21 +49,20 @@ impl Column {
 
 const NULL: &str = "NULL";
 
-/// Rows as text, in a frame.
+/// Rows as text, with a frame.
 pub(super) struct Grid {
     columns: Vec<Column>,
-    /// Columns that there was no room for.
+    /// The number of columns that do not fit.
     left_out: usize,
     rows: usize,
-    /// The row in front of which rows were left out.
+    /// The row before which rows were omitted.
     gap: Option<usize>,
     dim: bool,
 }
 
 impl Grid {
-    /// The rows of batches, in columns that are together no wider than the style says: text is cut,
-    /// and where that does not do, the last columns are left out. Rows are missing in front of row
-    /// `gap`.
+    /// Lays out the rows of batches in columns that fit the width of the style. Text is cut, and if
+    /// that does not suffice, the last columns are omitted. Rows are omitted before row `gap`.
     pub(super) fn new(
         schema: &Schema,
         batches: &[RecordBatch],
@@ -104,7 +103,7 @@ impl Grid {
         Ok(grid)
     }
 
-    /// The number of columns that are not shown.
+    /// The number of columns that are omitted.
     pub(super) fn left_out(&self) -> usize {
         self.left_out
     }
@@ -115,7 +114,7 @@ impl Grid {
         if total < width {
             return;
         }
-        // As many columns as have room when cut, and one to show that there are more.
+        // Keeps as many columns as fit when cut, with room for a column that marks omitted ones.
         let mut room = width.saturating_sub(1);
         let mut kept = 0;
         for (i, column) in self.columns.iter().enumerate() {
@@ -132,7 +131,7 @@ impl Grid {
         if self.left_out > 0 {
             room = room.saturating_sub(FRAME + 1);
         }
-        // What is left goes to the columns that would be cut, the narrowest first.
+        // The remaining width goes to columns that would be cut, the narrowest first.
         let mut order: Vec<usize> = (0..kept).collect();
         let need = |column: &Column| column.width.saturating_sub(column.least());
         order.sort_by_key(|&i| self.columns.get(i).map_or(0, need));
@@ -196,7 +195,7 @@ impl fmt::Display for Grid {
     }
 }
 
-/// Whether the beginning of a value says something of it: of text, bytes, lists and structures.
+/// Whether the beginning of a value is meaningful: for text, bytes, lists and structures.
 fn is_text(data_type: &DataType) -> bool {
     matches!(
         data_type,
@@ -211,7 +210,7 @@ fn is_text(data_type: &DataType) -> bool {
     ) || data_type.is_nested()
 }
 
-/// The beginning of text, no wider than `width`.
+/// Cuts text to `width`.
 fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Results as text and as files.
+//! Writes results as text and to files.
 
 mod cells;
 mod grid;
@@ -27,10 +27,10 @@ use self::grid::Grid;
 use crate::error::Result;
 use crate::printable::printable;
 
-/// What stands for a missing value, for people.
+/// Represents missing values in output for people.
 const NULL: &str = "NULL";
 
-/// Bytes of rows that are looked at before the first of them is written.
+/// The number of bytes of rows that are examined before the first row is written.
 const LOOK_AHEAD: usize = 64 << 20;
 
 /// How results are written.
@@ -56,17 +56,17 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Whether it is nothing for a terminal.
+    /// Whether the format is binary, and unsuitable for a terminal.
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, Self::Parquet | Self::Arrow)
     }
 
-    /// Whether a file of the format is one result, and would be broken by another.
+    /// Whether a file in this format can hold only one result.
     pub(crate) fn is_of_one_result(self) -> bool {
         self.is_binary() || self == Self::Json
     }
 
-    /// The format that the ending of a file's name says.
+    /// The format for the ending of a file's name.
     pub(crate) fn of_file(path: &Path) -> Option<Self> {
         Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Self::Csv,
@@ -82,34 +82,35 @@ impl Format {
     }
 }
 
-/// The metadata of a field that has the units of a column.
+/// The metadata key for the units of a field.
 pub(crate) const UNITS: &str = "units";
 
-/// How results look.
+/// How results are displayed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
     pub format: Format,
-    /// A table with a line for each column of each row.
+    /// Whether a table has a line for each column of each row.
     pub expanded: bool,
-    /// Rows that a table shows at the most, its first and its last; the rest is counted.
+    /// The number of rows that a table shows at most, from its start and its end. The other rows
+    /// are counted.
     pub limit: Option<usize>,
-    /// The width that a table is fitted to.
+    /// The width to which a table is fitted.
     pub width: Option<usize>,
-    /// Whether what is no value is dimmed.
+    /// Whether everything but values is dimmed.
     pub dim: bool,
-    /// Whether it is a query's: a table tells the types and units of its columns, and how all of it
-    /// is shown.
+    /// Whether the result belongs to a query. Its table shows the types and units of columns, and a
+    /// hint how to show all of it.
     pub of_query: bool,
 }
 
 impl Style {
-    /// Everything, in a format.
+    /// The whole result in a format.
     pub(crate) fn whole(format: Format) -> Self {
         Self { format, ..Self::default() }
     }
 }
 
-/// Text that is less than other text, on a terminal that shows it so.
+/// Dims text, if the terminal supports it.
 fn dimmed(text: &str, dim: bool) -> String {
     if dim { format!("\x1b[2m{text}\x1b[22m") } else { text.to_owned() }
 }
@@ -148,7 +149,7 @@ pub(crate) async fn write(
     }
 }
 
-/// Does something with every batch of a result, and returns its number of rows.
+/// Calls a function for every batch of a result, and returns the number of rows.
 async fn each(
     mut rows: SendableRecordBatchStream,
     mut of: impl FnMut(&RecordBatch) -> Result<()>,
@@ -181,8 +182,8 @@ async fn write_markdown(rows: SendableRecordBatchStream, out: &mut (dyn Write + 
     .await
 }
 
-/// How the columns of a result look, and its rows: of the first of them what they need, of a result
-/// that is larger than that what their types allow.
+/// The format of a result's columns, and its rows. If the result is small, columns are formatted as
+/// the values need; otherwise as their types allow.
 async fn look(
     mut rows: SendableRecordBatchStream,
     between: Between,
@@ -208,11 +209,11 @@ async fn look(
     Ok((looks, Box::pin(RecordBatchStreamAdapter::new(schema, all))))
 }
 
-/// The first and the last rows of a result.
+/// Collects the first and the last rows of a result.
 struct Ends {
     limit: usize,
     first: Vec<RecordBatch>,
-    /// Rows that are still to come to the first ones.
+    /// The number of first rows that are still to come.
     room: usize,
     last: VecDeque<RecordBatch>,
     last_rows: usize,
@@ -240,7 +241,7 @@ impl Ends {
         }
     }
 
-    /// The rows, of `count`, and the row in front of which others are missing.
+    /// The collected rows out of `count`, and the row before which others are omitted.
     fn finish(self, count: usize) -> (Vec<RecordBatch>, Option<usize>) {
         let mut batches = self.first;
         let first: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -270,7 +271,7 @@ async fn write_table(
     Ok(table.count)
 }
 
-/// Writes a table as a style has it, and with all its columns; and returns its number of rows.
+/// Writes a table twice: in the given style, and with all its columns. Returns the number of rows.
 pub(crate) async fn write_fitted(
     rows: SendableRecordBatchStream,
     style: Style,
@@ -282,23 +283,23 @@ pub(crate) async fn write_fitted(
     Ok((fitted, whole, table.count))
 }
 
-/// A result, with the rows of it that are shown.
+/// A result and its visible rows.
 struct Table {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
-    /// The row in front of which others are missing.
+    /// The row before which others are omitted.
     gap: Option<usize>,
     looks: Looks,
-    /// All rows.
+    /// The number of all rows.
     count: usize,
-    /// Rows that are not shown.
+    /// The number of rows that are omitted.
     hidden: usize,
 }
 
 impl Table {
     async fn collect(rows: SendableRecordBatchStream, limit: Option<usize>) -> Result<Self> {
         let schema = rows.schema();
-        // A plan is one result, however many lines it has.
+        // A plan is always shown as a whole.
         let limit = limit.filter(|_| !is_plan(&schema));
         let mut ends = Ends::new(limit);
         let count = each(rows, |batch| {
@@ -344,12 +345,12 @@ impl Table {
     }
 }
 
-/// Whether rows are what EXPLAIN gives.
+/// Whether rows are the result of EXPLAIN.
 fn is_plan(schema: &Schema) -> bool {
     schema.fields().iter().map(|field| field.name()).eq(["plan_type", "plan"])
 }
 
-/// Plans as they are: an operator a line.
+/// Writes plans unchanged, with one operator on each line.
 fn write_plan(batches: &[RecordBatch], out: &mut (dyn Write + Send)) -> Result<()> {
     for batch in batches {
         let columns = formatters(batch, NULL)?;
@@ -364,7 +365,7 @@ fn write_plan(batches: &[RecordBatch], out: &mut (dyn Write + Send)) -> Result<(
     Ok(())
 }
 
-/// Each row as a block, each column a line of it. In front of a row, rows of all may be missing.
+/// Writes each row as a block, with a line for each column. Rows are omitted before row `gap`.
 fn write_expanded(
     batches: &[RecordBatch],
     looks: &Looks,
@@ -426,13 +427,13 @@ async fn write_json<F: JsonFormat>(
     Ok(count)
 }
 
-/// What writes the values of a batch that is all of a result.
+/// The formatters of a batch that is a whole result.
 pub(crate) fn formatters<'a>(batch: &'a RecordBatch, null: &'a str) -> Result<Vec<ArrayFormatter<'a>>> {
     Looks::of(batch.schema_ref(), std::slice::from_ref(batch), Between::Space).formatters(batch, null)
 }
 
-/// Nested columns, times and durations as text: CSV has no others, and times of one column have as
-/// many digits.
+/// Converts nested columns, times and durations to text: CSV has no such types, and the times of a
+/// column get the same number of digits.
 fn flat(batch: &RecordBatch, looks: &Looks) -> Result<RecordBatch> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
@@ -460,12 +461,12 @@ fn escape(text: &str) -> String {
     printable(&text.replace('\\', "\\\\").replace('|', "\\|")).into_owned()
 }
 
-/// The rule under a Markdown heading, which aligns numbers to the right.
+/// The line below a Markdown heading, which aligns numbers to the right.
 fn rule(data_type: &DataType) -> &'static str {
     if data_type.is_numeric() { "---:" } else { "---" }
 }
 
-/// A number of things: `1 file`, `2,000 files`.
+/// Formats a number of things: `1 file`, `2,000 files`.
 pub(crate) fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", grouped(number))
@@ -484,7 +485,7 @@ pub(crate) fn grouped(number: usize) -> String {
     text
 }
 
-/// A number of bytes for people.
+/// Formats a number of bytes for people.
 pub(crate) struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {

@@ -1,29 +1,29 @@
-//! Axes: what lies along them, and where they have labels.
+//! Axes: their quantity, their range, and their labels.
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime};
 
-/// What the numbers along an axis are.
+/// The kind of values along an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scale {
     Numbers,
-    /// Numbers, of which only integers have labels.
+    /// Numbers that only have labels at integers.
     Integers,
     /// Seconds since 1970.
     Times,
-    /// Places in a list of names.
+    /// Indices into a list of names.
     Names(Vec<String>),
-    /// Degrees east, any number of times around the globe.
+    /// Degrees east, which may exceed a full turn.
     Longitudes,
     /// Degrees north.
     Latitudes,
 }
 
-/// An axis of a picture.
+/// An axis of a figure.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Axis {
     pub label: String,
     pub scale: Scale,
-    /// Whether it begins at the top, or at the right.
+    /// Whether it begins at the top or at the right.
     pub reversed: bool,
     pub from: f64,
     pub to: f64,
@@ -36,19 +36,19 @@ impl Axis {
         if self.reversed { 1.0 - position } else { position }
     }
 
-    /// Makes the axis reach over values, with a share of their extent to spare at both ends.
+    /// Extends the axis over values, plus a fraction of their range at both ends.
     pub(super) fn fit(&mut self, values: impl Iterator<Item = f64>, spare: f64) {
         let start = (f64::INFINITY, f64::NEG_INFINITY);
         let (from, to) = values
             .filter(|value| value.is_finite())
             .fold(start, |(from, to), value| (from.min(value), to.max(value)));
         let (from, to) = if from <= to { (from, to) } else { (0.0, 1.0) };
-        // One value alone is in the middle of something.
+        // A single value is put in the middle of some range.
         let spare = if from == to { (from.abs() * 0.05).max(0.5) } else { (to - from) * spare };
         (self.from, self.to) = (from - spare, to + spare);
     }
 
-    /// Some values with their labels, evenly apart, and about as many as are wanted at the most.
+    /// Evenly spaced values with labels, about `most` at most.
     pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         match &self.scale {
             Scale::Numbers => numbers(self.from, self.to, most, 0.0),
@@ -79,7 +79,7 @@ impl Axis {
     }
 }
 
-/// Ticks at multiples of 1, 2 or 5 times a power of ten, which are at least as far apart as `least`.
+/// Ticks at multiples of 1, 2 or 5 times a power of ten, at least `least` apart.
 fn numbers(from: f64, to: f64, most: usize, least: f64) -> Vec<(f64, String)> {
     let rough = ((to - from) / most.max(1) as f64).max(least);
     let power = 10f64.powf(rough.log10().floor());
@@ -102,10 +102,10 @@ fn numbers(from: f64, to: f64, most: usize, least: f64) -> Vec<(f64, String)> {
     values.map(|value| (value, label(value))).collect()
 }
 
-/// Steps between degrees on a map.
+/// Tick intervals on a map, in degrees.
 const DEGREES: [f64; 12] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 
-/// Ticks at degrees, of which `side` gives the number to write and the side of the globe.
+/// Ticks at degrees. `side` returns the number to display and the side of the globe.
 fn degrees(from: f64, to: f64, most: usize, side: impl Fn(f64) -> (f64, &'static str)) -> Vec<(f64, String)> {
     let count = |step: f64| (to / step + 1e-9).floor() - (from / step - 1e-9).ceil() + 1.0;
     let step = DEGREES.into_iter().find(|step| count(*step) <= most as f64).unwrap_or(90.0);
@@ -124,7 +124,7 @@ const MINUTE: f64 = 60.0;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86400.0;
 
-/// Steps between times, in seconds, up to half a month.
+/// Tick intervals of times up to half a month, in seconds.
 const STEPS: [f64; 17] = [
     1.0,
     5.0,
@@ -145,7 +145,7 @@ const STEPS: [f64; 17] = [
     15.0 * DAY,
 ];
 
-/// Steps in months, beyond those in days.
+/// Longer tick intervals of times, in months.
 const MONTHS: [u32; 13] = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 6000, 12000];
 
 fn times(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
@@ -168,7 +168,7 @@ fn times(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
     let step = MONTHS.into_iter().find(|step| f64::from(*step) * 30.0 * DAY >= rough).unwrap_or(12000);
     let format = if step < 12 { "%Y-%m" } else { "%Y" };
     let Some(start) = moment(from) else { return Vec::new() };
-    // Months since the year 0, at a multiple of the step.
+    // Months since the year 0, rounded down to a multiple of the interval.
     let months = (start.year().max(0) as u32 * 12 + start.month0()) / step * step;
     let day = NaiveDate::from_ymd_opt((months / 12) as i32, months % 12 + 1, 1);
     let days = (0..most as u32 + 2).map_while(|i| day?.checked_add_months(Months::new(i * step)));

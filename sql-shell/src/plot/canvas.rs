@@ -1,15 +1,15 @@
-//! What pictures are drawn on.
+//! The surface on which plots are drawn.
 
 /// Red, green and blue.
 pub(super) type Colour = [u8; 3];
 
-/// A place, in a canvas's units from its top left.
+/// A point in units of the canvas, from its top left.
 pub(super) type Point = (f64, f64);
 
-/// Two opposite corners.
+/// Two opposite corners of a rectangle.
 pub(super) type Rectangle = (Point, Point);
 
-/// Which part of a text is at its place.
+/// Which part of a text is anchored at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -17,7 +17,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// Something to draw on.
+/// A surface to draw on.
 pub(super) trait Canvas {
     /// Width and height.
     fn size(&self) -> Point;
@@ -25,33 +25,33 @@ pub(super) trait Canvas {
     /// Width and height of a character.
     fn character(&self) -> Point;
 
-    /// Pixels to a unit.
+    /// The number of pixels per unit.
     fn resolution(&self) -> f64;
 
-    /// Whether colours are seen, rather than only their brightness.
+    /// Whether colours are visible, and not only their brightness.
     fn has_colours(&self) -> bool;
 
-    /// Leaves out everything below a height, which is empty.
+    /// Removes the empty part below a height.
     fn crop(&mut self, height: f64);
 
-    /// A line of text in the colour of texts, or in another.
+    /// Draws a line of text, in the default colour of text or another one.
     fn text(&mut self, at: Point, anchor: Anchor, colour: Option<Colour>, text: &str);
 
-    /// Filled rectangles.
+    /// Draws filled rectangles.
     fn areas(&mut self, areas: &[Rectangle], colour: Colour);
 
-    /// A line through points.
+    /// Draws a line through points.
     fn line(&mut self, points: &[Point], colour: Colour);
 
-    /// Dots.
+    /// Draws dots.
     fn points(&mut self, points: &[Point], colour: Colour);
 
-    /// A part of a coastline.
+    /// Draws a part of a coastline.
     fn coastline(&mut self, points: &[Point]);
 
-    /// The border of the part between the axes.
+    /// Draws the border of the area between the axes.
     fn frame(&mut self, area: Rectangle);
 
-    /// A line that leads the eye from a label through the picture; not where there is no room for such.
+    /// Draws a grid line from a label through the plot, if the canvas has room for such lines.
     fn guide(&mut self, from: Point, to: Point);
 }

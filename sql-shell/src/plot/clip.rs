@@ -1,8 +1,8 @@
-//! Lines within a rectangle.
+//! Clips lines to a rectangle.
 
 use super::canvas::{Point, Rectangle};
 
-/// The parts of a line that are within a rectangle.
+/// The parts of a line inside a rectangle.
 pub(super) fn clipped(points: &[Point], area: Rectangle) -> Vec<Vec<Point>> {
     if let [point] = points {
         let inside = segment(*point, *point, area);
@@ -19,7 +19,7 @@ pub(super) fn clipped(points: &[Point], area: Rectangle) -> Vec<Vec<Point>> {
     parts
 }
 
-/// The part of a straight line that is within a rectangle: the algorithm of Liang and Barsky.
+/// The part of a straight line inside a rectangle, by the algorithm of Liang and Barsky.
 fn segment(from: Point, to: Point, (least, most): Rectangle) -> Option<(Point, Point)> {
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let (mut enter, mut leave) = (0.0f64, 1.0f64);

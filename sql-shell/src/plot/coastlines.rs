@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::canvas::Point;
 
-/// `sql-shell/data/README.md` says where they come from and how they are written.
+/// `sql-shell/data/README.md` documents the source and the encoding.
 const TEXT: &str = include_str!("../../data/coastlines.txt");
 
 /// Lines of longitudes and latitudes in degrees, none of which crosses the date line.
@@ -37,7 +37,7 @@ mod tests {
             assert!(line.iter().all(|(x, y)| x.abs() <= 180.0 && y.abs() <= 90.0));
             assert!(line.windows(2).all(|pair| (pair[0].0 - pair[1].0).abs() < 30.0), "{line:?}");
         }
-        // Land's End and the Cape of Good Hope are on some of them.
+        // Some lines pass Land's End and the Cape of Good Hope.
         for (x, y) in [(-5.2, 50.0), (18.4, -34.2)] {
             let near = |point: &Point| (point.0 - x).hypot(point.1 - y) < 1.0;
             assert!(lines.iter().flatten().any(near), "{x} {y}");

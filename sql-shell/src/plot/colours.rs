@@ -2,7 +2,7 @@
 
 use super::canvas::Colour;
 
-/// Okabe and Ito's colours, which people with every kind of eyesight can tell apart.
+/// Okabe and Ito's colours, which people with all types of colour vision can distinguish.
 pub(super) const SERIES: [Colour; 8] = [
     [0, 114, 178],
     [230, 159, 0],
@@ -14,7 +14,8 @@ pub(super) const SERIES: [Colour; 8] = [
     [120, 120, 120],
 ];
 
-/// Colours of matplotlib's viridis, evenly apart: perceptually uniform, from dark to bright.
+/// Evenly spaced colours of matplotlib's viridis, which is perceptually uniform from dark to
+/// bright.
 const VIRIDIS: [Colour; 9] = [
     [68, 1, 84],
     [71, 44, 122],
@@ -27,7 +28,7 @@ const VIRIDIS: [Colour; 9] = [
     [253, 231, 37],
 ];
 
-/// ColorBrewer's RdBu with 11 classes, reversed: from blue over nearly white to red.
+/// ColorBrewer's RdBu with 11 classes, reversed: from blue over near white to red.
 const DIVERGING: [Colour; 11] = [
     [5, 48, 97],
     [33, 102, 172],
@@ -42,19 +43,20 @@ const DIVERGING: [Colour; 11] = [
     [103, 0, 31],
 ];
 
-/// Shades of a colour map: so few that neighbours are often alike, and drawn as one.
+/// The number of shades of a colour map. It is small, so that neighbours often have the same shade
+/// and are drawn together.
 pub(super) const SHADES: usize = 96;
 
-/// Which colours stand for values.
+/// A colour map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Map {
     Sequential,
-    /// Around zero.
+    /// Diverges from zero.
     Diverging,
 }
 
 impl Map {
-    /// The shade of a share from 0 to 1.
+    /// The shade of a fraction from 0 to 1.
     pub(super) fn shade(share: f64) -> usize {
         (share.clamp(0.0, 1.0) * SHADES as f64).round() as usize
     }

@@ -1,4 +1,4 @@
-//! From figures to canvases.
+//! Draws figures on canvases.
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Colour, Point};
@@ -8,10 +8,10 @@ use super::colours::{Map, SERIES, SHADES};
 use super::figure::{Area, Cell, Colours, Figure, Layer, Legend, MOST_SERIES};
 use super::raster::{Raster, thinned, thinned_points};
 
-/// Characters of the name of a line at the most.
+/// The largest number of characters of a line's name.
 const NAME: usize = 18;
 
-/// The part of a canvas between the axes.
+/// The area of a canvas between the axes.
 struct Frame {
     x: Axis,
     y: Axis,
@@ -27,8 +27,8 @@ impl Frame {
         (self.left + x * (self.right - self.left), self.bottom - y * (self.bottom - self.top))
     }
 
-    /// The height of a label beside the axis: labels at its ends stay clear of the lines of text above
-    /// and below.
+    /// The height of a label beside the axis. Labels at the ends of the axis keep clear of the
+    /// lines of text above and below.
     fn beside(&self, y: f64, line: f64) -> f64 {
         y.max(self.top + line / 3.0).min(self.bottom - 0.1)
     }
@@ -37,7 +37,8 @@ impl Frame {
         ((self.left, self.top), (self.right, self.bottom))
     }
 
-    /// The corners of what lines may be drawn in: those at the ends of the axes do not slip out.
+    /// The corners of the area in which lines are drawn. It is slightly smaller, so that lines at
+    /// the ends of the axes stay inside.
     fn seen(&self) -> (Point, Point) {
         ((self.left, self.top), (self.right - 0.1, self.bottom - 0.1))
     }
@@ -46,17 +47,17 @@ impl Frame {
         (self.right - self.left, self.bottom - self.top)
     }
 
-    /// Points on the canvas, without those outside.
+    /// Points on the canvas, without those outside the area.
     fn inside<'a>(&'a self, points: impl Iterator<Item = Point> + 'a) -> impl Iterator<Item = Point> + 'a {
         let (from, to) = self.corners();
         let within =
             move |(x, y): Point| (x >= from.0 && x <= to.0 && y >= from.1 && y <= to.1).then_some((x, y));
-        // Those at the ends of the axes are seen too.
+        // Points at the ends of the axes stay visible.
         points.filter_map(within).map(move |(x, y)| (x.min(to.0 - 0.1), y.min(to.1 - 0.1)))
     }
 }
 
-/// Draws a figure over all of a canvas.
+/// Draws a figure on the whole canvas.
 pub(super) fn draw(figure: &Figure, canvas: &mut dyn Canvas) {
     let frame = laid_out(figure, canvas);
     axes(figure, &frame, canvas);
@@ -102,7 +103,7 @@ fn has_labels(figure: &Figure) -> bool {
     !figure.y.label.is_empty() || figure.colours.is_some()
 }
 
-/// Where the axes are.
+/// Lays out the axes.
 fn laid_out(figure: &Figure, canvas: &mut dyn Canvas) -> Frame {
     let ((width, height), (char_width, line)) = (canvas.size(), canvas.character());
     let chars = |number: usize| number as f64 * char_width;
@@ -135,7 +136,8 @@ fn upright_ticks(height: f64, line: f64) -> usize {
     (height / line / 2.5).clamp(2.0, 9.0) as usize
 }
 
-/// Makes degrees along both axes equal: by showing more, where that is wanted, else by a smaller frame.
+/// Makes degrees along both axes equally long: by extending an axis if `may_grow`, else by
+/// shrinking the frame.
 fn fit_degrees(frame: &mut Frame, may_grow: bool) {
     let (width, height) = frame.size();
     let reach = |axis: &Axis| axis.to - axis.from;
@@ -151,7 +153,7 @@ fn fit_degrees(frame: &mut Frame, may_grow: bool) {
     frame.bottom = frame.top + (reach(&frame.y) * scale).floor().min(height);
 }
 
-/// Makes an axis reach over so many degrees, within a limit on both sides of zero if there is one.
+/// Extends an axis to this many degrees, within a limit on both sides of zero if there is one.
 fn grow(axis: &mut Axis, degrees: f64, limit: Option<f64>) {
     let middle = (axis.from + axis.to) / 2.0;
     (axis.from, axis.to) = (middle - degrees / 2.0, middle + degrees / 2.0);
@@ -161,7 +163,7 @@ fn grow(axis: &mut Axis, degrees: f64, limit: Option<f64>) {
     }
 }
 
-/// Ticks and labels.
+/// Draws ticks and labels.
 fn axes(figure: &Figure, frame: &Frame, canvas: &mut dyn Canvas) {
     let (width, (char_width, line)) = (canvas.size().0, canvas.character());
     let middle = line / 2.0;
@@ -170,7 +172,7 @@ fn axes(figure: &Figure, frame: &Frame, canvas: &mut dyn Canvas) {
         canvas.guide((frame.left, at), (frame.right, at));
         canvas.text((frame.left - char_width, frame.beside(at, line)), Anchor::End, None, &label);
     }
-    // As many labels below as have room beside each other.
+    // Uses as many labels below as fit beside each other.
     let room = ((frame.right - frame.left) / char_width) as usize;
     let fits = |most: &usize| {
         let ticks = frame.x.ticks(*most);
@@ -197,7 +199,7 @@ fn axes(figure: &Figure, frame: &Frame, canvas: &mut dyn Canvas) {
     canvas.text(below, Anchor::Middle, None, &fitting(&figure.x.label, width));
 }
 
-/// The colour of a series: of many, the colours go from dark to bright.
+/// The colour of a series. If there are many series, the colours range from dark to bright.
 fn series_colour(figure: &Figure, series: usize) -> Colour {
     match &figure.legend {
         Legend::Count(all, _) if *all > MOST_SERIES => {
@@ -232,7 +234,7 @@ fn line(canvas: &mut dyn Canvas, frame: &Frame, points: &[Point], colour: Colour
 
 fn bars(canvas: &mut dyn Canvas, frame: &Frame, areas: &[Area], colour: Colour) {
     let pixel = 1.0 / canvas.resolution();
-    // Even the smallest is seen, on its side of zero.
+    // Even the smallest bar is visible, on its side of zero.
     let at_least = |from: f64, to: f64| {
         if (to - from).abs() < pixel { from + if to < from { -pixel } else { pixel } } else { to }
     };
@@ -240,7 +242,7 @@ fn bars(canvas: &mut dyn Canvas, frame: &Frame, areas: &[Area], colour: Colour) 
         let (from, to) = (frame.at((area.x.0, area.y.0)), frame.at((area.x.1, area.y.1)));
         (from, (at_least(from.0, to.0), at_least(from.1, to.1)))
     };
-    // A gap between neighbours, where there is room for one.
+    // Neighbours have a gap between them, if there is room.
     let spaced = |(from, to): (Point, Point), area: &Area| {
         let gap = |a: f64, b: f64| if (b - a).abs() >= 6.0 { (b - a).signum() / 2.0 } else { 0.0 };
         if area.y.0 == 0.0 {
@@ -267,7 +269,8 @@ fn coloured(canvas: &mut dyn Canvas, frame: &Frame, values: &[(Point, f64)], col
             _ => shades.push((shade, place.collect())),
         }
     }
-    // Of many, those of one colour are drawn at once, and each pixel only once for it.
+    // If there are many runs, those of the same colour are drawn together, and each pixel only once
+    // per colour.
     if shades.len() > MOST_RUNS {
         let mut all: Vec<Vec<Point>> = vec![Vec::new(); SHADES + 1];
         for (shade, points) in shades {
@@ -283,10 +286,10 @@ fn coloured(canvas: &mut dyn Canvas, frame: &Frame, values: &[(Point, f64)], col
     }
 }
 
-/// Runs of points of one colour that are drawn in the order of their rows, at the most.
+/// The largest number of runs of points of one colour that are drawn in the order of their rows.
 const MOST_RUNS: usize = 5000;
 
-/// The colours of values on a canvas: without colours, only brightness tells values apart.
+/// The colours of values on a canvas. Without colours, only brightness distinguishes values.
 fn shown(map: Map, canvas: &dyn Canvas) -> Map {
     if canvas.has_colours() { map } else { Map::Sequential }
 }
@@ -309,7 +312,7 @@ fn draw_cells(canvas: &mut dyn Canvas, frame: &Frame, cells: &[Cell], colours: O
 
 fn draw_coastlines(canvas: &mut dyn Canvas, frame: &Frame) {
     let seen = frame.seen();
-    // As often as the axis reaches around the globe.
+    // Coastlines repeat as often as the axis goes around the globe.
     let turns = |longitude: f64| ((longitude + 180.0) / 360.0).floor() as i64;
     for turn in turns(frame.x.from)..=turns(frame.x.to) {
         for line in coastlines() {

@@ -1,4 +1,4 @@
-//! Results as pictures; and `\plot`, which draws them in the terminal or in a file.
+//! Plots of results; and `\plot`, which draws them in the terminal or to a file.
 
 mod axis;
 mod canvas;
@@ -39,13 +39,13 @@ use crate::printable::{Printable, printable};
 use crate::session::{Runner, Session};
 use crate::statement::{Prepared, What};
 
-/// Rows that are drawn at the most.
+/// The largest number of rows that are drawn.
 const MOST_ROWS: usize = 5_000_000;
 
-/// Columns and rows of a picture where there is no terminal to ask.
+/// The columns and rows of a plot if there is no terminal that has a size.
 const SIZE: (usize, usize) = (80, 24);
 
-/// Runs a query, or the last one again, and draws its result: in the terminal, or as a PNG or SVG
+/// Runs a query, or the last one again, and plots its result: in the terminal, or to a PNG or SVG
 /// file.
 pub(crate) async fn plot(session: &mut Session, arguments: &str) -> Result<()> {
     let Request { kind, file, query } = Request::parse(arguments)?;
@@ -71,7 +71,7 @@ pub(crate) async fn plot(session: &mut Session, arguments: &str) -> Result<()> {
     Ok(())
 }
 
-/// The picture of a query, and the number of its rows.
+/// The plot of a query, and the number of its rows.
 async fn picture_of(runner: &Runner, query: Prepared, kind: Option<Kind>) -> Result<(Picture, usize)> {
     let What::Plan(plan) = &query.what else { return Err(Failure::new("only queries can be drawn")) };
     let description = Description::of(plan);
@@ -79,7 +79,7 @@ async fn picture_of(runner: &Runner, query: Prepared, kind: Option<Kind>) -> Res
     Ok((Picture::described(description, kind, &schema, &batches)?, rows))
 }
 
-/// The rows of a query, with their number.
+/// The rows of a query, and their number.
 async fn collect(runner: &Runner, query: Prepared) -> Result<(SchemaRef, Vec<RecordBatch>, usize)> {
     let mut rows = runner.stream(query).await?;
     let (mut batches, mut number) = (Vec::new(), 0);
@@ -97,16 +97,16 @@ async fn collect(runner: &Runner, query: Prepared) -> Result<(SchemaRef, Vec<Rec
     Ok((rows.schema(), batches, number))
 }
 
-/// A picture of a result.
+/// A plot of a result.
 #[derive(Debug)]
 pub struct Picture(Figure);
 
 impl Picture {
-    /// The picture of the result of a plan: of a kind, or the one that suits its columns. The plan
-    /// tells what the columns mean: their units, and which are coordinates.
+    /// Plots the result of a plan, as the given kind or as the one that suits its columns. The plan
+    /// determines the meanings of the columns: their units, and which of them are coordinates.
     ///
     /// # Errors
-    /// Where there are no rows or no numbers to draw, and where the columns do not suit the kind.
+    /// There are no rows or no numbers to draw, or the columns do not suit the kind.
     pub fn of(
         plan: &LogicalPlan,
         kind: Option<Kind>,
@@ -140,28 +140,28 @@ impl Picture {
         Ok(Self(Figure::of(columns, kind, ordered, &source)?))
     }
 
-    /// The picture as the text of an SVG file.
+    /// The plot as the text of an SVG file.
     pub fn to_svg(&self) -> String {
         let mut svg = Svg::new(&self.0.title);
         draw(&self.0, &mut svg);
         svg.finish()
     }
 
-    /// The picture as the bytes of a PNG file.
+    /// The plot as the bytes of a PNG file.
     ///
     /// # Errors
-    /// Where it cannot be drawn.
+    /// It cannot be drawn.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         to_png(&self.to_svg())
     }
 
-    /// The picture as characters without colours.
+    /// The plot as characters without colours.
     pub fn to_text(&self) -> String {
         self.terminal(SIZE, Colours::None).to_string()
     }
 
     fn terminal(&self, (columns, rows): (usize, usize), colours: Colours) -> Terminal {
-        // The prompt is to have a line below.
+        // Leaves a line for the prompt below.
         let rows = (rows.saturating_sub(2)).clamp(10, (columns / 2).max(12));
         let shaded = self.0.colours.is_some();
         let mut terminal = Terminal::new(columns.max(40), rows, colours, shaded);

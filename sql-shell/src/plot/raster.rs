@@ -1,16 +1,16 @@
-//! What can be seen of many values: no more than pixels.
+//! Reduces many values to what is visible, which is at most one value per pixel.
 
 use std::collections::HashSet;
 
 use super::canvas::{Point, Rectangle};
 
-/// Means of values in pixels.
+/// The means of values in pixels.
 pub(super) struct Raster {
     width: usize,
     height: usize,
-    /// Pixels to a unit.
+    /// The number of pixels per unit.
     resolution: f64,
-    /// Sums and numbers of values, row by row.
+    /// Sums and counts of values, row by row.
     pixels: Vec<(f64, u32)>,
 }
 
@@ -21,7 +21,8 @@ impl Raster {
         Self { width, height, resolution, pixels: vec![(0.0, 0); width * height] }
     }
 
-    /// Adds a value to the pixels between two corners; to one of them at least, unless it is outside.
+    /// Adds a value to the pixels between two corners. Covers at least one pixel, unless it is
+    /// outside.
     pub(super) fn add(&mut self, from: Point, to: Point, value: f64) {
         let (columns, rows) = (self.range(from.0, to.0, self.width), self.range(from.1, to.1, self.height));
         for row in rows {
@@ -43,11 +44,11 @@ impl Raster {
         if pixel >= 0.0 && pixel < all as f64 { pixel as usize..pixel as usize + 1 } else { 0..0 }
     }
 
-    /// The pixels with values as rectangles of one shade each, by shade.
+    /// The pixels with values, merged to rectangles of one shade each, by shade.
     pub(super) fn areas(self, shade: impl Fn(f64) -> usize) -> Vec<(usize, Vec<Rectangle>)> {
         let shade_of = |(sum, count): (f64, u32)| (count > 0).then(|| shade(sum / f64::from(count)));
         let mut found: Vec<(usize, Vec<Rectangle>)> = Vec::new();
-        // Runs of one shade that go on from row to row: columns, shade, first row.
+        // Runs of one shade that continue from row to row: columns, shade, first row.
         let mut open: Vec<(usize, usize, usize, usize)> = Vec::new();
         let mut close = |(from, to, shade, top): (usize, usize, usize, usize), bottom: usize| {
             let at = |pixel: usize| pixel as f64 / self.resolution;
@@ -88,15 +89,15 @@ impl Raster {
     }
 }
 
-/// Points of which no two are in one pixel.
+/// Drops points that are in the same pixel as an earlier one.
 pub(super) fn thinned_points(points: impl Iterator<Item = Point>, resolution: f64) -> Vec<Point> {
     let mut seen = HashSet::new();
     let pixel = |place: f64| (place * resolution).floor() as i64;
     points.filter(|(x, y)| seen.insert((pixel(*x), pixel(*y)))).collect()
 }
 
-/// The points of a line that can be seen: of many that are in one column or row of pixels, the first,
-/// those farthest apart, and the last.
+/// The visible points of a line. Of many points in one column or row of pixels, these are the first
+/// point, the extremes, and the last point.
 pub(super) fn thinned(points: &[Point]) -> Vec<Point> {
     let mut kept = Vec::new();
     let mut rest = points;
@@ -145,7 +146,7 @@ mod tests {
             let x = f64::from(i) * 0.25;
             raster.add((x, 0.0), (x + 0.25, 1.0), f64::from(i) * 2.0);
         }
-        // The last ends at the border of its pixel, and is in it.
+        // The last value ends at the border of its pixel, and belongs to it.
         assert_eq!(raster.areas(|value| value as usize), [(3, vec![((0.0, 0.0), (1.0, 1.0))])]);
     }
 

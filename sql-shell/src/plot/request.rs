@@ -1,10 +1,10 @@
-//! What `\plot` is asked for: a kind of picture, a file and a query, each of which can be left out.
+//! The arguments of `\plot`: a kind of plot, a file and a query, all of which are optional.
 
 use std::path::Path;
 
 use crate::error::{Failure, Result};
 
-/// A kind of picture.
+/// A kind of plot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A point for each row, coloured by a third column.
@@ -17,7 +17,7 @@ pub enum Kind {
     Map,
     /// Coloured cells along a vertical coordinate and another one.
     Section,
-    /// How often values occur.
+    /// The distribution of values.
     Histogram,
     /// Lines along a vertical coordinate.
     Profile,
@@ -34,10 +34,10 @@ const KINDS: [(&str, Kind); 7] = [
 ];
 
 impl Kind {
-    /// The kind of a name, as `\plot` takes it.
+    /// The kind with a name, as `\plot` takes it.
     ///
     /// # Errors
-    /// Where there is no such kind.
+    /// There is no such kind.
     pub fn named(name: &str) -> Result<Self> {
         Self::find(name).ok_or_else(|| {
             let all: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// The format of a file with a picture.
+/// The format of a file with a plot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Png,
@@ -113,7 +113,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether a query is among the arguments of `\plot`.
+/// Whether the arguments of `\plot` include a query.
 pub(crate) fn has_query(arguments: &str) -> bool {
     Request::parse(arguments).is_ok_and(|request| request.query.is_some())
 }
@@ -121,13 +121,13 @@ pub(crate) fn has_query(arguments: &str) -> bool {
 fn begins_query(text: &str) -> bool {
     let end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
-    // As opposed to files such as from.png.
+    // Files such as from.png are not queries.
     let is_word = !rest.starts_with(['.', '/', '-', '_', '\\']);
     let words = ["select", "with", "values", "from", "table"];
     text.starts_with('(') || is_word && words.iter().any(|other| other.eq_ignore_ascii_case(word))
 }
 
-/// The first word of a text or what is in quotes there, and the rest.
+/// The first word of a text, which may be quoted, and the rest.
 fn first_word(text: &str) -> (&str, &str) {
     let quoted = text.strip_prefix('\'').and_then(|text| text.split_once('\''));
     let (word, rest) = quoted.or_else(|| text.split_once(char::is_whitespace)).unwrap_or((text, ""));

@@ -4,19 +4,20 @@ use chrono::{DateTime, Months};
 
 use super::columns::Bin;
 
-/// How much longer a step may be than the commonest one and still lead from a cell to the next.
+/// The largest ratio of a step to the most common one at which adjacent cells still touch.
 const STRETCH: f64 = 1.5;
 
-/// How much steps may differ and count as the same.
+/// The largest ratio of steps that count as equal.
 const ALIKE: f64 = 1.2;
 
-/// The share of steps along a regular axis that are about as long as the commonest one, at least.
+/// The smallest fraction of steps along a regular axis that are about as long as the most common
+/// one.
 const REGULAR: f64 = 0.5;
 
-/// What a cell is when nothing else says it.
+/// The size of a cell if nothing else determines it.
 const ALONE: f64 = 1.0;
 
-/// The different values of a coordinate, ascending. Those that only rounding tells apart are one.
+/// The distinct values of a coordinate, ascending. Values that differ only by rounding are merged.
 pub(super) fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.filter(|value| value.is_finite()).map(|value| value + 0.0).collect();
     values.sort_by(f64::total_cmp);
@@ -25,7 +26,7 @@ pub(super) fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-/// The position of the nearest of distinct values.
+/// The position of the nearest one of distinct values.
 pub(super) fn nearest(values: &[f64], value: f64) -> usize {
     let after = values.partition_point(|other| *other < value);
     let distance = |at: &usize| values.get(*at).map_or(f64::INFINITY, |other| (other - value).abs());
@@ -33,13 +34,13 @@ pub(super) fn nearest(values: &[f64], value: f64) -> usize {
     if distance(&before) <= distance(&after) { before } else { after }
 }
 
-/// The step that is the commonest between distinct values.
+/// The most common step between distinct values.
 pub(super) fn commonest_step(values: &[f64]) -> Option<f64> {
     let mut steps: Vec<f64> = steps(values).collect();
     steps.sort_by(f64::total_cmp);
     let alike = |&step: &f64| steps.partition_point(|other| *other <= step * ALIKE);
     let groups = steps.iter().enumerate().map(|(from, step)| from..alike(step));
-    // Of groups that are as large, the one of shorter steps.
+    // Of groups of the same size, the one with shorter steps.
     let group = groups.reduce(|best, one| if one.len() > best.len() { one } else { best })?;
     steps.get(usize::midpoint(group.start, group.end)).or_else(|| steps.get(group.start)).copied()
 }
@@ -48,8 +49,8 @@ fn steps(values: &[f64]) -> impl Iterator<Item = f64> {
     values.iter().zip(values.iter().skip(1)).map(|(a, b)| b - a)
 }
 
-/// The cell around each of distinct values. Along a regular axis it has the size of the commonest
-/// step, and gaps stay empty. Elsewhere it reaches half-way to its neighbours.
+/// The cell around each of distinct values. Along a regular axis, cells have the size of the most
+/// common step, and gaps stay empty. Along other axes, they extend half-way to their neighbours.
 pub(super) fn cells(values: &[f64], bin: Option<Bin>) -> Vec<(f64, f64)> {
     if let Some(bin) = bin {
         return values.iter().map(|value| bin.interval(*value)).collect();
@@ -65,13 +66,13 @@ pub(super) fn cells(values: &[f64], bin: Option<Bin>) -> Vec<(f64, f64)> {
     }
 }
 
-/// The cell around each of distinct values that reaches half-way to its neighbours, and no further.
+/// The cell around each of distinct values, which extends exactly half-way to its neighbours.
 pub(super) fn half_way(values: &[f64]) -> Vec<(f64, f64)> {
     around(values, |distance| distance / 2.0)
 }
 
-/// Cells that reach as far to each neighbour as `reach` says of the distance to it. The first and the
-/// last reach as far outwards as inwards.
+/// Cells that extend towards each neighbour by `reach` of the distance to it. The first and the
+/// last cell extend as far outwards as inwards.
 fn around(values: &[f64], reach: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
     let gaps: Vec<f64> = steps(values).map(reach).collect();
     let cell = |(at, value): (usize, &f64)| {
@@ -84,7 +85,7 @@ fn around(values: &[f64], reach: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
 }
 
 impl Bin {
-    /// The interval that a value stands for.
+    /// The interval that a value represents.
     pub(super) fn interval(self, value: f64) -> (f64, f64) {
         match self {
             Self::From(width) => (value, value + width),
@@ -116,7 +117,7 @@ mod tests {
         let values = [0.0, 10.0, 20.0, 50.0, 60.0];
         let expected = [(-5.0, 5.0), (5.0, 15.0), (15.0, 25.0), (45.0, 55.0), (55.0, 65.0)];
         assert_eq!(cells(&values, None), expected);
-        // Profiles about every ten days meet; one that is missing leaves a gap.
+        // Profiles about every ten days touch; a missing one leaves a gap.
         let days = cells(&[0.0, 10.5, 20.0, 40.0, 50.5, 60.0], None);
         assert_eq!((days[0].1, days[1].0), (5.25, 5.25));
         assert!(days[2].1 < days[3].0 - 5.0, "{days:?}");

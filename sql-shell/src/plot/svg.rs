@@ -1,4 +1,4 @@
-//! Pictures as SVG, and as PNG made of these.
+//! Draws plots as SVG, and converts these to PNG.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 560.0;
 const FONT_SIZE: f64 = 13.0;
 
-/// How wide a character of Hack is, to its size; it is the font in PNGs.
+/// The ratio of the width of a character to the font size in Hack, which is the font of PNGs.
 const ADVANCE: f64 = 0.602;
 
-/// Of a point.
+/// The radius of a point.
 const RADIUS: f64 = 1.8;
 
-/// Pixels of a PNG to a unit.
+/// The number of pixels of a PNG per unit.
 const SCALE: f32 = 2.0;
 
-/// A picture that is a text.
+/// A plot as text.
 pub(super) struct Svg {
     title: String,
     height: f64,
@@ -44,13 +44,13 @@ impl Svg {
     }
 
     fn push(&mut self, element: std::fmt::Arguments<'_>) {
-        // A String takes everything.
+        // Writing to a String cannot fail.
         let _ = self.elements.write_fmt(element);
         self.elements.push('\n');
     }
 }
 
-/// Draws an SVG, as pixels, as a PNG file has them.
+/// Renders an SVG as the bytes of a PNG file.
 pub(super) fn to_png(svg: &str) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::fmt::Display| Failure::new(format!("the picture cannot be drawn: {e}"));
     let mut options = usvg::Options::default();
@@ -70,7 +70,7 @@ fn hex([red, green, blue]: Colour) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// A text as XML has it, which has no control characters.
+/// Escapes a text for XML, which does not allow control characters.
 fn escaped(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
@@ -104,7 +104,7 @@ impl Canvas for Svg {
             Anchor::End => "end",
         };
         let (fill, text) = (hex(colour.unwrap_or([51, 51, 51])), escaped(text));
-        // A third of the size under the middle is the line that letters stand on.
+        // The baseline is a third of the font size below the middle.
         let y = y + FONT_SIZE / 3.0;
         self.push(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{fill}\">{text}</text>"
@@ -112,7 +112,7 @@ impl Canvas for Svg {
     }
 
     fn areas(&mut self, areas: &[Rectangle], colour: Colour) {
-        // At whole pixels of a PNG, so that neighbours touch.
+        // Snaps to whole pixels of a PNG, so that neighbours touch.
         let scale = f64::from(SCALE);
         let snapped = |place: f64| (place * scale).round() / scale;
         let mut path = String::new();
@@ -120,7 +120,7 @@ impl Canvas for Svg {
             let (left, right) = (snapped(from.0.min(to.0)), snapped(from.0.max(to.0)));
             let (top, bottom) = (snapped(from.1.min(to.1)), snapped(from.1.max(to.1)));
             let (width, height) = (right - left, bottom - top);
-            // A String takes everything.
+            // Writing to a String cannot fail.
             let _ = write!(path, "M{left} {top}h{width}v{height}h{}z", -width);
         }
         self.push(format_args!(
@@ -139,7 +139,7 @@ impl Canvas for Svg {
     fn points(&mut self, points: &[Point], colour: Colour) {
         let mut path = String::new();
         for (x, y) in points {
-            // Lines without a length, of which only the round ends are seen.
+            // Lines of zero length, of which only the round caps are visible.
             let _ = write!(path, "M{x:.1} {y:.1}h0");
         }
         self.push(format_args!(

@@ -1,4 +1,4 @@
-//! Pictures of characters: half blocks, two pixels each.
+//! Draws plots with characters: half blocks, which are two pixels each.
 
 use std::fmt::{self, Write};
 
@@ -6,21 +6,21 @@ use unicode_width::UnicodeWidthChar;
 
 use super::canvas::{Anchor, Canvas, Colour, Point, Rectangle};
 
-/// A grey that is seen on black and on white.
+/// A grey that is visible on black and on white.
 const COASTLINE: Colour = [128, 128, 128];
 
-/// What a terminal can show.
+/// The colours that a terminal supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colours {
-    /// Brightness is shown by shades.
+    /// None: shades of characters represent brightness.
     None,
-    /// A palette of 256, with a cube of six steps of red, green and blue.
+    /// A palette of 256 colours, with a cube of six steps of red, green and blue.
     Palette,
     All,
 }
 
 impl Colours {
-    /// What the environment says of the terminal.
+    /// The support of the terminal, according to the environment.
     pub(super) fn of_terminal() -> Self {
         let variable = |name| std::env::var(name).unwrap_or_default();
         if !variable("NO_COLOR").is_empty() {
@@ -46,13 +46,14 @@ impl Colours {
     }
 }
 
-/// A picture of so many characters. Its units are pixels: one wide, half a character high.
+/// A plot of this many characters. Its units are pixels, which are one character wide and half a
+/// character high.
 pub(super) struct Terminal {
     columns: usize,
     pixels: Vec<Option<Colour>>,
     texts: Vec<Option<(char, Option<Colour>)>>,
     colours: Colours,
-    /// Whether the colours stand for values, so that shades can do it where there are none.
+    /// Whether colours represent values, so that shades can replace them if there are no colours.
     shaded: bool,
 }
 
@@ -85,7 +86,7 @@ impl Terminal {
         }
     }
 
-    /// A character that stands for two pixels, the upper and the lower.
+    /// The character for two pixels, the upper and the lower one.
     fn blocks(&self, upper: Option<Colour>, lower: Option<Colour>) -> String {
         if self.colours == Colours::None {
             let char = match (upper, lower) {
@@ -110,9 +111,9 @@ impl Terminal {
     }
 }
 
-/// A shade for how bright a colour is.
+/// The shade for the brightness of a colour.
 fn shade([red, green, blue]: Colour) -> char {
-    // Rec. 601, as for grey television.
+    // The luma of Rec. 601, the standard of analogue television.
     let brightness = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
     match brightness / 1000 {
         0..70 => '░',
@@ -152,7 +153,7 @@ impl Canvas for Terminal {
             Anchor::Middle => x - (width / 2) as f64,
             Anchor::End => x - width as f64,
         };
-        // Not beyond either end.
+        // Text does not extend beyond either end.
         let mut column = start.round().min(self.columns as f64 - width as f64).max(0.0);
         for char in text.chars() {
             self.put_char(column, (y / 2.0).floor(), char, colour);
@@ -164,7 +165,7 @@ impl Canvas for Terminal {
         for (from, to) in areas {
             let (left, right) = (from.0.min(to.0).round() as i64, from.0.max(to.0).round() as i64);
             let (top, bottom) = (from.1.min(to.1).round() as i64, from.1.max(to.1).round() as i64);
-            // Nothing is too small to be seen.
+            // Areas are at least one pixel large.
             for y in top..bottom.max(top + 1) {
                 for x in left..right.max(left + 1) {
                     self.put(x as f64, y as f64, colour);
@@ -195,7 +196,7 @@ impl Canvas for Terminal {
         if self.colours != Colours::None {
             return self.line(points, COASTLINE);
         }
-        // Without colours only shape tells land from data, which goes first.
+        // Without colours, only shapes distinguish land from data, and data takes precedence.
         let mut line = Self::new(self.columns, self.texts.len() / self.columns.max(1), self.colours, false);
         line.line(points, COASTLINE);
         for (at, pixel) in line.pixels.iter().enumerate().filter(|(_, pixel)| pixel.is_some()) {

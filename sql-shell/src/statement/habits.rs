@@ -1,7 +1,7 @@
-//! What people are used to type in other shells: commands with a dot of DuckDB and SQLite, words of
-//! MySQL. They mean commands of this one.
+//! Translates commands of other shells to those of this one: dot commands of DuckDB and SQLite, and
+//! statements of MySQL.
 
-/// Commands with a dot, and those of this shell that they mean.
+/// Dot commands, and the commands of this shell with the same meaning.
 const DOTS: [(&str, &str); 24] = [
     ("tables", "dt"),
     ("schema", "d"),
@@ -29,7 +29,7 @@ const DOTS: [(&str, &str); 24] = [
     ("plot", "plot"),
 ];
 
-/// What a command that there is not is like: one of this shell.
+/// The command of this shell that an unknown command is similar to.
 pub(crate) fn meant(name: &str) -> Option<&'static str> {
     let name = name.trim_start_matches('.');
     let near = super::names::near(name, DOTS.iter().map(|(dot, _)| *dot));
@@ -37,7 +37,7 @@ pub(crate) fn meant(name: &str) -> Option<&'static str> {
     Some(command)
 }
 
-/// The command that a line means.
+/// Translates a line to a command.
 pub(super) fn line(line: &str) -> Option<String> {
     let line = line.trim();
     if let Some(command) = statement(line.trim_end_matches(';')) {
@@ -61,12 +61,12 @@ pub(super) fn line(line: &str) -> Option<String> {
     };
     match DOTS.iter().find(|(dot, _)| *dot == name) {
         Some((_, command)) => Some(format!("{command} {rest}").trim_end().to_owned()),
-        // The commands say that there is none like it.
+        // The commands report that it is unknown.
         None => Some(format!(".{command}")),
     }
 }
 
-/// The command that a statement means.
+/// Translates a statement to a command.
 pub(super) fn statement(text: &str) -> Option<&'static str> {
     let words: Vec<String> = text.split_whitespace().map(str::to_ascii_lowercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

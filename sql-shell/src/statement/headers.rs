@@ -1,4 +1,4 @@
-//! What the columns of a result are called: as they were typed.
+//! Names the columns of a result as they were typed.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use futures::StreamExt;
 use super::tokens::{Placed, is_keyword, tokens};
 use crate::units;
 
-/// What a query says of the names of its columns.
+/// What a query specifies about the names of its columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Headers(Vec<Header>);
 
@@ -28,7 +28,7 @@ enum Header {
 }
 
 impl Headers {
-    /// The headers of a statement; none, where it is no query.
+    /// The headers of a statement; empty if it is not a query.
     pub(crate) fn of(text: &str, statement: &Statement) -> Self {
         let Statement::Statement(sql) = statement else { return Self::default() };
         let Sql::Query(query) = sql.as_ref() else { return Self::default() };
@@ -48,7 +48,7 @@ impl Headers {
             SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
                 Header::Typed(parts.last().map(|part| part.value.clone()).unwrap_or_default())
             }
-            // Structures become several columns.
+            // `unnest` of a structure becomes several columns.
             SelectItem::UnnamedExpr(Expr::Function(call)) if call.name.to_string().starts_with("unnest") => {
                 Header::Wildcard
             }
@@ -57,7 +57,7 @@ impl Headers {
         Self(select.projection.iter().enumerate().map(header).collect())
     }
 
-    /// A schema with these names in place of its own.
+    /// A schema with these names instead of its own.
     fn on(&self, schema: &SchemaRef) -> SchemaRef {
         let fields = schema.fields();
         let wildcards = self.0.iter().filter(|header| **header == Header::Wildcard).count();
@@ -87,7 +87,7 @@ impl Headers {
         Arc::new(Schema::new_with_metadata(renamed.collect::<Vec<_>>(), schema.metadata().clone()))
     }
 
-    /// Rows with these names, and with the units of their columns.
+    /// Renames the columns of rows, and adds their units.
     pub(crate) fn rename(
         &self,
         rows: SendableRecordBatchStream,
@@ -107,7 +107,7 @@ impl Headers {
     }
 }
 
-/// The SELECT that a query's columns have their names from.
+/// The SELECT that names the columns of a query.
 fn first_select(query: &Query) -> Option<&Select> {
     let mut body = query.body.as_ref();
     loop {
@@ -120,7 +120,7 @@ fn first_select(query: &Query) -> Option<&Select> {
     }
 }
 
-/// Where the items of the first SELECT are in a text, that is in no parenthesis.
+/// The ranges of the items in a text's first SELECT outside parentheses.
 fn items(text: &str) -> Option<Vec<Range<usize>>> {
     let all = tokens(text)?;
     let mut depth = 0usize;
@@ -163,7 +163,7 @@ fn items(text: &str) -> Option<Vec<Range<usize>>> {
     ];
     let (mut items, mut item): (Vec<Range<usize>>, Option<Range<usize>>) = (Vec::new(), None);
     for (i, (placed, depth)) in rest.iter().enumerate() {
-        // `IS DISTINCT FROM` is no end, nor is a name behind a period.
+        // `IS DISTINCT FROM` does not end the items, and neither does a name after a period.
         let before = i.checked_sub(1).and_then(|i| rest.get(i)).map(|(placed, _)| &placed.token);
         let goes_on = before.is_some_and(|token| *token == Token::Period || is_keyword(token, "DISTINCT"));
         let is_end = *depth == 0 && !goes_on && ends.iter().any(|word| is_keyword(&placed.token, word));

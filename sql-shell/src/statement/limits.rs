@@ -1,8 +1,8 @@
-//! Statements that are too deep to be planned, told from their tokens.
+//! Rejects statements that are too deep to be planned, based on their tokens.
 //!
-//! Parsing, planning and running an expression recurse over its tree, and a chain `a + b + …` is as
-//! deep as it is long. The stacks of all threads (see `crate::threads`) have room for everything within
-//! these limits.
+//! Parsing, planning and evaluating an expression recurse over its tree, and a chain `a + b + …` is
+//! as deep as it is long. The stacks of all threads (see `crate::threads`) have room for everything
+//! within these limits.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -10,37 +10,36 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{Failure, Result};
 
-/// Links of a chain, at the most: terms with AND and OR, other operators in a row, joins of a
-/// query, and queries with UNION, EXCEPT and INTERSECT. The time that planning takes grows with
-/// their square.
+/// The largest number of links of a chain: terms with AND and OR, other operators in a row, joins
+/// of a query, and queries with UNION, EXCEPT and INTERSECT. Planning time grows with their square.
 const MOST_LINKS: usize = 2000;
 
-/// Links of all chains that are in each other, at the most.
+/// The largest number of links of all nested chains.
 const DEEPEST: usize = 2 * MOST_LINKS;
 
-/// Parentheses, functions, CASEs and subqueries in each other, at the most: the limit of the
-/// parser.
+/// The largest number of nested parentheses, functions, CASEs and subqueries, which is the limit of
+/// the parser.
 const MOST_NESTED: usize = 50;
 
-/// What has been counted between one parenthesis and its end, or one CASE and its end.
+/// The counts between an opening parenthesis and its end, or a CASE and its end.
 #[derive(Default)]
 struct Level {
     opened_by: Option<Opening>,
-    /// Of the expression that the text is at.
+    /// The operators of the current expression.
     operators: usize,
     terms: usize,
-    /// Operators of the longest of the terms before.
+    /// The operators of the longest of the previous terms.
     longest: usize,
-    /// The depth of what was closed in it.
+    /// The depth of the levels that were closed inside this one.
     inner: usize,
-    /// BETWEENs whose AND is still to come.
+    /// The number of BETWEENs whose AND has not been read yet.
     between: usize,
-    /// Of the query that the text is at.
+    /// The joins of the current query.
     joins: usize,
     is_in_from: bool,
-    /// Queries before this one.
+    /// The number of previous queries.
     unions: usize,
-    /// The depth of the expressions and queries before.
+    /// The depth of previous expressions and queries.
     before: usize,
 }
 
@@ -60,7 +59,7 @@ impl Level {
         self.terms + self.longest.max(self.operators) + self.inner
     }
 
-    /// How deep all is that has been counted, which is no less than the depth of the tree.
+    /// An upper bound of the tree's depth so far.
     fn depth(&self) -> usize {
         self.before.max(self.expression() + self.joins) + self.unions
     }
@@ -96,15 +95,15 @@ enum Opening {
     Case,
 }
 
-/// Refuses statements that are beyond the limits, or have an open parenthesis: the parser takes
-/// time that doubles with each of these before it finds out.
+/// Rejects statements that exceed the limits or have an unclosed parenthesis. The parser's time to
+/// detect either doubles with each parenthesis.
 pub(super) fn check(text: &str) -> Result<()> {
-    // What cannot be cut into tokens is explained by the parser.
+    // The parser explains text that cannot be tokenized.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
     let mut levels = vec![Level::default()];
     let (mut last, mut joins_operands) = (&Token::EOF, false);
     for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
-        // A word behind an operator is a name, whatever else it may be.
+        // After an operator, a keyword is a name.
         let is_operand = joins_operands || *last == Token::Period;
         joins_operands = is_operator(token) && !is_wildcard(token, last);
         match token {
@@ -169,7 +168,7 @@ fn count_word(level: &mut Level, keyword: Keyword, last: &Token) {
             level.begin_expression();
             level.joins += 1;
         }
-        // `IS DISTINCT FROM`, of which IS is counted.
+        // `IS DISTINCT FROM` is counted at IS.
         Keyword::FROM if follows(Keyword::DISTINCT) => {}
         Keyword::SELECT | Keyword::FROM => {
             level.begin_expression();
@@ -191,7 +190,7 @@ fn count_word(level: &mut Level, keyword: Keyword, last: &Token) {
 }
 
 fn open(levels: &mut Vec<Level>, opened_by: Opening) -> Result<()> {
-    // Some are part of a type or a name, which the parser does not count.
+    // Some parentheses are part of a type or a name, and the parser does not count these.
     if levels.len() > 2 * MOST_NESTED {
         return Err(Failure::new(too_deep()));
     }
@@ -199,7 +198,7 @@ fn open(levels: &mut Vec<Level>, opened_by: Opening) -> Result<()> {
     Ok(())
 }
 
-/// Closes what was opened last in this way, and all that was opened since.
+/// Closes the innermost level that was opened in this way, and all levels inside it.
 fn close(levels: &mut Vec<Level>, opened_by: Opening) -> Result<()> {
     let Some(at) = levels.iter().rposition(|level| level.opened_by == Some(opened_by)) else {
         return Ok(());
@@ -224,7 +223,7 @@ fn is_wildcard(token: &Token, last: &Token) -> bool {
     begins && *token == Token::Mul
 }
 
-/// Whether a token joins operands, or is before one.
+/// Whether a token joins operands, or precedes one.
 fn is_operator(token: &Token) -> bool {
     !matches!(
         token,
@@ -293,7 +292,7 @@ mod tests {
             ("SELECT * FROM ", "t", " JOIN ", "", "joined"),
             ("SELECT * FROM ", "t", ", ", "", "joined"),
         ] {
-            // Two operators are in each `::int -`, and one is in the beginning of another.
+            // Each `::int -` has two operators, and one pattern starts with another operator.
             let links = if between.starts_with("::") { most / 2 } else { most };
             let links = if begin.ends_with("+ ") { links - 1 } else { links };
             let of = |links| format!("{begin}{}{end}", chain(link, between, links + 1));

@@ -1,4 +1,4 @@
-//! What is wrong with a statement, in words that its author uses.
+//! Explains errors in statements in the words of the statement's author.
 
 use datafusion::common::DataFusionError;
 use datafusion::prelude::SessionContext;
@@ -13,10 +13,10 @@ use crate::error::{Failure, message};
 use crate::functions::functions_of;
 use crate::printable::printable;
 
-/// The widest part of a line that a caret is shown under.
+/// The largest width of the part of a line above a caret.
 const LINE: usize = 74;
 
-/// Words that statements begin with or have between their clauses.
+/// Keywords that begin statements or clauses.
 const WORDS: [&str; 24] = [
     "SELECT",
     "FROM",
@@ -44,7 +44,7 @@ const WORDS: [&str; 24] = [
     "SET",
 ];
 
-/// Functions of other systems that go by another name here, and how to write them.
+/// Functions of other systems that have another name here, and how to write them.
 const ELSEWHERE: [(&str, &str); 51] = [
     ("quarter", "date_part('quarter', …)"),
     ("week", "date_part('week', …)"),
@@ -99,7 +99,7 @@ const ELSEWHERE: [(&str, &str); 51] = [
     ("distance", "haversine(lat1, lon1, lat2, lon2)"),
 ];
 
-/// What the parser did not understand, with the line and a caret under the place.
+/// Explains a syntax error, with the line and a caret below the position.
 pub(crate) fn of_parser(text: &str, error: &DataFusionError) -> Failure {
     let DataFusionError::SQL(source, _) = error.find_root() else { return Failure::new(message(error)) };
     if **source == ParserError::RecursionLimitExceeded {
@@ -111,14 +111,14 @@ pub(crate) fn of_parser(text: &str, error: &DataFusionError) -> Failure {
     let (said, place) = placed(said);
     let at = match place {
         Some((line, column)) => byte_at(text, line, column),
-        // At the end of the text there is nothing to be placed.
+        // An error at the end of the text has no position.
         None if said.contains("found: EOF") => text.trim_end().len(),
         None => return Failure::new(in_words(said, text, None)),
     };
     Failure::new(format!("{}\n{}", in_words(said, text, Some(at)), pointed(text, at)))
 }
 
-/// A statement with a parenthesis that is not closed, and a caret under it.
+/// A statement with an unclosed parenthesis, and a caret below it.
 pub(crate) fn pointed_at_parenthesis(text: &str, failure: Failure) -> Failure {
     let mut open = Vec::new();
     for placed in tokens(text).unwrap_or_default() {
@@ -136,7 +136,7 @@ pub(crate) fn pointed_at_parenthesis(text: &str, failure: Failure) -> Failure {
     }
 }
 
-/// A message without its `at Line: 1, Column: 2`, and these two.
+/// Splits a message into its text and the position of ` at Line: 1, Column: 2`.
 fn placed(said: &str) -> (&str, Option<(u64, u64)>) {
     let Some((before, place)) = said.rsplit_once(" at Line: ") else { return (said, None) };
     let numbers = place.split_once(", Column: ").and_then(|(line, column)| {
@@ -146,7 +146,7 @@ fn placed(said: &str) -> (&str, Option<(u64, u64)>) {
     (before, numbers)
 }
 
-/// `Expected: x, found: y` as a sentence.
+/// Converts `Expected: x, found: y` to a sentence.
 fn in_words(said: &str, text: &str, at: Option<usize>) -> String {
     let Some((expected, found)) =
         said.strip_prefix("Expected: ").and_then(|rest| rest.rsplit_once(", found: "))
@@ -157,7 +157,7 @@ fn in_words(said: &str, text: &str, at: Option<usize>) -> String {
     if found == "EOF" {
         return format!("the statement ends where {expected} should follow");
     }
-    // The word in front may be the one that is wrong: `SELECT 1 FORM t`.
+    // The previous word may be the wrong one, as in `SELECT 1 FORM t`.
     let before = at.and_then(|at| text.get(..at)).and_then(|before| before.split_whitespace().next_back());
     let is_wrong = |word: &&str| !WORDS.contains(&word.to_uppercase().as_str());
     let begins_clause = expected.contains("statement");
@@ -180,7 +180,7 @@ fn in_words(said: &str, text: &str, at: Option<usize>) -> String {
     format!("expected {expected}, found `{}`{meant}", printable(found))
 }
 
-/// The line of a text that a byte is in, with a caret under it.
+/// The line of a text that contains a byte, with a caret below it.
 fn pointed(text: &str, at: usize) -> String {
     let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
     let begin = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -188,7 +188,7 @@ fn pointed(text: &str, at: usize) -> String {
         (before.get(begin..).unwrap_or_default(), after.lines().next().unwrap_or_default());
     let (mut cut, mut end) = ("", "");
     let mut right = right.to_owned();
-    // Of a long line the part around the place.
+    // For a long line, only the part around the position.
     if left.width() + right.width() > LINE {
         let chars = left.chars().count();
         if let Some(skipped) = chars.checked_sub(LINE / 2).filter(|skipped| *skipped > 0) {
@@ -206,7 +206,7 @@ fn pointed(text: &str, at: usize) -> String {
     format!("  {cut}{left}{right}{end}\n  {room}^")
 }
 
-/// What is wrong with a statement that the planner refused.
+/// Explains why the planner rejected a statement.
 pub(crate) fn of_planner(context: &SessionContext, text: &str, error: DataFusionError) -> Failure {
     let explained = names::explain_table(context, &error).or_else(|| names::explain(&error));
     if let Some(explained) = explained {
@@ -220,7 +220,7 @@ pub(crate) fn of_planner(context: &SessionContext, text: &str, error: DataFusion
     words.map_or_else(|| of_engine(error), Failure::new)
 }
 
-/// What is wrong with a statement that the planner took and the optimizer did not.
+/// Explains why the optimizer rejected a statement that the planner accepted.
 pub(crate) fn of_engine(error: DataFusionError) -> Failure {
     let said = message(&error);
     let words = unchanging(&said).or_else(|| wrong_arguments(&said)).or_else(|| not_comparable(&said));
@@ -248,14 +248,14 @@ fn unknown_function(context: &SessionContext, said: &str) -> Option<String> {
     Some(format!("{unknown}{}{more}", names::did_you_mean(&near)))
 }
 
-/// A store that a statement would change.
+/// The statement would change a store.
 fn unchanging(said: &str) -> Option<String> {
     let statement =
         ["UPDATE", "DELETE", "TRUNCATE"].into_iter().find(|word| said.starts_with(&format!("{word} not")))?;
     Some(format!("`{statement}` changes no table of this kind: `atlas import` and the API change stores"))
 }
 
-/// A column beside aggregates that is no key.
+/// A column beside aggregates is not a grouping key.
 fn missing_group(said: &str) -> Option<String> {
     let rest = said.split_once("column \"")?.1;
     let (column, _) = rest.split_once("\" must appear in the GROUP BY clause")?;
@@ -270,7 +270,7 @@ fn missing_group(said: &str) -> Option<String> {
     ))
 }
 
-/// Arguments that a function does not take.
+/// A function does not accept these arguments.
 fn wrong_arguments(said: &str) -> Option<String> {
     let call = said.split_once("No function matches the given name and argument types '")?.1;
     let (call, _) = call.split_once("'.")?;
@@ -278,7 +278,7 @@ fn wrong_arguments(said: &str) -> Option<String> {
     Some(format!("`{name}` does not take this: {}: \\df {name} shows its arguments", types_in_words(call)))
 }
 
-/// Values of types that have no order in common.
+/// Values of these types cannot be compared.
 fn not_comparable(said: &str) -> Option<String> {
     let types = said.split_once("Cannot infer common argument type for comparison operation ")?.1;
     let types = types_in_words(types.lines().next().unwrap_or(types));
@@ -290,14 +290,14 @@ fn not_comparable(said: &str) -> Option<String> {
     Some(format!("`{types}` cannot be compared: {instead}"))
 }
 
-/// Two columns of one name.
+/// Two columns have the same name.
 fn named_twice(said: &str) -> Option<String> {
     let rest = said.strip_prefix("Projections require unique expression names but the expression \"")?;
     let name = rest.split("\" at position").next()?;
     Some(format!("two columns would be called `{}`: name one of them with AS", printable(name)))
 }
 
-/// Arrow's names of types as results have them.
+/// Replaces Arrow's names of types by those shown in results.
 fn types_in_words(text: &str) -> String {
     let names = [("LargeUtf8", "text"), ("Utf8View", "text"), ("Utf8", "text"), ("Timestamp(ns)", "time")];
     let text = names.iter().fold(text.to_owned(), |text, (arrow, word)| text.replace(arrow, word));
@@ -306,7 +306,7 @@ fn types_in_words(text: &str) -> String {
         .fold(text, |text, name| text.replace(name, &name.to_lowercase()))
 }
 
-/// What is not supported, without the syntax tree of it.
+/// What is not supported, without its syntax tree.
 fn without_trees(said: &str, text: &str) -> Option<String> {
     let is_tree = |said: &str| said.contains(" { ") || said.contains("([") || said.contains("span:");
     if !is_tree(said) {
@@ -334,7 +334,7 @@ mod tests {
         }
     }
 
-    /// Names that are functions are no hints, and hints name functions that there are.
+    /// No hint is about a function that exists here, and every suggested function exists.
     #[test]
     fn functions_of_other_systems_are_written_as_these_are() {
         let (context, _) = crate::session::new_context(None).unwrap();

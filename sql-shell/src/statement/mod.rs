@@ -1,4 +1,4 @@
-//! Statements: planned, with names made right, and nothing that was typed left out.
+//! Plans statements: corrects names, and rejects statements of which a part would be ignored.
 
 mod clauses;
 pub(crate) mod habits;
@@ -25,8 +25,8 @@ pub(crate) use self::mistakes::of_engine;
 use crate::error::{Failure, Result};
 use crate::{destination, paths, threads};
 
-/// How long a statement may be parsed. For an error in nested functions the parser's time doubles
-/// with each of them.
+/// The longest time that parsing a statement may take. For an error in nested functions, the
+/// parser's time doubles with each function.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A statement that can run.
@@ -37,7 +37,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Whether it gives rows, and does not only change something.
+    /// Whether it returns rows, and does not only change something.
     pub(crate) fn has_rows(&self) -> bool {
         match &self.what {
             What::Plan(plan) => !plan.schema().fields().is_empty(),
@@ -52,7 +52,7 @@ pub(crate) enum What {
     SummaryOf(String),
 }
 
-/// Plans a statement. Names in the wrong case are made right, where only one can be meant.
+/// Plans a statement. The case of names is corrected if only one name can be meant.
 pub(crate) async fn prepare(context: &SessionContext, text: &str) -> Result<Prepared> {
     if let Some(of) = word_before(text, "SUMMARIZE") {
         let what = What::SummaryOf(of.trim().to_owned());
@@ -83,8 +83,8 @@ pub(crate) async fn prepare(context: &SessionContext, text: &str) -> Result<Prep
     }
 }
 
-/// The statement with a name made right that was not found: one that can be planned, or else one
-/// that fails for another reason, which is then told.
+/// The statement with the missing name corrected. Prefers a correction that can be planned;
+/// otherwise one that fails for another reason, which is then reported.
 async fn corrected(
     context: &SessionContext,
     text: &str,
@@ -116,8 +116,9 @@ async fn plan(context: &SessionContext, statement: &Statement) -> datafusion::er
     context.state().statement_to_plan(statement.clone()).await
 }
 
-/// A query that also selects what its `* REPLACE (… AS name)` replace, if there is any: the planner
-/// leaves out what replaces no column.
+/// A query that also selects the columns that its `* REPLACE (… AS name)` replaces, if there are
+/// any. The planner silently drops replacements of columns that do not exist, and this query
+/// detects them.
 fn with_replaced(statement: &Statement) -> Option<Statement> {
     let mut probe = statement.clone();
     let Statement::Statement(sql) = &mut probe else { return None };
@@ -146,7 +147,7 @@ fn with_replaced(statement: &Statement) -> Option<Statement> {
     Some(probe)
 }
 
-/// Parses a statement, on a thread that is left alone where it takes too long.
+/// Parses a statement on a thread, which is abandoned if it takes too long.
 async fn parse(text: &str) -> Result<Statement> {
     limits::check(text).map_err(|failure| mistakes::pointed_at_parenthesis(text, failure))?;
     let (send, parsed) = oneshot::channel();
@@ -167,14 +168,14 @@ async fn parse(text: &str) -> Result<Statement> {
     }
 }
 
-/// What follows a word that a statement begins with.
+/// The rest of a statement that begins with a word.
 fn word_before<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let rest = text.get(word.len()..)?;
     let begins = text.get(..word.len())?.eq_ignore_ascii_case(word);
     (begins && rest.starts_with(char::is_whitespace)).then_some(rest)
 }
 
-/// The table that a query of all its columns is of.
+/// The table of a query that selects all columns of one table.
 pub(crate) fn table_of(query: &Prepared) -> Option<TableReference> {
     let What::Plan(plan) = &query.what else { return None };
     let mut plan: &LogicalPlan = plan;

@@ -1,8 +1,8 @@
-//! Names without regard to case, and names that are near.
+//! Resolves names without regard to case, and suggests similar names.
 //!
-//! SQL folds names to lower case, and files have them in any. Where the planner does not find a
-//! name, it is looked for in the tokens of the statement, so that it is found wherever it may
-//! stand: in expressions, in `USING`, `EXCLUDE`, `REPLACE` or a list of columns.
+//! SQL folds names to lower case, but names in files may have any case. If the planner does not
+//! find a name, the name is searched in the tokens of the statement. It is therefore found wherever
+//! it occurs: in expressions, in `USING`, `EXCLUDE`, `REPLACE` or a list of columns.
 
 use std::ops::Range;
 
@@ -14,17 +14,18 @@ use strsim::normalized_damerau_levenshtein;
 use super::tokens::{Placed, edited, tokens, word};
 use crate::printable::printable;
 
-/// How alike a name must be to be suggested.
+/// The minimum similarity of a suggested name.
 const NEAR: f64 = 0.6;
 
-/// Suggestions, at the most.
+/// The largest number of suggestions.
 const MOST: usize = 3;
 
-/// Places of a name that are corrected one by one; more than these are corrected together.
+/// The largest number of occurrences of a name that are corrected one by one; more occurrences are
+/// corrected together.
 const MOST_PLACES: usize = 12;
 
-/// The texts that a statement may mean in which a name was not found, if the name is right but for
-/// its case and only one can be meant; the likeliest first.
+/// Corrected texts of a statement with a missing name, the most likely first. A name is corrected
+/// if it only differs in case, and only one name can be meant.
 pub(crate) fn corrections(session: &SessionContext, text: &str, error: &DataFusionError) -> Vec<String> {
     let Some(tokens) = tokens(text) else { return Vec::new() };
     if let Some(missing) = table_not_found(error) {
@@ -36,12 +37,12 @@ pub(crate) fn corrections(session: &SessionContext, text: &str, error: &DataFusi
     }
 }
 
-/// Whether an error is about a column that was not found.
+/// Whether the error is a missing column.
 pub(crate) fn is_missing_column(error: &DataFusionError) -> bool {
     not_found(error).is_some()
 }
 
-/// Whether two errors are about the same name.
+/// Whether two errors are about the same missing name.
 pub(crate) fn is_same(error: &DataFusionError, other: &DataFusionError) -> bool {
     match (not_found(error), not_found(other)) {
         (Some((a, _)), Some((b, _))) => a.name.eq_ignore_ascii_case(&b.name),
@@ -50,7 +51,7 @@ pub(crate) fn is_same(error: &DataFusionError, other: &DataFusionError) -> bool 
     }
 }
 
-/// The statement with the name of a table made right, everywhere: in front of columns too.
+/// The statement with the name of a table corrected everywhere, also where it qualifies columns.
 fn correct_table(session: &SessionContext, text: &str, tokens: &[Placed], missing: &str) -> Option<String> {
     let tables = tables(session);
     let mut edits = Vec::new();
@@ -79,10 +80,10 @@ fn correct_table(session: &SessionContext, text: &str, tokens: &[Placed], missin
     (!edits.is_empty()).then(|| edited(text, &edits))
 }
 
-/// The statements in which the name of a column is made right.
+/// The statements in which the name of a column is corrected.
 ///
-/// The same name may stand for an alias elsewhere in the statement: the first so many of its places
-/// are corrected, or the last.
+/// The same name may be an alias elsewhere in the statement. Each statement therefore has a number
+/// of first occurrences corrected, or of last ones.
 fn correct_column(text: &str, tokens: &[Placed], field: &Column, valid: &[Column]) -> Vec<String> {
     let of_table = |other: &&Column| match (&field.relation, &other.relation) {
         (Some(wanted), Some(other)) => wanted.table().eq_ignore_ascii_case(other.table()),
@@ -99,14 +100,14 @@ fn correct_column(text: &str, tokens: &[Placed], field: &Column, valid: &[Column
     for chain in chains(tokens) {
         let Some((name, before)) = chain.split_last() else { continue };
         let mut edits = Vec::new();
-        // The table that the column is of may be in the wrong case too.
+        // The qualifying name of the table may also be in the wrong case.
         if let (Some(table), Some(relation)) = (before.last(), &right.relation)
             && table.folded() != relation.table()
             && table.means(relation.table())
         {
             edits.push((table.at.clone(), quoted(relation.table())));
         }
-        // A name in front of a parenthesis is a function's.
+        // A name before a parenthesis is a function.
         if !name.quoted && !name.is_called && name.folded() != right.name && name.means(&right.name) {
             edits.push((name.at.clone(), quoted(&right.name)));
         }
@@ -132,7 +133,7 @@ struct Name {
 }
 
 impl Name {
-    /// As the planner takes it.
+    /// The name as the planner resolves it.
     fn folded(&self) -> String {
         if self.quoted { self.value.clone() } else { self.value.to_lowercase() }
     }
@@ -142,7 +143,7 @@ impl Name {
     }
 }
 
-/// The names of a statement, each with what is in front of it: `a.b.c` is three parts of one.
+/// The names of a statement with their qualifiers: `a.b.c` is one chain of three names.
 fn chains(tokens: &[Placed]) -> Vec<Vec<Name>> {
     let mut chains: Vec<Vec<Name>> = Vec::new();
     for (i, placed) in tokens.iter().enumerate() {
@@ -161,12 +162,12 @@ fn chains(tokens: &[Placed]) -> Vec<Vec<Name>> {
     chains
 }
 
-/// A name as SQL has to have it, whatever it is.
+/// Quotes a name for SQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// What a column that was not found may have been meant to be: a sentence for people.
+/// Explains a missing column, and suggests columns that may be meant.
 pub(crate) fn explain(error: &DataFusionError) -> Option<String> {
     let (field, valid) = not_found(error)?;
     if let Some(relation) = &field.relation {
@@ -190,7 +191,7 @@ pub(crate) fn explain(error: &DataFusionError) -> Option<String> {
     Some(one_of(&format!("there is no column {}", shown_name(&field.name)), &field.name, &names))
 }
 
-/// A sentence, with the names that are near, or with all where there are few.
+/// Appends similar names to a sentence, or all names if there are few.
 fn one_of(sentence: &str, name: &str, names: &[&str]) -> String {
     let near = near(name, names.iter().copied());
     if near.is_empty() && names.len() <= 12 && !names.is_empty() {
@@ -201,7 +202,7 @@ fn one_of(sentence: &str, name: &str, names: &[&str]) -> String {
     }
 }
 
-/// What a table that was not found may have been meant to be.
+/// Explains a missing table, and suggests tables that may be meant.
 pub(crate) fn explain_table(session: &SessionContext, error: &DataFusionError) -> Option<String> {
     let name = table_not_found(error)?;
     let known: Vec<String> = tables(session).iter().map(|(schema, name)| shown(schema, name)).collect();
@@ -210,7 +211,7 @@ pub(crate) fn explain_table(session: &SessionContext, error: &DataFusionError) -
     Some(format!("there is no table {}{}{more}", shown_name(name), did_you_mean(&near)))
 }
 
-/// The name of a table that was not found, without the session's catalog and its default schema.
+/// The name of a missing table, without the session's catalog and its default schema.
 fn table_not_found(error: &DataFusionError) -> Option<&str> {
     let DataFusionError::Plan(message) = error.find_root() else { return None };
     let name = message.strip_prefix("table '")?.strip_suffix("' not found")?;
@@ -218,7 +219,7 @@ fn table_not_found(error: &DataFusionError) -> Option<&str> {
     Some(name.strip_prefix("public.").unwrap_or(name))
 }
 
-/// The names most like one, best first.
+/// The most similar names, the best first.
 pub(crate) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let lower = name.to_lowercase();
     let likeness = |other: &str| {
@@ -263,7 +264,7 @@ pub(crate) fn tables(session: &SessionContext) -> Vec<(String, String)> {
     tables
 }
 
-/// A table's name as it is written in a query.
+/// The name of a table as written in a query.
 pub(crate) fn shown(schema: &str, name: &str) -> String {
     if schema == "public" { name.to_owned() } else { format!("{schema}.{name}") }
 }

@@ -1,4 +1,4 @@
-//! What was typed, cut into statements and commands.
+//! Splits typed text into statements and commands.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use crate::plot::request::has_query;
 pub(crate) enum Item<'a> {
     /// SQL, without the `;` at its end.
     Statement(&'a str),
-    /// A line that begins with a backslash, without it, with the rest of its query for `\plot`; or
-    /// what means the same in other shells.
+    /// A line that begins with a backslash, without the backslash. For `\plot`, it includes the
+    /// rest of the query. Or a translated command of another shell.
     Command(Cow<'a, str>),
 }
 
-/// The items of a text, and whether the last of them is complete: a statement is with its `;`.
+/// The items of a text, and whether the last one is complete. A statement is complete with its `;`.
 pub(crate) fn items(text: &str) -> (Vec<Item<'_>>, bool) {
     let (mut items, mut rest) = (Vec::new(), text);
     loop {
@@ -38,7 +38,7 @@ pub(crate) fn items(text: &str) -> (Vec<Item<'_>>, bool) {
         let (length, end) = statement(rest);
         let (own, after) = rest.split_at(length);
         let command = habits::statement(own);
-        // Nothing between two `;` is no statement.
+        // Empty text before a `;` is not a statement.
         match command {
             Some(command) => items.push(Item::Command(Cow::Borrowed(command))),
             None if end > 0 && own.trim().is_empty() => {}
@@ -51,8 +51,8 @@ pub(crate) fn items(text: &str) -> (Vec<Item<'_>>, bool) {
     }
 }
 
-/// The length of the command that a text begins with: its line, or up to the `;` of the query that
-/// `\plot` draws, unless another command begins before.
+/// The length of the command at the start of a text: its line, or for `\plot` up to the `;` of the
+/// query, unless another command begins before that.
 fn command_length(text: &str) -> usize {
     let line = text.find('\n').unwrap_or(text.len());
     let arguments = text.get(..line).and_then(|line| line.strip_prefix("plot "));
@@ -64,7 +64,7 @@ fn command_length(text: &str) -> usize {
     own.find("\n\\").unwrap_or(length)
 }
 
-/// Text without the spaces and comments that it begins with.
+/// Skips spaces and comments at the start of a text.
 fn skip_blank(text: &str) -> &str {
     let mut rest = text.trim_start();
     loop {
@@ -73,7 +73,7 @@ fn skip_blank(text: &str) -> &str {
         } else if rest.starts_with("/*") {
             match rest.split_once("*/") {
                 Some((_, after)) => after,
-                // A comment that is still open is part of a statement to come.
+                // An unclosed comment is part of an incomplete statement.
                 None => return rest,
             }
         } else {
@@ -83,8 +83,8 @@ fn skip_blank(text: &str) -> &str {
     }
 }
 
-/// The length of the statement that a text begins with, and of the `;` or `\g` that ends it: one that
-/// is in no text, name or comment.
+/// The length of the statement at the start of a text, and of the `;` or `\g` that ends it. Those
+/// inside texts, names and comments do not count.
 fn statement(text: &str) -> (usize, usize) {
     let mut rest = text.char_indices().peekable();
     while let Some((at, c)) = rest.next() {

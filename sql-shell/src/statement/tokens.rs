@@ -1,19 +1,18 @@
-//! The tokens of a statement, with where they are in its text.
+//! The tokens of a statement, with their positions in its text.
 
 use std::ops::Range;
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 
-/// A token and the bytes of the text that it takes.
+/// A token and its range of bytes in the text.
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub token: Token,
     pub at: Range<usize>,
 }
 
-/// The tokens of a text, without white space and comments; `None` where it cannot be cut into
-/// tokens.
+/// The tokens of a text, without white space and comments; `None` if it cannot be tokenized.
 pub(crate) fn tokens(text: &str) -> Option<Vec<Placed>> {
     let located = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().ok()?;
     let mut place = Place { rest: text.char_indices(), at: Location::new(1, 1), end: text.len() };
@@ -28,13 +27,13 @@ pub(crate) fn tokens(text: &str) -> Option<Vec<Placed>> {
     Some(tokens)
 }
 
-/// The byte of a text that a line and a column are at: both from 1, columns in characters.
+/// The byte at a line and a column of a text. Both count from 1, and columns count characters.
 pub(crate) fn byte_at(text: &str, line: u64, column: u64) -> usize {
     Place { rest: text.char_indices(), at: Location::new(1, 1), end: text.len() }
         .go_to(Location::new(line, column))
 }
 
-/// A place that moves forward through a text.
+/// A position that moves forward through a text.
 struct Place<'a> {
     rest: std::str::CharIndices<'a>,
     at: Location,
@@ -42,7 +41,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Moves to a location that is not before this one, and returns its byte.
+    /// Moves to a location that is not before the current one, and returns its byte.
     fn go_to(&mut self, wanted: Location) -> usize {
         while self.at < wanted {
             match self.rest.next() {
@@ -55,7 +54,7 @@ impl Place<'_> {
     }
 }
 
-/// The word that a token is, and whether it is in quotes.
+/// The word of a token, and whether it is quoted.
 pub(crate) fn word(token: &Token) -> Option<(&str, bool)> {
     match token {
         Token::Word(word) => Some((&word.value, word.quote_style.is_some())),
@@ -63,12 +62,12 @@ pub(crate) fn word(token: &Token) -> Option<(&str, bool)> {
     }
 }
 
-/// Whether a token is a given word of SQL.
+/// Whether a token is this SQL keyword.
 pub(crate) fn is_keyword(token: &Token, keyword: &str) -> bool {
     word(token).is_some_and(|(word, quoted)| !quoted && word.eq_ignore_ascii_case(keyword))
 }
 
-/// A text with some of its bytes replaced; the edits are in order.
+/// Replaces ranges of a text; the edits are in order.
 pub(crate) fn edited(text: &str, edits: &[(Range<usize>, String)]) -> String {
     let mut out = String::with_capacity(text.len() + 8 * edits.len());
     let mut done = 0;

@@ -1,4 +1,4 @@
-//! What expressions make of the meanings of columns.
+//! Derives the meanings of expressions from the meanings of their columns.
 
 use atlas_udfs::synonyms::SYNONYMS;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -12,11 +12,11 @@ use super::units::{product, ratio, squared};
 
 const DAY: f64 = 86_400.0;
 
-/// The columns that expressions are of.
+/// The columns to which expressions refer.
 pub(super) struct Input<'a> {
     pub schema: &'a DFSchema,
     pub columns: &'a [Meaning],
-    /// The meanings of the columns of another plan: of a subquery.
+    /// Returns the meanings of the columns of another plan, such as a subquery.
     pub of_plan: fn(&LogicalPlan) -> Vec<Meaning>,
 }
 
@@ -25,12 +25,12 @@ impl Input<'_> {
         self.columns.get(self.schema.maybe_index_of_column(column)?)
     }
 
-    /// The meaning of an expression, with the name that its column has.
+    /// The meaning of an expression, with the name of its column.
     pub(super) fn meaning(&self, expression: &Expr) -> Meaning {
         let meaning = self.of(expression);
         let Meaning { role, units, .. } = &meaning;
         let name = text(expression, self);
-        // An alias may say what an expression is.
+        // An alias may indicate the role of an expression.
         let role = role.or_else(|| match units {
             None if matches!(expression, Expr::Alias(_)) && !meaning.amount => Meaning::named(&name).role,
             _ => None,
@@ -46,7 +46,7 @@ impl Input<'_> {
             Expr::TryCast(cast) => self.of(&cast.expr),
             Expr::Negative(inner) => {
                 let inner = self.of(inner);
-                // Depths become heights.
+                // Negated depths are heights.
                 let role = inner.role.map(|role| match role {
                     Role::Vertical { down, sure } => Role::Vertical { down: !down, sure },
                     other => other,
@@ -83,7 +83,7 @@ impl Input<'_> {
                 let meaning = if number(&binary.right).is_some() { left } else { right };
                 let turns =
                     meaning.role == Some(Role::Longitude) && literal.is_some_and(|by| by % 180.0 == 0.0);
-                // What is added may be in other units, as in kelvins less 273.15.
+                // The added number may have other units, as in kelvins minus 273.15.
                 if turns { Meaning { bin: None, ..meaning } } else { Meaning::default() }
             }
             Operator::Plus | Operator::Minus => {
@@ -103,7 +103,7 @@ impl Input<'_> {
         }
     }
 
-    /// `floor(x / 10) * 10` and `round(x / 10) * 10`, also with a half added.
+    /// Recognises `floor(x / 10) * 10` and `round(x / 10) * 10`, also with half a width added.
     fn bin_by_floor(&self, binary: &BinaryExpr) -> Option<Meaning> {
         let width = number(&binary.right);
         match binary.op {
@@ -142,7 +142,7 @@ impl Input<'_> {
         values.map(|value| self.of(value)).reduce(|all, one| all.common(&one)).unwrap_or_default()
     }
 
-    /// The meaning of a function's value for each row.
+    /// The meaning of a scalar function's result.
     fn of_function(&self, name: &str, arguments: &[Expr]) -> Meaning {
         let argument = |at: usize| arguments.get(at).map(|argument| self.of(argument)).unwrap_or_default();
         let vertical = |down| Some(Role::Vertical { down, sure: true });
@@ -188,10 +188,11 @@ impl Input<'_> {
         }
     }
 
-    /// The meaning of a function's value for many rows.
+    /// The meaning of an aggregate function's result.
     fn of_aggregate(&self, name: &str, arguments: &[Expr]) -> Meaning {
         let argument = |at: usize| arguments.get(at).map(|argument| self.of(argument)).unwrap_or_default();
-        // One of the values, or between them: what they are, and a coordinate where they are.
+        // Aggregates that return a value of the column, or one between its values, keep its
+        // meaning. If the column is a coordinate, so is the result.
         let value = |meaning: Meaning| Meaning { independent: false, bin: None, ..meaning };
         let units = |units: Option<String>| Meaning { units, ..Meaning::default() };
         match original(name) {
@@ -252,12 +253,12 @@ impl Input<'_> {
     }
 }
 
-/// The function that a name is a synonym of.
+/// The function of which a name is a synonym.
 fn original(name: &str) -> &str {
     SYNONYMS.iter().find(|(synonym, _)| *synonym == name).map_or(name, |(_, original)| original)
 }
 
-/// Functions that give values in units of their own.
+/// The meaning of functions that return values in fixed units.
 fn of_known(name: &str) -> Meaning {
     let units = match original(name) {
         "absolute_salinity" => "g/kg",
@@ -283,7 +284,7 @@ fn both(a: &Meaning, b: &Meaning, of: fn(&str, &str) -> String) -> Option<String
     units.map(|(a, b)| of(a, b))
 }
 
-/// An expression without casts and aliases around it.
+/// An expression without enclosing casts and aliases.
 fn plain(expression: &Expr) -> &Expr {
     match expression {
         Expr::Cast(cast) => plain(&cast.expr),
@@ -293,7 +294,7 @@ fn plain(expression: &Expr) -> &Expr {
     }
 }
 
-/// The number that an expression is.
+/// The number that an expression denotes.
 fn number(expression: &Expr) -> Option<f64> {
     match plain(expression) {
         Expr::Literal(value, _) if value.data_type().is_numeric() => {
@@ -307,7 +308,7 @@ fn number(expression: &Expr) -> Option<f64> {
     }
 }
 
-/// The interval of `date_trunc`.
+/// The bin of `date_trunc`.
 fn calendar_bin(unit: &Expr) -> Option<Bin> {
     let Expr::Literal(unit, _) = plain(unit) else { return None };
     Some(match unit.try_as_str().flatten()?.to_ascii_lowercase().as_str() {
@@ -323,7 +324,7 @@ fn calendar_bin(unit: &Expr) -> Option<Bin> {
     })
 }
 
-/// The interval of `date_bin`.
+/// The bin of `date_bin`.
 fn interval_bin(interval: &Expr) -> Option<Bin> {
     let Expr::Literal(interval, _) = plain(interval) else { return None };
     let (months, days, nanoseconds) = match interval {
@@ -343,7 +344,7 @@ fn interval_bin(interval: &Expr) -> Option<Bin> {
     }
 }
 
-/// An expression as a query has it, with the names of columns alone.
+/// An expression as SQL, with unqualified column names.
 pub(super) fn text(expression: &Expr, input: &Input<'_>) -> String {
     let compound = match expression {
         Expr::Alias(alias) => return alias.name.clone(),
@@ -358,7 +359,7 @@ pub(super) fn text(expression: &Expr, input: &Input<'_>) -> String {
                 let name = input.column(column).map_or(&column.name, |meaning| &meaning.name).clone();
                 Transformed::yes(Expr::Column(Column::from_name(name)))
             }
-            // `TIMESTAMP '2015-01-01'` is a text that is cast.
+            // `TIMESTAMP '2015-01-01'` is a cast text.
             Expr::Cast(cast) if matches!(*cast.expr, Expr::Literal(..)) => {
                 Transformed::yes((*cast.expr).clone())
             }
@@ -371,7 +372,7 @@ pub(super) fn text(expression: &Expr, input: &Input<'_>) -> String {
     without_parentheses(written.unwrap_or_else(|_| expression.schema_name().to_string()))
 }
 
-/// An expression without the parentheses around all of it.
+/// Removes parentheses around a whole expression.
 fn without_parentheses(text: String) -> String {
     let Some(inner) = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')) else { return text };
     let mut depth = 0i32;

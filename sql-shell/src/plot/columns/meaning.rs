@@ -1,43 +1,44 @@
-//! What is known of a column.
+//! The meaning of a column.
 
 use super::role::{Attributes, Role};
 
-/// What is known of a column.
+/// What is known about a column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::plot) struct Meaning {
-    /// The column as a query names it, without the names of tables.
+    /// The column's name in the query, without the names of tables.
     pub name: String,
     /// The units of its values, as files spell them.
     pub units: Option<String>,
     pub role: Option<Role>,
-    /// Whether other columns are measured along it: dimensions of tables and keys of groups.
+    /// Whether other columns are measured along it. This is the case for dimensions of tables and
+    /// grouping keys.
     pub independent: bool,
-    /// Whether its values are amounts, which bars show from zero: counts and sums.
+    /// Whether its values are amounts such as counts and sums, which bars show from zero.
     pub amount: bool,
-    /// Whether the sign of its values matters: velocities, anomalies, differences.
+    /// Whether the sign of its values matters, as for velocities, anomalies and differences.
     pub signed: bool,
-    /// The interval that each of its values stands for, if it stands for one.
+    /// The interval that each value represents, if any.
     pub bin: Option<Bin>,
 }
 
-/// The interval that a value stands for.
+/// The interval that a value represents.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::plot) enum Bin {
-    /// From the value on, for a width: in the column's units, or in seconds.
+    /// The interval of this width that starts at the value; in units of the column, or in seconds.
     From(f64),
-    /// Around the value, of a width.
+    /// The interval of this width around the value.
     Around(f64),
-    /// From the time on, for so many months.
+    /// The interval of this many months that starts at the time.
     Months(u32),
 }
 
 impl Meaning {
-    /// A column of which only the name is known.
+    /// The meaning of a column of which only the name is known.
     pub(in crate::plot) fn named(name: &str) -> Self {
         Self::of_variable(name, &Attributes::default(), false)
     }
 
-    /// A column that shows a variable with these attributes.
+    /// The meaning of a column with the values of a variable with these attributes.
     pub(super) fn of_variable(name: &str, attributes: &Attributes, independent: bool) -> Self {
         let role = Role::of(name, attributes, independent);
         let units = attributes.units.clone().filter(|units| !units.is_empty() && !units.contains(" since "));
@@ -45,7 +46,7 @@ impl Meaning {
         Self { name: name.to_owned(), units, role, independent, signed, ..Self::default() }
     }
 
-    /// What holds of columns of both meanings.
+    /// The properties that both meanings share.
     pub(super) fn common(self, other: &Self) -> Self {
         Self {
             units: self.units.filter(|units| other.units.as_ref() == Some(units)),
@@ -59,7 +60,8 @@ impl Meaning {
     }
 }
 
-/// Whether a variable's values have signs that matter, by its standard name, else by its name.
+/// Whether the sign of a variable's values matters, according to its standard name, else to its
+/// name.
 fn is_signed(name: &str, standard_name: &str) -> bool {
     let of = |text: &str, parts: &[&str]| parts.iter().any(|part| text.contains(part));
     if !standard_name.is_empty() {

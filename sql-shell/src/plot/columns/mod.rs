@@ -1,5 +1,5 @@
-//! What the logical plan of a query says of the columns of its result: which variable's values they
-//! show, in which units, and how these follow from aggregates, functions and aliases.
+//! Derives the meanings of a result's columns from the logical plan of its query: which variables
+//! they show, in which units, through aggregates, functions and aliases.
 
 mod expressions;
 mod meaning;
@@ -24,14 +24,14 @@ use self::expressions::{Input, text};
 pub(super) use self::meaning::{Bin, Meaning};
 use self::role::Attributes;
 
-/// What the plan of a query says of its result.
+/// What the plan of a query tells about its result.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Description {
-    /// One for each column.
+    /// The meaning of each column.
     pub columns: Vec<Meaning>,
     /// Whether the query orders its rows.
     pub ordered: bool,
-    /// The tables that it reads and the conditions that their rows meet.
+    /// The tables that it reads, and the conditions on their rows.
     pub source: Vec<String>,
 }
 
@@ -114,7 +114,7 @@ fn meanings(plan: &LogicalPlan) -> Vec<Meaning> {
 fn of_join(join: &Join, schema: &DFSchema) -> Vec<Meaning> {
     let (left, right) = (meanings(&join.left), meanings(&join.right));
     let all: Vec<_> = left.iter().chain(&right).cloned().collect();
-    // A semi join has the columns of one side.
+    // A semi join only has the columns of one side.
     [all, left, right].into_iter().find(|found| found.len() == schema.fields().len()).unwrap_or_default()
 }
 
@@ -138,7 +138,7 @@ fn of_scan(scan: &TableScan) -> Vec<Meaning> {
     fields.iter().map(|field| of_field(field)).collect()
 }
 
-/// A column of a store's table.
+/// The meaning of a column in a store's table.
 fn of_column(
     field: &Field,
     declarations: &HashMap<&str, Vec<&ArraySchema>>,
@@ -149,14 +149,14 @@ fn of_column(
     Meaning::of_variable(name, &attributes, dimensions.contains(name))
 }
 
-/// A column of a table that is no store's: files of Parquet and Arrow can hold attributes.
+/// The meaning of a column in another table. Parquet and Arrow files can hold attributes.
 fn of_field(field: &Field) -> Meaning {
     let attributes = Attributes::new(|key| field.metadata().get(key).cloned());
     Meaning::of_variable(field.name(), &attributes, false)
 }
 
-/// The attributes of a variable that datasets may declare differently: all their units, and of the
-/// others those on which they agree.
+/// Merges the attributes of a variable that datasets may declare differently: keeps all units, and
+/// other attributes only if all datasets agree.
 fn merged(arrays: &[&ArraySchema]) -> Attributes {
     let all = |key: &str| {
         let mut seen = HashSet::new();
@@ -174,7 +174,7 @@ fn merged(arrays: &[&ArraySchema]) -> Attributes {
     })
 }
 
-/// Where the rows of a query come from.
+/// The origin of a query's rows.
 #[derive(Default)]
 struct Source {
     tables: Vec<String>,
@@ -185,7 +185,7 @@ impl Source {
     fn collect(&mut self, plan: &LogicalPlan) {
         if let LogicalPlan::TableScan(scan) = plan {
             let name = scan.table_name.to_string();
-            // Functions that make rows are no source of data.
+            // Functions that generate rows are not a source of data.
             if !self.tables.contains(&name) && !name.ends_with("()") {
                 self.tables.push(name);
             }
@@ -197,7 +197,7 @@ impl Source {
                 let is_or = matches!(condition, Expr::BinaryExpr(binary) if binary.op == Operator::Or);
                 let condition = match condition {
                     Expr::IsNotNull(_) => continue,
-                    // Among others, joined by AND.
+                    // A condition with OR needs parentheses, since conditions are joined by AND.
                     either if is_or => format!("({})", text(either, &input)),
                     other => text(other, &input),
                 };

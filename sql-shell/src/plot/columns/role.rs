@@ -1,6 +1,6 @@
-//! What a column is a coordinate of, by the CF conventions (chapter 4) or by its name.
+//! The role of a column as a coordinate, by the CF conventions (chapter 4) or by its name.
 
-/// The texts of a variable's attributes that say what its values are.
+/// The texts of a variable's attributes that describe its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::plot) struct Attributes {
     pub units: Option<String>,
@@ -12,30 +12,31 @@ pub(in crate::plot) struct Attributes {
 impl Attributes {
     pub(in crate::plot) const KEYS: [&str; 4] = ["units", "standard_name", "axis", "positive"];
 
-    /// The attributes of which `text` gives the text, by [name](Self::KEYS).
+    /// The attributes whose texts `text` returns, by [name](Self::KEYS).
     pub(in crate::plot) fn new(text: impl Fn(&str) -> Option<String>) -> Self {
         let [units, standard_name, axis, positive] = Self::KEYS.map(text);
         Self { units, standard_name, axis, positive }
     }
 }
 
-/// What a column is a coordinate of.
+/// The kind of coordinate that a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plot) enum Role {
     Time,
     Longitude,
     Latitude,
     Vertical {
-        /// Whether values grow downwards, as depths and pressures do.
+        /// Whether values increase downwards, as depths and pressures do.
         down: bool,
-        /// Whether it is surely a coordinate: air pressures and heights can be measured values too.
+        /// Whether it is certainly a coordinate: air pressures and heights can also be measured
+        /// values.
         sure: bool,
     },
 }
 
 impl Role {
-    /// The role of a column, by its name and its variable's attributes. `is_dimension` says
-    /// whether the column is a dimension of its table.
+    /// The role of a column, by its name and its variable's attributes. `is_dimension` says whether
+    /// the column is a dimension of its table.
     pub(in crate::plot) fn of(name: &str, attributes: &Attributes, is_dimension: bool) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         horizontal(&name, attributes).or_else(|| vertical(&name, attributes, is_dimension))
@@ -45,7 +46,8 @@ impl Role {
         matches!(self, Self::Vertical { .. })
     }
 
-    /// How upright a column's axis is: of two columns, the one with the higher number stands.
+    /// The preference of a column for the vertical axis: of two columns, the one with the higher
+    /// number is vertical.
     pub(in crate::plot) fn uprightness(role: Option<Self>) -> i8 {
         match role {
             Some(Self::Longitude) => -2,
@@ -89,7 +91,7 @@ fn horizontal(name: &str, attributes: &Attributes) -> Option<Role> {
     }
 }
 
-/// What `standard_name` says of a vertical coordinate: whether its values grow downwards.
+/// For the `standard_name` of a vertical coordinate, whether its values increase downwards.
 fn by_standard_name(standard_name: &str) -> Option<bool> {
     match standard_name {
         "depth" | "depth_below_geoid" | "air_pressure" | "sea_water_pressure" => Some(true),
@@ -106,7 +108,7 @@ fn by_standard_name(standard_name: &str) -> Option<bool> {
     }
 }
 
-/// Whether units are of pressure, with or without a prefix, as UDUNITS spells them.
+/// Whether units measure pressure, with or without a prefix, as spelled in UDUNITS.
 pub(in crate::plot) fn is_pressure(units: &str) -> bool {
     let prefixes = ["", "deci", "d", "centi", "c", "milli", "m", "micro", "u", "hecto", "h", "kilo", "k"];
     let bases = ["bar", "bars", "pa", "pascal", "pascals"];
@@ -130,7 +132,7 @@ fn vertical(name: &str, attributes: &Attributes, is_dimension: bool) -> Option<R
         _ => None,
     };
     let pressure = is_pressure(&units);
-    // Of a variable with another standard name the axis says more than its own name.
+    // If a variable has another standard name, its axis is more reliable than its own name.
     let by_name = down_by_name.filter(|_| standard_name.is_empty());
     if !(is_named_z || is_level || !positive.is_empty() && sure || of_standard_name.is_some())
         && by_name.is_none()
@@ -168,7 +170,7 @@ mod tests {
         assert_eq!(Role::of("x", &with(&[("units", "degrees_east")]), false), Some(Role::Longitude));
         assert_eq!(Role::of("JULD", &with(&[("standard_name", "time")]), false), Some(Role::Time));
         assert_eq!(Role::of("temperature", &with(&[("units", "degC")]), false), None);
-        // The conventions outrank the name.
+        // The conventions take precedence over the name.
         assert_eq!(Role::of("lat", &with(&[("standard_name", "longitude")]), false), Some(Role::Longitude));
         assert_eq!(Role::of("time", &with(&[("standard_name", "age_of_sea_ice")]), false), None);
     }
@@ -180,7 +182,7 @@ mod tests {
         {
             assert!(is_pressure(units), "{units}");
             assert_eq!(Role::of("p", &with(&[("units", units)]), true), DOWN, "{units}");
-            // A measured pressure, such as that at sea level, is no coordinate.
+            // A measured pressure, such as the one at sea level, is not a coordinate.
             let measured = [("units", units), ("standard_name", "air_pressure_at_mean_sea_level")];
             assert_eq!(Role::of("msl", &with(&measured), false), None);
             assert_eq!(Role::of("pressure", &with(&measured), false), None);
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!(Role::of("d", &with(&[("standard_name", "depth")]), false), DOWN);
         assert_eq!(Role::of("level", &with(&[("units", "millibars")]), true), DOWN);
         assert_eq!(Role::of("level", &with(&[]), true), DOWN);
-        // The level of a river is a value.
+        // The level of a river is a measured value.
         assert_eq!(Role::of("level", &with(&[("units", "m")]), false), None);
         let unsure = Some(Role::Vertical { down: true, sure: false });
         assert_eq!(Role::of("p", &with(&[("standard_name", "air_pressure")]), false), unsure);

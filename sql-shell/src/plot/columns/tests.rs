@@ -1,4 +1,4 @@
-//! What queries of a store say of their columns.
+//! The meanings of the columns of queries on a store.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -62,12 +62,12 @@ async fn units_survive_what_keeps_them() {
     let expected =
         ["-", "degC²", "degC m s-1", "-", "degC/decibar", "degC/year", "degC decibar", "degC", "-"];
     assert_eq!(units(&context, others).await, expected);
-    // What changes them has none.
+    // Results in other units do not keep those of the column.
     let changed = "temp + 273.15, temp * 2, temp / temp, temp * ucur, ucur * ucur, temp - salt, sqrt(temp), \
                    convert_units(temp, 'degC', 'K'), depth_from_pressure(\"PRES\", latitude), year(to_timestamp(time))";
     let expected = ["-", "-", "-", "degC m s-1", "(m s-1)²", "-", "-", "K", "m", "-"];
     assert_eq!(units(&context, changed).await, expected);
-    // Datasets that differ are shown to.
+    // Different units of datasets are listed.
     assert_eq!(units(&context, "salt").await, ["psu, g/kg"]);
 }
 

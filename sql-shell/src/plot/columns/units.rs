@@ -1,4 +1,4 @@
-//! Units of what is calculated from values with units, as text.
+//! The units of values that are calculated from other values, as text.
 
 /// The units of the square of a value.
 pub(super) fn squared(units: &str) -> String {
@@ -15,7 +15,7 @@ pub(super) fn product(a: &str, b: &str) -> String {
     }
 }
 
-/// The units of the ratio of two values; none, where they are the same.
+/// The units of the ratio of two values; `None` if they cancel.
 pub(super) fn ratio(a: &str, b: &str) -> Option<String> {
     match b {
         b if a == b => None,

@@ -1,4 +1,4 @@
-//! Histograms and bars.
+//! Histograms and bar charts.
 
 use super::super::axis::{Axis, Scale};
 use super::super::steps::{cells, distinct, nearest};
@@ -7,22 +7,22 @@ use super::series::Series;
 use super::{Area, Figure, Layer, nothing};
 use crate::error::{Failure, Result};
 
-/// Bars of a histogram at the most.
+/// The largest number of bars of a histogram.
 const MOST_BARS: usize = 60;
 
-/// Names along an axis at the most.
+/// The largest number of names along an axis.
 const MOST_NAMES: usize = 60;
 
-/// The part of the room along an axis that bars of names and single numbers take.
+/// The fraction of the available width that bars of names and single numbers take.
 const WIDTH: f64 = 0.8;
 
-/// How often the values of a column occur, in each series.
+/// The distribution of a column's values, for each series.
 pub(super) fn histogram(x: &Quantity, series: &Series) -> Result<Figure> {
     let mut axis = Axis { reversed: false, ..x.axis() };
     let values = distinct(x.finite());
     let (Some(&first), Some(&last)) = (values.first(), values.last()) else { return Err(nothing()) };
     let (from, width, bars) = if x.whole && last - first < MOST_BARS as f64 {
-        // A bar for each number.
+        // One bar for each integer.
         (first - 0.5, 1.0, (last - first) as usize + 1)
     } else {
         let rough = (last - first) / rice(x.finite().count());
@@ -51,13 +51,13 @@ fn rice(values: usize) -> f64 {
     (2.0 * (values as f64).cbrt()).ceil().clamp(5.0, MOST_BARS as f64)
 }
 
-/// 1, 2 or 5 times a power of ten, at least as large as a step.
+/// The smallest of 1, 2 and 5 times a power of ten that is not less than a step.
 fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     [1.0, 2.0, 5.0].into_iter().map(|n| n * power).find(|rounded| *rounded >= step).unwrap_or(10.0 * power)
 }
 
-/// A bar for each name, or for each name in each series.
+/// One bar for each name, or for each name in each series.
 pub(super) fn of_names(
     (label, names): (String, Vec<String>),
     height: &Quantity,
@@ -89,7 +89,7 @@ pub(super) fn of_names(
     Ok(of_bars(x, height.label(), heights, series, false))
 }
 
-/// A bar for each number or time, as wide as the interval that it stands for.
+/// One bar for each number or time, as wide as the interval that it represents.
 pub(super) fn along(key: &Quantity, height: &Quantity, series: &Series) -> Result<Figure> {
     let keys = distinct(key.finite());
     let intervals = cells(&keys, key.meaning.bin);
@@ -120,13 +120,14 @@ pub(super) fn along(key: &Quantity, height: &Quantity, series: &Series) -> Resul
 /// The series, interval and height of a bar.
 type Bar = (usize, (f64, f64), f64);
 
-/// Bars from zero, those of series beside each other. They lie along an upright axis.
+/// Bars from zero, with those of different series beside each other. `axis` is vertical if
+/// `upright`.
 fn of_bars(axis: Axis, label: String, bars: Vec<Bar>, series: &Series, upright: bool) -> Figure {
     let are_whole = bars.iter().all(|(_, _, height)| height.fract() == 0.0);
     let scale = if are_whole { Scale::Integers } else { Scale::Numbers };
     let mut amounts = Axis { label, scale, reversed: false, from: 0.0, to: 1.0 };
     amounts.fit(bars.iter().map(|(_, _, height)| *height).chain([0.0]), 0.0);
-    // A little room beyond the highest.
+    // Leaves some room beyond the highest bar.
     let spare = (amounts.to - amounts.from) * 0.04;
     amounts.to += if amounts.to > 0.0 { spare } else { 0.0 };
     amounts.from -= if amounts.from < 0.0 { spare } else { 0.0 };

@@ -1,4 +1,4 @@
-//! Which picture suits the columns of a result.
+//! Chooses the figure that suits the columns of a result.
 
 use super::super::columns::role::Role;
 use super::super::request::Kind;
@@ -7,7 +7,7 @@ use super::series::Series;
 use super::{Column, Figure, bars, grid, lines, map};
 use crate::error::{Failure, Result};
 
-/// The columns of a result by what they are.
+/// The columns of a result by type.
 struct Columns {
     numbers: Vec<Quantity>,
     texts: Vec<(String, Vec<String>)>,
@@ -15,8 +15,8 @@ struct Columns {
 }
 
 impl Figure {
-    /// The picture of a result: of a kind, or the one that suits it. `ordered` says whether its rows
-    /// have an order, and `source` where they come from.
+    /// The figure of a result, of the given kind or of the one that suits it. `ordered` says
+    /// whether the rows have an order, and `source` where they come from.
     pub(in crate::plot) fn of(
         columns: Vec<Column>,
         kind: Option<Kind>,
@@ -42,18 +42,18 @@ impl Figure {
             Some(Kind::Profile) => all.profile(),
         };
         let figure = figure?;
-        // A map of positions is about nothing else.
+        // A map that only shows positions has no other subject.
         let subject =
             subjects.into_iter().take(if figure.is_map { 1 } else { 2 }).find(|subject| !subject.is_empty());
         let title: Vec<String> = subject.into_iter().chain(source.iter().cloned()).collect();
-        // The labels say enough of what comes from no table.
+        // The labels suffice for results that do not come from a table.
         let title = if source.is_empty() { String::new() } else { title.join(" · ") };
         Ok(Self { title, ..figure })
     }
 }
 
 impl Columns {
-    /// What the picture is about: the columns that are along others, or else all columns.
+    /// The candidates for the subject of the figure: the measured columns, or else all columns.
     fn subjects(&self) -> [String; 2] {
         let names = |measured: bool| {
             let columns = self.numbers.iter().filter(|column| !measured || !column.is_coordinate());
@@ -62,7 +62,7 @@ impl Columns {
         [names(true), names(false)]
     }
 
-    /// An error that says what there is and what is needed.
+    /// An error that names the columns that exist and those that are needed.
     fn unsuitable<T>(&self, needed: &str) -> Result<T> {
         let (numbers, texts) = (self.numbers.len(), self.texts.len());
         let column =
@@ -88,7 +88,7 @@ impl Columns {
         }
     }
 
-    /// Whether a text is there in several rows.
+    /// Whether a text occurs in several rows.
     fn is_repeated(&self, text: usize) -> bool {
         self.texts.get(text).is_some_and(|(_, texts)| {
             let mut sorted: Vec<_> = texts.iter().collect();
@@ -101,13 +101,13 @@ impl Columns {
         self.numbers.iter().position(is)
     }
 
-    /// The positions of a longitude and a latitude.
+    /// The positions of a longitude column and a latitude column.
     fn horizontal(&self) -> Option<(usize, usize)> {
         let of = |role: Role| self.position(|column| column.meaning.role == Some(role));
         of(Role::Longitude).zip(of(Role::Latitude))
     }
 
-    /// Two numbers, and perhaps a text.
+    /// The figure of two numeric columns, and perhaps a text column.
     fn pair(mut self) -> Result<Figure> {
         if self.horizontal().is_some() {
             return self.map();
@@ -123,7 +123,7 @@ impl Columns {
         lines::suitable(a, b, &series, ordered)
     }
 
-    /// Three numbers or more.
+    /// The figure of three or more numeric columns.
     fn several(mut self) -> Result<Figure> {
         let coordinates: Vec<usize> = (0..self.numbers.len())
             .filter(|at| self.numbers.get(*at).is_some_and(Quantity::is_coordinate))
@@ -172,7 +172,7 @@ impl Columns {
         }
     }
 
-    /// Whether all columns but coordinates have the same units.
+    /// Whether all columns other than coordinates have the same units.
     fn has_same_units(&self, coordinates: &[usize]) -> bool {
         let others = self.numbers.iter().enumerate().filter(|(at, _)| !coordinates.contains(at));
         let mut units =
@@ -181,7 +181,7 @@ impl Columns {
         units.all(|other| Some(other) == first)
     }
 
-    /// A line for each column but the coordinate.
+    /// One line for each column other than the coordinate.
     fn columns_as_lines(mut self) -> Result<Figure> {
         let along = self.position(Quantity::is_coordinate).unwrap_or(0);
         let along = self.numbers.remove(along);
@@ -195,7 +195,7 @@ impl Columns {
         for other in others.iter_mut() {
             first.values.append(&mut other.values);
         }
-        // Which of them is which is in the legend.
+        // The legend distinguishes the columns.
         let all = others.len() + 1;
         if all > 1 {
             first.meaning.name = String::new();
@@ -257,7 +257,7 @@ impl Columns {
                 let [values] = self.take([0])?;
                 bars::histogram(&values, &series)
             }
-            // Somebody has counted already.
+            // The rows already contain counts.
             (2, 0 | 1) if self.position(|column| column.meaning.amount).is_some() => self.bars(),
             _ => self.unsuitable("a histogram is of a number, or of a number and a text"),
         }
@@ -315,7 +315,7 @@ impl Columns {
         }
     }
 
-    /// The columns at these positions, in this order.
+    /// Takes the columns at these positions, in this order.
     fn take<const N: usize>(&mut self, positions: [usize; N]) -> Result<[Quantity; N]> {
         let mut all: Vec<_> = std::mem::take(&mut self.numbers).into_iter().map(Some).collect();
         let taken: Vec<_> =
@@ -324,7 +324,8 @@ impl Columns {
     }
 }
 
-/// A column that was said to be vertical: downward, where the file does not say how.
+/// Makes a column vertical on request. It increases downwards if the file does not specify the
+/// direction.
 fn standing(vertical: Quantity) -> Quantity {
     let mut vertical = vertical;
     let role = match vertical.meaning.role {

@@ -1,4 +1,4 @@
-//! Heat maps and sections: cells of which the colour is a value.
+//! Heat maps and sections: cells whose colour represents a value.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use super::quantity::{Quantity, lying_and_standing};
 use super::{Area, Cell, Figure, Layer, nothing};
 use crate::error::Result;
 
-/// The share of the cells of a grid that have rows, at the least.
+/// The smallest fraction of a grid's cells that must have rows.
 const FILLED: f64 = 0.1;
 
-/// Rows for each different value of a coordinate of a grid, on average, at the least.
+/// The smallest average number of rows for each distinct value of a grid's coordinate.
 const REPEATED: f64 = 2.0;
 
-/// A row: where it is, and its value.
+/// The position and the value of a row.
 type Row = (f64, f64, f64);
 
-/// Whether rows lie on a grid of two columns, rather than anywhere.
+/// Whether rows lie on a grid of two columns, and not at arbitrary positions.
 pub(super) fn is_grid(a: &Quantity, b: &Quantity) -> bool {
     let is_key = |column: &Quantity| column.meaning.independent && column.meaning.bin.is_some();
     if is_key(a) && is_key(b) {
@@ -31,7 +31,7 @@ pub(super) fn is_grid(a: &Quantity, b: &Quantity) -> bool {
     pairs >= 0.99 * all || pairs >= FILLED * all && pairs >= REPEATED * wide.max(high)
 }
 
-/// Cells on a grid, in the size of its commonest steps.
+/// Cells on a grid, with the size of its most common steps.
 pub(super) fn heat_map(a: Quantity, b: Quantity, value: &Quantity) -> Result<Figure> {
     let (x, y) = lying_and_standing(a, b);
     let rows = rows(&x, &y, value)?;
@@ -48,8 +48,8 @@ pub(super) fn heat_map(a: Quantity, b: Quantity, value: &Quantity) -> Result<Fig
     Ok(of_cells(&x, &y, value, means.cells(area)))
 }
 
-/// Profiles beside each other: each level fills half the distance to the next one of its profile, and
-/// each profile half the distance to the next one, unless one is missing there.
+/// Profiles beside each other. Each level fills half the distance to the next one of its profile.
+/// Each profile fills half the distance to the next one, unless a profile is missing in between.
 pub(super) fn section(along: Quantity, vertical: Quantity, value: &Quantity) -> Result<Figure> {
     if vertical.meaning.bin.is_some() {
         return heat_map(along, vertical, value);
@@ -73,14 +73,14 @@ pub(super) fn section(along: Quantity, vertical: Quantity, value: &Quantity) -> 
         let heights = half_way(&levels);
         found.extend(means.cells(|(_, level)| Some(Area { x, y: *heights.get(level)? })));
     }
-    // Nothing is above the surface.
+    // Cells do not extend above the surface.
     if vertical.finite().all(|level| level >= 0.0) {
         found.iter_mut().for_each(|cell| cell.area.y.0 = cell.area.y.0.max(0.0));
     }
     Ok(of_cells(&along, &vertical, value, found))
 }
 
-/// Rows that have a place. Some of them have a value too.
+/// The rows with a position. At least one of them has a value.
 fn rows(x: &Quantity, y: &Quantity, value: &Quantity) -> Result<Vec<Row>> {
     let rows = x.values.iter().zip(&y.values).zip(&value.values);
     let rows = rows.filter(|((x, y), _)| x.is_finite() && y.is_finite());
@@ -96,13 +96,13 @@ fn of_cells(x: &Quantity, y: &Quantity, value: &Quantity, cells: Vec<Cell>) -> F
     };
     let is_time = y.times;
     let (x, mut y) = (over(x, |area| area.x), over(y, |area| area.y));
-    // In a Hovmöller diagram time goes downwards.
+    // Time increases downwards in a Hovmöller diagram.
     y.reversed |= is_time;
     let colours = Some(value.colours(cells.iter().map(|cell| cell.value)));
     Figure { colours, ..Figure::new(x, y, vec![Layer::Cells(cells)]) }
 }
 
-/// Means of the values in each cell of a grid.
+/// The means of the values in each cell of a grid.
 #[derive(Default)]
 struct Means(HashMap<(usize, usize), (f64, u32)>);
 

@@ -7,20 +7,20 @@ use super::series::Series;
 use super::{Figure, Layer, nothing};
 use crate::error::Result;
 
-/// How rows become lines.
+/// How rows are joined to lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Join {
-    /// Not at all.
+    /// Rows are not joined.
     Points,
-    /// In the order of the axis that lies, or of the one that stands.
+    /// In the order of the horizontal axis, or of the vertical one.
     AlongX,
     AlongY,
     /// In the order of the rows.
     Rows,
 }
 
-/// Points or lines, as it suits the columns: lines are along a coordinate that each row has a value
-/// of its own of, or follow the order of the query from place to place.
+/// Points or lines, whichever suits the columns. Lines follow a coordinate that has a distinct
+/// value in each row, or follow the order of the query from position to position.
 pub(super) fn suitable(a: Quantity, b: Quantity, series: &Series, ordered: bool) -> Result<Figure> {
     let (x, y) = arranged(a, b);
     let of_rows = series.of_rows();
@@ -31,14 +31,14 @@ pub(super) fn suitable(a: Quantity, b: Quantity, series: &Series, ordered: bool)
         (true, true) if ordered => Join::Rows,
         (true, false) if x.is_unique(of_rows) => Join::AlongX,
         (false, true) if y.is_unique(of_rows) => Join::AlongY,
-        // An index or the like, of which nothing is known.
+        // The column may be an index: it has no units, and its values are evenly spaced and unique.
         (false, false) if x.meaning.units.is_none() && x.is_even() && x.is_unique(of_rows) => Join::AlongX,
         _ => Join::Points,
     };
     drawn(&x, &y, series, join)
 }
 
-/// Lines along the coordinate, or else along the first column.
+/// Lines along the coordinate, or along the first column if there is none.
 pub(super) fn lines(a: Quantity, b: Quantity, series: &Series, ordered: bool) -> Result<Figure> {
     let (x, y) = arranged(a, b);
     let join = match (x.is_coordinate(), y.is_coordinate()) {
@@ -49,13 +49,13 @@ pub(super) fn lines(a: Quantity, b: Quantity, series: &Series, ordered: bool) ->
     drawn(&x, &y, series, join)
 }
 
-/// A point for each row.
+/// One point for each row.
 pub(super) fn points(a: Quantity, b: Quantity, series: &Series) -> Result<Figure> {
     let (x, y) = arranged(a, b);
     drawn(&x, &y, series, Join::Points)
 }
 
-/// A point for each row in the colour of a third column.
+/// One point for each row, in a colour that represents a third column.
 pub(super) fn coloured(a: Quantity, b: Quantity, value: &Quantity) -> Result<Figure> {
     let (x, y) = arranged(a, b);
     let places = x.middles().zip(y.middles()).zip(value.values.iter().copied());
@@ -68,8 +68,8 @@ pub(super) fn coloured(a: Quantity, b: Quantity, value: &Quantity) -> Result<Fig
     Ok(Figure { colours, ..Figure::new(x.fitted(), y.fitted(), vec![Layer::Values(places)]) })
 }
 
-/// Which column lies and which stands: an air pressure or a height beside a time is a measured
-/// value, unless the file says that it is a coordinate.
+/// Decides which column is horizontal and which is vertical. An air pressure or a height beside a
+/// time is a measured value, unless the file declares it a coordinate.
 fn arranged(mut a: Quantity, mut b: Quantity) -> (Quantity, Quantity) {
     let is_time = |column: &Quantity| column.meaning.role == Some(Role::Time);
     if is_time(&a) || is_time(&b) {

@@ -9,14 +9,14 @@ use crate::error::Result;
 
 const TURN: f64 = 360.0;
 
-/// The longitudes that a map around the date line reaches over, at the most: wider ones begin and end
-/// there.
+/// The largest range of longitudes of a map across the date line. Wider maps start and end at the
+/// date line.
 const WIDEST: f64 = 270.0;
 
-/// The room around places on a map: a share of what they reach over, and degrees.
+/// The margin around positions on a map: a fraction of their range, and degrees.
 const SPARE: (f64, f64) = (0.1, 4.0);
 
-/// Positions on a map; a track, where the query orders them.
+/// Positions on a map; a track if the query orders them.
 pub(super) fn positions(
     mut longitude: Quantity,
     latitude: Quantity,
@@ -41,7 +41,7 @@ pub(super) fn positions(
     Ok(around(Figure { layers, ..figure }))
 }
 
-/// A value on a map: cells, where it lies on a grid, else coloured points.
+/// Values on a map: cells if they lie on a grid, else coloured points.
 pub(super) fn values(mut longitude: Quantity, latitude: Quantity, value: &Quantity) -> Result<Figure> {
     together(&mut longitude.values);
     if !grid::is_grid(&longitude, &latitude) {
@@ -50,7 +50,8 @@ pub(super) fn values(mut longitude: Quantity, latitude: Quantity, value: &Quanti
     let is_binned = longitude.meaning.bin.is_some() || latitude.meaning.bin.is_some();
     let mut figure = grid::heat_map(longitude, latitude, value)?;
     if !is_binned {
-        // Cells around the poles end there, and those at the ends of a grid around the globe meet.
+        // Cells at the poles end there, and the first and last cells of a grid around the globe
+        // meet.
         let at_poles = |latitude: f64| latitude.clamp(-90.0, 90.0);
         (figure.y.from, figure.y.to) = (at_poles(figure.y.from), at_poles(figure.y.to));
         if figure.x.to - figure.x.from > TURN - 1e-3 {
@@ -60,8 +61,8 @@ pub(super) fn values(mut longitude: Quantity, latitude: Quantity, value: &Quanti
     Ok(on_map(figure))
 }
 
-/// Makes a map around the globe end at the date line, or at Greenwich where it begins there. Cells on
-/// both sides are shown on both sides.
+/// Makes a map around the globe end at the date line, or at Greenwich if it starts there. Cells
+/// across the seam are shown on both sides.
 fn all_around(figure: &mut Figure) {
     let seam = if figure.x.from < -TURN / 4.0 { -TURN / 2.0 } else { 0.0 };
     let widths = figure.layers.iter().flat_map(|layer| match layer {
@@ -94,7 +95,7 @@ fn on_map(figure: Figure) -> Figure {
     Figure { x, y, is_map: true, ..figure }
 }
 
-/// A map with room around what it shows, which may be as large as the picture.
+/// Adds margins to a map. The map may grow to the size of the picture.
 fn around(mut figure: Figure) -> Figure {
     for axis in [&mut figure.x, &mut figure.y] {
         let spare = ((axis.to - axis.from) * SPARE.0).max(SPARE.1);
@@ -103,7 +104,8 @@ fn around(mut figure: Figure) -> Figure {
     (figure.y.from, figure.y.to) = (figure.y.from.max(-90.0), figure.y.to.min(90.0));
     let (west, east) = reach(&figure.layers);
     if figure.x.to - figure.x.from > TURN && east - west <= TURN {
-        // Once around the globe: from the date line or from Greenwich, if all places are beyond it.
+        // A map once around the globe starts at the date line or at Greenwich, if all positions fit
+        // from there.
         let start = [-TURN / 2.0, 0.0].into_iter().find(|start| west >= *start && east <= start + TURN);
         figure.x.from = start.unwrap_or((west + east - TURN) / 2.0);
         figure.x.to = figure.x.from + TURN;
@@ -111,7 +113,7 @@ fn around(mut figure: Figure) -> Figure {
     Figure { may_grow: true, ..on_map(figure) }
 }
 
-/// The least and the greatest longitude of points.
+/// The smallest and the largest longitude of points.
 fn reach(layers: &[Layer]) -> (f64, f64) {
     let longitudes = layers.iter().flat_map(|layer| match layer {
         Layer::Line { points, .. } | Layer::Points { points, .. } => {
@@ -123,8 +125,8 @@ fn reach(layers: &[Layer]) -> (f64, f64) {
     longitudes.fold((f64::INFINITY, f64::NEG_INFINITY), |(west, east), x| (west.min(x), east.max(x)))
 }
 
-/// Moves longitudes by turns, so that those on both sides of the date line are together. Those around
-/// the globe stay.
+/// Shifts longitudes by full turns, so that positions on both sides of the date line are adjacent.
+/// Positions all around the globe stay unchanged.
 fn together(longitudes: &mut [f64]) {
     let mut sorted: Vec<f64> = longitudes
         .iter()
@@ -136,7 +138,7 @@ fn together(longitudes: &mut [f64]) {
     let (Some(&first), Some(&last)) = (sorted.first(), sorted.last()) else { return };
     let finite = || longitudes.iter().copied().filter(|longitude| longitude.is_finite());
     let reach = finite().fold(f64::NEG_INFINITY, f64::max) - finite().fold(f64::INFINITY, f64::min);
-    // The widest part of the globe without any, and where it ends.
+    // The widest gap between longitudes, and where it ends.
     let inner = sorted.windows(2).filter_map(|pair| match pair {
         [a, b] => Some((b - a, *b)),
         _ => None,
@@ -152,8 +154,8 @@ fn together(longitudes: &mut [f64]) {
     }
 }
 
-/// A line in parts, none of which leads around the globe to get over the date line, or over the
-/// meridian of Greenwich where longitudes are from 0 to 360.
+/// Splits a line where it crosses the date line, or the meridian of Greenwich if longitudes are
+/// from 0 to 360, so that no part runs around the globe.
 fn cut_at_date_line(points: &[Point]) -> Vec<Vec<Point>> {
     let seam = if points.iter().any(|(x, _)| *x < 0.0) { TURN / 2.0 } else { TURN };
     let mut parts = Vec::new();

@@ -1,5 +1,5 @@
-//! What a result looks like as a picture: which columns lie along which axis, and what is drawn
-//! between them.
+//! Composes figures of results: which columns are along which axis, and what is drawn between the
+//! axes.
 
 mod bars;
 mod choice;
@@ -26,31 +26,31 @@ pub(super) struct Column {
 }
 
 pub(super) enum Values {
-    /// NaN is a missing value.
+    /// Numbers; NaN marks missing values.
     Numbers {
         values: Vec<f64>,
         /// Whether they are seconds since 1970.
         times: bool,
-        /// Whether all are integers.
+        /// Whether all values are integers.
         whole: bool,
     },
     Texts(Vec<String>),
 }
 
-/// A picture.
+/// A figure, which is ready to be drawn.
 #[derive(Debug, PartialEq)]
 pub(super) struct Figure {
     pub title: String,
     pub x: Axis,
     pub y: Axis,
-    /// The last on top.
+    /// The layers, with the topmost last.
     pub layers: Vec<Layer>,
     pub legend: Legend,
     /// The colours of values.
     pub colours: Option<Colours>,
-    /// Whether degrees along both axes are equal, and there are coastlines.
+    /// Whether degrees along both axes are equally long, and coastlines are drawn.
     pub is_map: bool,
-    /// Whether a map may show more than its axes reach over.
+    /// Whether a map may extend beyond the range of its axes.
     pub may_grow: bool,
 }
 
@@ -73,14 +73,14 @@ pub(super) enum Layer {
     Cells(Vec<Cell>),
 }
 
-/// A part of a picture: where it begins and ends along both axes.
+/// A rectangle of a figure, by its ends along both axes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Area {
     pub x: (f64, f64),
     pub y: (f64, f64),
 }
 
-/// A part of a picture with a value.
+/// A rectangle of a figure with a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cell {
     pub area: Area,

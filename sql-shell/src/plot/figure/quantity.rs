@@ -1,4 +1,4 @@
-//! A column of numbers or times.
+//! Columns of numbers or times.
 
 use super::super::axis::{Axis, Scale};
 use super::super::colours::Map;
@@ -8,27 +8,27 @@ use super::super::steps::{commonest_step, distinct};
 use super::{Colours, Column, Values};
 use crate::printable::printable;
 
-/// How much smaller the values on one side of zero may be for colours that diverge there.
+/// The smallest ratio of the values on both sides of zero for which colours diverge there.
 const LEAST_SIDE: f64 = 0.05;
 
-/// The same, of values of which only their sign is known.
+/// The same ratio for values of which only the sign is known.
 const BALANCED: f64 = 0.3;
 
-/// The share of different values that are in rows of their own, along a coordinate of lines.
+/// The smallest fraction of distinct values for which a column is a coordinate of lines.
 const UNIQUE: f64 = 0.95;
 
 pub(super) struct Quantity {
     pub meaning: Meaning,
-    /// NaN is a missing value.
+    /// The values; NaN marks missing ones.
     pub values: Vec<f64>,
     /// Whether they are seconds since 1970.
     pub times: bool,
-    /// Whether all are integers.
+    /// Whether all values are integers.
     pub whole: bool,
 }
 
 impl Quantity {
-    /// A column of numbers; else its name with its texts.
+    /// Converts a column of numbers; a text column is returned as its name and its texts.
     pub(super) fn of(column: Column) -> Result<Self, (String, Vec<String>)> {
         let Column { mut meaning, values } = column;
         meaning.name = printable(&meaning.name).into_owned();
@@ -78,14 +78,14 @@ impl Quantity {
         Axis { label: self.label(), scale, reversed, from: 0.0, to: 1.0 }
     }
 
-    /// An axis that reaches over the values, with some room at both ends.
+    /// An axis that covers the values, with a margin at both ends.
     pub(super) fn fitted(&self) -> Axis {
         let mut axis = self.axis();
         axis.fit(self.middles(), 0.03);
         axis
     }
 
-    /// The values, or the middles of the intervals that they stand for.
+    /// The values, or the centres of the intervals that they represent.
     pub(super) fn middles(&self) -> impl Iterator<Item = f64> {
         let bin = self.meaning.bin;
         self.values.iter().map(move |&value| {
@@ -96,7 +96,7 @@ impl Quantity {
         })
     }
 
-    /// Whether nearly all values are different, in each of the series that rows belong to.
+    /// Whether nearly all values are distinct within each series.
     pub(super) fn is_unique(&self, series: &[usize]) -> bool {
         let mut places: Vec<_> = self
             .values
@@ -111,7 +111,7 @@ impl Quantity {
         places.len() as f64 >= UNIQUE * all as f64
     }
 
-    /// Whether the values are as far apart as those of an index.
+    /// Whether the values are evenly spaced, as those of an index are.
     pub(super) fn is_even(&self) -> bool {
         let values = distinct(self.finite());
         let Some(step) = commonest_step(&values).filter(|_| values.len() > 2) else { return false };
@@ -129,13 +129,13 @@ impl Quantity {
         Colours { scale: Axis { from: -most, to: most, ..scale }, map: Map::Diverging }
     }
 
-    /// Whether values that reach from `from` to `to` differ by their sign in the first place.
+    /// Whether the sign is the most important property of values that range from `from` to `to`.
     fn diverges(&self, from: f64, to: f64) -> bool {
         let Meaning { role, signed, amount, units, .. } = &self.meaning;
         let least = if *signed { LEAST_SIDE } else { BALANCED };
         let balance = from.abs().min(to.abs()) / from.abs().max(to.abs());
         let may_be_signed = match units.as_deref() {
-            // An expression of which nothing is known, such as a difference from a constant.
+            // An unknown expression, such as a difference from a constant.
             None => !amount && role.is_none(),
             Some(units) => is_rate(units),
         };
@@ -143,18 +143,18 @@ impl Quantity {
     }
 }
 
-/// Which of two columns lies, and which stands.
+/// Decides which of two columns is horizontal, and which is vertical.
 pub(super) fn lying_and_standing(a: Quantity, b: Quantity) -> (Quantity, Quantity) {
     let upright = |column: &Quantity| match column.meaning.role {
-        // Keys and dimensions lie below what is measured along them.
+        // Keys and dimensions are horizontal, below what is measured along them.
         None if column.is_coordinate() => Role::uprightness(Some(Role::Time)),
         role => Role::uprightness(role),
     };
     if upright(&a) > upright(&b) { (b, a) } else { (a, b) }
 }
 
-/// Whether units are of velocities, fluxes and other rates: those with negative values have a
-/// direction.
+/// Whether units are those of velocities, fluxes and other rates: negative values of such
+/// quantities indicate a direction.
 fn is_rate(units: &str) -> bool {
     let parts = ["s-1", "s**-1", "s^-1", "/s", "W m", "W/m", "N m", "N/m", "d-1", "day-1", "/day", "/d"];
     parts.iter().any(|part| units.contains(part))

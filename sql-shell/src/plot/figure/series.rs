@@ -1,27 +1,28 @@
-//! The series that rows belong to.
+//! Assigns rows to series.
 
 use std::collections::HashMap;
 
-/// Series that have colours which people can tell apart, at the most.
+/// The largest number of series with distinguishable colours.
 pub(in crate::plot) const MOST_SERIES: usize = 8;
 
-/// The series of each row, by the texts of a column; all rows are one series without one.
+/// The series of each row, by the texts of a column. Without such a column, all rows are one
+/// series.
 pub(super) struct Series {
-    /// In the order of their first rows.
+    /// The names, in the order of their first rows.
     pub names: Vec<String>,
     /// The name of the column.
     label: Option<String>,
     of_rows: Vec<usize>,
 }
 
-/// What a picture says of its series.
+/// The legend of a figure's series.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::plot) enum Legend {
     #[default]
     None,
     /// The name of each.
     Names(Vec<String>),
-    /// Too many to tell apart: their number and what they are.
+    /// Too many series to distinguish: their number, and the name of the column.
     Count(usize, String),
 }
 
@@ -42,7 +43,7 @@ impl Series {
         Self { names, label: Some(label), of_rows }
     }
 
-    /// A series for each of several columns.
+    /// One series for each of several columns.
     pub(super) fn of_columns(names: Vec<String>, rows: usize) -> Self {
         let of_rows = (0..names.len()).flat_map(|column| std::iter::repeat_n(column, rows)).collect();
         Self { names, label: Some(String::new()), of_rows }

@@ -1,4 +1,4 @@
-//! Which columns give which picture.
+//! Which figures result from which columns.
 
 use super::super::axis::Scale;
 use super::super::canvas::Point;
@@ -26,7 +26,7 @@ fn measured(name: &str, units: &str, values: &[f64]) -> Column {
     column
 }
 
-/// A key of groups that are bins.
+/// A grouping key whose values are bins.
 fn bins(name: &str, role: Option<Role>, width: f64, values: &[f64]) -> Column {
     let mut column = numbers(name, role, values);
     (column.meaning.independent, column.meaning.bin) = (true, Some(Bin::From(width)));
@@ -87,7 +87,7 @@ fn rows_of_many_profiles_are_not_joined() {
         measured("temperature", "degC", &[8.0, 9.0, 7.0, 6.0]),
     ]);
     assert!(matches!(figure.layers[0], Layer::Points { .. }), "{figure:?}");
-    // Each of them is, where a text tells them apart.
+    // Each profile is joined if a text distinguishes them.
     let figure = self::figure(vec![
         texts("cast", &["a", "a", "b", "b"]),
         numbers("depth", DEPTH, &[0.0, 10.0, 0.0, 10.0]),
@@ -104,7 +104,7 @@ fn measured_columns_are_points() {
     let figure = ordered(vec![salinity(), temperature()]);
     let points = vec![(35.0, 10.0), (34.0, 4.0), (35.5, 12.0)];
     assert_eq!(figure.layers, [Layer::Points { points, series: 0 }]);
-    // A coordinate is their colour, wherever it is.
+    // The coordinate determines the colour, whatever its position.
     let pressure = || numbers("pressure", PRESSURE, &[0.0, 1000.0, 0.0]);
     for columns in [vec![salinity(), temperature(), pressure()], vec![pressure(), salinity(), temperature()]]
     {
@@ -122,7 +122,7 @@ fn columns_of_the_same_units_are_lines() {
         measured("least", "degC", &[1.0, 2.0]),
         measured("most", "degC", &[3.0, 4.0]),
     ]);
-    // A month of which nothing is known is no coordinate; as the key of groups it is one.
+    // An unknown month is not a coordinate, but it is one as a grouping key.
     assert!(matches!(figure.layers[0], Layer::Values(_)));
     let mut month = numbers("month", None, &[2.0, 1.0]);
     month.meaning.independent = true;
@@ -265,10 +265,10 @@ fn counts_are_bars_of_bins() {
     let expected = [Area { x: (5.0, 10.0), y: (0.0, 3.0) }, Area { x: (-5.0, 0.0), y: (0.0, 8.0) }];
     assert_eq!(areas(&figure), expected);
     assert_eq!((figure.x.from, figure.x.to, figure.y.from), (-5.0, 10.0, 0.0));
-    // Along a vertical coordinate they lie.
+    // Along a vertical coordinate, bars are horizontal.
     let figure = self::figure(vec![counts(&[3.0]), bins("bin(p, 5)", DEPTH, 5.0, &[5.0])]);
     assert_eq!(areas(&figure), [Area { x: (0.0, 3.0), y: (5.0, 10.0) }]);
-    // Those of several series stand beside each other.
+    // Bars of several series are beside each other.
     let figure = self::figure(vec![
         bins("bin(t, 6)", None, 6.0, &[0.0, 0.0]),
         texts("sea", &["North", "Baltic"]),
@@ -276,7 +276,8 @@ fn counts_are_bars_of_bins() {
     ]);
     let expected = [Area { x: (0.0, 3.0), y: (0.0, 3.0) }, Area { x: (3.0, 6.0), y: (0.0, 8.0) }];
     assert_eq!(areas(&figure), expected);
-    // Means are no amounts: they are in the middle of their bins. The key lies, wherever it is.
+    // Means are not amounts, and are drawn at the centres of their bins. The key is horizontal,
+    // whatever its position.
     let columns =
         || [bins("bin(t, 6)", None, 6.0, &[6.0, 0.0]), measured("o", "ml/l", &[3.0, 8.0])].into_iter();
     for columns in [columns().collect(), columns().rev().collect()] {
@@ -299,7 +300,7 @@ fn every_value_is_in_one_bar_with_round_edges() {
     let areas = areas(&figure);
     assert_eq!(areas.iter().map(|area| area.y.1).sum::<f64>(), 1000.0);
     assert!(areas.iter().all(|area| area.x.0 % 10_000.0 == 0.0 && area.x.1 - area.x.0 == 10_000.0));
-    // The same text in several rows makes several histograms of a number.
+    // If texts repeat in several rows, a number has a histogram for each text.
     let figure = self::figure(vec![texts("s", &["a", "b", "a"]), numbers("x", None, &[1.0, 1.0, 2.0])]);
     assert_eq!(figure.legend, Legend::Names(vec!["a".into(), "b".into()]));
 }
@@ -345,7 +346,7 @@ fn grids_around_the_globe_begin_and_end_at_the_date_line() {
         ]);
         assert_eq!((figure.x.from, figure.x.to), (seam, seam + 360.0));
         assert_eq!((figure.y.from, figure.y.to), (-90.0, 90.0));
-        // Every longitude is covered.
+        // Cells cover every longitude.
         let areas = areas(&figure);
         for longitude in (1..360).map(|i| seam + f64::from(i)) {
             let is_in = |area: &&Area| area.x.0 <= longitude && longitude <= area.x.1;

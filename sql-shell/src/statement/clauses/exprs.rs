@@ -1,4 +1,4 @@
-//! Clauses of expressions and calls of functions.
+//! Checks clauses of expressions and function calls.
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{
@@ -10,7 +10,7 @@ use super::statements::data_type;
 use super::{order_by_expr, refuse, refuse_some};
 use crate::error::{Failure, Result};
 
-/// Refuses expressions that the planner does not know, and what it drops of others.
+/// Rejects expressions that the planner does not support, and parts of expressions that it drops.
 pub(super) fn expr(state: &SessionState, expr: &Expr) -> Result<()> {
     match expr {
         Expr::Function(function) => call(state, function),
@@ -85,7 +85,7 @@ fn call(state: &SessionState, function: &Function) -> Result<()> {
             return Err(Failure::new(format!("`{name}` takes no DISTINCT: aggregates do")));
         }
     }
-    // Clauses of aggregates and windows behind a function of single rows.
+    // Scalar functions do not take clauses of aggregates and windows.
     if !state.scalar_functions().contains_key(&folded) {
         return Ok(());
     }
@@ -110,10 +110,10 @@ fn call(state: &SessionState, function: &Function) -> Result<()> {
     }
 }
 
-/// Window functions that mind IGNORE NULLS.
+/// Window functions that support IGNORE NULLS.
 const OF_NULLS: [&str; 5] = ["lag", "lead", "nth_value", "first_value", "last_value"];
 
-/// A name as the planner takes it.
+/// A name as the planner resolves it.
 fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }

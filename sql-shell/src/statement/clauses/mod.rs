@@ -1,8 +1,8 @@
-//! Clauses that the parser takes and the planner would drop. Some are rewritten to what the planner
-//! knows, all others are refused, so that no part of a statement is ignored.
+//! Checks clauses that the parser accepts but the planner would drop. Some are rewritten to clauses
+//! that the planner supports. All others are rejected, so that no part of a statement is ignored.
 //!
-//! The structures of the parser are taken apart field by field, without `..`: a version of the
-//! parser that knows more clauses does not compile before somebody has decided on them.
+//! The structures of the parser are destructured field by field, without `..`. A version of the
+//! parser with more clauses therefore fails to compile until someone decides how to treat them.
 
 mod exprs;
 mod statements;
@@ -25,8 +25,8 @@ use self::statements::columns_and_constraints;
 use self::tables::{table_alias, table_with_joins};
 use crate::error::{Failure, Result};
 
-/// Rewrites what the planner does not know and can be said otherwise, and refuses what it would
-/// drop.
+/// Rewrites clauses that have an equivalent which the planner supports, and rejects those that it
+/// would drop.
 pub(crate) fn settle(context: &SessionContext, statement: &mut Statement) -> Result<()> {
     let mut clauses = Clauses { state: context.state() };
     let done = match statement {
@@ -52,13 +52,13 @@ pub(crate) fn settle(context: &SessionContext, statement: &mut Statement) -> Res
     }
 }
 
-/// Refuses a clause, and says what to write instead.
+/// Rejects a clause, and suggests what to write instead.
 fn refuse<T>(clause: impl Display, instead: &str) -> Result<T> {
     let instead = if instead.is_empty() { String::new() } else { format!(": {instead}") };
     Err(Failure::new(format!("`{clause}` is not supported{instead}")))
 }
 
-/// Refuses a clause that is there.
+/// Rejects a clause if it is present.
 fn refuse_some<T: Display>(clause: Option<&T>, name: &str, instead: &str) -> Result<()> {
     match clause {
         None => Ok(()),
@@ -109,7 +109,7 @@ fn flow(done: Result<()>) -> ControlFlow<Failure> {
 impl Clauses {
     fn copy(&self, copy: &CopyToStatement) -> Result<()> {
         let Some(format) = &copy.stored_as else { return Ok(()) };
-        // The planner would take the format of the target's ending.
+        // For unknown formats, the planner would use the format of the target's ending.
         if self.state.get_file_format_factory(&format.to_lowercase()).is_none() {
             return Err(Failure::new(format!(
                 "`{format}` is no format: STORED AS takes PARQUET, CSV, JSON or ARROW"
@@ -210,7 +210,7 @@ impl Clauses {
             if *flavor != SelectFlavor::FromFirstNoSelect {
                 return Err(Failure::new("SELECT names no columns: `SELECT *` is all of them"));
             }
-            // `FROM t` is `SELECT * FROM t`.
+            // `FROM t` means `SELECT * FROM t`.
             *flavor = SelectFlavor::Standard;
             projection.push(SelectItem::Wildcard(Default::default()));
         }
@@ -388,7 +388,7 @@ mod tests {
         ] {
             assert_eq!(settled(sql).unwrap(), expected, "{sql}");
         }
-        // Nothing else is changed.
+        // All other statements stay unchanged.
         for sql in [
             "WITH w AS (SELECT 1) SELECT DISTINCT ON (a) a, sum(b) OVER (ORDER BY c) FROM w, t AS x (a, b) LEFT JOIN u USING(a) WHERE a > 1 GROUP BY ROLLUP (a) HAVING count(*) > 1 QUALIFY rank() OVER () < 3 ORDER BY a NULLS FIRST LIMIT 1 OFFSET 2",
             "CREATE TABLE t (a INT NOT NULL DEFAULT 1)",

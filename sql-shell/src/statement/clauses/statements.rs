@@ -1,4 +1,4 @@
-//! Statements that no session runs, and what the planner drops of others.
+//! Rejects statements that sessions do not support, and parts of others that the planner drops.
 
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, ColumnDef, ColumnOption, CreateTable, CreateView, DataType, ExactNumberInfo, Set,
@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::{refuse, refuse_if, refuse_some};
 use crate::error::{Failure, Result};
 
-/// Refuses statements of kinds that no session runs, and clauses of others.
+/// Rejects statements of kinds that sessions do not support, and clauses of others.
 pub(super) fn statement(statement: &Sql) -> Result<()> {
     match statement {
         Sql::Query(_)
@@ -78,7 +78,7 @@ pub(super) fn statement(statement: &Sql) -> Result<()> {
     }
 }
 
-/// A statement of a kind that no session runs, named by its first words.
+/// The error for a statement of a kind that sessions do not support; it names the first words.
 fn unsupported(statement: &Sql) -> Failure {
     let text = statement.to_string();
     let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
@@ -99,7 +99,7 @@ fn unsupported(statement: &Sql) -> Failure {
     refuse::<()>(kind, instead).err().unwrap_or_else(|| Failure::new("not supported"))
 }
 
-/// Refuses what a table keeps no watch over, and would have to be believed.
+/// Rejects constraints that a table does not enforce.
 pub(super) fn columns_and_constraints(columns: &[ColumnDef], constraints: &[TableConstraint]) -> Result<()> {
     refuse_some(constraints.first(), "", "nothing would check it")?;
     columns.iter().try_for_each(|column| data_type(&column.data_type))?;
@@ -112,7 +112,7 @@ pub(super) fn columns_and_constraints(columns: &[ColumnDef], constraints: &[Tabl
     Ok(())
 }
 
-/// Refuses the parts of a type that the planner drops.
+/// Rejects the parts of a type that the planner drops.
 pub(super) fn data_type(of: &DataType) -> Result<()> {
     match of {
         DataType::Varchar(Some(_)) | DataType::Char(Some(_)) | DataType::String(Some(_)) => {

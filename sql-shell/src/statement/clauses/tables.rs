@@ -1,4 +1,4 @@
-//! Clauses of tables and joins, and samples of tables.
+//! Checks clauses of tables and joins, and rewrites samples of tables.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, Join, JoinConstraint, JoinOperator, ObjectName, SetExpr, TableAlias, TableFactor,
@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::{refuse, refuse_if, refuse_some};
 use crate::error::{Failure, Result};
 
-/// Rewrites a sample of a table, and refuses what the planner drops of a table.
+/// Rewrites a sample of a table, and rejects clauses of tables that the planner drops.
 pub(super) fn table(table: &mut TableFactor) -> Result<()> {
     match table {
         TableFactor::Table {
@@ -126,7 +126,7 @@ pub(super) fn table_with_joins(tables: &TableWithJoins) -> Result<()> {
     Ok(())
 }
 
-/// The planner would take named arguments of table functions in their order.
+/// Rejects named arguments of table functions, since the planner would take them by position.
 fn named_arguments(args: &[FunctionArg]) -> Result<()> {
     match args.iter().find(|arg| !matches!(arg, FunctionArg::Unnamed(_))) {
         None => Ok(()),
@@ -134,7 +134,7 @@ fn named_arguments(args: &[FunctionArg]) -> Result<()> {
     }
 }
 
-/// A subquery that takes some rows of a table: each with a probability, or a number of them.
+/// A subquery that samples the rows of a table: each with a probability, or a number of them.
 fn sampled(table: &TableFactor, sample: &TableSample) -> Result<TableFactor> {
     let TableSample { modifier, name, quantity, seed, bucket, offset } = sample;
     refuse_some(seed.as_ref(), "", "each run takes other rows")?;
@@ -197,7 +197,7 @@ fn sampled(table: &TableFactor, sample: &TableSample) -> Result<TableFactor> {
     }
 }
 
-/// The name that a table has in a query.
+/// The name of a table in a query.
 fn alias_of(table: &TableFactor) -> Option<String> {
     match table {
         TableFactor::Table { alias: Some(alias), .. } => Some(without_as(alias)),
