@@ -124,7 +124,11 @@ fn an_interrupt_ends_a_script_at_once() {
     let script = std::fs::File::open(directory.join("script.sql")).unwrap();
     let commands: [&[&str]; 3] = [&["sql", "-c", sql], &["sql", "-f", "script.sql"], &["sql"]];
     for arguments in commands {
-        let mut child = atlas(directory, arguments)
+        // Jobs that a script runs in the background ignore interrupts: not this one.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_atlas")])
+            .args(arguments)
+            .current_dir(directory)
             .stdin(script.try_clone().unwrap())
             .stdout(Stdio::null())
             .spawn()
