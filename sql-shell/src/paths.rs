@@ -58,7 +58,8 @@ fn explain_table(name: &str) -> Option<String> {
     if path.join("atlas.json").is_file() {
         let word = path.file_name()?.to_string_lossy();
         return Some(format!(
-            "{name} is a store that is not open here: open it with `\\attach {name} AS {word}`, or by `atlas sql {word}={name}`"
+            "{name} is a store that is not open here: open it with `\\attach {name} AS {word}`, or by \
+             `atlas sql {word}={name}`"
         ));
     }
     if is_netcdf(path) && path.exists() || name.contains("://") && is_netcdf(path) {

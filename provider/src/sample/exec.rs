@@ -389,7 +389,8 @@ fn axis(grid: &Table, ordinal: u32, along: &Along, values: &ArrayRef) -> Result<
         let dim = grid.layout.dims.get(along.dim).map_or("", String::as_str);
         let dataset = grid.catalog.dataset(ordinal).map_or("", |dataset| dataset.name());
         return exec_err!(
-            "`{dim}` of dataset `{dataset}` neither rises nor falls throughout: no point lies between its coordinates"
+            "`{dim}` of dataset `{dataset}` neither rises nor falls throughout: no point lies between its \
+             coordinates"
         );
     };
     Ok(axis)

@@ -28,7 +28,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanmedian",
-            "The median of the values that are neither NULL nor NaN: `median` without NaN. NULL if there are none.",
+            "The median of the values that are neither NULL nor NaN: `median` without NaN. NULL if there are \
+             none.",
             "NumPy's `nanmedian`, except for empty input",
             "SELECT nanmedian(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
@@ -64,7 +65,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanstd",
-            "The population standard deviation of the values that are neither NULL nor NaN: `stddev_pop` without NaN. NULL if there are none.",
+            "The population standard deviation of the values that are neither NULL nor NaN: `stddev_pop` \
+             without NaN. NULL if there are none.",
             "NumPy's `nanstd`, except for empty input",
             "SELECT nanstd(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),
@@ -73,7 +75,8 @@ const ALL: [WithoutNan; 7] = [
     (
         about(
             "nanvar",
-            "The population variance of the values that are neither NULL nor NaN: `var_pop` without NaN. NULL if there are none.",
+            "The population variance of the values that are neither NULL nor NaN: `var_pop` without NaN. NULL \
+             if there are none.",
             "NumPy's `nanvar`, except for empty input",
             "SELECT nanvar(x) FROM (VALUES (1.0), ('NaN'::double), (4.0)) AS t(x)",
         ),

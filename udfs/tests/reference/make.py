@@ -654,8 +654,11 @@ def extremes(x):
             "rmse": np.sqrt(((x - y) ** 2).mean()),
             "spearman": scipy.stats.spearmanr(np.float64(x), np.float64(y)).statistic,
             "mad": np.median(abs(x - np.median(x))),
-            # (NumPy cannot interpolate from infinities with a weight of zero. Of five values, quartiles are values.)
-            "iqr": np.subtract(*np.quantile(x, [0.75, 0.25], method="linear" if np.isfinite(x).all() else "nearest")),
+            # (NumPy cannot interpolate from infinities with a weight of zero. Of five values,
+            # quartiles are values.)
+            "iqr": np.subtract(
+                *np.quantile(x, [0.75, 0.25], method="linear" if np.isfinite(x).all() else "nearest")
+            ),
             "theil_sen": np.median([(x[j] - x[i]) / (t[j] - t[i]) for i, j in pairs]) * YEAR,
             "linear_trend_error": error * YEAR,
             "mann_kendall": float(sum(np.sign(x[j] - x[i]) for i, j in pairs)),
