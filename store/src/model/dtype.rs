@@ -8,8 +8,8 @@ use arrow::array::{
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimeUnit, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
+    TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,22 +184,29 @@ pub trait Element: Clone + Default + Send + Sync + 'static + sealed::Sealed {
     #[doc(hidden)]
     fn to_arrow(values: impl Iterator<Item = Self>) -> ArrayRef;
 
+    /// Copies the elements of `array`, which is of this type, to a slice of the same length;
+    /// `missing` for null elements.
+    #[doc(hidden)]
+    fn copy_arrow(array: &dyn Array, missing: &Self, to: &mut [Self]);
+
     /// The elements of `array`, which is of this type; `missing` for null elements.
     #[doc(hidden)]
-    fn from_arrow(array: &dyn Array, missing: &Self) -> Vec<Self>;
+    fn from_arrow(array: &dyn Array, missing: &Self) -> Vec<Self> {
+        let mut values = vec![Self::default(); array.len()];
+        Self::copy_arrow(array, missing, &mut values);
+        values
+    }
+}
+
+/// Copies elements to a slice; `missing` for those that are `None`.
+fn copy_or<T: Clone, V: Into<T>>(values: impl Iterator<Item = Option<V>>, missing: &T, to: &mut [T]) {
+    for (to, value) in to.iter_mut().zip(values) {
+        *to = value.map_or_else(|| missing.clone(), Into::into);
+    }
 }
 
 mod sealed {
     pub trait Sealed {}
-}
-
-fn primitives<P: ArrowPrimitiveType>(array: &dyn Array, missing: P::Native) -> Vec<P::Native> {
-    let array = array.as_primitive::<P>();
-    if array.null_count() == 0 {
-        array.values().to_vec()
-    } else {
-        array.iter().map(|value| value.unwrap_or(missing)).collect()
-    }
 }
 
 macro_rules! number {
@@ -224,8 +231,13 @@ macro_rules! number {
                 Arc::new(PrimitiveArray::<$arrow>::from_iter_values(values))
             }
 
-            fn from_arrow(array: &dyn Array, missing: &Self) -> Vec<Self> {
-                primitives::<$arrow>(array, *missing)
+            fn copy_arrow(array: &dyn Array, missing: &Self, to: &mut [Self]) {
+                let array = array.as_primitive::<$arrow>();
+                if array.null_count() == 0 && array.len() == to.len() {
+                    to.copy_from_slice(array.values());
+                } else {
+                    copy_or(array.iter(), missing, to);
+                }
             }
         }
     };
@@ -258,8 +270,8 @@ impl Element for bool {
         Arc::new(BooleanArray::from(values.collect::<Vec<_>>()))
     }
 
-    fn from_arrow(array: &dyn Array, missing: &Self) -> Vec<Self> {
-        array.as_boolean().iter().map(|value| value.unwrap_or(*missing)).collect()
+    fn copy_arrow(array: &dyn Array, missing: &Self, to: &mut [Self]) {
+        copy_or(array.as_boolean().iter(), missing, to);
     }
 }
 
@@ -279,8 +291,9 @@ impl Element for Timestamp {
         Arc::new(PrimitiveArray::<TimestampNanosecondType>::from_iter_values(values.map(|t| t.0)))
     }
 
-    fn from_arrow(array: &dyn Array, missing: &Self) -> Vec<Self> {
-        primitives::<TimestampNanosecondType>(array, missing.0).into_iter().map(Self).collect()
+    fn copy_arrow(array: &dyn Array, missing: &Self, to: &mut [Self]) {
+        let values = array.as_primitive::<TimestampNanosecondType>().iter();
+        copy_or(values.map(|value| value.map(Self)), missing, to);
     }
 }
 
@@ -300,8 +313,8 @@ impl Element for String {
         Arc::new(StringViewArray::from_iter_values(values))
     }
 
-    fn from_arrow(array: &dyn Array, missing: &Self) -> Vec<Self> {
-        array.as_string_view().iter().map(|value| value.unwrap_or(missing).to_owned()).collect()
+    fn copy_arrow(array: &dyn Array, missing: &Self, to: &mut [Self]) {
+        copy_or(array.as_string_view().iter(), missing, to);
     }
 }
 
@@ -321,8 +334,8 @@ impl Element for Vec<u8> {
         Arc::new(BinaryViewArray::from_iter_values(values))
     }
 
-    fn from_arrow(array: &dyn Array, missing: &Self) -> Vec<Self> {
-        array.as_binary_view().iter().map(|value| value.unwrap_or(missing).to_owned()).collect()
+    fn copy_arrow(array: &dyn Array, missing: &Self, to: &mut [Self]) {
+        copy_or(array.as_binary_view().iter(), missing, to);
     }
 }
 

@@ -347,6 +347,33 @@ impl ChunkGrid {
         runs
     }
 
+    /// Calls `add` with the runs of a region that lies [inside](Fit::Inside) one chunk, line by
+    /// line: the first cell of each, counted from the chunk's first, and the number of cells.
+    pub(crate) fn runs_inside(&self, spans: &[Span], mut add: impl FnMut(usize, usize)) {
+        let Some((line, outer)) = spans.split_last() else { return add(0, 1) };
+        // Along a dimension, the first cell of the region in the chunk, and the chunk's size.
+        let place = |d: usize, span: &Span| {
+            let chunk = span.start / self.chunk[d];
+            (span.start - chunk * self.chunk[d], self.extent(d, chunk))
+        };
+        let (start, size) = place(outer.len(), line);
+        for number in 0..outer.iter().map(|span| span.size).product() {
+            let (mut rest, mut offset, mut stride) = (number, start, size);
+            for (d, span) in outer.iter().enumerate().rev() {
+                let (first, size) = place(d, span);
+                offset += (first + rest % span.size) * stride;
+                stride *= size;
+                rest /= span.size;
+            }
+            add(offset, line.size);
+        }
+    }
+
+    /// The number of cells of a chunk.
+    pub(crate) fn cells_of(&self, coordinate: &[u32]) -> usize {
+        coordinate.iter().enumerate().map(|(d, &chunk)| self.extent(d, chunk as usize)).product()
+    }
+
     /// The range of chunks crossed along each dimension, for a region that is not empty.
     fn crossed(&self, region: &Region) -> impl Iterator<Item = std::ops::Range<usize>> {
         region

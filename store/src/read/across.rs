@@ -3,16 +3,22 @@
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
+use futures::{StreamExt, stream};
 use ndarray::ArrayD;
 
 use crate::error::{Error, Result};
 use crate::model::dtype::Element;
 use crate::model::grid::Region;
-use crate::read::snapshot::{ArrayRead, Snapshot, check_region};
+use crate::read::snapshot::{ArrayRead, Snapshot, check_region, check_room};
 use crate::storage::requests::ReadMetrics;
 use crate::store::Atlas;
 use crate::write::pending::PendingRead;
+
+/// The most bytes of cells that are decoded by one task, unless one dataset has more. What is
+/// decoded is copied and dropped while the next cells are decoded, so that little more memory is
+/// needed than the result has.
+const GROUP_BYTES: usize = 4 << 20;
 
 /// What to read of one dataset.
 struct Wanted<T> {
@@ -24,6 +30,69 @@ struct Wanted<T> {
     missing: T,
     /// Its ordinal, if nothing of the array is pending.
     committed: Option<u32>,
+}
+
+/// What the arrays of many datasets are read into.
+trait Target<T> {
+    /// Prepares for what will be read.
+    fn begin(&mut self, array: &str, wanted: &[Wanted<T>]) -> Result<()>;
+
+    /// Takes the cells of one dataset.
+    fn take(&mut self, wanted: &Wanted<T>, cells: &ArrayRef) -> Result<(), String>;
+}
+
+/// One array for each dataset that has it.
+struct Each<T>(Vec<Option<ArrayD<T>>>);
+
+impl<T: Element> Target<T> for Each<T> {
+    fn begin(&mut self, _: &str, _: &[Wanted<T>]) -> Result<()> {
+        Ok(())
+    }
+
+    fn take(&mut self, wanted: &Wanted<T>, cells: &ArrayRef) -> Result<(), String> {
+        let values = T::from_arrow(cells, &wanted.missing);
+        let array = ArrayD::from_shape_vec(wanted.region.shape.clone(), values).map_err(|e| e.to_string())?;
+        let place = self.0.get_mut(wanted.place).ok_or("more datasets than were asked for")?;
+        *place = Some(array);
+        Ok(())
+    }
+}
+
+/// The arrays of all datasets, one after the other.
+struct Stacked<T> {
+    datasets: usize,
+    /// The shape of each.
+    shape: Vec<usize>,
+    cells: Vec<T>,
+}
+
+impl<T: Element> Target<T> for Stacked<T> {
+    fn begin(&mut self, array: &str, wanted: &[Wanted<T>]) -> Result<()> {
+        let wrong = |wanted: &Wanted<T>, reason| {
+            let dataset = wanted.dataset.clone();
+            Err(Error::Shape { dataset, array: array.to_owned(), reason })
+        };
+        let Some(first) = wanted.iter().min_by_key(|wanted| wanted.place) else { return Ok(()) };
+        self.shape = first.region.shape.clone();
+        let others = wanted.iter().filter(|wanted| wanted.region.shape != self.shape);
+        if let Some(other) = others.min_by_key(|wanted| wanted.place) {
+            let (found, each) = (&other.region.shape, &self.shape);
+            return wrong(other, format!("its shape {found:?} is not {each:?}, that of the first dataset"));
+        }
+        let cells = first.region.cells().saturating_mul(self.datasets);
+        if let Err(reason) = check_room(T::DTYPE, cells) {
+            return wrong(first, reason);
+        }
+        self.cells = vec![T::default(); cells];
+        Ok(())
+    }
+
+    fn take(&mut self, wanted: &Wanted<T>, cells: &ArrayRef) -> Result<(), String> {
+        let start = wanted.place * cells.len();
+        let place = self.cells.get_mut(start..start + cells.len()).ok_or("more cells than were asked for")?;
+        T::copy_arrow(cells, &wanted.missing, place);
+        Ok(())
+    }
 }
 
 impl Atlas {
@@ -44,14 +113,9 @@ impl Atlas {
         start: &[usize],
         shape: &[usize],
     ) -> Result<Vec<Option<ArrayD<T>>>> {
-        let mut read: Vec<Option<ArrayD<T>>> = vec![None; names.len()];
-        let shapes = self.read_all(array, names, start, shape, true, |place, region, cells| {
-            let cells = ArrayD::from_shape_vec(region.shape.clone(), cells).map_err(|e| e.to_string())?;
-            read.get_mut(place).into_iter().zip([cells]).for_each(|(place, cells)| *place = Some(cells));
-            Ok(())
-        });
-        shapes.await?;
-        Ok(read)
+        let mut read = Each(vec![None; names.len()]);
+        self.read_all(array, names, start, shape, true, &mut read).await?;
+        Ok(read.0)
     }
 
     /// The same as a single array, whose first dimension is the datasets in the order of `names`.
@@ -67,25 +131,10 @@ impl Atlas {
         start: &[usize],
         shape: &[usize],
     ) -> Result<ArrayD<T>> {
-        let mut parts: Vec<(Vec<usize>, Vec<T>)> = Vec::new();
-        parts.resize_with(names.len(), Default::default);
-        let taken = self.read_all(array, names, start, shape, false, |place, region, cells| {
-            let part = parts.get_mut(place).ok_or("more datasets than were asked for")?;
-            *part = (region.shape.clone(), cells);
-            Ok(())
-        });
-        taken.await?;
-        let each = parts.first().map_or_else(|| shape.to_vec(), |(shape, _)| shape.clone());
-        if let Some(place) = parts.iter().position(|(shape, _)| *shape != each) {
-            let dataset = names.get(place).map(|name| name.as_ref().to_owned()).unwrap_or_default();
-            let found = parts.get(place).map(|(shape, _)| shape.clone()).unwrap_or_default();
-            let reason = format!("its shape {found:?} is not {each:?}, that of the first dataset");
-            return Err(Error::Shape { dataset, array: array.to_owned(), reason });
-        }
-        let mut stacked = Vec::with_capacity(parts.iter().map(|(_, cells)| cells.len()).sum());
-        parts.iter_mut().for_each(|(_, cells)| stacked.append(cells));
-        let shape = [&[names.len()], each.as_slice()].concat();
-        ArrayD::from_shape_vec(shape, stacked).map_err(|e| Error::corrupt(array, e.to_string()))
+        let mut stacked = Stacked { datasets: names.len(), shape: shape.to_vec(), cells: Vec::new() };
+        self.read_all(array, names, start, shape, false, &mut stacked).await?;
+        let shape = [&[stacked.datasets], stacked.shape.as_slice()].concat();
+        ArrayD::from_shape_vec(shape, stacked.cells).map_err(|e| Error::corrupt(array, e.to_string()))
     }
 
     /// [`read_array_stacked`](Self::read_array_stacked) by another name.
@@ -109,17 +158,15 @@ impl Atlas {
         start: &[usize],
         shape: &[usize],
         optional: bool,
-        mut take: impl FnMut(usize, &Region, Vec<T>) -> Result<(), String>,
+        target: &mut impl Target<T>,
     ) -> Result<()> {
-        let mut wrong = |place, region: &Region, cells| {
-            take(place, region, cells).map_err(|reason| Error::corrupt(array, reason))
-        };
         loop {
             let base = self.snapshot();
             base.load().await?;
             let Some(wanted) = self.wanted::<T>(&base, array, names, start, shape, optional)? else {
                 continue;
             };
+            target.begin(array, &wanted)?;
             let (committed, pending): (Vec<_>, Vec<_>) =
                 wanted.into_iter().partition(|wanted| wanted.committed.is_some());
             let mut read = Vec::with_capacity(pending.len());
@@ -131,9 +178,9 @@ impl Atlas {
                 continue;
             }
             for (wanted, cells) in pending.iter().zip(read) {
-                wrong(wanted.place, &wanted.region, T::from_arrow(&cells, &wanted.missing))?;
+                target.take(wanted, &cells).map_err(|reason| Error::corrupt(array, reason))?;
             }
-            return read_shares(&base, array, committed, wrong).await;
+            return read_committed(&base, array, committed, target).await;
         }
     }
 
@@ -178,29 +225,35 @@ impl Atlas {
     }
 }
 
-async fn read_shares<T: Element>(
+/// Reads datasets in groups, several at a time.
+async fn read_committed<T: Element>(
     snapshot: &Arc<Snapshot>,
     array: &str,
     mut wanted: Vec<Wanted<T>>,
-    mut take: impl FnMut(usize, &Region, Vec<T>) -> Result<()>,
+    target: &mut impl Target<T>,
 ) -> Result<()> {
-    let share = wanted.len().div_ceil(available_parallelism().map_or(1, usize::from)).max(1);
-    let mut shares = Vec::new();
+    let threads = available_parallelism().map_or(1, usize::from);
+    let bytes = wanted.iter().map(|wanted| wanted.region.cells() * T::DTYPE.memory_width()).max();
+    let of_bytes = GROUP_BYTES / bytes.unwrap_or(1).max(1);
+    let size = of_bytes.min(wanted.len().div_ceil(threads)).max(1);
+    let mut groups = Vec::with_capacity(wanted.len().div_ceil(size));
     while !wanted.is_empty() {
-        let rest = wanted.split_off(share.min(wanted.len()));
-        let now = std::mem::replace(&mut wanted, rest);
-        shares.push(tokio::spawn(read_share(Arc::clone(snapshot), array.to_owned(), now)));
+        let rest = wanted.split_off(size.min(wanted.len()));
+        groups.push(std::mem::replace(&mut wanted, rest));
     }
-    for share in shares {
-        let read = share.await.map_err(|e| Error::corrupt(array, e.to_string()))??;
-        for (wanted, cells) in read {
-            take(wanted.place, &wanted.region, T::from_arrow(&cells, &wanted.missing))?;
+    let reading = stream::iter(groups)
+        .map(|group| tokio::spawn(read_group(Arc::clone(snapshot), array.to_owned(), group)));
+    // While cells are copied, each thread has a group to decode.
+    let mut reading = reading.buffered(threads * 2);
+    while let Some(read) = reading.next().await {
+        for (wanted, cells) in read.map_err(|e| Error::corrupt(array, e.to_string()))?? {
+            target.take(&wanted, &cells).map_err(|reason| Error::corrupt(array, reason))?;
         }
     }
     Ok(())
 }
 
-async fn read_share<T: Element>(
+async fn read_group<T: Element>(
     snapshot: Arc<Snapshot>,
     array: String,
     wanted: Vec<Wanted<T>>,

@@ -275,7 +275,7 @@ fn pieces(
             // The plan reports what is missing.
             None => Fit::Several,
         };
-        if fit != Fit::Whole {
+        if fit == Fit::Several {
             let read = ArrayRead { dataset, region: Region::from(spans) };
             pieces.push_plan(&plan(catalog, index, variable, &read)?, index)?;
             continue;
@@ -284,11 +284,18 @@ fn pieces(
         match finder.find(dataset, &coordinate) {
             Some(chunk) if !index.all_missing(chunk) => {
                 let (block, own) = index.index_of(chunk)?.cells(chunk.row);
-                if own.len() != cells {
+                let expected = arrays.at(dataset).map_or(cells, |(_, grid)| grid.cells_of(&coordinate));
+                if own.len() != expected {
                     let name = catalog.dataset(dataset).map_or("", |dataset| dataset.name());
-                    return Err(cells_differ(variable, name, own.len(), &coordinate, cells));
+                    return Err(cells_differ(variable, name, own.len(), &coordinate, expected));
                 }
-                pieces.push((chunk.segment, block), own);
+                let block = (chunk.segment, block);
+                match arrays.at(dataset).filter(|_| fit == Fit::Inside) {
+                    Some((_, grid)) => grid.runs_inside(spans, |offset, length| {
+                        pieces.push(block, own.start + offset..own.start + offset + length);
+                    }),
+                    None => pieces.push(block, own),
+                }
                 pieces.decoded += 1;
             }
             _ => pieces.push_missing(cells),
