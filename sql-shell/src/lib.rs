@@ -1,6 +1,7 @@
 //! The `atlas` command, for its binary and for packages that include it. Also its parts: sessions
 //! with stores, statements as users type them, and plots of results.
 
+mod columns;
 mod commands;
 mod demo;
 mod describe;
@@ -26,7 +27,6 @@ mod session;
 mod shell;
 mod statement;
 mod threads;
-mod units;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -29,7 +29,7 @@ use crate::progress::Watch;
 use crate::statement::script::{self, Item};
 use crate::statement::{Prepared, What, of_engine, prepare, table_of};
 use crate::threads::Workers;
-use crate::{commands, destination, netcdf, paths, shell, units};
+use crate::{columns, commands, destination, netcdf, paths, shell};
 
 /// The number of rows that a table in a terminal shows, unless another limit is set.
 pub(crate) const LIMIT: usize = 40;
@@ -503,7 +503,7 @@ impl Runner {
             }
             What::Plan(plan) => {
                 let is_analyzed = matches!(*plan, LogicalPlan::Analyze(_));
-                let units = units::of_plan(&plan);
+                let units = columns::units(&plan);
                 let plan = self.physical(*plan).await?;
                 let rows = execute_stream(Arc::clone(&plan), self.context.task_ctx())?;
                 if rows.schema().fields().is_empty() {
@@ -585,7 +585,8 @@ impl Runner {
         if self.timing {
             let seconds = taken.unwrap_or_else(|| started.elapsed()).as_secs_f64();
             let (rows, columns) = (count(number, "row"), count(columns, "column"));
-            writeln!(io::stdout(), "{rows}, {columns} in {seconds:.3} s")?;
+            let digits = if seconds < 0.01 { 5 } else { 3 };
+            writeln!(io::stdout(), "{rows}, {columns} in {seconds:.digits$} s")?;
         }
         Ok(())
     }

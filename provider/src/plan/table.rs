@@ -89,9 +89,10 @@ impl AtlasTable {
         &self.table.layout.dims
     }
 
-    /// For each column that shows a variable, the different ways in which datasets declare it.
-    pub fn declarations(&self) -> HashMap<&str, Vec<&ArraySchema>> {
-        self.table.declarations()
+    /// The different ways in which datasets declare the variable that a column shows; none
+    /// if it shows no variable.
+    pub fn declarations(&self, column: &str) -> Vec<&ArraySchema> {
+        self.table.declarations(column)
     }
 
     /// The scope of a filter; rows, if it refers to something that is not a column.

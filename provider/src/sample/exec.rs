@@ -21,10 +21,33 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::axis::{At, Axis, Coordinates};
 use super::gather::{Hits, Source};
-use super::table::{Along, Shown};
 use crate::error::from_store;
 use crate::tables::columns::Table;
 use crate::tables::layout::{ColumnKind, Origin};
+
+/// A dimension of the grid for which the points have a column.
+#[derive(Clone, Debug)]
+pub struct Along {
+    /// Its position among the table's dimensions.
+    pub dim: usize,
+    /// The table's column of its coordinates.
+    pub column: usize,
+    /// The points' column.
+    pub point: usize,
+    /// True if values are interpolated linearly between coordinates.
+    pub linear: bool,
+    /// True if it wraps around at 360.
+    pub turns: bool,
+}
+
+/// A column of the table of samples.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown {
+    /// A column of the points.
+    Point(usize),
+    /// A column of the grid.
+    Grid(usize),
+}
 
 /// The approximate number of rows that are made at once.
 const ROWS: usize = 1 << 18;

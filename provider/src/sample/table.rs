@@ -1,6 +1,6 @@
 //! The table of a grid at points.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -11,34 +11,10 @@ use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::exec::Sampling;
+use super::exec::{Along, Sampling, Shown};
 use super::method::{Role, linear_along};
 use crate::tables::columns::Table;
 use crate::tables::layout::ColumnKind;
-
-/// A dimension of the grid for which the points have a column.
-#[derive(Clone, Debug)]
-pub struct Along {
-    /// Its position among the table's dimensions.
-    pub dim: usize,
-    /// The table's column of its coordinates.
-    pub column: usize,
-    /// The points' column.
-    pub point: usize,
-    /// True if values are interpolated linearly between coordinates.
-    pub linear: bool,
-    /// True if it wraps around at 360.
-    pub turns: bool,
-}
-
-/// A column of the table of samples.
-#[derive(Clone, Copy, Debug)]
-pub enum Shown {
-    /// A column of the points.
-    Point(usize),
-    /// A column of the grid.
-    Grid(usize),
-}
 
 /// A grid at points.
 #[derive(Debug)]
@@ -115,10 +91,10 @@ impl Sampled {
         &self.points
     }
 
-    /// For each column of the grid that shows a variable, the different ways in which datasets
-    /// declare it.
-    pub fn declarations(&self) -> HashMap<&str, Vec<&ArraySchema>> {
-        self.grid.declarations()
+    /// The different ways in which datasets declare the variable that a column of the grid shows; none
+    /// if it shows no variable.
+    pub fn declarations(&self, column: &str) -> Vec<&ArraySchema> {
+        self.grid.declarations(column)
     }
 }
 

@@ -94,18 +94,15 @@ impl Table {
         self.catalog.array(dataset, self.layout.variable(column)?)
     }
 
-    /// For each column that shows a variable, the different ways in which datasets declare it.
-    pub fn declarations(&self) -> HashMap<&str, Vec<&ArraySchema>> {
-        let mut by_variable: HashMap<&str, Vec<&ArraySchema>> = HashMap::new();
-        for array in self.catalog.array_schemas() {
-            by_variable.entry(&array.name).or_default().push(array);
-        }
-        let fields = self.layout.schema.fields().iter().enumerate();
-        let shown = fields.filter_map(|(column, field)| {
-            let variable = self.layout.variable(column)?;
-            Some((field.name().as_str(), by_variable.get(variable)?.clone()))
-        });
-        shown.collect()
+    /// The different ways in which datasets declare the variable that a column shows; none if it
+    /// shows no variable.
+    pub fn declarations(&self, column: &str) -> Vec<&ArraySchema> {
+        let Some(variable) = self.layout.position(column).and_then(|column| self.layout.variable(column))
+        else {
+            return Vec::new();
+        };
+        let arrays = self.catalog.array_schemas().iter();
+        arrays.filter(|array| array.name == variable).map(AsRef::as_ref).collect()
     }
 
     /// The type of a column.

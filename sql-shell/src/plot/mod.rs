@@ -5,7 +5,6 @@ mod canvas;
 mod clip;
 mod coastlines;
 mod colours;
-mod columns;
 mod draw;
 mod figure;
 mod raster;
@@ -25,13 +24,13 @@ use arrow::datatypes::{
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 
-use self::columns::{Description, Meaning};
 use self::draw::draw;
 use self::figure::{Column, Figure, Values};
 pub use self::request::Kind;
 use self::request::{Format, Request};
 use self::svg::{Svg, to_png};
 use self::terminal::{Colours, Terminal};
+use crate::columns::{Description, Meaning};
 use crate::destination;
 use crate::error::{Failure, Result};
 use crate::output::count;

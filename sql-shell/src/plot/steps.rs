@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Months};
 
-use super::columns::Bin;
+use crate::columns::Bin;
 
 /// The largest ratio of a step to the most common one at which adjacent cells still touch.
 const STRETCH: f64 = 1.5;

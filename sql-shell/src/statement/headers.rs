@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::StreamExt;
 
 use super::tokens::{Placed, is_keyword, tokens};
-use crate::units;
+use crate::output::UNITS;
 
 /// What a query specifies about the names of its columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Headers {
         rows: SendableRecordBatchStream,
         units: &[Option<String>],
     ) -> SendableRecordBatchStream {
-        let schema = units::with_units(&self.on(&rows.schema()), units);
+        let schema = with_units(&self.on(&rows.schema()), units);
         let to = Arc::clone(&schema);
         let renamed = rows.map(move |batch| {
             let batch = batch?;
@@ -105,6 +105,19 @@ impl Headers {
         });
         Box::pin(RecordBatchStreamAdapter::new(schema, renamed))
     }
+}
+
+/// Adds units to the metadata of a schema's fields.
+fn with_units(schema: &SchemaRef, units: &[Option<String>]) -> SchemaRef {
+    if units.iter().all(Option::is_none) || units.len() != schema.fields().len() {
+        return Arc::clone(schema);
+    }
+    let fields = schema.fields().iter().zip(units).map(|(field, units)| {
+        let mut metadata = field.metadata().clone();
+        metadata.extend(units.iter().map(|units| (UNITS.to_owned(), units.clone())));
+        Field::clone(field).with_metadata(metadata)
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
 /// The SELECT that names the columns of a query.

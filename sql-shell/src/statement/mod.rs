@@ -120,10 +120,9 @@ async fn plan(context: &SessionContext, statement: &Statement) -> datafusion::er
 /// any. The planner silently drops replacements of columns that do not exist, and this query
 /// detects them.
 fn with_replaced(statement: &Statement) -> Option<Statement> {
-    let mut probe = statement.clone();
-    let Statement::Statement(sql) = &mut probe else { return None };
-    let SqlStatement::Query(query) = sql.as_mut() else { return None };
-    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let Statement::Statement(sql) = statement else { return None };
+    let SqlStatement::Query(query) = sql.as_ref() else { return None };
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
     let replaced = select.projection.iter().filter_map(|item| match item {
         SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
             options.opt_replace.as_ref()
@@ -137,6 +136,8 @@ fn with_replaced(statement: &Statement) -> Option<Statement> {
     if names.is_empty() {
         return None;
     }
+    let mut probe = query.clone();
+    let SetExpr::Select(select) = probe.body.as_mut() else { return None };
     let alias = |i: usize| Ident::with_quote('"', format!("replaced {i}"));
     select.projection.extend(
         names
@@ -144,7 +145,7 @@ fn with_replaced(statement: &Statement) -> Option<Statement> {
             .enumerate()
             .map(|(i, name)| SelectItem::ExprWithAlias { expr: Expr::Identifier(name), alias: alias(i) }),
     );
-    Some(probe)
+    Some(Statement::Statement(Box::new(SqlStatement::Query(probe))))
 }
 
 /// Parses a statement on a thread, which is abandoned if it takes too long.

@@ -1,10 +1,10 @@
 //! Chooses the figure that suits the columns of a result.
 
-use super::super::columns::role::Role;
 use super::super::request::Kind;
 use super::quantity::Quantity;
 use super::series::Series;
 use super::{Column, Figure, bars, grid, lines, map};
+use crate::columns::role::Role;
 use crate::error::{Failure, Result};
 
 /// The columns of a result by type.

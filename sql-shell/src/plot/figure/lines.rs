@@ -1,10 +1,10 @@
 //! Lines and points.
 
 use super::super::canvas::Point;
-use super::super::columns::role::Role;
 use super::quantity::{Quantity, lying_and_standing};
 use super::series::Series;
 use super::{Figure, Layer, nothing};
+use crate::columns::role::Role;
 use crate::error::Result;
 
 /// How rows are joined to lines.

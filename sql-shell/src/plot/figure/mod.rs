@@ -16,7 +16,7 @@ pub(super) use self::series::{Legend, MOST_SERIES};
 use super::axis::Axis;
 use super::canvas::Point;
 use super::colours::Map;
-use super::columns::Meaning;
+use crate::columns::Meaning;
 use crate::error::Failure;
 
 /// A column of a result.

@@ -2,10 +2,10 @@
 
 use super::super::axis::{Axis, Scale};
 use super::super::colours::Map;
-use super::super::columns::Meaning;
-use super::super::columns::role::Role;
 use super::super::steps::{commonest_step, distinct};
 use super::{Colours, Column, Values};
+use crate::columns::Meaning;
+use crate::columns::role::Role;
 use crate::printable::printable;
 
 /// The smallest ratio of the values on both sides of zero for which colours diverge there.

@@ -3,11 +3,11 @@
 use super::super::axis::Scale;
 use super::super::canvas::Point;
 use super::super::colours::Map;
-use super::super::columns::role::Role;
-use super::super::columns::{Bin, Meaning};
 use super::super::request::Kind;
 use super::quantity::Quantity;
 use super::*;
+use crate::columns::role::Role;
+use crate::columns::{Bin, Meaning};
 use crate::error::Result;
 
 const DEPTH: Option<Role> = Some(Role::Vertical { down: true, sure: true });

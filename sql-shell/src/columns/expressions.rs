@@ -3,9 +3,10 @@
 use atlas_udfs::synonyms::SYNONYMS;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::logical_expr::{BinaryExpr, Case, Expr, LogicalPlan, Operator, WindowFunctionDefinition};
+use datafusion::logical_expr::{BinaryExpr, Case, Expr, Operator, WindowFunctionDefinition};
 use datafusion::sql::unparser::expr_to_sql;
 
+use super::Tracer;
 use super::meaning::{Bin, Meaning};
 use super::role::Role;
 use super::units::{product, ratio, squared};
@@ -16,8 +17,8 @@ const DAY: f64 = 86_400.0;
 pub(super) struct Input<'a> {
     pub schema: &'a DFSchema,
     pub columns: &'a [Meaning],
-    /// Returns the meanings of the columns of another plan, such as a subquery.
-    pub of_plan: fn(&LogicalPlan) -> Vec<Meaning>,
+    /// Finds the meanings of the columns of subqueries.
+    pub tracer: &'a Tracer,
 }
 
 impl Input<'_> {
@@ -56,7 +57,7 @@ impl Input<'_> {
             Expr::BinaryExpr(binary) => self.of_binary(binary),
             Expr::Case(case) => self.of_case(case),
             Expr::ScalarSubquery(subquery) => {
-                (self.of_plan)(&subquery.subquery).into_iter().next().unwrap_or_default()
+                self.tracer.meanings(&subquery.subquery).into_iter().next().unwrap_or_default()
             }
             Expr::ScalarFunction(call) => self.of_function(call.name(), &call.args),
             Expr::AggregateFunction(call) => self.of_aggregate(call.func.name(), &call.params.args),

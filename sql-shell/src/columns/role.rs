@@ -2,7 +2,7 @@
 
 /// The texts of a variable's attributes that describe its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::plot) struct Attributes {
+pub(crate) struct Attributes {
     pub units: Option<String>,
     pub standard_name: Option<String>,
     pub axis: Option<String>,
@@ -10,10 +10,10 @@ pub(in crate::plot) struct Attributes {
 }
 
 impl Attributes {
-    pub(in crate::plot) const KEYS: [&str; 4] = ["units", "standard_name", "axis", "positive"];
+    pub(crate) const KEYS: [&str; 4] = ["units", "standard_name", "axis", "positive"];
 
     /// The attributes whose texts `text` returns, by [name](Self::KEYS).
-    pub(in crate::plot) fn new(text: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn new(text: impl Fn(&str) -> Option<String>) -> Self {
         let [units, standard_name, axis, positive] = Self::KEYS.map(text);
         Self { units, standard_name, axis, positive }
     }
@@ -21,7 +21,7 @@ impl Attributes {
 
 /// The kind of coordinate that a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::plot) enum Role {
+pub(crate) enum Role {
     Time,
     Longitude,
     Latitude,
@@ -37,18 +37,18 @@ pub(in crate::plot) enum Role {
 impl Role {
     /// The role of a column, by its name and its variable's attributes. `is_dimension` says whether
     /// the column is a dimension of its table.
-    pub(in crate::plot) fn of(name: &str, attributes: &Attributes, is_dimension: bool) -> Option<Self> {
+    pub(crate) fn of(name: &str, attributes: &Attributes, is_dimension: bool) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         horizontal(&name, attributes).or_else(|| vertical(&name, attributes, is_dimension))
     }
 
-    pub(in crate::plot) fn is_vertical(self) -> bool {
+    pub(crate) fn is_vertical(self) -> bool {
         matches!(self, Self::Vertical { .. })
     }
 
     /// The preference of a column for the vertical axis: of two columns, the one with the higher
     /// number is vertical.
-    pub(in crate::plot) fn uprightness(role: Option<Self>) -> i8 {
+    pub(crate) fn uprightness(role: Option<Self>) -> i8 {
         match role {
             Some(Self::Longitude) => -2,
             Some(Self::Time) => -1,
@@ -109,7 +109,7 @@ fn by_standard_name(standard_name: &str) -> Option<bool> {
 }
 
 /// Whether units measure pressure, with or without a prefix, as spelled in UDUNITS.
-pub(in crate::plot) fn is_pressure(units: &str) -> bool {
+pub(crate) fn is_pressure(units: &str) -> bool {
     let prefixes = ["", "deci", "d", "centi", "c", "milli", "m", "micro", "u", "hecto", "h", "kilo", "k"];
     let bases = ["bar", "bars", "pa", "pascal", "pascals"];
     let units = units.trim().to_ascii_lowercase();

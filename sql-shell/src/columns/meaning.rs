@@ -4,7 +4,7 @@ use super::role::{Attributes, Role};
 
 /// What is known about a column.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::plot) struct Meaning {
+pub(crate) struct Meaning {
     /// The column's name in the query, without the names of tables.
     pub name: String,
     /// The units of its values, as files spell them.
@@ -23,7 +23,7 @@ pub(in crate::plot) struct Meaning {
 
 /// The interval that a value represents.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::plot) enum Bin {
+pub(crate) enum Bin {
     /// The interval of this width that starts at the value; in units of the column, or in seconds.
     From(f64),
     /// The interval of this width around the value.
@@ -34,7 +34,7 @@ pub(in crate::plot) enum Bin {
 
 impl Meaning {
     /// The meaning of a column of which only the name is known.
-    pub(in crate::plot) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         Self::of_variable(name, &Attributes::default(), false)
     }
 
