@@ -12,6 +12,7 @@ use datafusion::physical_plan::aggregates::group_values::new_group_values;
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
 use super::plan::Keys;
+use super::repeats::Repeats;
 use super::slots::{BoxSlots, Slots};
 use crate::scan::Work;
 use crate::scan::boxes::{Boxes, Tile, runs_of_datasets};
@@ -90,8 +91,22 @@ impl Groups {
             let expansion = Expansion { boxes: &frame.boxes, layout: &table.layout, from, to: level };
             columns.push(expansion.array(&values)?);
         }
-        let columns = keys.expressions.evaluate(columns, frame.boxes.values(&table.layout, level))?;
-        let (numbers, keys) = numbered(&columns, &keys.schema)?;
+        let boxes = frame.boxes.iter().map(|tile| tile.values(&table.layout, level)).collect::<Vec<_>>();
+        let numbered =
+            |columns: Vec<ArrayRef>, rows| numbered(&keys.expressions.evaluate(columns, rows)?, &keys.schema);
+        let repeats = match columns.as_slice() {
+            [column] => Repeats::find(column, boxes.iter().copied())?,
+            _ => None,
+        };
+        let (numbers, keys) = match repeats {
+            Some(repeats) => {
+                let different = Arc::clone(&repeats.different);
+                let rows = different.len();
+                let (numbers, keys) = numbered(vec![different], rows)?;
+                (repeats.numbers(&numbers), keys)
+            }
+            None => numbered(columns, boxes.iter().sum())?,
+        };
         let len = keys.first().map_or(0, |keys| keys.len());
         Ok(Self { level, numbers, keys, len })
     }

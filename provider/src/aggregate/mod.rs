@@ -17,6 +17,7 @@ mod from_index;
 mod groups;
 mod kernels;
 pub mod plan;
+mod repeats;
 mod slots;
 mod states;
 
