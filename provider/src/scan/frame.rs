@@ -21,17 +21,17 @@ pub struct Frame {
     pub boxes: Boxes,
     /// The selected rows; without a mask, all rows.
     pub mask: Option<BooleanBuffer>,
-    columns: Vec<FrameColumn>,
+    pub(super) columns: Vec<FrameColumn>,
 }
 
 /// A column, as far as it was read.
-struct FrameColumn {
+pub(super) struct FrameColumn {
     /// The position in the table.
-    column: usize,
+    pub column: usize,
     /// The values of the boxes that have it, one box after the other.
-    values: ArrayRef,
+    pub values: ArrayRef,
     /// Which boxes have it, if some lack it.
-    boxes: Option<Vec<bool>>,
+    pub boxes: Option<Vec<bool>>,
 }
 
 impl Frame {
@@ -118,7 +118,7 @@ impl Frame {
     }
 
     /// Keeps only rows that are in `selected`.
-    fn restrict(&mut self, selected: BooleanBuffer) {
+    pub(super) fn restrict(&mut self, selected: BooleanBuffer) {
         self.mask = Some(match self.mask.take() {
             Some(mask) => &mask & &selected,
             None => selected,
@@ -166,21 +166,22 @@ impl Frame {
         Ok(part)
     }
 
-    /// Takes over what was read and decided for some of the boxes. `part` has the rows of these.
-    /// For the other boxes nothing was read.
+    /// Takes over what was read and decided for some of the boxes. `part` has these boxes, perhaps
+    /// [reduced](Self::reduced). For the other boxes nothing was read.
     pub fn adopt(&mut self, part: Self, of: &[bool]) {
-        let mut mask = BooleanBufferBuilder::new(self.rows());
-        let mut start = 0;
+        let (mut boxes, mut mask) = (Boxes::default(), BooleanBufferBuilder::new(self.rows()));
+        let mut next = 0;
         for (place, &is_part) in of.iter().enumerate() {
-            let rows = self.boxes.range(place).len();
-            let all = if is_part { &part.mask } else { &self.mask };
-            let first = if is_part { start } else { self.boxes.range(place).start };
-            match all {
-                Some(all) => mask.append_buffer(&all.slice(first, rows)),
-                None => mask.append_n(rows, true),
+            let (from, own) = if is_part { (&part, next) } else { (&*self, place) };
+            let rows = from.boxes.range(own);
+            match &from.mask {
+                Some(all) => mask.append_buffer(&all.slice(rows.start, rows.len())),
+                None => mask.append_n(rows.len(), true),
             }
-            start += if is_part { rows } else { 0 };
+            boxes.push(&from.boxes.get(own));
+            next += usize::from(is_part);
         }
+        self.boxes = boxes;
         self.mask = (part.mask.is_some() || self.mask.is_some()).then(|| mask.finish());
         let is_all = of.iter().all(|&is_part| is_part);
         self.columns = part.columns;

@@ -16,6 +16,7 @@ mod large;
 pub mod order;
 mod pruning;
 pub mod reader;
+mod reduce;
 pub mod rows;
 pub mod select;
 pub mod statistics;

@@ -2,7 +2,8 @@
 //!
 //! Predicates along one dimension reduce boxes first. Statistics then prune boxes, or prove that
 //! all their rows match. For the remaining boxes, the columns of the other predicates are read,
-//! those of lower levels first. A box without selected rows is not read any further.
+//! those of lower levels first. A box without selected rows is not read any further, and of a box
+//! with few of them only the part around these.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -219,6 +220,7 @@ impl Selection {
                 kept = kept.into_iter().enumerate().filter(is_live).map(|(_, kept)| kept).collect();
                 frame = frame.part(table, &live)?;
             }
+            frame = frame.reduced(table)?;
         }
         Ok((frame, kept))
     }
