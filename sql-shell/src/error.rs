@@ -83,6 +83,12 @@ impl From<datafusion::parquet::errors::ParquetError> for Failure {
 pub(crate) fn message(error: &DataFusionError) -> String {
     match error {
         DataFusionError::External(source) => source.to_string(),
+        // What needs the memory is of use; other contexts repeat what the error says.
+        DataFusionError::Context(what, inner)
+            if matches!(inner.find_root(), DataFusionError::ResourcesExhausted(_)) =>
+        {
+            format!("{}\n{what}", message(inner))
+        }
         DataFusionError::Context(_, inner) => message(inner),
         DataFusionError::Shared(inner) => message(inner),
         DataFusionError::Diagnostic(_, inner) => message(inner),
@@ -91,6 +97,9 @@ pub(crate) fn message(error: &DataFusionError) -> String {
             let mut messages: Vec<String> = errors.iter().map(message).collect();
             messages.dedup();
             messages.join("\n")
+        }
+        DataFusionError::ResourcesExhausted(text) => {
+            format!("the query needs more memory than it may use (--memory-limit): {text}")
         }
         DataFusionError::Plan(text)
         | DataFusionError::NotImplemented(text)

@@ -25,6 +25,9 @@ use crate::tables::level::Level;
 /// The greatest number of combinations of keys for which a dense table is used.
 const DENSE: usize = 1 << 22;
 
+/// Combinations of keys are few if there is at most one for this many values.
+const FEW: usize = 4;
+
 /// Integers whose range is below this are numbered by a table.
 const NEAR: usize = 1 << 16;
 
@@ -150,27 +153,7 @@ impl Groups {
         let raise = |groups: &Self| {
             Expansion { boxes, layout: &table.layout, from: groups.level, to: level }.values(&groups.numbers)
         };
-        let (own, others) = (raise(self), raise(other));
-        let mut pairs: Vec<(u32, u32)> = Vec::new();
-        let mut numbers = Vec::with_capacity(own.len());
-        let mut add = |pair| {
-            pairs.push(pair);
-            u32::try_from(pairs.len() - 1).unwrap_or(u32::MAX)
-        };
-        if self.len.saturating_mul(other.len) <= DENSE {
-            let mut known = vec![u32::MAX; self.len * other.len];
-            for (&a, &b) in own.iter().zip(&others) {
-                let Some(slot) = known.get_mut(a as usize * other.len + b as usize) else { continue };
-                if *slot == u32::MAX {
-                    *slot = add((a, b));
-                }
-                numbers.push(*slot);
-            }
-        } else {
-            let mut known: HashMap<(u32, u32), u32> = HashMap::with_capacity(own.len());
-            let pairs = own.into_iter().zip(others);
-            numbers.extend(pairs.map(|pair| *known.entry(pair).or_insert_with(|| add(pair))));
-        }
+        let (numbers, pairs) = paired(&raise(self), &raise(other), (self.len, other.len));
         let of = |side: fn(&(u32, u32)) -> u32| UInt32Array::from_iter_values(pairs.iter().map(side));
         let (of_own, of_others) = (of(|pair| pair.0), of(|pair| pair.1));
         let own = self.keys.iter().map(|keys| take(keys, &of_own, None));
@@ -254,6 +237,40 @@ impl Groups {
         }
         Slots::Runs(runs)
     }
+}
+
+/// Numbers for pairs of numbers below `lens`, and the pair of each number. If there are few
+/// different pairs, pairs that do not occur have a number too.
+fn paired(own: &[u32], others: &[u32], lens: (usize, usize)) -> (Vec<u32>, Vec<(u32, u32)>) {
+    let product = lens.0.saturating_mul(lens.1);
+    let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    if product <= own.len() / FEW {
+        let stride = narrow(lens.1);
+        let numbers = own.iter().zip(others).map(|(a, b)| a * stride + b).collect();
+        let pairs = (0..narrow(lens.0)).flat_map(|a| (0..stride).map(move |b| (a, b))).collect();
+        return (numbers, pairs);
+    }
+    let mut pairs: Vec<(u32, u32)> = Vec::new();
+    let mut numbers = Vec::with_capacity(own.len());
+    let mut add = |pair| {
+        pairs.push(pair);
+        narrow(pairs.len() - 1)
+    };
+    if product <= DENSE {
+        let mut known = vec![u32::MAX; product];
+        for (&a, &b) in own.iter().zip(others) {
+            let Some(slot) = known.get_mut(a as usize * lens.1 + b as usize) else { continue };
+            if *slot == u32::MAX {
+                *slot = add((a, b));
+            }
+            numbers.push(*slot);
+        }
+    } else {
+        let mut known: HashMap<(u32, u32), u32> = HashMap::with_capacity(own.len());
+        let pairs = own.iter().copied().zip(others.iter().copied());
+        numbers.extend(pairs.map(|pair| *known.entry(pair).or_insert_with(|| add(pair))));
+    }
+    (numbers, pairs)
 }
 
 /// A number for each row, equal for rows with equal values in all columns; and the values of each
@@ -393,6 +410,19 @@ mod tests {
             }
             let different: std::collections::BTreeSet<_> = rows.iter().collect();
             prop_assert_eq!(keys[0].len(), different.len());
+        }
+
+        #[test]
+        fn numbers_of_pairs_stand_for_pairs(
+            own in prop::collection::vec((0u32..5, 0u32..4), 0..200),
+            room in prop_oneof![Just((0, 0)), Just((0, 40)), Just((3000, 3000))],
+        ) {
+            let (a, b): (Vec<u32>, Vec<u32>) = own.iter().copied().unzip();
+            let (numbers, pairs) = paired(&a, &b, (5 + room.0, 4 + room.1));
+            let found: Vec<_> = numbers.iter().map(|&number| pairs[number as usize]).collect();
+            prop_assert_eq!(found, own);
+            let different: std::collections::BTreeSet<_> = pairs.iter().collect();
+            prop_assert_eq!(different.len(), pairs.len());
         }
 
         #[test]

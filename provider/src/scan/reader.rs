@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, UInt32Array, new_null_array};
 use arrow::compute::{concat, take};
 use atlas::{ArrayRead, DType, ReadMetrics, Region, Regions, Span, VariableIndex};
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 
 use super::boxes::{Boxes, Tile, runs_of_datasets};
@@ -256,7 +256,15 @@ impl Reader {
     ) -> Result<ArrayRef> {
         let table = &self.table;
         let of_cells = |cells: usize| cells.saturating_mul(width(&table.data_type(column)));
-        reading.memory.try_grow(of_cells(cells(spans)))?;
+        let variable = table.layout.variable(column).unwrap_or_default();
+        let decoded = of_cells(chunk.region.cells());
+        let is_large = |error: DataFusionError| {
+            let (cells, bytes) = (chunk.region.cells(), decoded.saturating_mul(2) / 1_000_000);
+            error.context(format!(
+                "a chunk of `{variable}` has {cells} cells, which take {bytes} MB while they are decoded"
+            ))
+        };
+        reading.memory.try_grow(of_cells(cells(spans))).map_err(is_large)?;
         reading.counters.count_read(1, 1);
         let region = Region::from(spans);
         if let Some(values) = self.held.as_ref().and_then(|held| held.get(column, chunk)) {
@@ -266,9 +274,7 @@ impl Reader {
             held.release(column);
         }
         let memory = reading.memory.new_empty();
-        let decoded = of_cells(chunk.region.cells());
-        memory.try_grow(decoded.saturating_mul(2))?;
-        let variable = table.layout.variable(column).unwrap_or_default();
+        memory.try_grow(decoded.saturating_mul(2)).map_err(is_large)?;
         let whole = [ArrayRead { dataset: chunk.dataset, region: chunk.region.clone() }];
         let read = table.snapshot.read_from(index, variable, &whole, reading.metrics).await;
         let Some(values) = read.map_err(from_store)?.pop() else {

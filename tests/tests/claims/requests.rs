@@ -364,6 +364,9 @@ async fn a_large_chunk_is_accounted_for_and_its_rows_are_made_in_parts() {
     }
     for sql in ["SELECT * FROM atlas", "SELECT * FROM atlas LIMIT 10", "SELECT avg(v * 2) FROM atlas"] {
         let error = read_large(&atlas, sql, 16_000_000).await.unwrap_err().to_string();
-        assert!(error.contains("Resources exhausted"), "{sql}: {error}");
+        assert!(
+            error.contains("Resources exhausted") && error.contains(" cells, which take "),
+            "{sql}: {error}"
+        );
     }
 }
