@@ -27,6 +27,7 @@ pub struct Storage {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) prefix: Path,
     root: Url,
+    address: Option<String>,
     pub(super) durability: Option<Arc<dyn Durability>>,
     /// Set once the storage has been shown to create files exclusively.
     pub(super) exclusive: Arc<AtomicBool>,
@@ -48,7 +49,12 @@ pub struct StoredFile {
 impl Storage {
     /// The objects under `prefix` of `objects`, whose URL is `root`.
     pub(super) fn of(objects: Arc<dyn ObjectStore>, prefix: Path, root: Url) -> Self {
-        Self { objects, prefix, root, durability: None, exclusive: Arc::default() }
+        Self { objects, prefix, root, address: None, durability: None, exclusive: Arc::default() }
+    }
+
+    /// The same storage, with the address under which [`Storage::at`] finds it.
+    pub(super) fn with_address(self, address: String) -> Self {
+        Self { address: Some(address), ..self }
     }
 
     /// The same storage, with files that become durable only by `durability`.
@@ -69,6 +75,12 @@ impl Storage {
     /// The URL of the object store, by which an engine may know it.
     pub fn root(&self) -> &Url {
         &self.root
+    }
+
+    /// The URL, without credentials, under which [`Storage::at`] finds this storage in other
+    /// processes. `None` for an object store that the program has created itself.
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
     }
 
     /// The path of one of the store's files in the object store.

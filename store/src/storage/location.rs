@@ -165,7 +165,11 @@ impl Storage {
         let root = Url::parse("file:///").map_err(|e| failed(e.to_string()))?;
         let objects = Arc::new(LocalFileSystem::new());
         let disk = Disk::new(Arc::clone(&objects));
-        Ok(Self::of(objects, prefix, root).with_durability(Arc::new(disk)))
+        let storage = Self::of(objects, prefix, root).with_durability(Arc::new(disk));
+        Ok(match Url::from_file_path(&absolute) {
+            Ok(address) => storage.with_address(address.into()),
+            Err(()) => storage,
+        })
     }
 
     /// The storage that a URL names (`file`, `memory`, `s3`, `gs`, `az`, `http` and similar
@@ -221,7 +225,7 @@ impl Storage {
             check_unconfigured(&without_credentials(&url), &options)?;
             let prefix = Path::from_url_path(url.path()).map_err(|e| unusable(&url, &e.to_string()))?;
             let objects = Arc::clone(MEMORY.get_or_init(Arc::default));
-            return Ok(Self::of(objects, prefix, root_of(&url)));
+            return Ok(Self::of(objects, prefix, root_of(&url)).with_address(without_credentials(&url)));
         }
         Self::remote(&url, std::env::vars_os(), &options, PATIENCE)
     }
@@ -235,7 +239,7 @@ impl Storage {
     ) -> Result<Self> {
         let (objects, prefix) =
             remote::open(url, environment, options, patience).map_err(|reason| unusable(url, &reason))?;
-        Ok(Self::of(objects, prefix, root_of(url)))
+        Ok(Self::of(objects, prefix, root_of(url)).with_address(without_credentials(url)))
     }
 }
 
@@ -316,6 +320,7 @@ fn without_credentials(url: &Url) -> String {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);
+    url.set_fragment(None);
     url.to_string()
 }
 
@@ -331,6 +336,22 @@ mod tests {
             let error = Storage::at(&format!("{scheme}://user:secret@host/a")).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_storage_is_found_again_by_its_address() {
+        for (location, expected) in [
+            ("/tmp/no such store", "file:///tmp/no%20such%20store"),
+            ("file:///tmp/100%25", "file:///tmp/100%25"),
+            ("memory://user@host/a%20b?key=secret", "memory://host/a%20b"),
+            ("s3://user@bucket/a/b", "s3://bucket/a/b"),
+        ] {
+            let storage = Storage::at(location).unwrap();
+            assert_eq!(storage.address(), Some(expected));
+            let again = Storage::at(expected).unwrap();
+            assert_eq!((again.path("x"), again.root()), (storage.path("x"), storage.root()));
+        }
+        assert_eq!(Storage::new(Arc::new(InMemory::new()), Path::from("a")).address(), None);
     }
 
     #[test]
