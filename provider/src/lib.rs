@@ -81,6 +81,8 @@
 
 mod aggregate;
 mod bits;
+#[cfg(feature = "proto")]
+pub mod codec;
 mod error;
 mod plan;
 pub mod sample;
@@ -94,6 +96,7 @@ pub use plan::aggregate_rule::AggregateInScan;
 pub use plan::aggregate_source::AggregateSource;
 pub use plan::dynamic::SoundDynamicFilters;
 pub use plan::literals::FloatLiterals;
+pub use plan::share::StoreScan;
 pub use plan::source::AtlasSource;
 pub use plan::table::AtlasTable;
 pub use sample::{SAMPLE_AT, SampleAt};

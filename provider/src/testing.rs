@@ -14,8 +14,7 @@ use crate::scan::frame::Frame;
 use crate::scan::reader::{Reader, Reading};
 use crate::scan::tiles::Tiles;
 use crate::tables::columns::Table;
-use crate::tables::layout::Layout;
-use crate::tables::options::TableOptions;
+use crate::tables::kind::TableKind;
 
 /// A dataset: its arrays with their shapes, and its attributes.
 pub type Made = (Vec<(ArraySchema, Vec<usize>)>, Attributes);
@@ -61,8 +60,7 @@ pub fn table(datasets: impl IntoIterator<Item = Made>, dims: &[&str]) -> (Table,
     let snapshot = block_on(store(datasets, true)).snapshot();
     let catalog = block_on(snapshot.load()).unwrap();
     let dims: Vec<String> = dims.iter().map(|&dim| dim.to_owned()).collect();
-    let layout = Arc::new(Layout::wide(&catalog, &dims, &TableOptions::default()));
-    let table = Table::new("t", snapshot, catalog, layout, true);
+    let table = Table::new("t", snapshot, catalog, TableKind::Wide { dims, attributes: true }, true);
     let tiles =
         Tiles::new(table.clone(), table.layout.datasets().map(|(o, t)| (o, 0..t.end - t.start)).collect());
     (table, tiles.all())

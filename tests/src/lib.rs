@@ -4,6 +4,7 @@ pub mod crash;
 pub mod generate;
 pub mod model;
 pub mod objects;
+pub mod queries;
 pub mod random;
 pub mod stores;
 

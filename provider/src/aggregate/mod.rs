@@ -115,6 +115,16 @@ impl Aggregation {
             && self.keys.iter().all(|keys| keys.expressions.level == Level::DATASET)
     }
 
+    /// True if it emits values instead of states.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// The columns that its aggregates refer to, as ascending positions in the table.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
     /// The same aggregation with values instead of states, if no two datasets share a group. It
     /// must then get all rows of a dataset at once.
     pub fn finished(&self, schema: SchemaRef) -> Option<Self> {

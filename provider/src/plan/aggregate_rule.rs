@@ -18,9 +18,8 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
-use crate::aggregate::Aggregation;
 use crate::aggregate::plan::over;
-use crate::plan::aggregate_source::AggregateSource;
+use crate::plan::aggregate_source::{AggregateSource, Planned};
 use crate::plan::source::AtlasSource;
 use crate::tables::options::AtlasOptions;
 
@@ -81,9 +80,8 @@ fn in_scan(partial: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if config.limit.is_some() {
         return Ok(None);
     }
-    let Some(aggregation) = Aggregation::of(partial, &inputs, &source.table().layout)? else {
-        return Ok(None);
-    };
+    let planned = Planned::new(partial, inputs)?;
+    let Some(aggregation) = planned.aggregation(&source.table().layout)? else { return Ok(None) };
     let schema = partial.schema();
     if let Some(known) = aggregation.known(&config.statistics())? {
         let literals = known.into_iter().zip(schema.fields()).map(|(value, field)| {
@@ -96,7 +94,7 @@ fn in_scan(partial: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     // Ranges that are all alike and take no time need not be shared. Fewer ranges give fewer
     // batches of states.
     let parts = &config.file_groups;
-    let source = AggregateSource::new(source.clone(), aggregation, schema);
+    let source = AggregateSource::new(source.clone(), planned, aggregation, schema);
     let parts = if source.is_of_statistics() { parts.iter().map(joined).collect() } else { parts.clone() };
     Ok(Some(scan_of(config, source, parts)))
 }

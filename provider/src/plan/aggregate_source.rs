@@ -14,6 +14,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::DisplayFormatType;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use object_store::ObjectStore;
@@ -21,19 +23,84 @@ use object_store::ObjectStore;
 use crate::aggregate::plan::over;
 use crate::aggregate::{Adder, Aggregation};
 use crate::plan::source::{AtlasSource, of_tiles, tiles};
+use crate::tables::layout::Layout;
 
 /// A scan that aggregates its rows. It takes the place of a partial aggregation over an
 /// [`AtlasSource`], or of both the partial and the final one.
 #[derive(Clone)]
 pub struct AggregateSource {
     scan: AtlasSource,
+    planned: Planned,
     aggregation: Arc<Aggregation>,
     schema: TableSchema,
 }
 
+/// The aggregation that a scan computes, as DataFusion planned it.
+#[derive(Clone)]
+pub struct Planned {
+    /// The partial aggregation, over an empty input with the same schema.
+    pub partial: Arc<AggregateExec>,
+    /// The expressions over the table that yield the columns of its input.
+    pub inputs: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+impl Planned {
+    /// A partial aggregation whose input columns are expressions over a table.
+    pub fn new(partial: &AggregateExec, inputs: Vec<Arc<dyn PhysicalExpr>>) -> Result<Self> {
+        let schema = partial.input_schema();
+        let partial = AggregateExec::try_new(
+            *partial.mode(),
+            partial.group_expr().clone(),
+            partial.aggr_expr().to_vec(),
+            partial.filter_expr().to_vec(),
+            Arc::new(EmptyExec::new(Arc::clone(&schema))),
+            schema,
+        )?;
+        Ok(Self { partial: Arc::new(partial), inputs })
+    }
+
+    /// The aggregation for a scan of a table; `None` if scans cannot compute it.
+    pub fn aggregation(&self, layout: &Layout) -> Result<Option<Aggregation>> {
+        Aggregation::of(&self.partial, &self.inputs, layout)
+    }
+}
+
 impl AggregateSource {
-    pub(crate) fn new(scan: AtlasSource, aggregation: Aggregation, schema: SchemaRef) -> Self {
-        Self { scan, aggregation: Arc::new(aggregation), schema: TableSchema::from(schema) }
+    pub(crate) fn new(
+        scan: AtlasSource,
+        planned: Planned,
+        aggregation: Aggregation,
+        schema: SchemaRef,
+    ) -> Self {
+        Self { scan, planned, aggregation: Arc::new(aggregation), schema: TableSchema::from(schema) }
+    }
+
+    /// The scan of the rows that it aggregates.
+    pub(crate) fn scan(&self) -> &AtlasSource {
+        &self.scan
+    }
+
+    /// The aggregation as DataFusion planned it.
+    #[cfg(feature = "proto")]
+    pub(crate) fn planned(&self) -> &Planned {
+        &self.planned
+    }
+
+    /// True if it emits values instead of states. Each range must then have whole datasets.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.aggregation.is_finished()
+    }
+
+    /// An estimate of the bytes of the values that it reads.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.scan.bytes_of(self.aggregation.columns())
+    }
+
+    /// The opener of ranges of tiles that emits aggregates.
+    pub(crate) fn opener(&self, partition: usize) -> Result<Arc<dyn FileOpener>> {
+        let aggregation = Arc::clone(&self.aggregation);
+        let values_of = move |predicates: &[Arc<dyn PhysicalExpr>]| aggregation.is_of_values(predicates);
+        self.scan.opener_for(self.adder(), values_of, None, partition)
     }
 
     /// The scan with final values instead of states, over ranges of whole datasets; `None` if
@@ -55,7 +122,7 @@ impl AggregateSource {
         };
         let parts =
             parts.iter().map(|part| FileGroup::new(part.iter().filter_map(whole).collect())).collect();
-        Some((Self::new(self.scan.clone(), aggregation, schema), parts))
+        Some((Self::new(self.scan.clone(), self.planned.clone(), aggregation, schema), parts))
     }
 
     /// True if statistics answer it without reading cells, except in chunks whose statistics do not
@@ -87,9 +154,7 @@ impl FileSource for AggregateSource {
         _base_config: &FileScanConfig,
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        let aggregation = Arc::clone(&self.aggregation);
-        let values_of = move |predicates: &[Arc<dyn PhysicalExpr>]| aggregation.is_of_values(predicates);
-        self.scan.opener_for(self.adder(), values_of, None, partition)
+        self.opener(partition)
     }
 
     fn table_schema(&self) -> &TableSchema {

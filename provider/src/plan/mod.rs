@@ -4,5 +4,7 @@ pub mod aggregate_rule;
 pub mod aggregate_source;
 pub mod dynamic;
 pub mod literals;
+pub mod request;
+pub mod share;
 pub mod source;
 pub mod table;

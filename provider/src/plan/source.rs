@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::table_schema::TableSchema;
@@ -22,7 +22,9 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use object_store::ObjectStore;
 
+use crate::plan::request::{Request, apply};
 use crate::scan::filters::{Filters, Scope, scope};
+use crate::scan::large::width;
 use crate::scan::order::BestFirst;
 use crate::scan::reader::Reader;
 use crate::scan::rows::Rows;
@@ -41,53 +43,70 @@ use crate::tables::options::AtlasOptions;
 pub struct AtlasSource {
     table: Table,
     schema: TableSchema,
-    projection: ProjectionExprs,
-    /// Predicates that all rows of the scan satisfy, over the table's columns.
-    predicates: Vec<Arc<dyn PhysicalExpr>>,
-    /// The number of predicates, from the first on, that the table knew when it counted its rows.
-    counted: usize,
-    /// Inexact filters: DataFusion re-checks them above the scan; the scan uses them only to prune.
-    inexact: Vec<Arc<dyn PhysicalExpr>>,
+    request: Request,
+    /// The number of rows of the datasets that it selects.
+    rows: u64,
     /// Dynamic filters that were offered and have not been found sound. They are ignored.
     offered: Vec<Arc<dyn PhysicalExpr>>,
-    /// Sound dynamic filters. The scan may drop rows that do not satisfy them, but need not.
-    dynamic: Vec<Arc<dyn PhysicalExpr>>,
-    /// The order of which an operator above wants the first rows.
-    order: Option<BestFirst>,
-    options: AtlasOptions,
     memory: Arc<dyn MemoryPool>,
-    batch_size: usize,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl AtlasSource {
     /// The scan of all rows of a table that satisfy `predicates`. It may drop rows that do not
-    /// satisfy an `inexact` filter, but need not.
+    /// satisfy an `inexact` filter, but need not. The datasets that it selects have `rows` rows.
     pub(crate) fn new(
         table: Table,
         predicates: Vec<Arc<dyn PhysicalExpr>>,
         inexact: Vec<Arc<dyn PhysicalExpr>>,
+        rows: u64,
         options: AtlasOptions,
         memory: Arc<dyn MemoryPool>,
     ) -> Self {
-        let schema = TableSchema::from(Arc::clone(&table.layout.schema));
         let all: Vec<_> = (0..table.layout.columns.len()).collect();
-        let projection = ProjectionExprs::from_indices(&all, &table.layout.schema);
-        Self {
-            table,
-            schema,
-            projection,
+        let request = Request {
+            projection: ProjectionExprs::from_indices(&all, &table.layout.schema),
             counted: predicates.len(),
             predicates,
             inexact,
-            offered: Vec::new(),
             dynamic: Vec::new(),
             order: None,
             options,
-            memory,
             batch_size: 8192,
-            metrics: ExecutionPlanMetricsSet::new(),
-        }
+        };
+        let schema = TableSchema::from(Arc::clone(&table.layout.schema));
+        let (offered, metrics) = (Vec::new(), ExecutionPlanMetricsSet::new());
+        Self { table, schema, request, rows, offered, memory, metrics }
+    }
+
+    /// The scan for a request, with its counters in `metrics`.
+    #[cfg(feature = "proto")]
+    pub(crate) fn of_request(
+        table: Table,
+        request: Request,
+        memory: Arc<dyn MemoryPool>,
+        metrics: ExecutionPlanMetricsSet,
+    ) -> Self {
+        let schema = TableSchema::from(Arc::clone(&table.layout.schema));
+        Self { table, schema, request, rows: 0, offered: Vec::new(), memory, metrics }
+    }
+
+    /// What the scan is to do.
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// An estimate of the bytes of the values of `columns`, and of those that filters need, in the
+    /// selected datasets.
+    pub(crate) fn bytes_of(&self, columns: &[usize]) -> u64 {
+        let layout = &self.table.layout;
+        let filtered = self.request.filters().flat_map(collect_columns).map(|column| column.index());
+        let columns: BTreeSet<usize> = filtered.chain(columns.iter().copied()).collect();
+        let rows = Level::of(0..layout.dims.len());
+        // Columns of lower levels are small.
+        let large = columns.into_iter().filter(|&column| rows.is_part_of(layout.level(column)));
+        let row: usize = large.map(|column| width(&self.table.data_type(column))).sum();
+        self.rows.saturating_mul(row as u64)
     }
 
     pub(crate) fn table(&self) -> &Table {
@@ -95,13 +114,14 @@ impl AtlasSource {
     }
 
     pub(crate) fn sized(&self, batch_size: usize) -> Self {
-        Self { batch_size, ..self.clone() }
+        let request = Request { batch_size, ..self.request.clone() };
+        Self { request, ..self.clone() }
     }
 
     /// The same scan with another offered dynamic filter.
     pub(crate) fn offered(mut self, filter: Arc<dyn PhysicalExpr>) -> Self {
-        let is_new = !self.offered.contains(&filter) && !self.dynamic.contains(&filter);
-        if self.options.dynamic_filters && is_new {
+        let is_new = !self.offered.contains(&filter) && !self.request.dynamic.contains(&filter);
+        if self.request.options.dynamic_filters && is_new {
             self.offered.push(filter);
         }
         self
@@ -114,7 +134,7 @@ impl AtlasSource {
             return None;
         }
         let mut source = self.clone();
-        source.dynamic.extend(source.offered.drain(..).filter(|filter| is_sound(filter)));
+        source.request.dynamic.extend(source.offered.drain(..).filter(|filter| is_sound(filter)));
         Some(source)
     }
 
@@ -129,6 +149,11 @@ impl AtlasSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let scan = self.scan(consumer, values_of, limit, partition)?;
         Ok(Arc::new(TileOpener { scan: Arc::new(scan) }))
+    }
+
+    /// The opener of ranges of tiles that emits rows.
+    pub(crate) fn opener(&self, limit: Option<usize>, partition: usize) -> Result<Arc<dyn FileOpener>> {
+        self.opener_for(Arc::new(self.rows()?), |_| false, limit, partition)
     }
 
     /// The number of chunks in which a scan of rows has cells.
@@ -150,19 +175,14 @@ impl AtlasSource {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        for expr in self.predicates.iter().chain(&self.inexact).chain(&self.offered).chain(&self.dynamic) {
-            if f(expr)? == TreeNodeRecursion::Stop {
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
+        apply(self.request.filters().chain(&self.offered), f)
     }
 
     /// True if the scan emits all rows of the datasets that it selects.
     pub(crate) fn selects_datasets(&self) -> bool {
-        self.inexact.is_empty()
-            && self.dynamic.is_empty()
-            && self.predicates.iter().all(|expr| self.selects_whole(expr))
+        self.request.inexact.is_empty()
+            && self.request.dynamic.is_empty()
+            && self.request.predicates.iter().all(|expr| self.selects_whole(expr))
     }
 
     /// The scope of a predicate.
@@ -178,14 +198,14 @@ impl AtlasSource {
 
     /// True if the scan applies a predicate itself.
     fn takes(&self, predicate: &Arc<dyn PhysicalExpr>) -> bool {
-        self.options.late_materialization || self.scope(predicate) != Scope::Rows
+        self.request.options.late_materialization || self.scope(predicate) != Scope::Rows
     }
 
     /// True if the projection is all columns of the table, unchanged.
     fn shows_all(&self) -> bool {
         let fields = self.table.layout.schema.fields();
-        self.projection.as_ref().len() == fields.len()
-            && self.projection.iter().enumerate().all(|(place, shown)| {
+        self.request.projection.as_ref().len() == fields.len()
+            && self.request.projection.iter().enumerate().all(|(place, shown)| {
                 let column = shown.expr.downcast_ref::<Column>();
                 column.is_some_and(|column| column.index() == place && column.name() == shown.alias)
             })
@@ -193,16 +213,10 @@ impl AtlasSource {
 
     /// The consumer that emits rows as the projection shows them.
     fn rows(&self) -> Result<Rows> {
-        let columns: BTreeSet<usize> = self
-            .projection
-            .expr_iter()
-            .flat_map(|expr| collect_columns(&expr))
-            .map(|column| column.index())
-            .collect();
-        let columns: Vec<usize> = columns.into_iter().collect();
+        let columns = self.request.shown_columns();
         let schema = Arc::new(self.table.layout.schema.project(&columns)?);
         let projection =
-            self.projection.clone().try_map_exprs(|expr| reassign_expr_columns(expr, &schema))?;
+            self.request.projection.clone().try_map_exprs(|expr| reassign_expr_columns(expr, &schema))?;
         let projector = projection.make_projector(&schema)?;
         Ok(Rows { table: self.table.clone(), projector, columns, schema })
     }
@@ -216,14 +230,14 @@ impl AtlasSource {
     ) -> Result<Scan> {
         let table = self.table.for_scan();
         // Filtering before a limit would change which rows it lets through.
-        let dynamic = if limit.is_some() { Vec::new() } else { self.dynamic.clone() };
-        let (predicates, inexact) = (&self.predicates, &self.inexact);
-        let filters = Filters::new(&table, predicates, inexact, dynamic, &self.options, values_of)?;
+        let Request { predicates, inexact, dynamic, options, .. } = &self.request;
+        let dynamic = if limit.is_some() { Vec::new() } else { dynamic.clone() };
+        let filters = Filters::new(&table, predicates, inexact, dynamic, options, values_of)?;
         Ok(Scan {
             selection: Selection { reader: Reader::new(table, limit.is_none()), filters },
             consumer,
-            order: self.order.clone(),
-            batch_size: self.batch_size,
+            order: self.request.order.clone(),
+            batch_size: self.request.batch_size,
             limit,
             counters: Counters::new(&self.metrics, partition),
             memory: Arc::clone(&self.memory),
@@ -238,7 +252,7 @@ impl FileSource for AtlasSource {
         base_config: &FileScanConfig,
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        self.opener_for(Arc::new(self.rows()?), |_| false, base_config.limit, partition)
+        self.opener(base_config.limit, partition)
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -252,7 +266,7 @@ impl FileSource for AtlasSource {
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
         // The table's statistics are exact for predicates that select whole datasets, if the table
         // knew them.
-        let (known, late) = self.predicates.split_at(self.counted);
+        let (known, late) = self.request.predicates.split_at(self.request.counted);
         let rest = known.iter().filter(|expr| !self.selects_whole(expr)).chain(late);
         let rest: Vec<_> = rest.map(Arc::clone).collect();
         (!rest.is_empty()).then(|| conjunction(rest))
@@ -261,7 +275,7 @@ impl FileSource for AtlasSource {
     fn projection(&self) -> Option<&ProjectionExprs> {
         // If the projection shows all columns unchanged, steps of planning need not recompute
         // anything.
-        (!self.shows_all()).then_some(&self.projection)
+        (!self.shows_all()).then_some(&self.request.projection)
     }
 
     fn metrics(&self) -> &ExecutionPlanMetricsSet {
@@ -283,16 +297,16 @@ impl FileSource for AtlasSource {
         write!(f, ", table={}", self.table.name)?;
         let layout = &self.table.layout;
         let mut levels: BTreeMap<(u32, Level), Vec<&Arc<dyn PhysicalExpr>>> = BTreeMap::new();
-        for expr in &self.predicates {
+        for expr in &self.request.predicates {
             let level = layout.level_of(collect_columns(expr).iter().map(Column::index));
             levels.entry((level.dims(), level)).or_default().push(expr);
         }
         for ((_, level), exprs) in &levels {
             list(f, &format!("filtered once per {}", layout.words(*level)), exprs)?;
         }
-        list(f, "ruled out by statistics", &self.inexact.iter().collect::<Vec<_>>())?;
-        list(f, "dynamic", &self.dynamic.iter().collect::<Vec<_>>())?;
-        if let Some(order) = &self.order {
+        list(f, "ruled out by statistics", &self.request.inexact.iter().collect::<Vec<_>>())?;
+        list(f, "dynamic", &self.request.dynamic.iter().collect::<Vec<_>>())?;
+        if let Some(order) = &self.request.order {
             let column = self.table.layout.schema.fields().get(order.column);
             let column = column.map_or("", |field| field.name());
             write!(f, ", {} {column} first", if order.descending { "greatest" } else { "least" })?;
@@ -329,9 +343,9 @@ impl FileSource for AtlasSource {
                 if !source.takes(&filter) {
                     return PushedDown::No;
                 }
-                source.inexact.retain(|inexact| inexact != &filter);
-                if !source.predicates.contains(&filter) {
-                    source.predicates.push(filter);
+                source.request.inexact.retain(|inexact| inexact != &filter);
+                if !source.request.predicates.contains(&filter) {
+                    source.request.predicates.push(filter);
                 }
                 PushedDown::Yes
             })
@@ -347,20 +361,22 @@ impl FileSource for AtlasSource {
     ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
         let column = order.first().and_then(|first| {
             let shown = first.expr.downcast_ref::<Column>()?.index();
-            let expr = self.projection.expr_iter().nth(shown)?;
+            let expr = self.request.projection.expr_iter().nth(shown)?;
             Some((expr.downcast_ref::<Column>()?.index(), first.options))
         });
-        let Some((column, options)) = column.filter(|_| self.options.best_first) else {
+        let Some((column, options)) = column.filter(|_| self.request.options.best_first) else {
             return Ok(SortOrderPushdownResult::Unsupported);
         };
         let (descending, nulls_first) = (options.descending, options.nulls_first);
         let order = Some(BestFirst { column, descending, nulls_first });
-        Ok(SortOrderPushdownResult::Inexact { inner: Arc::new(Self { order, ..self.clone() }) })
+        let request = Request { order, ..self.request.clone() };
+        Ok(SortOrderPushdownResult::Inexact { inner: Arc::new(Self { request, ..self.clone() }) })
     }
 
     fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
         let ranges: Option<Vec<_>> = files.iter().map(tiles).collect();
         let sorted = self
+            .request
             .order
             .as_ref()
             .zip(ranges)
@@ -372,8 +388,9 @@ impl FileSource for AtlasSource {
     }
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
-        let projection = self.projection.try_merge(projection)?;
-        Ok(Some(Arc::new(Self { projection, ..self.clone() })))
+        let projection = self.request.projection.try_merge(projection)?;
+        let request = Request { projection, ..self.request.clone() };
+        Ok(Some(Arc::new(Self { request, ..self.clone() })))
     }
 
     fn apply_expressions(
@@ -383,12 +400,8 @@ impl FileSource for AtlasSource {
         if self.apply_filters(f)? == TreeNodeRecursion::Stop {
             return Ok(TreeNodeRecursion::Stop);
         }
-        for expr in self.projection.expr_iter() {
-            if f(&expr)? == TreeNodeRecursion::Stop {
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
+        let shown: Vec<_> = self.request.projection.expr_iter().collect();
+        apply(&shown, f)
     }
 }
 
@@ -408,11 +421,26 @@ struct TileOpener {
     scan: Arc<Scan>,
 }
 
+impl TileOpener {
+    /// Refuses ranges that cut a dataset if the scan emits the values of finished groups. A group of
+    /// a cut dataset would be emitted twice, each time for some of its rows.
+    fn check(&self, tiles: &Range<u64>) -> Result<()> {
+        if tiles.is_empty() || !self.scan.consumer.whole_datasets() {
+            return Ok(());
+        }
+        if self.scan.selection.table().layout.whole_datasets(tiles) != *tiles {
+            return internal_err!("tiles {tiles:?} of a finished aggregation are not whole datasets");
+        }
+        Ok(())
+    }
+}
+
 impl FileOpener for TileOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let tiles = tiles(&file).ok_or_else(|| {
             DataFusionError::Internal("a part of an Atlas scan has no range of tiles".to_owned())
         })?;
+        self.check(&tiles)?;
         let scan = Arc::clone(&self.scan);
         Ok(Box::pin(async move { scan.stream(tiles) }))
     }

@@ -17,18 +17,15 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::from_store;
+use crate::plan::share::PARTS;
 use crate::plan::source::AtlasSource;
 use crate::scan::filters::{Filter, Scope, scope};
 use crate::scan::select::select_datasets;
 use crate::scan::statistics::of_column;
 use crate::tables::columns::Table;
 use crate::tables::grids::grids;
-use crate::tables::layout::Layout;
+use crate::tables::kind::TableKind;
 use crate::tables::options::{AtlasOptions, TableOptions};
-
-/// The number of ranges for each partition, so that an idle partition can take over ranges of
-/// others.
-const PARTS: u64 = 2;
 
 /// A table over one generation of a store.
 #[derive(Debug)]
@@ -54,8 +51,8 @@ impl AtlasTable {
             }
             None => grids(&catalog).into_iter().next().map_or_else(Vec::new, |grid| grid.dims),
         };
-        let layout = Layout::wide(&catalog, &dims, options);
-        Ok(Self::new(name, snapshot, catalog, layout, options))
+        let kind = TableKind::Wide { dims, attributes: options.attributes };
+        Ok(Self::new(name, snapshot, catalog, kind, options))
     }
 
     /// The table of one variable: its own cells only. `name` is the table's name in plans.
@@ -69,19 +66,24 @@ impl AtlasTable {
         options: &TableOptions,
     ) -> Result<Self> {
         let catalog = snapshot.catalog().map_err(from_store)?;
-        let layout = Layout::of_variable(&catalog, variable);
-        Ok(Self::new(name, snapshot, catalog, layout, options))
+        let kind = TableKind::Variable(variable.to_owned());
+        Ok(Self::new(name, snapshot, catalog, kind, options))
     }
 
     fn new(
         name: &str,
         snapshot: Arc<Snapshot>,
         catalog: Arc<Catalog>,
-        layout: Layout,
+        kind: TableKind,
         options: &TableOptions,
     ) -> Self {
-        let table = Table::new(name, snapshot, catalog, Arc::new(layout), options.nan_as_null);
+        let table = Table::new(name, snapshot, catalog, kind, options.nan_as_null);
         Self { table, rows: OnceLock::new(), columns: Mutex::default() }
+    }
+
+    /// The generation of the store that it shows.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.table.snapshot
     }
 
     /// The dimensions of the table, slowest first.
@@ -274,8 +276,8 @@ impl TableProvider for AtlasTable {
         // query if its interval arithmetic rounds outwards.
         let unfiltered = predicates.is_empty() && inexact.is_empty();
         let mut statistics = self.statistics(if options.statistics && unfiltered { shown } else { &[] });
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        statistics.num_rows = if exact { Precision::Exact(rows) } else { Precision::Inexact(rows) };
+        let counted = usize::try_from(rows).unwrap_or(usize::MAX);
+        statistics.num_rows = if exact { Precision::Exact(counted) } else { Precision::Inexact(counted) };
 
         let storage = self.table.snapshot.storage();
         let url = ObjectStoreUrl::parse(storage.root())?;
@@ -288,7 +290,7 @@ impl TableProvider for AtlasTable {
         };
         let groups = parts.into_iter().map(|parts| FileGroup::new(parts.into_iter().map(file).collect()));
         let memory = Arc::clone(&state.runtime_env().memory_pool);
-        let source = AtlasSource::new(self.table.clone(), predicates, inexact, options, memory);
+        let source = AtlasSource::new(self.table.clone(), predicates, inexact, rows, options, memory);
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.collect())
             .with_statistics(statistics)

@@ -12,7 +12,7 @@ mod dynamic;
 pub mod expand;
 pub mod filters;
 pub mod frame;
-mod large;
+pub mod large;
 pub mod order;
 mod pruning;
 pub mod reader;

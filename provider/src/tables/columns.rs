@@ -14,6 +14,7 @@ use datafusion::common::Result;
 
 use crate::bits::bits;
 use crate::error::from_store;
+use crate::tables::kind::TableKind;
 use crate::tables::layout::{ColumnKind, Layout, Origin, SchemaLayout};
 use crate::tables::widen::shown;
 
@@ -26,6 +27,8 @@ pub struct Table {
     pub snapshot: Arc<Snapshot>,
     /// The catalog of the generation.
     pub catalog: Arc<Catalog>,
+    /// Its kind.
+    pub kind: TableKind,
     /// The rows and columns.
     pub layout: Arc<Layout>,
     /// Whether NaN is read as NULL.
@@ -43,11 +46,12 @@ impl Table {
         name: &str,
         snapshot: Arc<Snapshot>,
         catalog: Arc<Catalog>,
-        layout: Arc<Layout>,
+        kind: TableKind,
         nan_as_null: bool,
     ) -> Self {
-        let (name, indexes, of_datasets) = (name.to_owned(), Arc::default(), Arc::default());
-        Self { name, snapshot, catalog, layout, nan_as_null, indexes, of_datasets }
+        let (name, layout) = (name.to_owned(), Arc::new(kind.layout(&catalog)));
+        let (indexes, of_datasets) = (Arc::default(), Arc::default());
+        Self { name, snapshot, catalog, kind, layout, nan_as_null, indexes, of_datasets }
     }
 
     /// The same table for a scan, which keeps the indexes that it reads to itself.

@@ -3,6 +3,7 @@
 pub mod columns;
 pub mod coordinates;
 pub mod grids;
+pub mod kind;
 pub mod layout;
 pub mod level;
 pub mod names;

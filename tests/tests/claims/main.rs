@@ -4,6 +4,7 @@
 mod allocations;
 mod argo;
 mod changes;
+mod codec;
 mod conformance;
 mod differential;
 mod engine;
