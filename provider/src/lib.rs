@@ -112,3 +112,4 @@ pub use tables::grids::{Grid, grids};
 pub use tables::names::grid_table_names;
 pub use tables::options::{AtlasOptions, TableOptions};
 pub use tables::words::type_in_words;
+pub use tables::workers::Workers;

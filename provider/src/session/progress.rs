@@ -11,6 +11,7 @@ use crate::plan::source::AtlasSource;
 
 /// The scans of stores in a plan. They report their progress while the plan runs.
 pub struct ScanProgress {
+    /// What counts chunks.
     scans: Vec<Arc<dyn ExecutionPlan>>,
     chunks: usize,
 }
@@ -48,6 +49,9 @@ impl ScanProgress {
                 return Ok(());
             };
             self.chunks = self.chunks.saturating_add(chunks);
+            self.scans.push(Arc::clone(plan));
+        } else if plan.metrics().is_some_and(|metrics| metrics.sum_by_name("chunks_decoded").is_some()) {
+            // It counts the work of other processes for the scans below it.
             self.scans.push(Arc::clone(plan));
         }
         plan.children().into_iter().try_for_each(|child| self.add(child))
@@ -94,9 +98,12 @@ impl Scanned {
             scan.downcast_to_file_source::<AtlasSource>().is_some()
                 || scan.downcast_to_file_source::<AggregateSource>().is_some()
         });
-        if is_scan {
+        // Other nodes with these counters count the work of other processes for the scans below.
+        let metrics = plan.metrics();
+        let counts = metrics.as_ref().is_some_and(|metrics| metrics.sum_by_name("chunks_total").is_some());
+        if is_scan || counts {
             let of = scanned.get_or_insert_default();
-            if let Some(metrics) = plan.metrics() {
+            if let Some(metrics) = metrics {
                 let counted = |name| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
                 of.chunks += counted("chunks_total");
                 of.decoded += counted("chunks_decoded");
@@ -104,6 +111,7 @@ impl Scanned {
                 of.pruned += counted("chunks_pruned");
                 of.bytes += counted("bytes_read");
             }
+            return;
         }
         plan.children().into_iter().for_each(|child| Self::add(child, scanned));
     }

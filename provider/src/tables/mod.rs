@@ -11,3 +11,4 @@ pub mod options;
 pub mod places;
 pub mod widen;
 pub mod words;
+pub mod workers;

@@ -3,6 +3,8 @@
 use datafusion::common::config::{ConfigExtension, ConfigOptions};
 use datafusion::common::extensions_options;
 
+use crate::tables::workers::Workers;
+
 /// How a store is shown as tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableOptions {
@@ -22,7 +24,7 @@ impl Default for TableOptions {
 
 extensions_options! {
     /// The optimizations of scans. Each can be switched off in a session, as in `SET
-    /// atlas.aggregates = false`. Answers stay the same.
+    /// atlas.aggregates = false`. Answers stay the same. Also the workers that run queries.
     pub struct AtlasOptions {
         /// Scans compute aggregates, from statistics if these suffice.
         pub aggregates: bool, default = true
@@ -40,6 +42,8 @@ extensions_options! {
         pub f32_literals: bool, default = true
         /// Planning uses row counts, bounds and sums from indexes in memory.
         pub statistics: bool, default = true
+        /// The URLs of the workers that run queries, separated by commas; empty for none.
+        pub workers: Workers, default = Workers::default()
     }
 }
 

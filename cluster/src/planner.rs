@@ -1,0 +1,227 @@
+//! Decides which queries workers run, and plans them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use atlas_datafusion::codec::AtlasCodec;
+use atlas_datafusion::{AtlasOptions, StoreScan, Workers};
+use datafusion::catalog::Session;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::sink::DataSinkExec;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::analyze::AnalyzeExec;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::memory::LazyMemoryExec;
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
+use datafusion_distributed::{DistributedExec, DistributedExt, SessionStateBuilderExt};
+use datafusion_proto::bytes::physical_plan_to_bytes_with_proto_converter;
+use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
+use datafusion_proto::protobuf::PhysicalPlanNode;
+use prost::Message;
+
+use crate::access::Access;
+use crate::analyze::ClusterAnalyzeExec;
+use crate::channel::Channels;
+use crate::exec::ClusterExec;
+use crate::leaves::{InOrder, Live, Routes, Tasks, share};
+use crate::lost::Lost;
+use crate::settings;
+
+/// The greatest size of an encoded plan, in bytes. A plan includes its tables in memory.
+const MOST_BYTES: usize = 32 << 20;
+
+/// Plans a query for workers if the session has some and the query reads enough.
+#[derive(Debug)]
+pub(crate) struct ClusterPlanner {
+    pub inner: Option<Arc<dyn QueryPlanner + Send + Sync>>,
+    pub access: Access,
+    pub lost: Lost,
+}
+
+#[async_trait]
+impl QueryPlanner for ClusterPlanner {
+    async fn create_physical_plan(
+        &self,
+        logical_plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = self.local(logical_plan, session).await?;
+        let workers = AtlasOptions::of(session.config_options()).workers;
+        if workers.urls.is_empty() || !reads_enough(&plan, &workers)? {
+            return Ok(plan);
+        }
+        let several = with_several_partitions(session);
+        let (whole, config) = match &several {
+            Some(state) => (self.local(logical_plan, state).await?, state.config()),
+            None => (Arc::clone(&plan), session.config()),
+        };
+        let channels = Channels::new(self.access.clone(), workers.timeout);
+        let cluster = Cluster { channels, config: config.clone(), workers, lost: self.lost.clone() };
+        let planned = cluster.plan(Arc::clone(&whole)).await?;
+        Ok(if Arc::ptr_eq(&planned, &whole) { plan } else { planned })
+    }
+}
+
+impl ClusterPlanner {
+    /// Plans a query for this process.
+    async fn local(
+        &self,
+        logical_plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match &self.inner {
+            Some(inner) => inner.create_physical_plan(logical_plan, session).await,
+            None => DefaultPhysicalPlanner::default().create_physical_plan(logical_plan, session).await,
+        }
+    }
+}
+
+/// The same session with two partitions, if it has one: a plan with a single partition has no
+/// exchanges of rows at which it could be divided among workers.
+fn with_several_partitions(session: &dyn Session) -> Option<SessionState> {
+    let state = session.as_any().downcast_ref::<SessionState>()?;
+    let config = session.config().clone().with_target_partitions(2);
+    (session.config().target_partitions() < 2)
+        .then(|| SessionStateBuilder::new_from_existing(state.clone()).with_config(config).build())
+}
+
+/// The workers that a query can run on.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub workers: Workers,
+    pub channels: Channels,
+    /// The session's settings.
+    pub config: SessionConfig,
+    /// The workers that the session's queries have lost recently.
+    pub lost: Lost,
+}
+
+/// A plan in stages, and what it needs to run.
+pub(crate) struct Distributed {
+    pub plan: Arc<dyn ExecutionPlan>,
+    pub config: SessionConfig,
+    pub routes: Arc<Routes>,
+}
+
+impl Cluster {
+    /// Plans a query for workers. Returns the plan unchanged if this process is to run it.
+    async fn plan(self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(analyze) = plan.downcast_ref::<AnalyzeExec>() {
+            let query = Box::pin(self.plan(Arc::clone(analyze.input()))).await?;
+            let is_distributed = query.is::<ClusterExec>();
+            return Ok(if is_distributed { Arc::new(ClusterAnalyzeExec::new(analyze, query)) } else { plan });
+        }
+        // This process writes the files.
+        if let Some(sink) = plan.downcast_ref::<DataSinkExec>() {
+            let input = Box::pin(self.plan(Arc::clone(sink.input()))).await?;
+            return datafusion::physical_plan::execution_plan::replace_children_if_necessary(
+                Arc::clone(&plan),
+                vec![input],
+            );
+        }
+        if !reads_enough(&plan, &self.workers)? || !can_be_sent(&plan)? {
+            return Ok(plan);
+        }
+        let distributed = self.distribute(Arc::clone(&plan), &self.workers.urls).await?;
+        match distributed {
+            Some(distributed) => Ok(Arc::new(ClusterExec::new(plan, distributed, self))),
+            None => Ok(plan),
+        }
+    }
+
+    /// Divides a plan into stages for some of the workers; `None` if it has only one stage, which
+    /// this process can run.
+    pub async fn distribute(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        urls: &[url::Url],
+    ) -> Result<Option<Distributed>> {
+        // The engine runs a plan of single tasks in this process, so a single worker gets two.
+        let (tasks, routes) = (urls.len().max(2), Arc::new(Routes::default()));
+        let config = self
+            .config
+            .clone()
+            .with_distributed_user_codec(AtlasCodec)
+            .with_distributed_channel_resolver(self.channels.clone())
+            .with_distributed_worker_resolver(Live(urls.to_vec()))
+            .with_distributed_max_tasks_per_stage(tasks)?
+            .with_distributed_desired_task_count_handler(Tasks { tasks, min_bytes: self.workers.min_bytes })
+            .with_distributed_scale_up_leaf_node_handler(share)
+            .with_distributed_route_tasks_handler(InOrder(Arc::clone(&routes)));
+        let config =
+            config.clone().with_distributed_passthrough_headers(settings::to_headers(config.options())?)?;
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_query_planner(Arc::new(Planned(plan)))
+            .with_distributed_planner()
+            .build();
+        let nothing = LogicalPlanBuilder::empty(false).build()?;
+        let plan = state.query_planner().create_physical_plan(&nothing, &state).await?;
+        let config = state.config().clone();
+        Ok(plan.is::<DistributedExec>().then_some(Distributed { plan, config, routes }))
+    }
+}
+
+/// Returns a plan that already exists.
+#[derive(Debug)]
+struct Planned(Arc<dyn ExecutionPlan>);
+
+#[async_trait]
+impl QueryPlanner for Planned {
+    async fn create_physical_plan(&self, _: &LogicalPlan, _: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+/// True if the scans of a plan read enough to make workers worthwhile.
+fn reads_enough(plan: &Arc<dyn ExecutionPlan>, workers: &Workers) -> Result<bool> {
+    let (mut bytes, mut scans) = (0u64, 0);
+    plan.apply(|node| {
+        if let Some(scan) = StoreScan::of(node.as_ref()) {
+            scans += 1;
+            if !scan.is_of_statistics() && scan.limit().is_none() {
+                bytes = bytes.saturating_add(scan.bytes());
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(scans > 0 && bytes >= workers.min_bytes)
+}
+
+/// True if workers can run a plan: all its leaves are stores with an address, or rows that can be
+/// sent with the plan.
+fn can_be_sent(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let mut known = true;
+    plan.apply(|node| {
+        known &= match node.downcast_ref::<DataSourceExec>() {
+            Some(source) => {
+                let scan = StoreScan::of(node.as_ref());
+                let address = scan.as_ref().and_then(StoreScan::address);
+                address.is_some_and(|address| !address.starts_with("memory:"))
+                    || source.data_source().is::<MemorySourceConfig>()
+            }
+            None if node.children().is_empty() => {
+                node.is::<EmptyExec>() || node.is::<PlaceholderRowExec>() || node.is::<LazyMemoryExec>()
+            }
+            // Each task would compute results of its own.
+            None => !node.is::<ScalarSubqueryExec>(),
+        };
+        Ok(if known { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    if !known {
+        return Ok(false);
+    }
+    let converter = DeduplicatingProtoConverter::default();
+    let encoded = physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &AtlasCodec, &converter);
+    // A plan that is nested too deeply can be encoded, but not decoded.
+    Ok(encoded.is_ok_and(|bytes| bytes.len() <= MOST_BYTES && PhysicalPlanNode::decode(bytes).is_ok()))
+}
