@@ -68,7 +68,7 @@ pub(crate) async fn run(directory: &Path) -> Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    let mut session = Session::new(None)?;
+    let mut session = Session::new(None, &Default::default())?;
     session.add("atlas", &directory.to_string_lossy(), atlas)?;
     for (question, sql) in QUESTIONS {
         writeln!(out, "\n{question}\n\n{sql}")?;

@@ -211,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn an_empty_store_is_told_of() {
         let atlas = atlas::Atlas::create_url("memory:///empty", atlas::StoreConfig::default()).await.unwrap();
-        let mut session = Session::new(None).unwrap();
+        let mut session = Session::new(None, &Default::default()).unwrap();
         assert!(
             banner(&session, 80).await.unwrap().ends_with("No store is open: \\attach PATH opens one.\n")
         );

@@ -53,7 +53,7 @@ impl About {
         let atlas = Atlas::open_url(location).await?;
         let snapshot = atlas.snapshot();
         let catalog = snapshot.load().await?;
-        let (session, _) = new_context(None)?;
+        let (session, _) = new_context(None, &Default::default())?;
         register_store(&session, "atlas", &atlas)?;
         Ok(Self { atlas, snapshot, catalog, session })
     }

@@ -1,6 +1,7 @@
 //! The `atlas` command, for its binary and for packages that include it. Also its parts: sessions
 //! with stores, statements as users type them, and plots of results.
 
+mod cluster;
 mod columns;
 mod commands;
 mod demo;
@@ -71,6 +72,8 @@ enum Command {
     Import(import::Arguments),
     /// Query stores, by the statements given or in a shell.
     Sql(session::Arguments),
+    /// Run parts of queries for `atlas sql --workers` on other machines.
+    Worker(cluster::Listen),
     /// Describe a store: its datasets, variables and grids.
     Info {
         /// The store: a directory or a URL.
@@ -223,6 +226,7 @@ fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
         Command::Demo { directory } => runtime.block_on(demo::run(&directory)),
         Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
         Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
+        Command::Worker(arguments) => runtime.block_on(cluster::listen(&arguments)),
         Command::Info { store, import: true, .. } => runtime.block_on(info::import_report(&store)),
         Command::Info { store, json: true, .. } => runtime.block_on(info::run_json(&store)),
         Command::Info { store, sources: true, .. } => runtime.block_on(import::sources(&store)),

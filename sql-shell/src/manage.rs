@@ -79,7 +79,7 @@ async fn open_or_create(location: &str, codec: Codec) -> Result<Atlas> {
 
 /// The names of the datasets that satisfy a condition on the columns of `_datasets`.
 async fn selected(atlas: &Atlas, condition: &str) -> Result<Vec<String>> {
-    let (session, _) = new_context(None)?;
+    let (session, _) = new_context(None, &Default::default())?;
     register_store(&session, "atlas", atlas)?;
     // The condition is on its own lines, since it may end with a comment.
     let sql = format!("SELECT dataset FROM atlas._datasets WHERE (\n{condition}\n)");

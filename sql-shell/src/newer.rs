@@ -79,7 +79,7 @@ mod tests {
         let writer = Atlas::create_url(location, StoreConfig::default()).await.unwrap();
         writer.create_dataset("a").await.unwrap();
         writer.flush().await.unwrap();
-        let mut session = Session::new(None).unwrap();
+        let mut session = Session::new(None, &Default::default()).unwrap();
         session.attach("s", location).await.unwrap();
         let mut newer = Newer::default();
         assert_eq!(newer.look(&session).await, [""; 0]);

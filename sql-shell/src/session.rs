@@ -29,7 +29,7 @@ use crate::progress::Watch;
 use crate::statement::script::{self, Item};
 use crate::statement::{Prepared, What, of_engine, prepare, table_of};
 use crate::threads::Workers;
-use crate::{columns, commands, destination, netcdf, paths, shell};
+use crate::{cluster, columns, commands, destination, netcdf, paths, shell};
 
 /// The number of rows that a table in a terminal shows, unless another limit is set.
 pub(crate) const LIMIT: usize = 40;
@@ -59,10 +59,12 @@ pub(crate) struct Arguments {
     /// Do not run the commands of the rc file when the shell starts.
     #[arg(long)]
     no_rc: bool,
+    #[command(flatten)]
+    cluster: cluster::Options,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
-    let mut session = Session::new(arguments.memory_limit)?;
+    let mut session = Session::new(arguments.memory_limit, &arguments.cluster)?;
     session.attach_all(&arguments.stores).await?;
     session.format = arguments.format.unwrap_or_default();
     if let Some(path) = &arguments.output {
@@ -90,7 +92,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Parses a number of bytes such as `2G`, `500M`, `64kB` or `1000`.
-fn parse_size(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text.get(digits.len()..).unwrap_or("").to_ascii_lowercase().trim_end_matches('b') {
         "" => 1.0,
@@ -189,8 +191,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(memory_limit: Option<usize>) -> Result<Self> {
-        let (context, catalog) = new_context(memory_limit)?;
+    pub(crate) fn new(memory_limit: Option<usize>, cluster: &cluster::Options) -> Result<Self> {
+        let (context, catalog) = new_context(memory_limit, cluster)?;
         Ok(Self {
             context,
             catalog,
@@ -392,7 +394,10 @@ impl Drop for HiddenAtEnd {
 }
 
 /// A session without stores, with everything that Atlas registers, and its catalog.
-pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<(SessionContext, Arc<dyn CatalogProvider>)> {
+pub(crate) fn new_context(
+    memory_limit: Option<usize>,
+    cluster: &cluster::Options,
+) -> Result<(SessionContext, Arc<dyn CatalogProvider>)> {
     let config = SessionConfig::new().with_information_schema(true);
     let mut runtime = RuntimeEnvBuilder::new();
     if let Some(limit) = memory_limit {
@@ -402,7 +407,7 @@ pub(crate) fn new_context(memory_limit: Option<usize>) -> Result<(SessionContext
         .with_config(config)
         .with_runtime_env(runtime.build_arc()?)
         .with_default_features();
-    let context = SessionContext::new_with_state(with_atlas(builder).build());
+    let context = SessionContext::new_with_state(cluster::add_to(with_atlas(builder), cluster)?.build());
     let name = context.state().config_options().catalog.default_catalog.clone();
     let catalog =
         context.catalog(&name).ok_or_else(|| Failure::new(format!("there is no catalog `{name}`")))?;
@@ -430,7 +435,7 @@ fn name_of(store: &str) -> String {
 /// # Errors
 /// DataFusion cannot set up the session.
 pub fn new_session(memory_limit: Option<usize>) -> Result<SessionContext> {
-    Ok(new_context(memory_limit)?.0)
+    Ok(new_context(memory_limit, &cluster::Options::default())?.0)
 }
 
 /// Plans a statement, such as a query or `SUMMARIZE`, as the shell does. The case of a name is
@@ -505,7 +510,7 @@ impl Runner {
                 let is_analyzed = matches!(*plan, LogicalPlan::Analyze(_));
                 let units = columns::units(&plan);
                 let plan = self.physical(*plan).await?;
-                let rows = execute_stream(Arc::clone(&plan), self.context.task_ctx())?;
+                let rows = self.rows(&plan)?;
                 if rows.schema().fields().is_empty() {
                     // A statement such as CREATE VIEW is executed by reading its empty result.
                     output::write(rows, Style::whole(Format::Ndjson), &mut io::sink()).await?;
@@ -546,7 +551,7 @@ impl Runner {
     /// Starts a query, and returns its rows.
     pub(crate) async fn stream(&self, query: Prepared) -> Result<SendableRecordBatchStream> {
         match query.what {
-            What::Plan(plan) => Ok(execute_stream(self.physical(*plan).await?, self.context.task_ctx())?),
+            What::Plan(plan) => self.rows(&self.physical(*plan).await?),
             What::SummaryOf(_) => Err(Failure::new("that is no query")),
         }
     }
@@ -556,6 +561,11 @@ impl Runner {
         let plan = rows.create_physical_plan().await.map_err(of_engine)?;
         self.watch.show(&plan);
         Ok(plan)
+    }
+
+    /// The rows of a plan.
+    fn rows(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
+        Ok(cluster::report_lost(plan, execute_stream(Arc::clone(plan), self.context.task_ctx())?))
     }
 
     /// Writes rows in the style of the session.
@@ -648,7 +658,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_abandoned_does_not_keep_the_session() {
-        let mut session = Session::new(None).unwrap();
+        let mut session = Session::new(None, &cluster::Options::default()).unwrap();
         let begun = Instant::now();
         // The first statement keeps the optimizer busy for minutes, the second one the parser.
         let slow = format!("SELECT {}1{}", "(SELECT ".repeat(20), ")".repeat(20));

@@ -337,7 +337,7 @@ mod tests {
     /// No hint is about a function that exists here, and every suggested function exists.
     #[test]
     fn functions_of_other_systems_are_written_as_these_are() {
-        let (context, _) = crate::session::new_context(None).unwrap();
+        let (context, _) = crate::session::new_context(None, &Default::default()).unwrap();
         let known: Vec<String> = functions_of(&context)
             .iter()
             .flat_map(|f| f.names().map(str::to_owned).collect::<Vec<_>>())
