@@ -22,9 +22,9 @@ use url::Url;
 
 use crate::error::WorkerError;
 use crate::leaves::Routes;
-use crate::planner::{Cluster, Distributed};
 use crate::progress::{Counters, Done, QueryId, ask};
 use crate::settings;
+use crate::stages::{Cluster, Distributed};
 
 /// The number of bytes of the result that are held back, so that the query can run again before
 /// anybody has seen rows.

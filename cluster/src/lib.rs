@@ -36,6 +36,7 @@ mod lost;
 mod planner;
 mod progress;
 mod settings;
+mod stages;
 mod worker;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use datafusion::datasource::sink::DataSinkExec;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -21,8 +21,6 @@ use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use datafusion::prelude::SessionConfig;
-use datafusion_distributed::{DistributedExec, DistributedExt, SessionStateBuilderExt};
 use datafusion_proto::bytes::physical_plan_to_bytes_with_proto_converter;
 use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
 use datafusion_proto::protobuf::PhysicalPlanNode;
@@ -32,9 +30,8 @@ use crate::access::Access;
 use crate::analyze::ClusterAnalyzeExec;
 use crate::channel::Channels;
 use crate::exec::ClusterExec;
-use crate::leaves::{InOrder, Live, Routes, Tasks, share};
 use crate::lost::Lost;
-use crate::settings;
+use crate::stages::Cluster;
 
 /// The greatest size of an encoded plan, in bytes. A plan includes its tables in memory.
 const MOST_BYTES: usize = 32 << 20;
@@ -66,7 +63,7 @@ impl QueryPlanner for ClusterPlanner {
         };
         let channels = Channels::new(self.access.clone(), workers.timeout);
         let cluster = Cluster { channels, config: config.clone(), workers, lost: self.lost.clone() };
-        let planned = cluster.plan(Arc::clone(&whole)).await?;
+        let planned = for_workers(cluster, Arc::clone(&whole)).await?;
         Ok(if Arc::ptr_eq(&planned, &whole) { plan } else { planned })
     }
 }
@@ -94,91 +91,28 @@ fn with_several_partitions(session: &dyn Session) -> Option<SessionState> {
         .then(|| SessionStateBuilder::new_from_existing(state.clone()).with_config(config).build())
 }
 
-/// The workers that a query can run on.
-#[derive(Clone)]
-pub(crate) struct Cluster {
-    pub workers: Workers,
-    pub channels: Channels,
-    /// The session's settings.
-    pub config: SessionConfig,
-    /// The workers that the session's queries have lost recently.
-    pub lost: Lost,
-}
-
-/// A plan in stages, and what it needs to run.
-pub(crate) struct Distributed {
-    pub plan: Arc<dyn ExecutionPlan>,
-    pub config: SessionConfig,
-    pub routes: Arc<Routes>,
-}
-
-impl Cluster {
-    /// Plans a query for workers. Returns the plan unchanged if this process is to run it.
-    async fn plan(self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        if let Some(analyze) = plan.downcast_ref::<AnalyzeExec>() {
-            let query = Box::pin(self.plan(Arc::clone(analyze.input()))).await?;
-            let is_distributed = query.is::<ClusterExec>();
-            return Ok(if is_distributed { Arc::new(ClusterAnalyzeExec::new(analyze, query)) } else { plan });
-        }
-        // This process writes the files.
-        if let Some(sink) = plan.downcast_ref::<DataSinkExec>() {
-            let input = Box::pin(self.plan(Arc::clone(sink.input()))).await?;
-            return datafusion::physical_plan::execution_plan::replace_children_if_necessary(
-                Arc::clone(&plan),
-                vec![input],
-            );
-        }
-        if !reads_enough(&plan, &self.workers)? || !can_be_sent(&plan)? {
-            return Ok(plan);
-        }
-        let distributed = self.distribute(Arc::clone(&plan), &self.workers.urls).await?;
-        match distributed {
-            Some(distributed) => Ok(Arc::new(ClusterExec::new(plan, distributed, self))),
-            None => Ok(plan),
-        }
+/// Plans a query for workers. Returns the plan unchanged if this process is to run it.
+async fn for_workers(cluster: Cluster, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(analyze) = plan.downcast_ref::<AnalyzeExec>() {
+        let query = Box::pin(for_workers(cluster, Arc::clone(analyze.input()))).await?;
+        let is_distributed = query.is::<ClusterExec>();
+        return Ok(if is_distributed { Arc::new(ClusterAnalyzeExec::new(analyze, query)) } else { plan });
     }
-
-    /// Divides a plan into stages for some of the workers; `None` if it has only one stage, which
-    /// this process can run.
-    pub async fn distribute(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        urls: &[url::Url],
-    ) -> Result<Option<Distributed>> {
-        // The engine runs a plan of single tasks in this process, so a single worker gets two.
-        let (tasks, routes) = (urls.len().max(2), Arc::new(Routes::default()));
-        let config = self
-            .config
-            .clone()
-            .with_distributed_user_codec(AtlasCodec)
-            .with_distributed_channel_resolver(self.channels.clone())
-            .with_distributed_worker_resolver(Live(urls.to_vec()))
-            .with_distributed_max_tasks_per_stage(tasks)?
-            .with_distributed_desired_task_count_handler(Tasks { tasks, min_bytes: self.workers.min_bytes })
-            .with_distributed_scale_up_leaf_node_handler(share)
-            .with_distributed_route_tasks_handler(InOrder(Arc::clone(&routes)));
-        let config =
-            config.clone().with_distributed_passthrough_headers(settings::to_headers(config.options())?)?;
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_query_planner(Arc::new(Planned(plan)))
-            .with_distributed_planner()
-            .build();
-        let nothing = LogicalPlanBuilder::empty(false).build()?;
-        let plan = state.query_planner().create_physical_plan(&nothing, &state).await?;
-        let config = state.config().clone();
-        Ok(plan.is::<DistributedExec>().then_some(Distributed { plan, config, routes }))
+    // This process writes the files.
+    if let Some(sink) = plan.downcast_ref::<DataSinkExec>() {
+        let input = Box::pin(for_workers(cluster, Arc::clone(sink.input()))).await?;
+        return datafusion::physical_plan::execution_plan::replace_children_if_necessary(
+            Arc::clone(&plan),
+            vec![input],
+        );
     }
-}
-
-/// Returns a plan that already exists.
-#[derive(Debug)]
-struct Planned(Arc<dyn ExecutionPlan>);
-
-#[async_trait]
-impl QueryPlanner for Planned {
-    async fn create_physical_plan(&self, _: &LogicalPlan, _: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::clone(&self.0))
+    if !can_be_sent(&plan)? {
+        return Ok(plan);
+    }
+    let distributed = cluster.distribute(Arc::clone(&plan), &cluster.workers.urls).await?;
+    match distributed {
+        Some(distributed) => Ok(Arc::new(ClusterExec::new(plan, distributed, cluster))),
+        None => Ok(plan),
     }
 }
 

@@ -26,6 +26,7 @@ mod progress;
 mod report;
 mod session;
 mod shell;
+mod size;
 mod statement;
 mod threads;
 

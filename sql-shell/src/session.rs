@@ -26,6 +26,7 @@ use crate::output::{self, Bytes, Format, Style, count, grouped};
 use crate::pager::Pager;
 use crate::printable::Printable;
 use crate::progress::Watch;
+use crate::size::parse_size;
 use crate::statement::script::{self, Item};
 use crate::statement::{Prepared, What, of_engine, prepare, table_of};
 use crate::threads::Workers;
@@ -89,22 +90,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Parses a number of bytes such as `2G`, `500M`, `64kB` or `1000`.
-pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text.get(digits.len()..).unwrap_or("").to_ascii_lowercase().trim_end_matches('b') {
-        "" => 1.0,
-        "k" | "ki" => 1024.0,
-        "m" | "mi" => 1024.0 * 1024.0,
-        "g" | "gi" => 1024.0 * 1024.0 * 1024.0,
-        _ => return Err("a size is a number with k, M or G".to_owned()),
-    };
-    let number: f64 = digits.parse().map_err(|_| "a size is a number with k, M or G".to_owned())?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let bytes = (number * unit) as usize;
-    if bytes > 0 { Ok(bytes) } else { Err("a size is above zero".to_owned()) }
 }
 
 /// A store of the session, and its location.

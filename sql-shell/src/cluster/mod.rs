@@ -11,7 +11,7 @@ mod enabled;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::session::parse_size;
+use crate::size::parse_size;
 use clap::Args;
 
 #[cfg(not(feature = "cluster"))]
