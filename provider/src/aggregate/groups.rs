@@ -197,9 +197,12 @@ impl Groups {
 
     /// The groups of some of the boxes.
     pub fn part(&self, table: &Table, boxes: &Boxes, wanted: &[bool]) -> Self {
-        let own = self.of_boxes(&table.layout, boxes).zip(wanted);
-        let own = own.filter(|(_, wanted)| **wanted).flat_map(|((_, own), _)| own);
-        let numbers = own.copied().collect();
+        let mut numbers = Vec::with_capacity(self.numbers.len());
+        for ((_, own), wanted) in self.of_boxes(&table.layout, boxes).zip(wanted) {
+            if *wanted {
+                numbers.extend_from_slice(own);
+            }
+        }
         Self { numbers, keys: Vec::new(), ..*self }
     }
 
