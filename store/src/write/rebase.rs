@@ -73,15 +73,6 @@ pub(crate) fn rebase(
 ) -> Result<Changes, Collision> {
     let mut rebased = mine.clone();
     store_attributes(&mut rebased, base, newest)?;
-    for (variable, written) in &mine.written {
-        if let Some(dataset) = theirs.written.get(variable).and_then(|theirs| written.collision(theirs)) {
-            let name = name_of(base, dataset);
-            return Err(Collision::of_array(&name, variable, "both have written the same chunk"));
-        }
-        for ordinal in written.datasets().filter(|ordinal| !mine.changed.contains_key(ordinal)) {
-            is_same_array(base, newest, ordinal, variable)?;
-        }
-    }
     for (&ordinal, changed) in &mine.changed {
         let name = name_of(base, ordinal);
         let was = base.dataset(ordinal).map(|dataset| Changed::of(base, dataset));
@@ -98,6 +89,15 @@ pub(crate) fn rebase(
         };
         let merged = merge(ordinal, &was, changed, &now, mine, theirs)?;
         rebased.changed.insert(ordinal, Some(merged));
+    }
+    for (variable, written) in &mine.written {
+        for ordinal in written.datasets().filter(|ordinal| !mine.changed.contains_key(ordinal)) {
+            is_same_array(base, newest, ordinal, variable)?;
+        }
+        if let Some(dataset) = theirs.written.get(variable).and_then(|theirs| written.collision(theirs)) {
+            let name = name_of(base, dataset);
+            return Err(Collision::of_array(&name, variable, "both have written the same chunk"));
+        }
     }
     check_names(&rebased, newest)?;
     Ok(rebased)

@@ -15,7 +15,7 @@ use crate::model::dtype::DType;
 use crate::model::grid::Region;
 use crate::read::snapshot::{Snapshot, VariableIndex, check_region};
 use crate::storage::requests::ReadMetrics;
-use crate::write::changes::{Changes, NewSegment};
+use crate::write::changes::{Changed, Changes, NewSegment};
 
 /// The number of chunks that are merged at a time.
 const MERGED: usize = 32;
@@ -146,6 +146,7 @@ impl Pending {
     /// All pending changes. Their chunks are in segments.
     pub(crate) fn changes(&mut self) -> Result<Changes> {
         let first_new = self.first_new();
+        let catalog = self.catalog()?;
         let mut changes = Changes { attributes: self.attributes.clone(), ..Changes::default() };
         if self.settled.created() > 0 {
             changes.added = self.added()?;
@@ -155,10 +156,15 @@ impl Pending {
                 changes.changed.insert(draft.ordinal, None);
                 continue;
             }
-            if self.is_changed(draft)? {
+            let was = catalog.dataset(draft.ordinal).map(|dataset| Changed::of(&catalog, dataset));
+            if was.as_ref() != Some(&draft.changed()) {
                 changes.changed.insert(draft.ordinal, Some(draft.changed()));
             }
-            for array in &draft.stale {
+            // A deletion counts as writing all chunks: after a later commit that defines the same
+            // array again, nothing else tells that its values are gone.
+            let were = was.iter().flat_map(|was| &was.arrays).map(|(array, _)| &array.name);
+            let deleted = were.filter(|name| !draft.arrays.contains(name));
+            for array in draft.stale.iter().chain(deleted) {
                 changes.written.entry(array.clone()).or_default().add_all(draft.ordinal);
             }
             for array in draft.arrays.iter() {

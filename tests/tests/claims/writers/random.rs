@@ -698,3 +698,33 @@ proptest! {
         run(follow(begun, &rounds))?;
     }
 }
+
+/// The values of an array are gone although it is defined as before: its deletion and its definition
+/// are two commits, and no other dataset has the variable.
+#[test]
+fn an_array_that_was_deleted_and_defined_again_is_another() {
+    use Operation::*;
+    let delete = (0, DeleteDataset(8));
+    let again = [
+        (1, DeleteArray { dataset: 0, array: 5 }),
+        (1, Flush),
+        (1, Define { dataset: 0, array: 1, kind: 3 }),
+        (1, Flush),
+    ];
+    let changes = [
+        DeleteDataset(0),
+        Write { dataset: 0, array: 5, start: [0, 0], size: [1, 1], seed: 7 },
+        DeleteArray { dataset: 0, array: 5 },
+        SetAttribute { dataset: 0, array: Some(5), key: 0, value: 1 },
+        Extend { dataset: 0, dim: 0, by: 1 },
+    ];
+    for change in changes {
+        let first = Round { operations: vec![delete.clone()], first: 0, refresh: [false, true] };
+        let mut operations = vec![(0, change.clone())];
+        operations.extend(again.clone());
+        let second = Round { operations, first: 1, refresh: [true, true] };
+        if let Err(error) = run(follow(true, &[first, second])) {
+            panic!("{change:?}: {error}");
+        }
+    }
+}
