@@ -13,7 +13,8 @@ use crate::newer;
 use crate::output::Format;
 use crate::plot;
 use crate::printable::Printable;
-use crate::session::{LIMIT, Limit, Session, Target};
+use crate::runner::Target;
+use crate::session::{LIMIT, Limit, Session};
 use crate::statement::{habits, names};
 
 /// All commands: their usage, and what they do.

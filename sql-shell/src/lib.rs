@@ -24,6 +24,7 @@ pub mod plot;
 mod printable;
 mod progress;
 mod report;
+mod runner;
 mod session;
 mod shell;
 mod size;
@@ -41,7 +42,8 @@ use tokio::runtime::Runtime;
 
 pub use crate::error::Failure;
 use crate::error::Result;
-pub use crate::session::{new_session, plan_statement};
+pub use crate::runner::plan_statement;
+pub use crate::session::new_session;
 pub use crate::threads::runtime;
 
 /// Exit codes.

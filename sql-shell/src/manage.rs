@@ -83,7 +83,7 @@ async fn selected(atlas: &Atlas, condition: &str) -> Result<Vec<String>> {
     register_store(&session, "atlas", atlas)?;
     // The condition is on its own lines, since it may end with a comment.
     let sql = format!("SELECT dataset FROM atlas._datasets WHERE (\n{condition}\n)");
-    let rows = crate::session::plan_statement(&session, &sql).await?.collect().await?;
+    let rows = crate::runner::plan_statement(&session, &sql).await?.collect().await?;
     let mut names = Vec::new();
     for batch in rows {
         let texts = cast(batch.column(0), &DataType::Utf8View)?;

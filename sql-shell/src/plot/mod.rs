@@ -35,7 +35,8 @@ use crate::destination;
 use crate::error::{Failure, Result};
 use crate::output::count;
 use crate::printable::{Printable, printable};
-use crate::session::{Runner, Session};
+use crate::runner::Runner;
+use crate::session::Session;
 use crate::statement::{Prepared, What};
 
 /// The largest number of rows that are drawn.
