@@ -10,8 +10,9 @@ use datafusion::common::{HashMap, Result};
 /// The least number of boxes, and of values in each on average, for which it pays to compare them.
 const FEWEST: usize = 8;
 
-/// The number of boxes after which half of the values must have been repetitions.
-const TRIED: usize = 64;
+/// The number of boxes after which half of the values must have been repetitions. A thousand
+/// different days among stations are still worth it.
+const TRIED: usize = 4096;
 
 /// A column of which boxes repeat values.
 #[derive(Debug)]
@@ -114,6 +115,12 @@ mod tests {
         };
         assert_eq!(find(repeated.clone()).unwrap().different.len(), 5 * 24);
         assert!(find((0..100).flat_map(day).collect()).is_none());
+        // Many different boxes, each of which is repeated much later.
+        let days: Vec<i64> =
+            (0..6000).flat_map(|station| (0..24).map(move |hour| station % 1000 * 24 + hour)).collect();
+        let column: ArrayRef = Arc::new(Int64Array::from(days));
+        let found = Repeats::find(&column, std::iter::repeat_n(24, 6000)).unwrap().unwrap();
+        assert_eq!(found.different.len(), 1000 * 24);
         let mut with_null = repeated;
         with_null[7] = None;
         assert!(find(with_null).is_none());

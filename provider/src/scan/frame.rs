@@ -53,8 +53,7 @@ impl Frame {
     /// Reads columns for all boxes that lack them, concurrently.
     pub async fn read(&mut self, reader: &Reader, columns: &[usize], reading: &Reading<'_>) -> Result<()> {
         let lacking = columns.iter().map(|&column| (column, self.lacking(column)));
-        let is_known = |column: usize| self.columns.iter().any(|known| known.column == column);
-        let lacking = lacking.filter(|(column, boxes)| !boxes.is_empty() || !is_known(*column));
+        let lacking = lacking.filter(|(column, boxes)| !boxes.is_empty() || !self.has(*column));
         let lacking: Vec<(usize, Boxes)> = lacking.collect();
         let reads = lacking.iter().map(|(column, boxes)| reader.column(*column, boxes, reading));
         let read = try_join_all(reads.collect::<Vec<_>>()).await?;
@@ -68,6 +67,11 @@ impl Frame {
             }
         }
         Ok(())
+    }
+
+    /// True if something of a column was read.
+    pub fn has(&self, column: usize) -> bool {
+        self.columns.iter().any(|known| known.column == column)
     }
 
     /// The boxes for which a column was not read yet.

@@ -293,7 +293,7 @@ impl Scan {
         let reading = Reading { counters: &counters, metrics: &metrics, memory: &memory };
         let (chunks, needed) = (boxes.chunks(), self.needed());
         let consumed = async {
-            let frame = self.selection.select(boxes, &reading).await?;
+            let frame = self.selection.select(boxes, &needed, &reading).await?;
             let work = Work {
                 reader: &self.selection.reader,
                 reading: &reading,

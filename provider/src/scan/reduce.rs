@@ -1,6 +1,7 @@
 //! Reduces the boxes of a frame to the parts around their selected rows. A predicate such as a
 //! range of pressures selects a few neighbouring rows of each profile; of the columns that are read
-//! after it, only the cells there are needed.
+//! after it, only the cells there are needed. Reading them takes a copy of each box's part, so it
+//! pays for columns that would be copied anyway, such as texts.
 
 use std::sync::Arc;
 

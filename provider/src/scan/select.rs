@@ -71,8 +71,9 @@ impl Selection {
         Ok(boxes)
     }
 
-    /// Selects the rows of boxes that were [sifted](Self::sift).
-    pub async fn select(&self, boxes: Boxes, reading: &Reading<'_>) -> Result<Frame> {
+    /// Selects the rows of boxes that were [sifted](Self::sift). `needed` are the columns that the
+    /// scan needs.
+    pub async fn select(&self, boxes: Boxes, needed: &[usize], reading: &Reading<'_>) -> Result<Frame> {
         // The filters may have become stricter since the boxes were sifted.
         let dynamic = self.filters.current(self.table())?;
         let boxes = self.prune_dynamically(&dynamic, boxes, reading.metrics).await?;
@@ -88,9 +89,10 @@ impl Selection {
             return Ok(frame);
         }
         if !undecided.contains(&false) {
-            return self.choose(frame, &filters, reading).await.map(|(frame, _)| frame);
+            return self.choose(frame, &filters, needed, reading).await.map(|(frame, _)| frame);
         }
-        let (part, kept) = self.choose(frame.part(self.table(), &undecided)?, &filters, reading).await?;
+        let part = frame.part(self.table(), &undecided)?;
+        let (part, kept) = self.choose(part, &filters, needed, reading).await?;
         // The positions of the remaining undecided boxes among all boxes.
         let places: Vec<usize> = (0..undecided.len()).filter(|&place| undecided[place]).collect();
         let kept: BTreeSet<usize> = kept.iter().filter_map(|&own| places.get(own).copied()).collect();
@@ -203,6 +205,7 @@ impl Selection {
         &self,
         mut frame: Frame,
         filters: &[&Filter],
+        needed: &[usize],
         reading: &Reading<'_>,
     ) -> Result<(Frame, Vec<usize>)> {
         let table = self.table();
@@ -220,7 +223,12 @@ impl Selection {
                 kept = kept.into_iter().enumerate().filter(is_live).map(|(_, kept)| kept).collect();
                 frame = frame.part(table, &live)?;
             }
-            frame = frame.reduced(table)?;
+            // Numbers are mostly slices of blocks, and cost nothing to read. Texts are copied.
+            let is_text = |&column: &usize| table.data_type(column).is_string();
+            let is_lacking = |&column: &usize| !frame.has(column) && !table.layout.is_of_datasets(column);
+            if needed.iter().any(|column| is_text(column) && is_lacking(column)) {
+                frame = frame.reduced(table)?;
+            }
         }
         Ok((frame, kept))
     }
