@@ -284,14 +284,15 @@ fn pieces(
         match finder.find(dataset, &coordinate) {
             Some(chunk) if !index.all_missing(chunk) => {
                 let (block, own) = index.index_of(chunk)?.cells(chunk.row);
-                let expected = arrays.at(dataset).map_or(cells, |(_, grid)| grid.cells_of(&coordinate));
+                let grid = arrays.at(dataset).map(|(_, grid)| grid);
+                let expected = grid.map_or(cells, |grid| grid.cells_of(&coordinate));
                 if own.len() != expected {
                     let name = catalog.dataset(dataset).map_or("", |dataset| dataset.name());
                     return Err(cells_differ(variable, name, own.len(), &coordinate, expected));
                 }
                 let block = (chunk.segment, block);
-                match arrays.at(dataset).filter(|_| fit == Fit::Inside) {
-                    Some((_, grid)) => grid.runs_inside(spans, |offset, length| {
+                match grid.filter(|_| fit == Fit::Inside) {
+                    Some(grid) => grid.runs_inside(spans, |offset, length| {
                         pieces.push(block, own.start + offset..own.start + offset + length);
                     }),
                     None => pieces.push(block, own),

@@ -128,9 +128,13 @@ impl Pending {
 
     /// True if a draft of a committed dataset differs from it.
     fn is_changed(&self, draft: &Draft) -> Result<bool> {
+        Ok(self.committed(draft)?.as_ref() != Some(&draft.changed()))
+    }
+
+    /// The dataset of a draft as it was committed.
+    fn committed(&self, draft: &Draft) -> Result<Option<Changed>> {
         let catalog = self.catalog()?;
-        let was = catalog.dataset(draft.ordinal).map(|dataset| Changed::of(&catalog, dataset));
-        Ok(was.as_ref() != Some(&draft.changed()))
+        Ok(catalog.dataset(draft.ordinal).map(|dataset| Changed::of(&catalog, dataset)))
     }
 
     /// Forbids changes until [`resume`](Self::resume).

@@ -15,7 +15,7 @@ use crate::model::dtype::DType;
 use crate::model::grid::Region;
 use crate::read::snapshot::{Snapshot, VariableIndex, check_region};
 use crate::storage::requests::ReadMetrics;
-use crate::write::changes::{Changed, Changes, NewSegment};
+use crate::write::changes::{Changes, NewSegment};
 
 /// The number of chunks that are merged at a time.
 const MERGED: usize = 32;
@@ -146,7 +146,6 @@ impl Pending {
     /// All pending changes. Their chunks are in segments.
     pub(crate) fn changes(&mut self) -> Result<Changes> {
         let first_new = self.first_new();
-        let catalog = self.catalog()?;
         let mut changes = Changes { attributes: self.attributes.clone(), ..Changes::default() };
         if self.settled.created() > 0 {
             changes.added = self.added()?;
@@ -156,7 +155,7 @@ impl Pending {
                 changes.changed.insert(draft.ordinal, None);
                 continue;
             }
-            let was = catalog.dataset(draft.ordinal).map(|dataset| Changed::of(&catalog, dataset));
+            let was = self.committed(draft)?;
             if was.as_ref() != Some(&draft.changed()) {
                 changes.changed.insert(draft.ordinal, Some(draft.changed()));
             }
