@@ -43,60 +43,42 @@ pub async fn answer(
             group.is_some() && is_whole
         })
         .collect();
-    let mut chosen: Vec<Option<(Arc<VariableIndex>, Vec<Chosen>)>> = Vec::with_capacity(aggregates.len());
-    // First find what all aggregates can answer, then compute states: a box is answered as a whole.
+    let mut indexes = Vec::with_capacity(aggregates.len());
     for aggregate in aggregates {
-        let Some((measure, column)) = aggregate.statistical() else {
-            chosen.push(None);
-            continue;
-        };
-        let index = table.index_of(column, metrics).await?;
-        let known =
-            index.as_deref().map_or_else(Vec::new, |index| SegmentStatistics::of(index, table.nan_as_null));
-        let shown = table.data_type(column);
-        let answers: Vec<Answers<'_>> = known.into_iter().map(|known| Answers::new(known, &shown)).collect();
-        let mut cursor =
-            index.as_deref().map(|index| (ColumnChunks::new(table, column), ChunkFinder::new(index), index));
-        let (mut own, mut coordinate) = (Vec::new(), Vec::new());
-        for (place, tile) in frame.boxes.iter().enumerate() {
-            let Some(slot) = answered.get_mut(place).filter(|answered| **answered) else { continue };
-            let first = own.len();
-            let Some((chunks, finder, index)) = &mut cursor else {
-                *slot = matches!(ColumnChunks::new(table, column).origin(&tile), Origin::Missing);
-                continue;
-            };
-            let repeated = whole_chunks(chunks, finder, index, &tile, &mut coordinate, |(segment, row)| {
-                own.push(Chosen { place, segment, row, repeated: 1 });
-            });
-            let suffices = |chosen: &Chosen| {
-                answers.get(chosen.segment).is_some_and(|known| known.suffices(chosen.row, measure))
-            };
-            let Some(repeated) = repeated.filter(|_| own.iter().skip(first).all(suffices)) else {
-                own.truncate(first);
-                *slot = false;
-                continue;
-            };
-            own.iter_mut().skip(first).for_each(|chosen| chosen.repeated = repeated);
-        }
-        drop(answers);
-        chosen.push(index.map(|index| (index, own)));
+        indexes.push(match aggregate.statistical() {
+            Some((_, column)) => table.index_of(column, metrics).await?,
+            None => None,
+        });
     }
-    for ((aggregate, states), chosen) in aggregates.iter().zip(states).zip(&chosen) {
-        let Some(((measure, column), (index, chosen))) = aggregate.statistical().zip(chosen.as_ref()) else {
-            continue;
-        };
-        let shown = table.data_type(column);
-        let known = SegmentStatistics::of(index, table.nan_as_null);
-        let mut known: Vec<Answers<'_>> =
-            known.into_iter().map(|known| Answers::new(known, &shown)).collect();
-        for chosen in chosen.iter().filter(|chosen| answered.get(chosen.place) == Some(&true)) {
-            let group = only.get(chosen.place).copied().flatten();
-            if let Some((known, group)) = known.get_mut(chosen.segment).zip(group) {
-                known.add(chosen.row, group as usize, chosen.repeated);
+    // First find what all aggregates can answer, then compute states: a box is answered as a whole.
+    let mut chosen: Vec<(Vec<Answers<'_>>, Vec<Chosen>)> = Vec::with_capacity(aggregates.len());
+    for (aggregate, index) in aggregates.iter().zip(&indexes) {
+        let (mut answers, mut own) = (Vec::new(), Vec::new());
+        if let Some((measure, column)) = aggregate.statistical() {
+            let mut columns = ColumnChunks::new(table, column);
+            if let Some(index) = index.as_deref() {
+                let shown = table.data_type(column);
+                let known = SegmentStatistics::of(index, table.nan_as_null);
+                answers.extend(known.into_iter().map(|known| Answers::new(known, &shown)));
+                own = chunks_that_answer(measure, index, &answers, &mut columns, frame, &mut answered);
+            } else {
+                for (tile, answered) in frame.boxes.iter().zip(&mut answered) {
+                    *answered = *answered && matches!(columns.origin(&tile), Origin::Missing);
+                }
             }
         }
-        for known in known.iter().filter(|known| !known.rows.is_empty()) {
-            states.merge(&known.states(measure, &aggregate.function)?, &known.groups)?;
+        chosen.push((answers, own));
+    }
+    for ((aggregate, states), (answers, chosen)) in aggregates.iter().zip(states).zip(&mut chosen) {
+        let Some((measure, _)) = aggregate.statistical() else { continue };
+        for chosen in chosen.iter().filter(|chosen| answered.get(chosen.place) == Some(&true)) {
+            let group = only.get(chosen.place).copied().flatten();
+            if let Some((answers, group)) = answers.get_mut(chosen.segment).zip(group) {
+                answers.add(chosen.row, group as usize, chosen.repeated);
+            }
+        }
+        for answers in answers.iter().filter(|answers| !answers.rows.is_empty()) {
+            states.merge(&answers.states(measure, &aggregate.function)?, &answers.groups)?;
         }
     }
     Ok(answered)
@@ -110,6 +92,41 @@ struct Chosen {
     row: usize,
     /// How often the box repeats the chunk's values.
     repeated: u64,
+}
+
+/// The chunks of the boxes that are still `answered`. A box whose chunks do not suffice for a measure
+/// is answered no longer.
+fn chunks_that_answer(
+    measure: Measure,
+    index: &VariableIndex,
+    answers: &[Answers<'_>],
+    columns: &mut ColumnChunks<'_>,
+    frame: &Frame,
+    answered: &mut [bool],
+) -> Vec<Chosen> {
+    let mut finder = ChunkFinder::new(index);
+    let (mut chosen, mut coordinate) = (Vec::new(), Vec::new());
+    for ((place, tile), answered) in frame.boxes.iter().enumerate().zip(answered) {
+        if !*answered {
+            continue;
+        }
+        let first = chosen.len();
+        let repeated = whole_chunks(columns, &mut finder, index, &tile, &mut coordinate, |(segment, row)| {
+            chosen.push(Chosen { place, segment, row, repeated: 1 });
+        });
+        let own = chosen.get_mut(first..).unwrap_or_default();
+        let suffices = |chosen: &Chosen| {
+            answers.get(chosen.segment).is_some_and(|answers| answers.suffices(chosen.row, measure))
+        };
+        match repeated.filter(|_| own.iter().all(suffices)) {
+            Some(repeated) => own.iter_mut().for_each(|chosen| chosen.repeated = repeated),
+            None => {
+                chosen.truncate(first);
+                *answered = false;
+            }
+        }
+    }
+    chosen
 }
 
 /// Calls `add` with the chunks of a column in a box, and returns how often the box repeats them.
