@@ -16,7 +16,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Failure, Result};
-use crate::output::{Bytes, count};
+use crate::output::{Bytes, count, grouped};
 use crate::printable::Printable;
 use crate::report;
 
@@ -289,19 +289,6 @@ fn summary(report: &Report) -> String {
         part(report.skipped.len(), &format!("skipped ({why}{others})"));
     }
     parts.join(", ")
-}
-
-/// A number with a comma between thousands.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// Lists the sources of a store's datasets: where each was imported from.

@@ -67,6 +67,11 @@ impl Looks {
     }
 }
 
+/// The formatters of a batch that is a whole result.
+pub(crate) fn formatters<'a>(batch: &'a RecordBatch, null: &'a str) -> Result<Vec<ArrayFormatter<'a>>> {
+    Looks::of(batch.schema_ref(), std::slice::from_ref(batch), Between::Space).formatters(batch, null)
+}
+
 /// Whether a type contains times or durations.
 pub(crate) fn has_times(data_type: &DataType) -> bool {
     most(data_type) > 0

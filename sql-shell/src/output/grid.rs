@@ -8,7 +8,7 @@ use atlas_datafusion::type_in_words;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::cells::Looks;
-use super::{Style, UNITS, dimmed};
+use super::style::{NULL, Style, UNITS, dimmed};
 use crate::error::Result;
 use crate::printable::printable;
 
@@ -46,8 +46,6 @@ impl Column {
         heads.fold(values, usize::max)
     }
 }
-
-const NULL: &str = "NULL";
 
 /// Rows as text, with a frame.
 pub(super) struct Grid {
