@@ -24,52 +24,55 @@ use crate::report;
 pub(crate) struct Arguments {
     /// The store: a directory or a URL.
     store: String,
-    /// NetCDF files, directories of them, or globs; `-` for a list of them on stdin, one a line.
+    /// NetCDF files, directories, globs or URLs. `-` reads a list of them from stdin, one on each
+    /// line.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// What becomes of files whose datasets the store has: error, skip, replace, or update, which
-    /// replaces those of files that have changed.
+    /// What to do with a file whose dataset exists in the store: error, skip, replace, or update,
+    /// which replaces the dataset if the file has changed.
     #[arg(long, value_name = "WHAT", default_value_t)]
     existing: Existing,
-    /// Join the files along a dimension, in the order of its coordinate, to one dataset or several:
-    /// see --dataset-from. With `--existing update` they are added to what the store has.
+    /// Join files along a dimension, in the order of its coordinate. --dataset-from says which
+    /// files form a dataset. With `--existing update`, new files are appended to existing datasets.
     #[arg(long, value_name = "DIM", requires = "dataset_from")]
     concat: Option<String>,
-    /// The datasets that files are joined to: a name; a pattern of the end of the path such as
-    /// '{name}_*.nc', in which {name} is the dataset's; or attr:KEY for a global attribute.
+    /// The dataset of a file to be joined: one name for all files; a pattern of the end of the path
+    /// such as '{name}_*.nc', in which {name} stands for the dataset; or attr:KEY for a global
+    /// attribute.
     #[arg(long, value_name = "WHAT", requires = "concat")]
     dataset_from: Option<DatasetFrom>,
-    /// With `--existing update`: tell a file that has changed by its bytes, rather than by its size
-    /// and time.
+    /// With `--existing update`, recognize changed files by a checksum of their bytes instead of by
+    /// size and time.
     #[arg(long)]
     checksum: bool,
-    /// Say what would be imported, and change nothing.
+    /// Report what would be imported, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Go on importing what is new or changed, looking again after each TIME, until interrupted.
-    /// Files that cannot be read are passed over until they change.
+    /// Import new and changed files again and again, with a pause of TIME between, until
+    /// interrupted. Files that cannot be read are skipped until they change.
     #[arg(
         long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
         value_parser = crate::maintain::parse_age, conflicts_with = "dry_run"
     )]
     watch: Option<Duration>,
-    /// Commit after every N datasets, rather than once at the end: what an import that is
-    /// interrupted has committed need not be done again.
+    /// Commit after every N datasets instead of once at the end. An interrupted import then keeps
+    /// the datasets that it has committed.
     #[arg(long, value_name = "N")]
     commit_every: Option<NonZeroUsize>,
-    /// What datasets are named after: stem, path, or attr:KEY for a global attribute.
+    /// The name of a dataset: the stem of the file's name, its path, or attr:KEY for a global
+    /// attribute.
     #[arg(long, value_name = "WHAT", default_value_t)]
     name_from: NameFrom,
-    /// Go on past files that cannot be read, and list them at the end.
+    /// Skip files that cannot be read, and list them at the end.
     #[arg(long)]
     skip_errors: bool,
-    /// Refuse files of which a part cannot be read, instead of leaving that part out.
+    /// Fail if a part of a file cannot be read, instead of leaving that part out.
     #[arg(long)]
     strict: bool,
-    /// How long to wait for the next values of a file before it fails, such as 30s or 1h.
+    /// Fail if a file yields no more values for this time, such as 30s or 1h.
     #[arg(long, value_name = "TIME", value_parser = crate::maintain::parse_age, default_value = "10min")]
     stall_limit: Duration,
-    /// Files to read at one time; as many as there are processors, by default.
+    /// The number of files to read at a time. The default is the number of processors.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// The compression of a new store: zstd, lz4 or none.
@@ -79,15 +82,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIM=N,…", value_delimiter = ',', value_parser = parse_chunk)]
     chunk: Vec<(String, usize)>,
     /// Times in calendars such as noleap or 360_day: keep the numbers, or convert them to
-    /// timestamps with the same dates, NULL where there is no such date.
+    /// timestamps with the same dates. Dates that do not exist become NULL.
     #[arg(long, value_name = "WHAT", default_value_t)]
     calendar: CalendarPolicy,
-    /// What becomes of cells with NetCDF's default fill value, where a variable has no _FillValue:
-    /// mask or keep.
+    /// Cells with NetCDF's default fill value, in variables without _FillValue: mask or keep.
     #[arg(long, value_name = "WHAT", default_value_t = MaskPolicy::Mask)]
     default_fill: MaskPolicy,
-    /// What becomes of cells outside valid_min, valid_max or valid_range: keep or mask. They are
-    /// counted either way.
+    /// Cells outside valid_min, valid_max or valid_range: keep or mask. They are counted in both
+    /// cases.
     #[arg(long, value_name = "WHAT", default_value_t = MaskPolicy::Keep)]
     valid_range: MaskPolicy,
 }

@@ -65,15 +65,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a small store of synthetic stations and grids, and ask it three questions.
+    /// Create a small store of synthetic stations and grids, and run three queries on it.
     Demo {
-        /// The directory of the store; it is made where it does not exist.
+        /// The directory of the store. It is created if it does not exist.
         #[arg(default_value = "atlas-demo")]
         directory: PathBuf,
     },
-    /// Import NetCDF files into a store, which is created where it does not exist.
+    /// Import NetCDF files into a store. The store is created if it does not exist.
     Import(import::Arguments),
-    /// Query stores, by the statements given or in a shell.
+    /// Query stores: run the given statements, or start a shell.
     Sql(session::Arguments),
     /// Run parts of queries for `atlas sql --workers` on other machines.
     Worker(cluster::Listen),
@@ -81,49 +81,47 @@ enum Command {
     Info {
         /// The store: a directory or a URL.
         store: String,
-        /// List what imports did not take literally, instead: by class and variable, with counts
-        /// and an example file.
+        /// Instead, list what imports changed or left out: by class and variable, with counts and
+        /// an example file.
         #[arg(long)]
         import: bool,
-        /// Write one JSON object.
+        /// Write one JSON object instead of text.
         #[arg(long, conflicts_with = "import")]
         json: bool,
-        /// List where each dataset was imported from, instead: the file, its size, its time and its
+        /// Instead, list the file from which each dataset was imported, with its size, time and
         /// checksum.
         #[arg(long, conflicts_with_all = ["import", "json"])]
         sources: bool,
     },
-    /// List the commits of a store that are kept, newest first.
+    /// List the commits of a store that still exist, newest first.
     Log {
         /// The store: a directory or a URL.
         store: String,
     },
-    /// Read a whole store and check every checksum, every statistic and every file. Exit code 1
-    /// where it is damaged.
+    /// Read a whole store, and check every checksum, statistic and file. If the store is damaged,
+    /// the exit code is 1.
     Verify {
         /// The store: a directory or a URL.
         store: String,
     },
-    /// Make a store's atlas.json anew where it is lost, damaged or old, from the newest commit that
-    /// can be read.
+    /// Restore a lost, damaged or outdated atlas.json from the newest commit that can be read.
     Repair {
         /// The store: a directory or a URL.
         store: String,
     },
-    /// Rewrite variables that many commits have left in many segments, without what was replaced or
-    /// deleted.
+    /// Merge the segments of variables that have many, and drop replaced and deleted values.
     Compact {
         /// The store: a directory or a URL.
         store: String,
-        /// The variables; all of them, by default.
+        /// The variables. The default is all variables.
         variables: Vec<String>,
     },
-    /// Add the datasets of other stores to a store, in one commit. Their segments are copied as
-    /// they are.
+    /// Add the datasets of other stores to a store, in one commit. Segments are copied unchanged.
     Merge {
         /// The store: a directory or a URL.
         store: String,
-        /// The other stores, which stay as they are. No two may have a dataset of one name.
+        /// The other stores. They do not change. No two of the stores may have a dataset of the
+        /// same name.
         #[arg(required = true)]
         from: Vec<String>,
     },
@@ -135,7 +133,7 @@ enum Command {
         #[arg(required = true, value_name = "NAME")]
         datasets: Vec<String>,
     },
-    /// Give a dataset another name.
+    /// Rename a dataset.
     Rename {
         /// The store: a directory or a URL.
         store: String,
@@ -144,45 +142,45 @@ enum Command {
         /// Its new name.
         new: String,
     },
-    /// Copy the datasets of a store, or some of them, to another store, which is created where it
-    /// does not exist.
+    /// Copy all or some datasets of a store to another store. That store is created if it does not
+    /// exist.
     Copy {
         /// The store: a directory or a URL.
         from: String,
-        /// The other store. It may have no dataset of one of their names.
+        /// The other store. It must not have a dataset of the same name as a copied one.
         to: String,
-        /// Which datasets: a condition in SQL on the columns of the table `_datasets`, such as
-        /// "dataset LIKE 'R139%' AND platform_number = '13900'".
+        /// Copy only the datasets that satisfy this SQL condition on the columns of the table
+        /// `_datasets`, such as "dataset LIKE 'R139%' AND platform_number = '13900'".
         #[arg(long = "where", value_name = "CONDITION")]
         condition: Option<String>,
     },
-    /// Write a dataset as a NetCDF file, equal to the one that it was imported from.
+    /// Write a dataset to a NetCDF file that is equal to the one from which it was imported.
     Export {
         /// The store: a directory or a URL.
         store: String,
         /// The dataset.
         #[arg(value_name = "NAME")]
         dataset: String,
-        /// The file; NAME.nc here, by default.
+        /// The file to write. The default is NAME.nc in the current directory.
         #[arg(short, long)]
         output: Option<PathBuf>,
     },
-    /// Remove earlier generations, and files that no generation left needs.
+    /// Delete old generations, and the files that only they need.
     Vacuum {
         /// The store: a directory or a URL.
         store: String,
-        /// How old they must be, such as 12h. It must be longer than any import or query that is
-        /// running takes.
+        /// Delete generations that are older than this, such as 12h. Choose an age that is longer
+        /// than any running import or query takes.
         #[arg(long, value_name = "AGE", default_value = "7days", value_parser = maintain::parse_age)]
         older_than: Duration,
     },
-    /// Print what lets a shell complete this command, such as `atlas completions bash >
+    /// Print a completion script for a shell, as in `atlas completions bash >
     /// /etc/bash_completion.d/atlas`.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Write the manual's pages, one for each command, such as `atlas man ~/.local/share/man/man1`.
+    /// Write the manual, a page for each command, as in `atlas man ~/.local/share/man/man1`.
     Man {
         /// An existing directory.
         directory: PathBuf,

@@ -33,24 +33,25 @@ pub(crate) const LIMIT: usize = 40;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Stores, each a directory or a URL, and the name it gets in SQL: `atlas` for one without a
-    /// name.
+    /// Stores: directories or URLs, each with its name in SQL. By default, a single store is
+    /// `atlas`, and several have the last parts of their locations as names.
     #[arg(value_name = "[NAME=]STORE")]
     stores: Vec<String>,
-    /// Run statements and commands, and exit. Can be given several times.
+    /// Run statements and commands, and exit. This option can be repeated.
     #[arg(short, long, value_name = "SQL")]
     command: Vec<String>,
     /// Run the statements and commands of a file, and exit.
     #[arg(short, long)]
     file: Option<PathBuf>,
-    /// How results are written: a table, unless the name of the file of --output says otherwise.
+    /// The format of results. The default is a table, or the format that the extension of --output
+    /// names.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write results to a file, in the format of its ending where --format says no other.
+    /// Write results to a file. Its extension determines the format, unless --format is given.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The memory that queries may use, such as 2G or 500M: sorts and aggregations that need more
-    /// use the disk, and what cannot fails.
+    /// The memory that queries may use, such as 2G or 500M. Sorts and aggregations that need more
+    /// use the disk. Other operators fail.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory_limit: Option<usize>,
     /// Do not run the commands of the rc file when the shell starts.
@@ -171,7 +172,7 @@ impl Session {
             };
             if self.stores.iter().any(|store| store.name == name) {
                 return Err(Failure::new(format!(
-                    "two stores would both be `{name}`: name them, NAME=STORE"
+                    "two stores have the name `{name}`: name them, as in NAME=STORE"
                 )));
             }
             self.attach(&name, location).await?;

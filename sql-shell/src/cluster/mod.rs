@@ -35,7 +35,7 @@ pub(crate) struct Trust {
 /// The workers of a session.
 #[derive(Args, Clone, Default)]
 pub(crate) struct Options {
-    /// Workers that run queries that read much, such as http://10.0.0.1:8470,http://10.0.0.2:8470.
+    /// The workers that run large queries, such as http://10.0.0.1:8470,http://10.0.0.2:8470.
     #[arg(long, value_name = "URL,…", default_value = "", hide_default_value = true)]
     workers: String,
     #[command(flatten)]
@@ -48,11 +48,11 @@ pub(crate) struct Listen {
     /// The address to listen on. Without a token, it must be a loopback address.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8470")]
     listen: SocketAddr,
-    /// A directory or URL. The worker opens only stores under it. Can be given several times.
-    /// Without it, the worker opens every store that its credentials can open.
+    /// Open only stores under this directory or URL. This option can be repeated. Without it, the
+    /// worker opens every store that its credentials can open.
     #[arg(long, value_name = "PREFIX")]
     allow: Vec<String>,
-    /// The certificate (PEM) of this worker, which then accepts only TLS.
+    /// The certificate (PEM) of this worker. With it, the worker accepts only TLS.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The key (PEM) of the certificate.
