@@ -1,10 +1,21 @@
-//! The protobuf messages of an encoded scan.
+//! The protobuf messages of encoded scans and tables.
 
+use datafusion::common::{Result, exec_err};
 use datafusion_proto::protobuf::{PhysicalExprNode, PhysicalPlanNode, Schema};
 use prost::{Message, Oneof};
 
 /// The version of the messages. It changes whenever a message or its meaning changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// Checks the version of a message of another process.
+pub fn check_version(version: u32) -> Result<()> {
+    if version != VERSION {
+        return exec_err!(
+            "the plan has messages of version {version} and this program knows version {VERSION}: both sides need the same version of Atlas"
+        );
+    }
+    Ok(())
+}
 
 /// A scan that emits rows or aggregates.
 #[derive(Clone, PartialEq, Message)]
@@ -24,36 +35,80 @@ pub struct ScanMessage {
     pub aggregate: Option<AggregateMessage>,
 }
 
-/// A table of a generation of a store.
+/// A table in a logical plan.
 #[derive(Clone, PartialEq, Message)]
-pub struct TableMessage {
+pub struct LogicalTableMessage {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(oneof = "ContentMessage", tags = "2, 3")]
+    pub content: Option<ContentMessage>,
+}
+
+/// What a table in a logical plan shows.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum ContentMessage {
+    /// Values of a store.
+    #[prost(message, tag = "2")]
+    Values(TableMessage),
+    /// The store itself.
+    #[prost(message, tag = "3")]
+    Metadata(MetadataMessage),
+}
+
+/// A generation of a store.
+#[derive(Clone, PartialEq, Message)]
+pub struct GenerationMessage {
     /// The address of the store, without credentials.
     #[prost(string, tag = "1")]
     pub address: String,
     #[prost(uint64, tag = "2")]
-    pub generation: u64,
+    pub number: u64,
     /// The time of the generation's commit. It differs if another store was created at the address.
     #[prost(int64, tag = "3")]
     pub committed: i64,
+}
+
+/// A table of the values of a store.
+#[derive(Clone, PartialEq, Message)]
+pub struct TableMessage {
+    #[prost(message, required, tag = "1")]
+    pub generation: GenerationMessage,
     /// The table's name in plans.
-    #[prost(string, tag = "4")]
+    #[prost(string, tag = "2")]
     pub name: String,
-    #[prost(oneof = "KindMessage", tags = "5, 6")]
+    #[prost(oneof = "KindMessage", tags = "3, 4")]
     pub kind: Option<KindMessage>,
-    #[prost(bool, tag = "7")]
+    #[prost(bool, tag = "5")]
     pub nan_as_null: bool,
-    #[prost(message, required, tag = "8")]
+    #[prost(message, required, tag = "6")]
     pub schema: Schema,
 }
 
 /// The kind of the table.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum KindMessage {
-    #[prost(message, tag = "5")]
+    #[prost(message, tag = "3")]
     Wide(WideMessage),
     /// The table of one variable.
-    #[prost(string, tag = "6")]
+    #[prost(string, tag = "4")]
     Variable(String),
+}
+
+/// A table about a store.
+#[derive(Clone, PartialEq, Message)]
+pub struct MetadataMessage {
+    #[prost(message, required, tag = "1")]
+    pub generation: GenerationMessage,
+    /// The name of the table, such as `_datasets`.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The variable that the table is restricted to.
+    #[prost(string, optional, tag = "3")]
+    pub variable: Option<String>,
+    #[prost(bool, tag = "4")]
+    pub nan_as_null: bool,
+    #[prost(message, required, tag = "5")]
+    pub schema: Schema,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,7 +1,7 @@
 //! The process-wide cache of open generations, for decoded scans.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use atlas::{Atlas, Snapshot};
 use datafusion::common::{Result, exec_err};
@@ -41,18 +41,24 @@ pub struct TableOf {
 impl TableOf {
     /// The table. It opens the store if necessary; concurrent calls open it once.
     pub async fn open(&self) -> Result<Table> {
-        static OPENED: std::sync::LazyLock<Cache<Generation, Arc<Opened>>> =
-            std::sync::LazyLock::new(|| Cache::new(GENERATIONS));
-        let opened = OPENED.get_or_insert_async(&self.generation, self.generation.open()).await?;
-        opened.table(self).await
+        self.generation.opened().await?.table(self).await
     }
 }
 
 impl Generation {
+    /// The generation, to read from. It opens the store if necessary.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        Ok(Arc::clone(&self.opened().await?.snapshot))
+    }
+
+    async fn opened(&self) -> Result<Arc<Opened>> {
+        static OPENED: LazyLock<Cache<Generation, Arc<Opened>>> = LazyLock::new(|| Cache::new(GENERATIONS));
+        OPENED.get_or_insert_async(self, self.open()).await
+    }
+
     /// Opens the generation in the store that is now at its address.
     async fn open(&self) -> Result<Arc<Opened>> {
-        static STORE: std::sync::LazyLock<Cache<String, Atlas>> =
-            std::sync::LazyLock::new(|| Cache::new(STORES));
+        static STORE: LazyLock<Cache<String, Atlas>> = LazyLock::new(|| Cache::new(STORES));
         let atlas = STORE.get_or_insert_async(&self.address, Atlas::open_url(&self.address)).await;
         let atlas = atlas.map_err(from_store)?;
         let snapshot = match atlas.snapshot() {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use atlas::Snapshot;
 use datafusion::common::config::ExtensionOptions;
-use datafusion::common::{Result, exec_err, not_impl_err};
+use datafusion::common::{Result, not_impl_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
@@ -22,16 +21,14 @@ use datafusion_proto::protobuf::proto_error;
 use super::deferred::{DeferredAggregate, DeferredSource};
 use super::expressions::Expressions;
 use super::message::{
-    AggregateMessage, KindMessage, OptionMessage, OrderMessage, PartitionMessage, RangeMessage,
-    RequestMessage, ScanMessage, TableMessage, VERSION, WideMessage,
+    AggregateMessage, OptionMessage, OrderMessage, PartitionMessage, RangeMessage, RequestMessage,
+    ScanMessage, TableMessage, VERSION, check_version,
 };
-use super::open::{Generation, TableOf};
+use super::table::{message_of, table_message, table_of};
 use crate::plan::aggregate_source::{AggregateSource, Planned};
 use crate::plan::request::Request;
 use crate::plan::source::{AtlasSource, tiles};
 use crate::scan::order::BestFirst;
-use crate::tables::columns::Table;
-use crate::tables::kind::TableKind;
 use crate::tables::options::AtlasOptions;
 
 /// The message for a node that is a scan of a store.
@@ -44,7 +41,7 @@ pub fn encode(
     let other = || not_impl_err!("{} is not a scan of a store", node.name());
     let Some(scan) = node.downcast_ref::<DataSourceExec>() else { return other() };
     if let Some((config, source)) = scan.downcast_to_file_source::<AtlasSource>() {
-        return message(config, table(source.table())?, source.request(), None, &expressions);
+        return message(config, table_message(source.table())?, source.request(), None, &expressions);
     }
     if let Some((config, source)) = scan.downcast_to_file_source::<AggregateSource>() {
         let aggregate = aggregate_message(
@@ -54,13 +51,13 @@ pub fn encode(
             &expressions,
         )?;
         let scan = source.scan();
-        return message(config, table(scan.table())?, scan.request(), Some(aggregate), &expressions);
+        return message(config, table_message(scan.table())?, scan.request(), Some(aggregate), &expressions);
     }
     let Some((config, source)) = scan.downcast_to_file_source::<DeferredSource>() else { return other() };
     let aggregate = source.aggregate.as_ref().map(|DeferredAggregate { planned, schema, finished }| {
         aggregate_message(planned, schema, *finished, &expressions)
     });
-    let table = table_message(&source.table, &source.columns)?;
+    let table = message_of(&source.table, &source.columns)?;
     message(config, table, &source.request, aggregate.transpose()?, &expressions)
 }
 
@@ -83,41 +80,6 @@ fn message(
         partitions: config.file_groups.iter().map(partition).collect(),
         limit: config.limit.map(|limit| limit as u64),
         aggregate,
-    })
-}
-
-fn table(table: &Table) -> Result<TableMessage> {
-    let of = TableOf {
-        generation: generation(&table.snapshot)?,
-        name: table.name.clone(),
-        kind: table.kind.clone(),
-        nan_as_null: table.nan_as_null,
-    };
-    table_message(&of, &table.layout.schema)
-}
-
-fn generation(snapshot: &Snapshot) -> Result<Generation> {
-    let storage = snapshot.storage();
-    let Some(address) = storage.address() else {
-        return not_impl_err!("the store {storage} has no address by which another process could open it");
-    };
-    let (number, committed) = (snapshot.root().generation(), snapshot.root().committed());
-    Ok(Generation { address: address.to_owned(), number, committed })
-}
-
-fn table_message(of: &TableOf, columns: &Schema) -> Result<TableMessage> {
-    let kind = match of.kind.clone() {
-        TableKind::Wide { dims, attributes } => KindMessage::Wide(WideMessage { dims, attributes }),
-        TableKind::Variable(name) => KindMessage::Variable(name),
-    };
-    Ok(TableMessage {
-        address: of.generation.address.clone(),
-        generation: of.generation.number,
-        committed: of.generation.committed,
-        name: of.name.clone(),
-        kind: Some(kind),
-        nan_as_null: of.nan_as_null,
-        schema: columns.try_into()?,
     })
 }
 
@@ -164,19 +126,14 @@ pub fn decode(
     ctx: &TaskContext,
     expressions: &Expressions<'_>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    if scan.version != VERSION {
-        return exec_err!(
-            "the plan has a scan of version {} and this program knows version {VERSION}: both sides need the same version of Atlas",
-            scan.version
-        );
-    }
+    check_version(scan.version)?;
     let columns: Schema = (&scan.table.schema).try_into()?;
     let request = decode_request(&scan.request, &columns, ctx, expressions)?;
     let aggregate = scan.aggregate.map(|aggregate| decode_aggregate(aggregate, &columns, ctx, expressions));
     let aggregate = aggregate.transpose()?;
     let columns = Arc::new(columns);
     let schema = aggregate.as_ref().map_or_else(|| Arc::clone(&columns), |it| Arc::clone(&it.schema));
-    let table = decode_table(scan.table)?;
+    let table = table_of(scan.table)?;
     let name = format!("{}/atlas.json", table.generation.address);
     let source = DeferredSource {
         table,
@@ -204,17 +161,6 @@ pub fn decode(
         .with_limit(limit)
         .build();
     Ok(DataSourceExec::from_data_source(config))
-}
-
-fn decode_table(table: TableMessage) -> Result<TableOf> {
-    let kind = match table.kind {
-        Some(KindMessage::Wide(WideMessage { dims, attributes })) => TableKind::Wide { dims, attributes },
-        Some(KindMessage::Variable(name)) => TableKind::Variable(name),
-        None => return Err(proto_error("a scan has no kind of table")),
-    };
-    let (address, number, committed) = (table.address, table.generation, table.committed);
-    let generation = Generation { address, number, committed };
-    Ok(TableOf { generation, name: table.name, kind, nan_as_null: table.nan_as_null })
 }
 
 fn decode_request(

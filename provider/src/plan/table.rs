@@ -77,7 +77,10 @@ impl AtlasTable {
         kind: TableKind,
         options: &TableOptions,
     ) -> Self {
-        let table = Table::new(name, snapshot, catalog, kind, options.nan_as_null);
+        Self::of(Table::new(name, snapshot, catalog, kind, options.nan_as_null))
+    }
+
+    pub(crate) fn of(table: Table) -> Self {
         Self { table, rows: OnceLock::new(), columns: Mutex::default() }
     }
 

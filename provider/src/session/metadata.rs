@@ -123,12 +123,12 @@ impl Metadata {
 /// A table about one generation of a store. Its rows are computed when it is scanned.
 #[derive(Debug)]
 pub struct MetadataTable {
-    kind: Metadata,
+    pub(crate) kind: Metadata,
     /// The variable that it is about; `None` for all variables.
-    variable: Option<String>,
-    snapshot: Arc<Snapshot>,
+    pub(crate) variable: Option<String>,
+    pub(crate) snapshot: Arc<Snapshot>,
     /// True if an attribute that is NaN is read as NULL.
-    nan_as_null: bool,
+    pub(crate) nan_as_null: bool,
     schema: SchemaRef,
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use atlas::{Atlas, StoreConfig};
 use atlas_datafusion::codec::{AtlasCodec, DeferredSource};
-use atlas_datafusion::{StoreScan, TableOptions, grids};
+use atlas_datafusion::{StoreScan, TableOptions, grids, session_state};
 use atlas_tests::generate::{check_cases, model};
 use atlas_tests::queries::{queries, same};
 use atlas_tests::random::Model;
@@ -18,6 +18,7 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::prelude::SessionContext;
 use datafusion_proto::bytes::{
+    logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
     physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
 };
 use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
@@ -37,6 +38,20 @@ fn decoded(bytes: &[u8], ctx: &SessionContext) -> Result<Arc<dyn ExecutionPlan>>
 
 async fn planned(ctx: &SessionContext, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
     ctx.sql(sql).await?.create_physical_plan().await
+}
+
+/// The physical plan that another session makes of an encoded logical plan.
+async fn planned_elsewhere(
+    ctx: &SessionContext,
+    other: &SessionContext,
+    sql: &str,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let logical = ctx.state().create_logical_plan(sql).await?;
+    let bytes = logical_plan_to_bytes_with_extension_codec(&logical, &AtlasCodec)?;
+    let there = logical_plan_from_bytes_with_extension_codec(&bytes, &other.task_ctx(), &AtlasCodec)?;
+    // A decoded plan can be encoded again.
+    assert_eq!(logical_plan_to_bytes_with_extension_codec(&there, &AtlasCodec)?, bytes);
+    other.execute_logical_plan(there).await?.create_physical_plan().await
 }
 
 /// The number of planned and of decoded scans of stores in a plan.
@@ -91,7 +106,7 @@ async fn check(model: &Model, picks: &[u32], generations: usize, nan_as_null: bo
     }
     let ctx = session(&atlas, TableOptions { nan_as_null, ..TableOptions::default() }).unwrap();
     // A session that does not know the store.
-    let other = SessionContext::new();
+    let other = SessionContext::new_with_state(session_state());
     let grid = grids(&atlas.snapshot().catalog().unwrap()).into_iter().next();
     let mut tables = vec![("atlas".to_owned(), grid.map_or_else(Vec::new, |grid| grid.dims))];
     if let Some(name) = atlas.list_arrays().unwrap().get(picks[0] as usize % 5) {
@@ -111,11 +126,16 @@ async fn check(model: &Model, picks: &[u32], generations: usize, nan_as_null: bo
                 encoded(&there).unwrap(),
                 encoded(&decoded(&encoded(&there).unwrap(), &other).unwrap()).unwrap()
             );
+            let elsewhere = match planned_elsewhere(&ctx, &other, &query).await {
+                Ok(plan) => answer(plan, &other, ordered).await,
+                Err(error) => Err(error),
+            };
             let shares = shared(planned(&ctx, &query).await.unwrap(), count);
             let expected = answer(Arc::clone(&plan), &ctx, ordered).await;
             for (what, found) in [
                 ("decoded", answer(there, &other, ordered).await),
                 ("in shares", answer(shares, &ctx, ordered).await),
+                ("as a logical plan", elsewhere),
             ] {
                 match (&found, &expected) {
                     (Ok(found), Ok(expected)) => {
@@ -164,6 +184,34 @@ async fn dynamic_filters_stay_shared() {
     let shown = displayable(there.as_ref()).indent(true).to_string();
     let scan = shown.lines().find(|line| line.contains("DataSourceExec")).unwrap();
     assert!(scan.contains("v@2 > 138"), "{shown}");
+}
+
+/// Tables about a store can be sent in logical plans too, and keep their generation. Other tables are
+/// refused.
+#[tokio::test]
+async fn tables_about_a_store_are_sent_in_logical_plans() {
+    let atlas = store("memory:///codec-metadata").await;
+    let ctx = session(&atlas, TableOptions::default()).unwrap();
+    let other = SessionContext::new_with_state(session_state());
+    atlas.delete_dataset("cold").await.unwrap();
+    atlas.flush().await.unwrap();
+    for (query, expected) in [
+        ("SELECT dataset, cells FROM atlas._datasets ORDER BY 1", vec!["cold|40", "warm|40"]),
+        ("SELECT name, chunks FROM atlas._variables", vec!["v|8"]),
+        ("SELECT count(*) FROM atlas._attributes", vec!["0"]),
+        ("SELECT dataset, min FROM atlas._chunks ORDER BY 1, min LIMIT 1", vec!["cold|0.0"]),
+        ("SELECT count(*) FROM atlas_chunks('memory:///codec-metadata', 'v')", vec!["4"]),
+        (
+            "SELECT dataset, cells, max(v) FROM atlas JOIN atlas._datasets USING (dataset) GROUP BY 1, 2 ORDER BY 1",
+            vec!["cold|40|39.0", "warm|40|139.0"],
+        ),
+    ] {
+        let plan = planned_elsewhere(&ctx, &other, query).await.unwrap();
+        assert_eq!(answer(plan, &other, true).await.unwrap(), expected, "{query}");
+    }
+    ctx.sql("CREATE TABLE m AS SELECT 1 AS one").await.unwrap();
+    let error = planned_elsewhere(&ctx, &other, "SELECT * FROM m").await.unwrap_err().to_string();
+    assert!(error.contains("is not one of a store"), "{error}");
 }
 
 /// A plan reads the generation that it was planned for, whatever is committed later.
