@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let config = SessionConfig::new_with_ballista()
         .with_target_partitions(4)
-        .with_ballista_logical_extension_codec(Arc::new(codec::TableCodec::default()))
+        .with_ballista_logical_extension_codec(Arc::new(codec::LogicalCodec::default()))
         .with_ballista_physical_extension_codec(codec::physical());
     let state = with_atlas(SessionStateBuilder::new().with_config(config).with_default_features()).build();
     // The same session without Ballista, for comparison.
@@ -53,6 +53,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "SELECT depth, count(*) AS n, avg(temperature) AS mean FROM atlas GROUP BY depth ORDER BY depth",
         "SELECT dataset, time, depth, temperature FROM atlas ORDER BY temperature DESC, time LIMIT 3",
         "SELECT count(*) AS n FROM atlas WHERE temperature > 30 AND dataset < 'station-12'",
+        "SELECT time, max(temperature) AS warmest FROM atlas.temperature GROUP BY time ORDER BY time LIMIT 3",
+        "SELECT d.dataset, d.cells, count(*) AS warm FROM atlas JOIN atlas._datasets AS d USING (dataset) \
+         WHERE temperature > 35 GROUP BY d.dataset, d.cells ORDER BY warm DESC, dataset LIMIT 3",
     ] {
         let found = ballista.sql(query).await?.to_string().await?;
         let expected = alone.sql(query).await?.to_string().await?;
