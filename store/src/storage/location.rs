@@ -302,10 +302,7 @@ fn unnamed_root(number: u64) -> Url {
 fn root_of(url: &Url) -> Url {
     let mut root = url.clone();
     root.set_path("");
-    root.set_query(None);
-    root.set_fragment(None);
-    let _ = root.set_username("");
-    let _ = root.set_password(None);
+    remove_credentials(&mut root);
     root
 }
 
@@ -317,11 +314,19 @@ fn unusable(url: &Url, reason: &str) -> Error {
 
 fn without_credentials(url: &Url) -> String {
     let mut url = url.clone();
-    let _ = url.set_username("");
+    remove_credentials(&mut url);
+    url.to_string()
+}
+
+fn remove_credentials(url: &mut Url) {
+    // In `abfss://container@account.dfs.core.windows.net/`, the container is where other URLs have a
+    // user.
+    if !matches!(url.scheme(), "abfs" | "abfss") {
+        let _ = url.set_username("");
+    }
     let _ = url.set_password(None);
     url.set_query(None);
     url.set_fragment(None);
-    url.to_string()
 }
 
 #[cfg(test)]
@@ -345,6 +350,7 @@ mod tests {
             ("file:///tmp/100%25", "file:///tmp/100%25"),
             ("memory://user@host/a%20b?key=secret", "memory://host/a%20b"),
             ("s3://user@bucket/a/b", "s3://bucket/a/b"),
+            ("abfss://ocean@account.dfs.core.windows.net/a", "abfss://ocean@account.dfs.core.windows.net/a"),
         ] {
             let storage = Storage::at(location).unwrap();
             assert_eq!(storage.address(), Some(expected));
