@@ -12,6 +12,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::conjunction;
 use datafusion::physical_plan::DisplayFormatType;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use object_store::ObjectStore;
@@ -95,6 +96,12 @@ impl FileSource for DeferredSource {
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
         let request = Request { batch_size, ..self.request.clone() };
         Arc::new(Self { request, ..self.clone() })
+    }
+
+    // From it, operators above know which columns are constant.
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        let has_rows = self.aggregate.is_none() && !self.request.predicates.is_empty();
+        has_rows.then(|| conjunction(self.request.predicates.iter().cloned()))
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
