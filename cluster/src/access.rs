@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use datafusion::common::{Result, config_datafusion_err, config_err};
 use http::HeaderValue;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use tonic::service::Interceptor;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 use url::Url;
+
+use crate::connections::{OnConnections, connections};
 
 /// The header with the token.
 const HEADER: &str = "authorization";
@@ -46,8 +50,18 @@ impl Access {
 
     /// Sets the authority, in PEM, that signed the certificates of workers. Without it, the
     /// authorities that the system trusts are accepted.
-    pub fn with_authority(self, pem: impl AsRef<[u8]>) -> Self {
-        Self { authority: Some(Certificate::from_pem(pem)), ..self }
+    ///
+    /// # Errors
+    /// The PEM contains no certificate, or a damaged one.
+    pub fn with_authority(self, pem: impl AsRef<[u8]>) -> Result<Self> {
+        let mut certificates = CertificateDer::pem_slice_iter(pem.as_ref()).peekable();
+        if certificates.peek().is_none() {
+            return config_err!("the file of the authority contains no certificate in PEM");
+        }
+        if let Some(error) = certificates.find_map(std::result::Result::err) {
+            return config_err!("the certificate of the authority cannot be read: {error}");
+        }
+        Ok(Self { authority: Some(Certificate::from_pem(pem)), ..self })
     }
 
     /// True if a token is set.
@@ -60,7 +74,8 @@ impl Access {
         self.token.as_ref().map(|token| (HEADER, token))
     }
 
-    /// The endpoint of a worker. Keep-alive requests notice a lost connection within `timeout`.
+    /// The endpoint of a worker. Keep-alive requests notice a lost connection within half of
+    /// `timeout`, so that the rest is left for asking whether the worker still answers.
     pub(crate) fn endpoint(&self, url: &Url, timeout: Duration) -> Result<Endpoint> {
         let wrong = |e: tonic::transport::Error| config_datafusion_err!("the worker {url}: {e}");
         let mut endpoint = Endpoint::from_shared(url.to_string()).map_err(wrong)?;
@@ -73,9 +88,10 @@ impl Access {
             endpoint = endpoint.tls_config(tls).map_err(wrong)?;
         }
         Ok(endpoint
+            .executor(OnConnections(connections()?))
             .connect_timeout(timeout)
             .http2_keep_alive_interval(timeout / 4)
-            .keep_alive_timeout(timeout / 2)
+            .keep_alive_timeout(timeout / 4)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true))
     }
@@ -124,5 +140,13 @@ mod tests {
             assert!(Access::default().with_token(token).is_err());
         }
         assert!(!format!("{:?}", with("secret")).contains("secret"));
+    }
+
+    #[test]
+    fn an_authority_has_a_certificate() {
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        for pem in ["", "no PEM at all", key, "-----BEGIN CERTIFICATE-----\nAAAA\n"] {
+            assert!(Access::default().with_authority(pem).is_err(), "{pem}");
+        }
     }
 }

@@ -27,9 +27,16 @@ impl Prefix {
         Ok(Self { shown: location.to_owned(), parts })
     }
 
-    /// True if a store at `address` is under the prefix.
+    /// True if a store at `address` is under the prefix. Links are resolved, as they are when the
+    /// store is opened.
     pub(crate) fn has(&self, address: &str) -> bool {
-        parts(address).is_some_and(|parts| parts.starts_with(&self.parts))
+        let local = address.starts_with("file:").then(|| Storage::at(address));
+        let parts = match &local {
+            Some(Ok(storage)) => storage.address().and_then(parts),
+            Some(Err(_)) => None,
+            None => parts(address),
+        };
+        parts.is_some_and(|parts| parts.starts_with(&self.parts))
     }
 }
 
@@ -81,5 +88,24 @@ mod tests {
             assert_eq!(found, expected, "{address} under {prefix}");
         }
         assert!(Prefix::new("gopher://x").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_do_not_lead_out_of_a_prefix() {
+        let directory = tempfile::tempdir().unwrap();
+        let [allowed, secret] = ["allowed", "secret"].map(|name| directory.path().join(name));
+        for path in [&allowed, &secret] {
+            std::fs::create_dir_all(path.join("store")).unwrap();
+        }
+        std::os::unix::fs::symlink(&secret, allowed.join("link")).unwrap();
+        std::os::unix::fs::symlink(&allowed, directory.path().join("other")).unwrap();
+        let url = |path: std::path::PathBuf| url::Url::from_file_path(path).unwrap().to_string();
+        let prefix = Prefix::new(allowed.to_str().unwrap()).unwrap();
+        assert!(prefix.has(&url(allowed.join("store"))));
+        assert!(prefix.has(&url(directory.path().join("other/store"))));
+        assert!(!prefix.has(&url(allowed.join("link/store"))));
+        assert!(!prefix.has(&url(allowed.join("link/new"))));
+        assert!(!prefix.has(&url(secret.join("store"))));
     }
 }

@@ -1,6 +1,7 @@
 //! Connections to workers. Their errors name the worker.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,17 +28,17 @@ use crate::access::Access;
 use crate::error::WorkerError;
 
 /// The version that a worker reports. Processes of the same version understand each other's plans.
-pub fn version() -> String {
+pub(crate) fn version() -> String {
     let (own, datafusion) = (env!("CARGO_PKG_VERSION"), datafusion::DATAFUSION_VERSION);
     format!("Atlas {own} with DataFusion {datafusion} (plans {})", atlas_datafusion::codec::CODEC_VERSION)
 }
 
-/// The connections of a process to workers, one for each.
+/// The connections of a process to workers, one for each worker and timeout.
 #[derive(Clone)]
 pub(crate) struct Channels {
     access: Access,
     timeout: Duration,
-    open: Arc<Mutex<HashMap<Url, Channel>>>,
+    open: Arc<Mutex<HashMap<(Url, Duration), Channel>>>,
 }
 
 impl fmt::Debug for Channels {
@@ -51,6 +52,11 @@ impl Channels {
         Self { access, timeout, open: Arc::default() }
     }
 
+    /// The same connections, but with another timeout.
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -59,12 +65,10 @@ impl Channels {
     pub fn channel(&self, url: &Url) -> Result<BoxCloneSyncChannel> {
         let channel = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            match open.get(url) {
-                Some(channel) => channel.clone(),
-                None => {
-                    let channel = self.access.endpoint(url, self.timeout)?.connect_lazy();
-                    open.insert(url.clone(), channel.clone());
-                    channel
+            match open.entry((url.clone(), self.timeout)) {
+                Entry::Occupied(channel) => channel.get().clone(),
+                Entry::Vacant(place) => {
+                    place.insert(self.access.endpoint(url, self.timeout)?.connect_lazy()).clone()
                 }
             }
         };
@@ -78,12 +82,12 @@ impl Channels {
         Ok(BoxCloneSyncChannel::new(authorized))
     }
 
-    /// Checks that a worker answers and has this version.
-    pub async fn probe(&self, url: &Url) -> Result<(), DataFusionError> {
+    /// Checks that a worker answers within a time, and has this version.
+    pub async fn probe(&self, url: &Url, within: Duration) -> Result<(), DataFusionError> {
         let mut channel = self.get_worker_client_for_url(url).await?;
-        let answer = tokio::time::timeout(self.timeout, channel.get_worker_info(GetWorkerInfoRequest {}));
+        let answer = tokio::time::timeout(within, channel.get_worker_info(GetWorkerInfoRequest {}));
         let Ok(answer) = answer.await else {
-            return Err(WorkerError::Slow { url: url.clone(), timeout: self.timeout }.into());
+            return Err(WorkerError::Slow { url: url.clone(), timeout: within }.into());
         };
         let (found, own) = (answer?.version, version());
         if found != own {
@@ -107,15 +111,18 @@ struct Named {
     inner: Box<dyn WorkerChannel>,
 }
 
-/// The error of a worker if the connection failed. Errors of the query itself stay unchanged.
+/// The error of a worker if its connection or the worker itself failed. Errors of the query stay
+/// unchanged.
 fn named(url: &Url, error: DataFusionError) -> DataFusionError {
-    match &error {
-        DataFusionError::External(source) => match source.downcast_ref::<tonic::Status>() {
-            Some(status) => WorkerError::of_status(url, status).into(),
-            None => error,
-        },
-        _ => error,
-    }
+    let status = match &error {
+        DataFusionError::External(source) => source.downcast_ref::<tonic::Status>(),
+        _ => None,
+    };
+    let of_worker = match status {
+        Some(status) => Some(WorkerError::of_status(url, status)),
+        None => WorkerError::of_failure(url, &error),
+    };
+    of_worker.map_or(error, Into::into)
 }
 
 fn named_stream<T: 'static>(
@@ -175,7 +182,7 @@ mod tests {
             let worker = datafusion_distributed::Worker::default().with_version(version.clone());
             let server = Server::builder().add_service(worker.into_worker_server());
             let served = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-            let found = Channels::new(Access::default(), timeout).probe(&url).await;
+            let found = Channels::new(Access::default(), timeout).probe(&url, timeout).await;
             served.abort();
             match found {
                 Ok(()) => assert!(expected, "{version}"),

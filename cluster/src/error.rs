@@ -38,6 +38,13 @@ pub enum WorkerError {
         /// The version of this program.
         own: String,
     },
+    /// The worker could not do its part: it has too little memory, or cannot read the store.
+    Failed {
+        /// The worker.
+        url: Url,
+        /// The cause.
+        reason: String,
+    },
     /// No worker is left for the query.
     NoneLeft {
         /// The error of each.
@@ -57,9 +64,23 @@ impl WorkerError {
             Self::Lost { url, .. }
             | Self::Slow { url, .. }
             | Self::Token { url }
-            | Self::Version { url, .. } => Some(url),
+            | Self::Version { url, .. }
+            | Self::Failed { url, .. } => Some(url),
             Self::NoneLeft { .. } => None,
         }
+    }
+
+    /// The error of a worker itself; `None` if the query is at fault, and would fail anywhere.
+    pub(crate) fn of_failure(url: &Url, error: &DataFusionError) -> Option<Self> {
+        let reason = match error.find_root() {
+            DataFusionError::ResourcesExhausted(text) => {
+                format!("it needs more memory than it may use (--memory-limit): {text}")
+            }
+            DataFusionError::External(source) => source.to_string(),
+            root @ (DataFusionError::ObjectStore(_) | DataFusionError::IoError(_)) => root.strip_backtrace(),
+            _ => return None,
+        };
+        Some(Self::Failed { url: url.clone(), reason })
     }
 
     /// The error for the status of a failed request.
@@ -78,6 +99,11 @@ fn reason(status: &tonic::Status) -> String {
     while let Some(inner) = cause {
         reason = inner.to_string();
         cause = inner.source();
+    }
+    // Other servers, and the other protocol, cause all kinds of errors.
+    let is_foreign = ["invalid size", "InvalidContentType", "HTTP status code", "connection closed"];
+    if is_foreign.iter().any(|text| reason.contains(text)) {
+        reason.push_str(" (is it an Atlas worker, and is `http` or `https` right?)");
     }
     if reason.is_empty() { status.code().description().to_owned() } else { reason }
 }
@@ -107,6 +133,7 @@ impl fmt::Display for WorkerError {
                     shown(url)
                 )
             }
+            Self::Failed { url, reason } => write!(f, "the worker {} failed: {reason}", shown(url)),
             Self::NoneLeft { lost } => {
                 let lost: Vec<_> = lost.iter().map(ToString::to_string).collect();
                 write!(f, "no worker is left: {}", lost.join("; "))

@@ -5,21 +5,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use atlas_datafusion::StoreScan;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_datafusion_err, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, reset_plan_states};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
 use datafusion::prelude::SessionConfig;
 use datafusion_distributed::DistributedExt;
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use http::HeaderMap;
 use url::Url;
 
+use crate::channel::Channels;
 use crate::error::WorkerError;
 use crate::leaves::Routes;
 use crate::progress::{Counters, Done, QueryId, ask};
@@ -136,7 +142,9 @@ impl ExecutionPlan for ClusterExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.as_slice() {
             [local] if Arc::ptr_eq(local, &self.local) => Ok(self),
-            _ => internal_err!("the plan of a ClusterExec cannot be replaced"),
+            // This query is a part of another one, whose optimizer has changed it.
+            [local] => Ok(in_one_partition(Arc::clone(local))),
+            _ => internal_err!("a ClusterExec has one plan"),
         }
     }
 
@@ -160,6 +168,17 @@ impl ExecutionPlan for ClusterExec {
         };
         builder.spawn(run.run());
         Ok(builder.build())
+    }
+}
+
+/// A plan with its rows in a single partition.
+fn in_one_partition(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    if plan.output_partitioning().partition_count() == 1 {
+        return plan;
+    }
+    match plan.output_ordering().cloned() {
+        Some(order) => Arc::new(SortPreservingMergeExec::new(order, plan)),
+        None => Arc::new(CoalescePartitionsExec::new(plan)),
     }
 }
 
@@ -189,11 +208,13 @@ impl Failed {
 
 impl Run {
     async fn run(mut self) -> Result<()> {
-        let mut live = self.live().await?;
+        let timeout = self.cluster.workers.timeout;
+        let mut live = self.live(timeout).await?;
         let mut is_first = true;
         loop {
             let Err(Failed { error, is_seen }) = self.attempt(&live).await else { return Ok(()) };
-            let still = self.answering(&live).await?;
+            // Keep-alive requests may have taken the other half of the timeout.
+            let still = self.answering(&live, timeout / 2).await?;
             if still.is_empty() {
                 return Err(self.none_left());
             }
@@ -201,7 +222,7 @@ impl Run {
             let may_repeat = is_first && !is_seen;
             match lost {
                 // The connection was lost, but the worker still answers.
-                None if may_repeat && is_of_worker(&error) => {}
+                None if may_repeat && is_of_connection(&error) => {}
                 None => return Err(error),
                 Some(_) if may_repeat => {}
                 Some(url) => return Err(self.reason(url).map_or(error, Into::into)),
@@ -211,15 +232,28 @@ impl Run {
     }
 
     /// The workers for the query. It asks workers that were lost recently only if no others answer.
-    async fn live(&self) -> Result<Vec<Url>> {
-        let (others, lost) = self.cluster.lost.divide(&self.cluster.workers.urls);
-        for workers in [others, lost] {
-            let live = self.answering(&workers).await?;
-            if !live.is_empty() {
-                return Ok(live);
+    async fn live(&self, within: Duration) -> Result<Vec<Url>> {
+        let (mut others, mut lost, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for url in &self.cluster.workers.urls {
+            match self.cluster.lost.error(url) {
+                Some(error) => {
+                    lost.push(url.clone());
+                    errors.push(error);
+                }
+                None => others.push(url.clone()),
             }
         }
-        Err(self.none_left())
+        let mut live = self.answering(&others, within).await?;
+        if live.is_empty() {
+            live = self.answering(&lost, within).await?;
+        } else {
+            self.add_lost(errors);
+        }
+        if live.is_empty() { Err(self.none_left()) } else { Ok(live) }
+    }
+
+    fn add_lost(&self, errors: Vec<WorkerError>) {
+        self.ran.lock().unwrap_or_else(PoisonError::into_inner).lost.extend(errors);
     }
 
     fn none_left(&self) -> DataFusionError {
@@ -228,15 +262,15 @@ impl Run {
     }
 
     /// Returns those of some workers that answer. A different token or version is an error.
-    async fn answering(&self, urls: &[Url]) -> Result<Vec<Url>> {
-        let answers = join_all(urls.iter().map(|url| self.cluster.channels.probe(url))).await;
+    async fn answering(&self, urls: &[Url], within: Duration) -> Result<Vec<Url>> {
+        let answers = join_all(urls.iter().map(|url| self.cluster.channels.probe(url, within))).await;
         let (mut live, mut lost) = (Vec::new(), Vec::new());
         for (url, answer) in urls.iter().zip(answers) {
             match answer {
                 Ok(()) => live.push(url.clone()),
                 Err(DataFusionError::External(error)) => match error.downcast::<WorkerError>() {
                     Ok(error) if error.is_lost() => {
-                        self.cluster.lost.add(url);
+                        self.cluster.lost.add(url, (*error).clone());
                         lost.push(*error);
                     }
                     Ok(error) => return Err((*error).into()),
@@ -245,7 +279,7 @@ impl Run {
                 Err(error) => return Err(error),
             }
         }
-        self.ran.lock().unwrap_or_else(PoisonError::into_inner).lost.extend(lost);
+        self.add_lost(lost);
         Ok(live)
     }
 
@@ -261,7 +295,7 @@ impl Run {
         let distributed = match self.first.take().filter(|_| is_whole) {
             Some(first) => Some(first),
             None => {
-                let fresh = reset_plan_states(Arc::clone(&self.local)).map_err(Failed::unseen)?;
+                let fresh = fresh(Arc::clone(&self.local)).map_err(Failed::unseen)?;
                 self.cluster.distribute(fresh, live).await.map_err(Failed::unseen)?
             }
         };
@@ -276,9 +310,18 @@ impl Run {
         let query = QueryId::new();
         let context = self.context_of(config, &query).map_err(Failed::unseen)?;
         let mut rows = plan.execute(0, context).map_err(Failed::unseen)?;
-        let _watch = self.watch(query, live);
+        let mut watch = self.watch(query, live);
         let mut held: Option<(Vec<RecordBatch>, usize)> = Some((Vec::new(), 0));
-        while let Some(batch) = rows.next().await {
+        loop {
+            // The rows that a lost worker has sent come before the end of its connection, and the
+            // other workers may have many more.
+            let batch = tokio::select! {
+                batch = rows.next() => batch,
+                lost = &mut watch.0 => Some(Err(lost.unwrap_or_else(|e| {
+                    internal_datafusion_err!("watching the workers failed: {e}")
+                }))),
+            };
+            let Some(batch) = batch else { break };
             let batch = batch.map_err(|error| Failed { error, is_seen: held.is_none() })?;
             let Some((batches, bytes)) = &mut held else {
                 if self.tx.send(Ok(batch)).await.is_err() {
@@ -305,7 +348,7 @@ impl Run {
 
     /// The context of the attempt, with the headers that workers need.
     fn context_of(&self, config: SessionConfig, query: &QueryId) -> Result<Arc<TaskContext>> {
-        let mut headers: HeaderMap = settings::to_headers(config.options())?;
+        let mut headers: HeaderMap = settings::to_headers(config.options(), self.cluster.workers.timeout)?;
         query.add_to(&mut headers);
         let config = config.with_distributed_passthrough_headers(headers)?;
         let context = &self.context;
@@ -321,37 +364,58 @@ impl Run {
         )))
     }
 
-    /// Updates the counters with the progress of the workers, until it is dropped.
+    /// Updates the counters with the progress of the workers until it is dropped, or until one of
+    /// them does not answer.
     fn watch(&self, query: QueryId, live: &[Url]) -> Watch {
         let (channels, counters, live) =
             (self.cluster.channels.clone(), Arc::clone(&self.counters), live.to_vec());
         Watch(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(TICK).await;
-                let asked = live.iter().map(|url| async {
-                    let channel = channels.channel(url).ok()?;
-                    let answer = tokio::time::timeout(channels.timeout(), ask(channel, &query));
-                    answer.await.ok()?.ok()
-                });
-                let done = join_all(asked).await.into_iter().flatten();
-                counters.count(done.fold(Done::default(), |all, one| all + one));
+                let asked = live.iter().map(|url| progress(&channels, url, &query));
+                match try_join_all(asked).await {
+                    Ok(done) => counters.count(done.into_iter().fold(Done::default(), |all, one| all + one)),
+                    Err(error) => return error,
+                }
             }
         }))
     }
 }
 
-/// True if the error is one of a connection to a worker.
-fn is_of_worker(error: &DataFusionError) -> bool {
+/// The progress of a query on a worker. It is an error if the worker does not answer; a request that
+/// failed for another reason counts as no progress.
+async fn progress(channels: &Channels, url: &Url, query: &QueryId) -> Result<Done> {
+    let answer = tokio::time::timeout(channels.timeout(), ask(channels.channel(url)?, query)).await;
+    match answer {
+        Ok(Ok(done)) => Ok(done),
+        _ => channels.probe(url, channels.timeout() / 2).await.map(|()| Done::default()),
+    }
+}
+
+/// A plan that can run again. Operators get new dynamic filters, but scans would keep those that the
+/// first attempt has filled, so they lose them.
+fn fresh(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let fresh = reset_plan_states(plan)?.transform_up(|node| {
+        let scan = StoreScan::of(node.as_ref()).map(|scan| scan.without_dynamic_filters());
+        Ok(scan.map_or_else(|| Transformed::no(node), Transformed::yes))
+    });
+    fresh.data()
+}
+
+/// True if the connection to a worker was lost.
+fn is_of_connection(error: &DataFusionError) -> bool {
     match error {
-        DataFusionError::External(source) => source.is::<WorkerError>(),
-        DataFusionError::Shared(inner) => is_of_worker(inner),
-        DataFusionError::Context(_, inner) => is_of_worker(inner),
+        DataFusionError::External(source) => {
+            source.downcast_ref::<WorkerError>().is_some_and(WorkerError::is_lost)
+        }
+        DataFusionError::Shared(inner) => is_of_connection(inner),
+        DataFusionError::Context(_, inner) => is_of_connection(inner),
         _ => false,
     }
 }
 
-/// A task that is aborted when this is dropped.
-struct Watch(tokio::task::JoinHandle<()>);
+/// A task that ends with the error of a worker, and is aborted when this is dropped.
+struct Watch(tokio::task::JoinHandle<DataFusionError>);
 
 impl Drop for Watch {
     fn drop(&mut self) {

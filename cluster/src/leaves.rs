@@ -7,7 +7,10 @@ use atlas_datafusion::StoreScan;
 use datafusion::common::DataFusionError;
 use datafusion::common::Result;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::memory::LazyMemoryExec;
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{Distribution, ExecutionPlan, Partitioning};
@@ -54,6 +57,11 @@ fn needs_all_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
         // All rows of a key in one partition.
         _ => has_scan_of_its_stage(input),
     })
+}
+
+/// True if a leaf of a plan computes its rows from nothing, so that any process can run it.
+pub(crate) fn has_no_source(leaf: &Arc<dyn ExecutionPlan>) -> bool {
+    leaf.is::<EmptyExec>() || leaf.is::<PlaceholderRowExec>() || leaf.is::<LazyMemoryExec>()
 }
 
 /// True if there is a scan below, and no exchange of rows between tasks in between.

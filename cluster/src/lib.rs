@@ -29,6 +29,8 @@ mod access;
 mod allowed;
 mod analyze;
 mod channel;
+mod connections;
+mod encoding;
 mod error;
 mod exec;
 mod leaves;
@@ -37,6 +39,7 @@ mod planner;
 mod progress;
 mod settings;
 mod stages;
+mod task;
 mod worker;
 
 use std::sync::Arc;
@@ -47,7 +50,6 @@ use url::Url;
 
 pub use access::Access;
 pub use allowed::Prefix;
-pub use channel::version;
 pub use error::WorkerError;
 pub use exec::ClusterExec;
 pub use worker::Worker;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use atlas_datafusion::codec::AtlasCodec;
 use atlas_datafusion::{AtlasOptions, StoreScan, Workers};
 use datafusion::catalog::Session;
 use datafusion::catalog::memory::MemorySourceConfig;
@@ -16,25 +15,17 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::analyze::AnalyzeExec;
-use datafusion::physical_plan::empty::EmptyExec;
-use datafusion::physical_plan::memory::LazyMemoryExec;
-use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use datafusion_proto::bytes::physical_plan_to_bytes_with_proto_converter;
-use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
-use datafusion_proto::protobuf::PhysicalPlanNode;
-use prost::Message;
 
 use crate::access::Access;
 use crate::analyze::ClusterAnalyzeExec;
 use crate::channel::Channels;
+use crate::encoding::is_lossless;
 use crate::exec::ClusterExec;
+use crate::leaves::has_no_source;
 use crate::lost::Lost;
 use crate::stages::Cluster;
-
-/// The greatest size of an encoded plan, in bytes. A plan includes its tables in memory.
-const MOST_BYTES: usize = 32 << 20;
 
 /// Plans a query for workers if the session has some and the query reads enough.
 #[derive(Debug)]
@@ -109,8 +100,7 @@ async fn for_workers(cluster: Cluster, plan: Arc<dyn ExecutionPlan>) -> Result<A
     if !can_be_sent(&plan)? {
         return Ok(plan);
     }
-    let distributed = cluster.distribute(Arc::clone(&plan), &cluster.workers.urls).await?;
-    match distributed {
+    match cluster.distribute(Arc::clone(&plan), &cluster.workers.urls).await? {
         Some(distributed) => Ok(Arc::new(ClusterExec::new(plan, distributed, cluster))),
         None => Ok(plan),
     }
@@ -132,7 +122,7 @@ fn reads_enough(plan: &Arc<dyn ExecutionPlan>, workers: &Workers) -> Result<bool
 }
 
 /// True if workers can run a plan: all its leaves are stores with an address, or rows that can be
-/// sent with the plan.
+/// sent with the plan, and nothing of it is lost on the way.
 fn can_be_sent(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     let mut known = true;
     plan.apply(|node| {
@@ -143,19 +133,11 @@ fn can_be_sent(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
                 address.is_some_and(|address| !address.starts_with("memory:"))
                     || source.data_source().is::<MemorySourceConfig>()
             }
-            None if node.children().is_empty() => {
-                node.is::<EmptyExec>() || node.is::<PlaceholderRowExec>() || node.is::<LazyMemoryExec>()
-            }
+            None if node.children().is_empty() => has_no_source(node),
             // Each task would compute results of its own.
             None => !node.is::<ScalarSubqueryExec>(),
         };
         Ok(if known { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;
-    if !known {
-        return Ok(false);
-    }
-    let converter = DeduplicatingProtoConverter::default();
-    let encoded = physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &AtlasCodec, &converter);
-    // A plan that is nested too deeply can be encoded, but not decoded.
-    Ok(encoded.is_ok_and(|bytes| bytes.len() <= MOST_BYTES && PhysicalPlanNode::decode(bytes).is_ok()))
+    Ok(known && is_lossless(plan))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -17,10 +17,10 @@ use http::HeaderMap;
 use http::uri::PathAndQuery;
 use prost::Message;
 use tonic::body::Body;
-use tonic::server::{NamedService, UnaryService};
+use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
-use tower::Service;
+use tower::{Service, service_fn};
 
 /// The header with the identifier of a query.
 const HEADER: &str = "x-atlas-query";
@@ -143,29 +143,12 @@ impl Registry {
     }
 }
 
-/// The service that reports progress to clients.
+/// The service that reports progress to clients. It has a single method.
 #[derive(Clone)]
-pub(crate) struct ProgressService(pub Registry);
-
-impl NamedService for ProgressService {
-    const NAME: &'static str = "atlas.cluster.Progress";
-}
-
-impl UnaryService<ProgressRequest> for ProgressService {
-    type Response = Done;
-    type Future = Ready<Result<Response<Done>, Status>>;
-
-    fn call(&mut self, request: Request<ProgressRequest>) -> Self::Future {
-        ready(Ok(Response::new(self.0.done(&QueryId(request.into_inner().query)))))
-    }
-}
-
-/// The server of this service, which has a single method.
-#[derive(Clone)]
-pub(crate) struct ProgressServer(pub ProgressService);
+pub(crate) struct ProgressServer(pub Registry);
 
 impl NamedService for ProgressServer {
-    const NAME: &'static str = ProgressService::NAME;
+    const NAME: &'static str = "atlas.cluster.Progress";
 }
 
 impl Service<http::Request<Body>> for ProgressServer {
@@ -178,10 +161,13 @@ impl Service<http::Request<Body>> for ProgressServer {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let service = self.0.clone();
+        let registry = self.0.clone();
+        let answer = service_fn(move |request: Request<ProgressRequest>| {
+            ready(Ok::<_, Status>(Response::new(registry.done(&QueryId(request.into_inner().query)))))
+        });
         Box::pin(async move {
             let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
-            Ok(grpc.unary(service, request).await)
+            Ok(grpc.unary(answer, request).await)
         })
     }
 }

@@ -18,7 +18,6 @@ use url::Url;
 use crate::channel::Channels;
 use crate::leaves::{InOrder, Live, Routes, Tasks, share};
 use crate::lost::Lost;
-use crate::settings;
 
 /// The workers that a query can run on.
 #[derive(Clone)]
@@ -58,8 +57,6 @@ impl Cluster {
             .with_distributed_desired_task_count_handler(Tasks { tasks, min_bytes: self.workers.min_bytes })
             .with_distributed_scale_up_leaf_node_handler(share)
             .with_distributed_route_tasks_handler(InOrder(Arc::clone(&routes)));
-        let config =
-            config.clone().with_distributed_passthrough_headers(settings::to_headers(config.options())?)?;
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_query_planner(Arc::new(Planned(plan)))

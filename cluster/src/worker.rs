@@ -16,23 +16,32 @@ use datafusion::common::{
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::SessionState;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use datafusion_distributed::{
-    DistributedExt, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse, WorkerQueryContext,
-    WorkerSessionBuilder,
+    DistributedExt, NetworkBoundaryExt, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse,
+    WorkerQueryContext, WorkerSessionBuilder,
 };
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tonic::service::interceptor::InterceptedService;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::access::{Access, Guard};
 use crate::allowed::Prefix;
 use crate::channel::{Channels, version};
-use crate::progress::{ProgressServer, ProgressService, QueryId, Registry};
+use crate::connections::connections;
+use crate::encoding::MOST_BYTES;
+use crate::leaves::has_no_source;
+use crate::progress::{ProgressServer, QueryId, Registry};
 use crate::settings;
+use crate::task::for_worker;
+
+/// The greatest size of the headers of a request, in bytes. They contain the settings of a session.
+const MOST_BYTES_OF_HEADERS: u32 = 1 << 20;
 
 /// The settings of a worker; [`serve`](Self::serve) runs it.
 ///
@@ -99,56 +108,85 @@ impl Worker {
         Self { timeout, ..self }
     }
 
-    /// Checks that the worker may listen on an address.
+    /// Checks that the worker can serve at an address.
     ///
     /// # Errors
-    /// It has no token, and the address is not a loopback address.
-    pub fn check_address(&self, address: &SocketAddr) -> Result<()> {
-        if self.access.has_token() || address.ip().is_loopback() {
-            return Ok(());
+    /// It has no token, and the address is not a loopback address; or its certificate and key cannot
+    /// be used.
+    pub fn check(&self, address: &SocketAddr) -> Result<()> {
+        if !self.access.has_token() && !address.ip().is_loopback() {
+            return config_err!(
+                "a worker without a token listens on a loopback address only, and other machines can reach {address}: set ATLAS_WORKER_TOKEN"
+            );
         }
-        config_err!(
-            "a worker without a token listens on a loopback address only, and other machines can reach {address}: set ATLAS_WORKER_TOKEN"
-        )
+        self.server().map(drop)
     }
 
-    /// Serves until `shutdown` completes.
+    fn server(&self) -> Result<Server> {
+        let server = Server::builder()
+            .http2_max_header_list_size(MOST_BYTES_OF_HEADERS)
+            .http2_keepalive_interval(Some(self.timeout / 4))
+            .http2_keepalive_timeout(Some(self.timeout / 2));
+        let Some(Tls { certificate, key }) = &self.tls else { return Ok(server) };
+        let identity = Identity::from_pem(certificate, key);
+        let tls = ServerTlsConfig::new().identity(identity).timeout(self.timeout);
+        server.tls_config(tls).map_err(|e| {
+            config_datafusion_err!("the certificate and the key of the worker cannot be used: {}", cause(&e))
+        })
+    }
+
+    /// Serves until `shutdown` completes. Queries run on the threads of the caller's runtime, and
+    /// connections on others.
     ///
     /// # Errors
     /// The worker may not listen on the address, or cannot use its certificate.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
         let address = listener.local_addr()?;
-        self.check_address(&address)?;
-        let failed = |e: tonic::transport::Error| {
-            let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            config_datafusion_err!("the worker at {address} cannot serve: {cause}")
-        };
-        let mut server = Server::builder()
-            .tcp_nodelay(true)
-            .http2_keepalive_interval(Some(self.timeout / 4))
-            .http2_keepalive_timeout(Some(self.timeout / 2));
-        if let Some(Tls { certificate, key }) = &self.tls {
-            let identity = Identity::from_pem(certificate, key);
-            server = server.tls_config(ServerTlsConfig::new().identity(identity)).map_err(failed)?;
-        }
+        self.check(&address)?;
+        let mut server = self.server()?;
         let sessions = Sessions {
             address,
             channels: Channels::new(self.access.clone(), self.timeout),
             allowed: self.allowed.into(),
+            timeout: self.timeout,
+            queries: Handle::current(),
             registry: Registry::default(),
         };
-        let progress = ProgressServer(ProgressService(sessions.registry.clone()));
+        let progress = ProgressServer(sessions.registry.clone());
         let worker = datafusion_distributed::Worker::from_session_builder(sessions)
             .with_runtime_env(runtime(self.memory_limit)?)
             .with_version(version());
         let guard = Guard(self.access);
-        server
-            .add_service(InterceptedService::new(worker.into_worker_server(), guard.clone()))
-            .add_service(InterceptedService::new(progress, guard))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown)
-            .await
-            .map_err(failed)
+        let router = server
+            .add_service(InterceptedService::new(
+                worker.into_worker_server().max_decoding_message_size(2 * MOST_BYTES),
+                guard.clone(),
+            ))
+            .add_service(InterceptedService::new(progress, guard));
+        let listener = listener.into_std()?;
+        let mut serving = JoinSet::new();
+        serving.spawn_on(
+            async move {
+                let incoming = TcpIncoming::from(TcpListener::from_std(listener)?).with_nodelay(Some(true));
+                let served = router.serve_with_incoming(incoming).await;
+                served
+                    .map_err(|e| exec_datafusion_err!("the worker at {address} cannot serve: {}", cause(&e)))
+            },
+            connections()?,
+        );
+        // Dropping the set ends all connections.
+        tokio::select! {
+            served = serving.join_next() => match served {
+                Some(Ok(served)) => served,
+                _ => exec_err!("the worker at {address} has stopped"),
+            },
+            () = shutdown => Ok(()),
+        }
     }
+}
+
+fn cause(error: &tonic::transport::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn runtime(memory_limit: Option<usize>) -> Result<Arc<RuntimeEnv>> {
@@ -165,47 +203,59 @@ struct Sessions {
     address: SocketAddr,
     channels: Channels,
     allowed: Arc<[Prefix]>,
+    /// The time within which other workers must answer, if a client does not say it.
+    timeout: Duration,
+    /// The threads on which queries run.
+    queries: Handle,
     registry: Registry,
 }
 
 #[async_trait]
 impl WorkerSessionBuilder for Sessions {
     async fn build_session_state(&self, ctx: WorkerQueryContext) -> Result<SessionState, DataFusionError> {
-        let WorkerQueryContext { builder, headers } = ctx;
-        let mut builder = with_atlas(builder);
+        let WorkerQueryContext { mut builder, headers } = ctx;
         let config = builder.config().get_or_insert_default();
         settings::from_headers(&headers, config.options_mut())?;
+        let channels = self.channels.with_timeout(settings::timeout(&headers).unwrap_or(self.timeout));
         let (sessions, query) = (self.clone(), QueryId::of(&headers));
         let builder = builder
             .with_distributed_user_codec(AtlasCodec)
-            .with_distributed_channel_resolver(self.channels.clone())
+            .with_distributed_channel_resolver(channels)
             .with_distributed_worker_plan_rewrite_handler(move |event: WorkerPlanRewriteEvent<'_>| {
                 sessions.check(&event.plan)?;
                 if let Some(query) = &query {
                     sessions.registry.add(query.clone(), &event.plan)?;
                 }
-                Ok(WorkerPlanRewriteEventResponse::new(event.plan))
+                for_worker(event.plan, &sessions.queries).map(WorkerPlanRewriteEventResponse::new)
             });
-        let context = SessionContext::new_with_state(builder.build());
-        atlas_udfs::register_all(&context);
-        Ok(context.state())
+        Ok(with_functions(builder).state())
     }
 }
 
+/// The session of a worker: with the rules and functions of Atlas.
+pub(crate) fn with_functions(builder: SessionStateBuilder) -> SessionContext {
+    let context = SessionContext::new_with_state(with_atlas(builder).build());
+    atlas_udfs::register_all(&context);
+    context
+}
+
 impl Sessions {
-    /// Rejects plans that read anything that is not allowed, or that write files.
+    /// Rejects plans that read anything but allowed stores, rows in the plan and rows of other
+    /// workers, or that write files.
     fn check(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
         plan.apply(|node| {
-            let Some(source) = node.downcast_ref::<DataSourceExec>() else {
-                if node.is::<DataSinkExec>() {
-                    return exec_err!("the worker at {} does not write files", self.address);
+            if let Some(source) = node.downcast_ref::<DataSourceExec>() {
+                match source.downcast_to_file_source::<DeferredSource>() {
+                    Some((_, scan)) => self.check_address(scan.address())?,
+                    None if source.data_source().is::<MemorySourceConfig>() => {}
+                    None => {
+                        return exec_err!("the worker at {} reads stores only, no other files", self.address);
+                    }
                 }
-                return Ok(TreeNodeRecursion::Continue);
-            };
-            match source.downcast_to_file_source::<DeferredSource>() {
-                Some((_, scan)) => self.check_address(scan.address())?,
-                None if source.data_source().is::<MemorySourceConfig>() => {}
-                None => return exec_err!("the worker at {} reads stores only, no other files", self.address),
+            } else if node.is::<DataSinkExec>() {
+                return exec_err!("the worker at {} does not write files", self.address);
+            } else if node.children().is_empty() && !(has_no_source(node) || node.is_network_boundary()) {
+                return exec_err!("the worker at {} does not run {}", self.address, node.name());
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
@@ -222,5 +272,61 @@ impl Sessions {
             self.address,
             allowed.join(", ")
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use atlas::{Atlas, StoreConfig};
+    use atlas_datafusion::register_store;
+    use datafusion::prelude::CsvReadOptions;
+    use datafusion_proto::bytes::{
+        physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
+    };
+
+    use super::*;
+
+    /// Plans that a client could make by hand are refused.
+    #[tokio::test]
+    async fn plans_read_allowed_stores_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let ctx = with_functions(SessionStateBuilder::new().with_default_features());
+        for name in ["allowed", "secret"] {
+            let atlas = Atlas::create_url(&path(name), StoreConfig::default()).await.unwrap();
+            let dataset = atlas.create_dataset("d").await.unwrap();
+            dataset.define_array::<f32>("v", &["x"], &[4], None, None).unwrap();
+            atlas.flush().await.unwrap();
+            register_store(&ctx, name, &atlas).unwrap();
+        }
+        std::fs::write(path("file.csv"), "a\n1\n").unwrap();
+        ctx.register_csv("file", path("file.csv"), CsvReadOptions::new()).await.unwrap();
+        let copied = format!("COPY (SELECT 1 AS a) TO '{}'", path("copy.parquet"));
+        ctx.sql(&copied).await.unwrap().collect().await.unwrap();
+        ctx.register_parquet("columns", path("copy.parquet"), Default::default()).await.unwrap();
+        let sessions = Sessions {
+            address: ([127, 0, 0, 1], 8470).into(),
+            channels: Channels::new(Access::default(), Duration::from_secs(1)),
+            allowed: Arc::new([Prefix::new(&path("allowed")).unwrap()]),
+            timeout: Duration::from_secs(1),
+            queries: Handle::current(),
+            registry: Registry::default(),
+        };
+        for (query, expected) in [
+            ("SELECT dataset, avg(v + 1) FROM allowed GROUP BY dataset", ""),
+            ("SELECT count(*) FROM allowed AS a JOIN (VALUES (1.0), (2.0)) AS b(v) ON a.v = b.v", ""),
+            ("SELECT value FROM generate_series(1, 3)", ""),
+            ("SELECT v FROM allowed UNION ALL SELECT v FROM secret", "may not open file://"),
+            ("SELECT * FROM file", "reads stores only"),
+            ("SELECT * FROM columns", "reads stores only"),
+            (&copied, "does not write files"),
+        ] {
+            let plan = ctx.sql(query).await.unwrap().create_physical_plan().await.unwrap();
+            let bytes = physical_plan_to_bytes_with_extension_codec(plan, &AtlasCodec).unwrap();
+            let task = ctx.task_ctx();
+            let sent = physical_plan_from_bytes_with_extension_codec(&bytes, &task, &AtlasCodec).unwrap();
+            let found = sessions.check(&sent).map_or_else(|error| error.to_string(), |()| String::new());
+            assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{query}: {found}");
+        }
     }
 }

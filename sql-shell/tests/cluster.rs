@@ -83,8 +83,8 @@ fn printed(output: &Output) -> (String, String) {
 }
 
 /// The error with which a client ends.
-fn error_of(mut client: Command) -> String {
-    let output = client.output().unwrap();
+fn error_of(mut client: impl std::borrow::BorrowMut<Command>) -> String {
+    let output = client.borrow_mut().output().unwrap();
     assert!(!output.status.success(), "{output:?}");
     printed(&output).1
 }
@@ -223,6 +223,10 @@ fn operators_that_need_all_rows_have_them() {
             "SELECT dataset, x, row_number() OVER (ORDER BY v, x, dataset) AS r FROM atlas ORDER BY r LIMIT 9",
             "SELECT dataset, x, rank() OVER (PARTITION BY dataset ORDER BY v, x) AS r FROM atlas ORDER BY r, dataset LIMIT 9",
             "SELECT sum(s) AS s FROM (SELECT sum(v) OVER (PARTITION BY x) AS s FROM atlas)",
+            "SELECT sum(s) AS s FROM (SELECT sum(v) FILTER (WHERE v > 3000) OVER (PARTITION BY dataset) AS s FROM atlas)",
+            "SELECT dataset, x, lag(CASE WHEN x % 3 = 0 THEN v END) IGNORE NULLS OVER (ORDER BY x, dataset) AS r FROM atlas ORDER BY x, dataset, r LIMIT 30",
+            "SELECT sum(a - b) AS s FROM (SELECT nth_value(v, 2) OVER (PARTITION BY dataset ORDER BY x) AS a, nth_value(v, 2) OVER (PARTITION BY dataset ORDER BY x DESC) AS b FROM atlas)",
+            "SELECT count(*) AS n FROM (SELECT v FROM atlas LIMIT 5000000000)",
             "SELECT count(*) AS n, sum(v) AS s FROM (SELECT v FROM atlas UNION ALL SELECT v * 2 FROM atlas WHERE x < 5)",
             "SELECT count(*) AS n FROM (SELECT v FROM atlas INTERSECT SELECT v + 1 FROM atlas)",
             "SELECT count(*) AS n FROM (SELECT v FROM atlas WHERE v > 2 LIMIT 7)",
@@ -233,10 +237,12 @@ fn operators_that_need_all_rows_have_them() {
             "SELECT x % 3 AS k, count(DISTINCT v) AS n, max(v) FILTER (WHERE x > 2) AS m FROM atlas GROUP BY k",
             "SELECT k, sum(n) AS n FROM (SELECT x % 5 AS k, count(*) AS n FROM atlas GROUP BY x % 5) GROUP BY GROUPING SETS ((k), ())",
             "SELECT count(*) AS n FROM atlas JOIN atlas._datasets AS d ON d.dataset = atlas.dataset WHERE d.cells > 0",
+            "SELECT count(*) AS n, sum(v) AS s FROM sample_at(atlas, (SELECT x + 0.25 AS x FROM atlas WHERE v > 9000 AND x < 5), 'nearest')",
+            "SELECT count(*) AS n FROM sample_at(atlas, (SELECT x AS x FROM atlas GROUP BY x), 'nearest')",
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4) SELECT sum(v) AS s FROM n JOIN atlas ON x = i",
             "SELECT date_part('hour', to_timestamp(x * 3600)) AS h, count(*) AS n FROM atlas GROUP BY h",
         ];
-        let queries = queries.map(|query| (query.contains("ORDER BY r"), query.to_owned()));
+        let queries = queries.map(|query| (query.contains("ORDER BY"), query.to_owned()));
         compare(&place.location, &queries, &urls(&workers));
     }
 }
@@ -293,6 +299,42 @@ fn a_grouped_mean_sends_no_rows() {
     let output = client(&place.location, &urls(&workers), &[explained]).output().unwrap();
     let sent = counted_bytes(&printed(&output).0, "bytes_transferred");
     assert!(sent > bytes_of_rows / 20.0, "{sent} of {bytes_of_rows} bytes");
+}
+
+/// A worker whose operators use all threads still counts as alive.
+#[test]
+fn a_busy_worker_is_not_lost() {
+    let workers = Worker::three();
+    let place = Place::new("busy");
+    block_on(store(&place.location, 60, 400));
+    let heavy = "SELECT count(*) AS n, sum(a.v + b.v + c.v) > 0 AS s FROM atlas AS a JOIN atlas AS b ON a.x = b.x JOIN atlas AS c ON b.x = c.x";
+    let output =
+        client(&place.location, &urls(&workers), &["SET atlas.workers.timeout = 3", heavy]).output().unwrap();
+    assert_eq!(printed(&output), ("n,s\n86400000,true\n".to_owned(), String::new()));
+}
+
+/// If a worker is lost after rows were shown, the query ends with an error that names it.
+#[test]
+fn a_worker_that_is_lost_late_is_an_error() {
+    let workers = Worker::three();
+    let place = Place::new("late");
+    block_on(store(&place.location, 12, 20_000));
+    let endless = "SELECT a.v + b.v AS s FROM atlas AS a CROSS JOIN atlas AS b";
+    let mut client = client(&place.location, &urls(&workers), &["SET atlas.workers.timeout = 4", endless]);
+    let mut child = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The header comes at once, and rows when the client no longer holds them back.
+    assert_eq!(lines.next().unwrap().unwrap(), "s");
+    assert!(lines.next().unwrap().unwrap().parse::<f32>().is_ok());
+    let [lost, _second, _third] = workers;
+    let id = lost.child.id().to_string();
+    assert!(Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
+    let started = Instant::now();
+    lines.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    let errors = printed(&output).1;
+    assert!(!output.status.success() && errors.contains(&lost.url), "{errors}");
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 /// If a worker is killed or stopped while 50 queries run, each query has its answer, or an error names
@@ -383,6 +425,11 @@ fn errors_say_what_is_wrong_with_a_worker() {
     let allowing = Worker::start(&["--allow", store], None);
     assert!(client(store, &allowing.url, &[query]).status().unwrap().success());
 
+    let small = Worker::start(&["--memory-limit", "100k"], None);
+    let many = "SELECT count(*) AS n FROM atlas AS a JOIN atlas AS b ON a.x = b.x AND a.dataset = b.dataset";
+    let error = error_of(client(store, &small.url, &[many]));
+    assert!(error.contains(&format!("the worker {} failed: it needs more memory", small.url)), "{error}");
+
     let error = error_of(atlas(&["worker", "--listen", "0.0.0.0:0"]));
     assert!(error.contains("worker without a token"), "{error}");
     let error = error_of(client(store, "localhost:8470", &[query]));
@@ -421,6 +468,16 @@ fn clients_and_workers_use_tls() {
     let trusting = trusting.args(["--tls-ca", &authority]).env("ATLAS_WORKER_TOKEN", "secret");
     let output = trusting.output().unwrap();
     assert_eq!(printed(&output).0, "k,n\n0,1072\n1,1064\n2,1064\n", "{output:?}");
+    // Without TLS, the reason is not obvious.
+    let plain = urls(&workers).replace("https", "http");
+    let mut other = client(&place.location, &plain, &[query]);
+    let error = error_of(other.env("ATLAS_WORKER_TOKEN", "secret"));
+    assert!(error.contains("is `http` or `https` right?"), "{error}");
+    let error = error_of(atlas(&["sql", &place.location, "--tls-ca", &key, "-c", query]));
+    assert!(error.contains("no certificate"), "{error}");
+    let mismatch = ["worker", "--listen", "127.0.0.1:0", "--tls-cert", &authority, "--tls-key", &key];
+    let output = atlas(&mismatch).output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
     // A client that does not trust the authority.
     let mut other = client(&place.location, &urls(&workers), &[query]);
     other.env("ATLAS_WORKER_TOKEN", "secret");
@@ -436,35 +493,40 @@ fn ticks(process: &Child) -> u64 {
     fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
-/// Ctrl-C ends the query on the workers.
+/// Ctrl-C ends the query on the workers, also if its operators pass on no rows.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interrupted_query_ends_on_the_workers() {
     let workers = Worker::three();
     let place = Place::new("interrupted");
     block_on(store(&place.location, 12, 20_000));
-    // Operators notice an interrupt when they pass on a batch, and this query passes on many.
-    let endless = "SELECT a.v + b.v AS s FROM atlas AS a CROSS JOIN atlas AS b";
-    let mut endless = client(&place.location, &urls(&workers), &[endless]);
-    let mut child = endless.stdout(Stdio::null()).spawn().unwrap();
     let busy = || workers.iter().map(|worker| ticks(&worker.child)).sum::<u64>();
-    let (before, started) = (busy(), Instant::now());
-    while busy() < before + 100 {
-        assert!(started.elapsed() < Duration::from_secs(120), "the workers do not work");
-        assert!(child.try_wait().unwrap().is_none(), "the query has ended");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupt.success());
-    child.wait().unwrap();
-    let started = Instant::now();
-    loop {
-        let before = busy();
-        std::thread::sleep(Duration::from_millis(500));
-        if busy() <= before + 2 {
-            break;
+    for endless in [
+        "SELECT a.v + b.v AS s FROM atlas AS a CROSS JOIN atlas AS b",
+        "SELECT count(*) AS n, sum(a.v + b.v) AS s FROM atlas AS a CROSS JOIN atlas AS b",
+        "SELECT sum(a.v + b.v) AS s FROM atlas AS a JOIN atlas AS b ON a.x % 2 = b.x % 2",
+        "SELECT count(*) AS n FROM atlas AS a JOIN atlas AS b ON a.v < b.v - 1",
+    ] {
+        let mut endless = client(&place.location, &urls(&workers), &[endless]);
+        let mut child = endless.stdout(Stdio::null()).spawn().unwrap();
+        let (before, started) = (busy(), Instant::now());
+        while busy() < before + 100 {
+            assert!(started.elapsed() < Duration::from_secs(120), "the workers do not work");
+            assert!(child.try_wait().unwrap().is_none(), "the query has ended");
+            std::thread::sleep(Duration::from_millis(50));
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "the workers still work");
+        let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(interrupt.success());
+        child.wait().unwrap();
+        let started = Instant::now();
+        loop {
+            let before = busy();
+            std::thread::sleep(Duration::from_millis(500));
+            if busy() <= before + 2 {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "the workers still work: {endless:?}");
+        }
     }
     let query = "SELECT count(*) AS n FROM atlas WHERE v >= 0";
     let output = client(&place.location, &urls(&workers), &[query]).output().unwrap();

@@ -7,6 +7,10 @@
 //! generation with its own credentials. Decoding never blocks: the store is opened when the scan
 //! runs or is planned.
 //!
+//! The codec encodes what is Atlas' own. DataFusion encodes all other operators, and loses parts of
+//! some: the `FILTER` and `IGNORE NULLS` of window functions, and the upper bits of most limits above
+//! 2^32 - 1.
+//!
 //! A store in an object store that the program has created itself has no address, and cannot be
 //! encoded.
 

@@ -137,6 +137,11 @@ impl AggregateSource {
         Some(Self { scan: self.scan.vouched(is_sound)?, ..self.clone() })
     }
 
+    /// The same scan without dynamic filters.
+    pub(crate) fn without_dynamic_filters(&self) -> Self {
+        Self { scan: self.scan.without_dynamic_filters(), ..self.clone() }
+    }
+
     fn adder(&self) -> Arc<Adder> {
         Arc::new(Adder::new(Arc::clone(&self.aggregation), self.scan.table().clone()))
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -58,6 +58,16 @@ impl<'a> StoreScan<'a> {
     /// The number of rows after which it can stop.
     pub fn limit(&self) -> Option<usize> {
         self.config.limit
+    }
+
+    /// The scan without the filters that other operators fill while a query runs.
+    pub fn without_dynamic_filters(&self) -> Arc<dyn ExecutionPlan> {
+        let source: Arc<dyn FileSource> = match self.aggregate {
+            Some(source) => Arc::new(source.without_dynamic_filters()),
+            None => Arc::new(self.scan.without_dynamic_filters()),
+        };
+        let config = FileScanConfigBuilder::from(self.config.clone()).with_source(source);
+        DataSourceExec::from_data_source(config.build())
     }
 
     /// Divides the scan into `count` shares of about the same number of tiles, each with as many

@@ -138,6 +138,13 @@ impl AtlasSource {
         Some(source)
     }
 
+    /// The same scan without dynamic filters.
+    pub(crate) fn without_dynamic_filters(&self) -> Self {
+        let mut source = Self { offered: Vec::new(), ..self.clone() };
+        source.request.dynamic.clear();
+        source
+    }
+
     /// Opens ranges of tiles for a consumer. `values_of` tells, for predicates on values, whether
     /// rows that are NULL in their only column do not matter.
     pub(crate) fn opener_for(

@@ -37,7 +37,8 @@ impl Trust {
             access = access.with_token(&token)?;
         }
         if let Some(path) = &self.tls_ca {
-            access = access.with_authority(read(path)?);
+            let named = |e| Failure::new(format!("{}: {e}", path.display()));
+            access = access.with_authority(read(path)?).map_err(|e| named(e.strip_backtrace()))?;
         }
         Ok(access)
     }
@@ -61,7 +62,7 @@ pub(crate) async fn listen(arguments: &Listen) -> Result<()> {
     if let Some(limit) = arguments.memory_limit {
         worker = worker.with_memory_limit(limit);
     }
-    worker.check_address(&arguments.listen)?;
+    worker.check(&arguments.listen)?;
     let listener = TcpListener::bind(arguments.listen).await;
     let listener = listener.map_err(|e| Failure::new(format!("{}: {e}", arguments.listen)))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
