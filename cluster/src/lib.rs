@@ -40,6 +40,7 @@ mod progress;
 mod settings;
 mod stages;
 mod task;
+mod windows;
 mod worker;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ use crate::exec::ClusterExec;
 use crate::leaves::has_no_source;
 use crate::lost::Lost;
 use crate::stages::Cluster;
+use crate::windows::sorted_by_constants;
 
 /// Plans a query for workers if the session has some and the query reads enough.
 #[derive(Debug)]
@@ -97,11 +98,12 @@ async fn for_workers(cluster: Cluster, plan: Arc<dyn ExecutionPlan>) -> Result<A
             vec![input],
         );
     }
-    if !can_be_sent(&plan)? {
+    let sorted = sorted_by_constants(Arc::clone(&plan))?;
+    if !can_be_sent(&sorted)? {
         return Ok(plan);
     }
-    match cluster.distribute(Arc::clone(&plan), &cluster.workers.urls).await? {
-        Some(distributed) => Ok(Arc::new(ClusterExec::new(plan, distributed, cluster))),
+    match cluster.distribute(Arc::clone(&sorted), &cluster.workers.urls).await? {
+        Some(distributed) => Ok(Arc::new(ClusterExec::new(sorted, distributed, cluster))),
         None => Ok(plan),
     }
 }

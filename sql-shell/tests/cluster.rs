@@ -223,6 +223,13 @@ fn operators_that_need_all_rows_have_them() {
             "SELECT dataset, x, row_number() OVER (ORDER BY v, x, dataset) AS r FROM atlas ORDER BY r LIMIT 9",
             "SELECT dataset, x, rank() OVER (PARTITION BY dataset ORDER BY v, x) AS r FROM atlas ORDER BY r, dataset LIMIT 9",
             "SELECT sum(s) AS s FROM (SELECT sum(v) OVER (PARTITION BY x) AS s FROM atlas)",
+            // A predicate makes a key of the partitions constant.
+            "SELECT sum(s) AS s FROM (SELECT sum(v) OVER (PARTITION BY x) AS s FROM atlas WHERE x = 3)",
+            "SELECT max(s) AS s FROM (SELECT lag(v) OVER (PARTITION BY x ORDER BY dataset) AS s FROM atlas WHERE x = 0)",
+            "SELECT sum(s) AS s FROM (SELECT sum(v) OVER (PARTITION BY dataset, x ORDER BY v) AS s FROM atlas WHERE x = 3)",
+            "SELECT sum(s) AS s FROM (SELECT ntile(3) OVER (PARTITION BY v, x ORDER BY dataset) AS s FROM atlas WHERE v = 15651)",
+            "SELECT sum(s) AS s FROM (SELECT rank() OVER (PARTITION BY a.x, b.dataset ORDER BY a.v) AS s FROM atlas AS a JOIN atlas AS b ON a.x = b.x WHERE a.x = 5)",
+            "SELECT sum(s) AS s FROM (SELECT rank() OVER (PARTITION BY x ORDER BY v) AS s FROM (SELECT DISTINCT x, v FROM atlas WHERE x = 5 UNION ALL SELECT 5, v FROM atlas))",
             "SELECT sum(s) AS s FROM (SELECT sum(v) FILTER (WHERE v > 3000) OVER (PARTITION BY dataset) AS s FROM atlas)",
             "SELECT dataset, x, lag(CASE WHEN x % 3 = 0 THEN v END) IGNORE NULLS OVER (ORDER BY x, dataset) AS r FROM atlas ORDER BY x, dataset, r LIMIT 30",
             "SELECT sum(a - b) AS s FROM (SELECT nth_value(v, 2) OVER (PARTITION BY dataset ORDER BY x) AS a, nth_value(v, 2) OVER (PARTITION BY dataset ORDER BY x DESC) AS b FROM atlas)",
