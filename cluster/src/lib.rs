@@ -39,6 +39,7 @@ mod planner;
 mod progress;
 mod settings;
 mod stages;
+mod subqueries;
 mod task;
 mod windows;
 mod worker;
@@ -56,6 +57,7 @@ pub use exec::ClusterExec;
 pub use worker::Worker;
 
 use crate::planner::ClusterPlanner;
+use crate::subqueries::ScalarSubqueries;
 
 /// Adds workers to a session that is being built. Call it after
 /// [`with_atlas`](atlas_datafusion::with_atlas). If `urls` is empty, the session begins without
@@ -66,9 +68,8 @@ use crate::planner::ClusterPlanner;
 /// from which on a query is sent to them.
 pub fn with_workers(mut builder: SessionStateBuilder, urls: Vec<Url>, access: Access) -> SessionStateBuilder {
     let inner = builder.query_planner().take();
+    ScalarSubqueries::replace_in(builder.optimizer().get_or_insert_default());
     let options = builder.config().get_or_insert_default().options_mut();
-    // A scalar subquery in the physical plan would run in each task.
-    options.optimizer.enable_physical_uncorrelated_scalar_subquery &= urls.is_empty();
     let mut atlas = AtlasOptions::of(options);
     atlas.workers = Workers::with_engine(urls);
     options.extensions.insert(atlas);

@@ -320,6 +320,28 @@ fn a_busy_worker_is_not_lost() {
     assert_eq!(printed(&output), ("n,s\n86400000,true\n".to_owned(), String::new()));
 }
 
+/// Workers that are set later run the same queries as those that are given at the start.
+#[test]
+fn workers_can_be_set_in_a_session() {
+    let workers = Worker::three();
+    let place = Place::new("set");
+    block_on(store(&place.location, 6, 400));
+    let set = format!("SET atlas.workers = '{}'", urls(&workers));
+    for query in [
+        "SELECT count(*) AS n FROM atlas WHERE v > (SELECT avg(v + 0) FROM atlas)",
+        "SELECT sum(v) OVER (PARTITION BY dataset ORDER BY x) AS s FROM atlas",
+        "SELECT lag(v) OVER (PARTITION BY x ORDER BY dataset) AS s FROM atlas WHERE x = 0",
+        "SELECT v - (SELECT min(v) FROM atlas WHERE x > 7) AS d FROM atlas ORDER BY d LIMIT 3",
+    ] {
+        let explained = format!("EXPLAIN ANALYZE {query}");
+        let statements = [&set, "SET atlas.workers.min_bytes = 0", &explained];
+        let commands = statements.iter().flat_map(|statement| ["-c", statement]);
+        let arguments: Vec<&str> = ["sql", &place.location].into_iter().chain(commands).collect();
+        let (plan, errors) = printed(&atlas(&arguments).output().unwrap());
+        assert!(plan.contains("Stage 1") && plan.contains(&workers[2].url), "{query}: {plan}{errors}");
+    }
+}
+
 /// If a worker is lost after rows were shown, the query ends with an error that names it.
 #[test]
 fn a_worker_that_is_lost_late_is_an_error() {
