@@ -340,6 +340,11 @@ impl Error {
     pub(crate) fn corrupt(file: impl ToString, reason: impl Into<String>) -> Self {
         Self::Corrupt { file: file.to_string(), reason: reason.into() }
     }
+
+    /// The error for a file that has another length than the catalog says.
+    pub(crate) fn wrong_size(file: &str, expected: u64, found: u64) -> Self {
+        Self::corrupt(file, format!("it is {found} bytes long where the catalog says {expected}"))
+    }
 }
 
 #[cfg(test)]

@@ -143,8 +143,7 @@ impl Snapshot {
         let file = names::manifest_path(&entry.file);
         let bytes = self.storage.get(&file).await?;
         if bytes.len() as u64 != entry.size {
-            let reason = format!("it is {} bytes long where the catalog says {}", bytes.len(), entry.size);
-            return Err(Error::corrupt(file, reason));
+            return Err(Error::wrong_size(&file, entry.size, bytes.len() as u64));
         }
         entry.codec.check_built(&file)?;
         let rows = manifest::decode(entry, bytes).map_err(|reason| Error::corrupt(file, reason))?;

@@ -22,7 +22,7 @@ use object_store::http::HttpBuilder;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
-use crate::storage::remote::Patience;
+use crate::storage::patience::Patience;
 use crate::storage::settings::{self, Setting, configure, settings};
 
 /// The greatest number of attempts of a request after the first.

@@ -179,7 +179,7 @@ impl Storage {
     pub(crate) async fn copy_from(&self, other: &Self, file: &str, size: u64, new: &str) -> Result<()> {
         let result = other.objects.get(&other.path(file)).await.map_err(|e| other.failed(file, e))?;
         if result.meta.size != size {
-            return Err(super::requests::wrong_size(file, size, result.meta.size));
+            return Err(Error::wrong_size(file, size, result.meta.size));
         }
         let mut sink = BufWriter::with_capacity(Arc::clone(&self.objects), self.path(new), PART_BYTES);
         let mut bytes = result.into_stream();

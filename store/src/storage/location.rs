@@ -15,7 +15,8 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::storage::durability::{Disk, kind};
 use crate::storage::files::Storage;
-use crate::storage::remote::{self, PATIENCE, Patience};
+use crate::storage::patience::{PATIENCE, Patience};
+use crate::storage::remote;
 
 /// The location of a store, for [`Options::open`](crate::options::Options::open) and
 /// [`Options::create`](crate::options::Options::create).

@@ -9,6 +9,7 @@ mod exclusive;
 pub(crate) mod files;
 pub(crate) mod location;
 pub(crate) mod names;
+mod patience;
 mod remote;
 pub(crate) mod requests;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]

@@ -1,8 +1,7 @@
-//! Object stores on the network, and their timeouts.
+//! Object stores on the network.
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
 
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreScheme};
@@ -10,22 +9,7 @@ use url::Url;
 
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 use crate::storage::client::Client;
-
-/// The timeouts of servers.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http")), allow(dead_code))]
-pub(super) struct Patience {
-    /// The time until the answer to a request without a body begins. The whole answer may take
-    /// longer.
-    pub answer: Duration,
-    /// The time after the first attempt of a request in which further attempts may begin.
-    pub retries: Duration,
-}
-
-/// With these, a silent server is reported after at most 20 seconds, and a server that refuses
-/// connections after 15.
-pub(super) const PATIENCE: Patience =
-    Patience { answer: Duration::from_secs(10), retries: Duration::from_secs(15) };
+use crate::storage::patience::Patience;
 
 /// The object store of a URL, and the path in it. Settings come from `options`, and from the
 /// variables of `environment` for the provider.
@@ -87,11 +71,13 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
     use std::time::Instant;
 
     use super::*;
     use crate::error::Error;
     use crate::storage::files::Storage;
+    use crate::storage::patience::PATIENCE;
     use crate::store::{Atlas, StoreConfig};
 
     fn pairs(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {

@@ -66,7 +66,7 @@ impl Storage {
             Err(e) => return Err(self.unreadable(file, size, e).await),
         };
         if result.meta.size != size {
-            return Err(wrong_size(file, size, result.meta.size));
+            return Err(Error::wrong_size(file, size, result.meta.size));
         }
         let bytes = bytes_of(result).await.map_err(|e| self.failed(file, e))?;
         metrics.count_request(bytes.len());
@@ -93,7 +93,7 @@ impl Storage {
     /// failed.
     async fn unreadable(&self, file: &str, size: u64, source: object_store::Error) -> Error {
         match self.objects().head(&self.path(file)).await {
-            Ok(meta) if meta.size != size => wrong_size(file, size, meta.size),
+            Ok(meta) if meta.size != size => Error::wrong_size(file, size, meta.size),
             _ => self.failed(file, source),
         }
     }
@@ -113,8 +113,4 @@ async fn bytes_of(result: GetResult) -> object_store::Result<Bytes> {
     };
     let read: io::Result<_> = tokio::task::spawn_blocking(read).await?;
     read.map_err(|e| object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(e) })
-}
-
-pub(super) fn wrong_size(file: &str, expected: u64, found: u64) -> Error {
-    Error::corrupt(file, format!("it is {found} bytes long where the catalog says {expected}"))
 }
