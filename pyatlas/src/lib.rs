@@ -4,6 +4,7 @@
 mod dataset;
 mod errors;
 mod ffi;
+mod html;
 mod imports;
 mod location;
 mod progress;

@@ -27,9 +27,9 @@ use pyo3::{IntoPyObjectExt, intern};
 use pyo3_arrow::{PyRecordBatchReader, PySchema, PyTable};
 
 use crate::errors::{Kind, Raise};
+use crate::html::escaped;
 use crate::progress::Progress;
 use crate::runtime::{check_process, wait, watch};
-use crate::store::escaped;
 use crate::values::from_attributes;
 
 /// The number of rows that a notebook shows.

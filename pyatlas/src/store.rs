@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::dataset::{PyDatasetView, whole_or_part};
 use crate::errors::{Kind, Raise};
 use crate::ffi::PyTable;
+use crate::html::escaped;
 use crate::location::{Handle, Origin, StorageOptions};
 use crate::result::PyResultSet;
 use crate::runtime::wait;
@@ -491,9 +492,4 @@ impl PyAtlas {
             self.list_datasets()?.len(),
         ))
     }
-}
-
-/// A text escaped for HTML.
-pub(crate) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
