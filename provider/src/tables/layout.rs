@@ -649,15 +649,15 @@ mod tests {
         }
     }
 
-    /// Sixteen times as many variables and attributes take about sixteen times as long, not the
-    /// square of that.
+    /// 64 times as many variables and attributes take about 64 times as long, not 4096 times. The limit
+    /// between is far from both, because other processes can run meanwhile.
     #[test]
     fn a_layout_takes_time_linear_in_variables_and_attributes() {
         let time = |count: usize| {
             let arrays = (0..count).map(|i| (format!("v{i}"), DType::F32, vec!["x"])).collect();
             let catalog = catalog(&[(arrays, (0..count).map(|i| format!("v{i}")).collect())]);
             let dims = ["x".to_owned()];
-            let times = (0..5).map(|_| {
+            let times = (0..3).map(|_| {
                 let start = Instant::now();
                 let layout = Layout::wide(&catalog, &dims, &TableOptions::default());
                 assert_eq!(layout.columns.len(), 2 * count + 2);
@@ -665,7 +665,7 @@ mod tests {
             });
             times.min().unwrap_or(Duration::MAX)
         };
-        let (few, many) = (time(500), time(8000));
-        assert!(many < few * 80, "{few:?} for 500 variables, {many:?} for 8000");
+        let (few, many) = (time(500), time(32_000));
+        assert!(many < few * 600, "{few:?} for 500 variables, {many:?} for 32000");
     }
 }
