@@ -62,6 +62,7 @@ impl ManifestEntry {
 }
 
 /// Encodes rows as a file, and describes the file for a catalog that uses these numbers of schemas.
+/// Reads the file back, so that no writer commits what readers refuse.
 pub(crate) fn encode(
     file: String,
     rows: &Rows,
@@ -87,7 +88,13 @@ pub(crate) fn encode(
     if entry.raw > MAX_BYTES {
         return Err(format!("{} datasets are too many for one commit: commit more often", entry.rows));
     }
-    Ok((entry, Bytes::from(bytes)))
+    drop(raw);
+    // A manifest that readers refuse would make the whole store unreadable.
+    let bytes = Bytes::from(bytes);
+    let unreadable =
+        |reason| format!("the manifest of {} datasets would be unreadable: {reason}", entry.rows);
+    decode(&entry, bytes.clone()).map_err(unreadable)?;
+    Ok((entry, bytes))
 }
 
 /// Encodes rows as a manifest before compression, in parts.
@@ -141,4 +148,102 @@ pub(crate) fn parse(raw: &Buffer) -> Result<Rows, String> {
     let attributes: Vec<AttributeKind> = serde_json::from_slice(attributes).map_err(|e| e.to_string())?;
     let table = table::read(&raw.slice(8 + start), &schema_of(&attributes))?;
     Rows::of(table, &attributes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::rows::RowsBuilder;
+    use crate::model::dtype::DType;
+    use crate::model::value::{AttributeValue, Value};
+
+    /// The types that values of attributes have.
+    const TYPES: [DType; 7] =
+        [DType::Bool, DType::I64, DType::U64, DType::F64, DType::Timestamp, DType::String, DType::Binary];
+
+    /// Rows by ordinal: their attributes, or `None` for a row that deletes.
+    type Model = Vec<Option<Vec<(String, AttributeValue)>>>;
+
+    /// A value of a type. Text is sometimes too long to lie in its view.
+    fn value(dtype: DType, seed: u64) -> Value {
+        let text = "x".repeat((seed % 30) as usize) + &seed.to_string();
+        match dtype {
+            DType::Bool => Value::Bool(seed.is_multiple_of(2)),
+            DType::I64 => Value::I64(seed.cast_signed()),
+            DType::U64 => Value::U64(seed),
+            DType::F64 => Value::F64(f64::from_bits(seed)),
+            DType::Timestamp => Value::Timestamp(seed.cast_signed()),
+            DType::String => Value::String(text),
+            _ => Value::Binary(text.into_bytes()),
+        }
+    }
+
+    fn list(dtype: DType, seed: u64, length: usize) -> AttributeValue {
+        AttributeValue::List(dtype, (0..length as u64).map(|i| value(dtype, seed.wrapping_add(i))).collect())
+    }
+
+    fn attribute() -> impl Strategy<Value = AttributeValue> {
+        let length = prop_oneof![8 => 0..4usize, 2 => 0..100usize, 1 => 4000..9000usize];
+        (0..TYPES.len(), any::<u64>(), proptest::option::of(length)).prop_map(|(dtype, seed, length)| {
+            match length {
+                Some(length) => list(TYPES[dtype], seed, length),
+                None => AttributeValue::One(value(TYPES[dtype], seed)),
+            }
+        })
+    }
+
+    fn rows() -> impl Strategy<Value = Model> {
+        let attributes = proptest::collection::btree_map("[a-c]", attribute(), 0..4);
+        let attributes = attributes.prop_map(|attributes| attributes.into_iter().collect());
+        proptest::collection::vec(proptest::option::weighted(0.9, attributes), 0..30)
+    }
+
+    /// Encodes rows, decodes them, and compares the result with the model.
+    fn check(model: &Model, codec: Codec) {
+        let mut builder = RowsBuilder::default();
+        for (ordinal, attributes) in (0u32..).zip(model) {
+            let name = format!("dataset {ordinal}");
+            let sizes = (0..u64::from(ordinal % 5)).map(|size| size << 40);
+            match attributes {
+                Some(attributes) => builder.push(ordinal, &name, ordinal, sizes, attributes.iter().cloned()),
+                None => builder.push_deleted(ordinal),
+            }
+        }
+        let rows = builder.finish().unwrap();
+        let (entry, bytes) = encode("m.am".to_owned(), &rows, codec, 0, Vec::new()).unwrap();
+        let read = decode(&entry, bytes).unwrap();
+        assert_eq!(read.len(), model.len());
+        for (row, attributes) in model.iter().enumerate() {
+            let Some(attributes) = attributes else {
+                assert!(read.is_deleted(row));
+                continue;
+            };
+            assert_eq!(read.name(row), Some(format!("dataset {row}").as_str()));
+            assert_eq!(read.sizes(row), (0..row as u64 % 5).map(|size| size << 40).collect::<Vec<_>>());
+            for key in ["a", "b", "c"] {
+                let expected = attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+                assert_eq!(read.attribute(row, key).as_ref(), expected, "`{key}` of row {row}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn attributes_of_all_types_come_back(model in rows(), compressed: bool) {
+            check(&model, if compressed { Codec::Zstd } else { Codec::None });
+        }
+    }
+
+    #[test]
+    fn long_lists_of_every_type_come_back() {
+        for dtype in TYPES {
+            for length in [0, 1, 7, 8, 9, 4096, 100_000] {
+                let one = vec![("a".to_owned(), list(dtype, 5, length))];
+                check(&vec![Some(one.clone())], Codec::Zstd);
+                check(&vec![None, Some(Vec::new()), Some(one.clone()), None, Some(one)], Codec::Zstd);
+            }
+        }
+    }
 }

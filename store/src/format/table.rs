@@ -7,11 +7,11 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::read_record_batch;
 use arrow::ipc::writer::StreamEncoder;
-use arrow::ipc::{Message, MetadataVersion, RecordBatch as Batch, root_as_message};
+use arrow::ipc::{FieldNode, Message, MetadataVersion, RecordBatch as Batch, root_as_message};
 
 use crate::encoding::parts::Parts;
 
@@ -111,45 +111,65 @@ fn has_columns(message: &Message<'_>, schema: &Schema) -> bool {
 /// right length, and that all lie within a body of `length` bytes.
 fn check(batch: &Batch<'_>, schema: &Schema, length: usize) -> Option<()> {
     let rows = usize::try_from(batch.length()).ok().filter(|rows| *rows <= length)?;
-    let (mut nodes, mut buffers) = (batch.nodes()?.iter(), batch.buffers()?.iter());
-    let mut variadic = batch.variadicBufferCounts().into_iter().flatten();
-    // The next buffer. It must have room for a whole number of items of that width, and be aligned
-    // as Arrow requires.
-    let mut buffer = |items: usize, width: usize| {
-        let buffer = buffers.next()?;
-        let (start, size) = (usize::try_from(buffer.offset()).ok()?, usize::try_from(buffer.length()).ok()?);
-        let fits = size >= items.checked_mul(width)? && size.is_multiple_of(width) && start.is_multiple_of(8);
-        start.checked_add(size).filter(|end| fits && *end <= length)
+    let mut body = Body {
+        length,
+        nodes: batch.nodes()?.iter(),
+        buffers: batch.buffers()?.iter(),
+        variadic: batch.variadicBufferCounts().into_iter().flatten(),
     };
     for field in schema.fields() {
-        let node = nodes.next()?;
-        let nulls = usize::try_from(node.null_count()).ok()?;
-        if usize::try_from(node.length()) != Ok(rows) || nulls > rows || !field.is_nullable() && nulls > 0 {
+        body.column(field, Some(rows))?;
+    }
+    let rest = (batch.compression(), body.nodes.next(), body.buffers.next(), body.variadic.next());
+    matches!(rest, (None, None, None, None)).then_some(())
+}
+
+/// What a batch says of its body, as far as it is not checked yet.
+struct Body<N, B, V> {
+    length: usize,
+    nodes: N,
+    buffers: B,
+    variadic: V,
+}
+
+impl<'a, N, B, V> Body<N, B, V>
+where
+    N: Iterator<Item = &'a FieldNode>,
+    B: Iterator<Item = &'a arrow::ipc::Buffer>,
+    V: Iterator<Item = i64>,
+{
+    /// The next column, or the items of a list, which may be any number.
+    fn column(&mut self, field: &Field, expected: Option<usize>) -> Option<()> {
+        let node = self.nodes.next()?;
+        let (rows, nulls) = (usize::try_from(node.length()).ok()?, usize::try_from(node.null_count()).ok()?);
+        let is_nullable = field.is_nullable() || nulls == 0;
+        if expected.is_some_and(|expected| expected != rows) || nulls > rows || !is_nullable {
             return None;
         }
-        buffer(if nulls > 0 { rows.div_ceil(8) } else { 0 }, 1)?;
+        self.buffer(if nulls > 0 { rows.div_ceil(8) } else { 0 }, 1)?;
         match field.data_type() {
             DataType::Utf8View | DataType::BinaryView => {
-                buffer(rows, 16)?;
-                for _ in 0..usize::try_from(variadic.next()?).ok()? {
-                    buffer(0, 1)?;
+                self.buffer(rows, 16)?;
+                for _ in 0..usize::try_from(self.variadic.next()?).ok()? {
+                    self.buffer(0, 1)?;
                 }
+                Some(())
             }
-            DataType::List(_) => {
-                buffer(if rows == 0 { 0 } else { rows + 1 }, 4)?;
-                let items = nodes.next()?;
-                let count = usize::try_from(items.length()).ok()?;
-                buffer(0, 1)?;
-                // The numbers of a coordinate: u32, and never null.
-                buffer(count, 4)?;
-                if items.null_count() != 0 {
-                    return None;
-                }
+            DataType::List(items) => {
+                self.buffer(if rows == 0 { 0 } else { rows.checked_add(1)? }, 4)?;
+                self.column(items, None)
             }
-            DataType::Boolean => buffer(rows.div_ceil(8), 1).map(drop)?,
-            fixed => buffer(rows, fixed.primitive_width()?).map(drop)?,
+            DataType::Boolean => self.buffer(rows.div_ceil(8), 1),
+            fixed => self.buffer(rows, fixed.primitive_width()?),
         }
     }
-    let rest = (batch.compression(), nodes.next(), buffers.next(), variadic.next());
-    matches!(rest, (None, None, None, None)).then_some(())
+
+    /// The next buffer. It must have room for a whole number of items of that width, and be aligned
+    /// as Arrow requires.
+    fn buffer(&mut self, items: usize, width: usize) -> Option<()> {
+        let buffer = self.buffers.next()?;
+        let (start, size) = (usize::try_from(buffer.offset()).ok()?, usize::try_from(buffer.length()).ok()?);
+        let fits = size >= items.checked_mul(width)? && size.is_multiple_of(width) && start.is_multiple_of(8);
+        start.checked_add(size).filter(|end| fits && *end <= self.length).map(drop)
+    }
 }

@@ -145,6 +145,8 @@ pub(crate) async fn publish(
     root.check().map_err(|reason| Error::Limit { location: storage.to_string(), reason })?;
     let encoded = root.encode(Some(recorded));
     let bytes = Bytes::from(encoded.map_err(|e| Error::internal(CATALOG_FILE, e.to_string()))?);
+    // A root that readers refuse would make the whole store unreadable.
+    decode_record(root.generation, &bytes).map_err(|e| Error::internal(CATALOG_FILE, e.to_string()))?;
     for (file, bytes) in &next.manifests {
         if !written.contains(file) {
             storage.replace(file, bytes.clone()).await?;

@@ -2,6 +2,7 @@
 //!
 //! `PROPTEST_CASES=5000 cargo test -p atlas-tests --test claims writers::` runs more cases.
 
+mod attributes;
 mod commute;
 mod faults;
 mod model;
