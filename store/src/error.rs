@@ -221,6 +221,16 @@ pub enum Error {
         /// Why `atlas.json` could not be replaced.
         source: Box<Error>,
     },
+    /// `atlas.json` is restored, but the datasets of its generation cannot be read.
+    #[error("atlas.json shows generation {generation}, which cannot be read: {source}; {}", readable(*.earlier))]
+    Unreadable {
+        /// The newest generation.
+        generation: u64,
+        /// The newest generation before it that can be read.
+        earlier: Option<u64>,
+        /// Why the newest generation cannot be read.
+        source: Box<Error>,
+    },
     /// Changes that together exceed the limits of a store.
     #[error("the changes cannot be committed to {location}: {reason}")]
     Limit {
@@ -344,6 +354,14 @@ impl Error {
     /// The error for a file that has another length than the catalog says.
     pub(crate) fn wrong_size(file: &str, expected: u64, found: u64) -> Self {
         Self::corrupt(file, format!("it is {found} bytes long where the catalog says {expected}"))
+    }
+}
+
+/// Says which generation can be read instead.
+fn readable(earlier: Option<u64>) -> String {
+    match earlier {
+        Some(earlier) => format!("generation {earlier} can be read: open it with `Atlas::open_at`"),
+        None => "no earlier generation can be read either".to_owned(),
     }
 }
 

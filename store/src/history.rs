@@ -70,6 +70,23 @@ impl Atlas {
         Ok(Self::of(self.snapshot().at(root, [])))
     }
 
+    /// The newest generation before that of this handle whose datasets can be read.
+    pub(crate) async fn readable_before(&self) -> Result<Option<u64>> {
+        let snapshot = self.snapshot();
+        let mut generations = self.storage().generations().await?;
+        generations.retain(|&generation| generation < snapshot.root().generation());
+        generations.sort_unstable();
+        for generation in generations.into_iter().rev() {
+            let read = commit::read_generation(self.storage(), generation).await;
+            if let Ok((root, _)) = read
+                && snapshot.at(root, []).load().await.is_ok()
+            {
+                return Ok(Some(generation));
+            }
+        }
+        Ok(None)
+    }
+
     /// Empties the records of earlier generations that are older than `older_than`, so that these
     /// can no longer be opened. Then removes the files of that age that no remaining generation
     /// needs: segments that were compacted or rewritten, and leftovers of writers that died.

@@ -100,10 +100,16 @@ impl Atlas {
     /// `atlas.json` is lost, damaged or not the newest; and opens the store.
     ///
     /// # Errors
-    /// [`Error::NoStore`] if there is no record either; those of the storage.
+    /// [`Error::NoStore`] if there is no record either; [`Error::Unreadable`] if `atlas.json` is
+    /// restored but names datasets that cannot be read; those of the storage.
     pub async fn repair(storage: Storage) -> Result<Self> {
         let root = commit::mend(&storage).await?;
-        Ok(Self::with(storage, Arc::new(Caches::new(CacheBudget::default())), root))
+        let atlas = Self::with(storage, Arc::new(Caches::new(CacheBudget::default())), root);
+        let snapshot = atlas.snapshot();
+        let Err(source) = snapshot.load().await else { return Ok(atlas) };
+        let earlier = atlas.readable_before().await?;
+        let generation = snapshot.root().generation();
+        Err(Error::Unreadable { generation, earlier, source: Box::new(source) })
     }
 
     pub(crate) fn with(storage: Storage, caches: Arc<Caches>, root: Root) -> Self {

@@ -126,6 +126,39 @@ async fn a_store_whose_catalog_is_lost_is_found_by_its_records() {
     }
 }
 
+/// Repairing restores `atlas.json` only. If the datasets of the newest generation cannot be read, it
+/// says so, and which generation can be read.
+#[tokio::test]
+async fn repairing_a_store_that_stays_unreadable_says_so() {
+    let objects = memory();
+    let atlas = create(&objects).await;
+    let mut manifests = Vec::new();
+    for first in [0, 5000] {
+        for number in first..first + 5000 {
+            atlas.create_dataset(&format!("d{number}")).await.unwrap();
+        }
+        atlas.flush().await.unwrap();
+        let mut listed = objects.list(Some(&Path::from("s/_datasets")));
+        while let Some(Ok(meta)) = listed.next().await {
+            if !manifests.contains(&meta.location) {
+                manifests.push(meta.location);
+            }
+        }
+    }
+    assert_eq!(manifests.len(), 2);
+    for (earlier, manifest) in [Some(1), None].into_iter().zip(manifests.iter().rev()) {
+        objects.put(manifest, Bytes::from_static(b"damaged").into()).await.unwrap();
+        match Atlas::repair(Storage::new(objects.clone(), Path::from("s"))).await {
+            Err(error @ Error::Unreadable { generation: 2, .. }) => {
+                let expected = earlier
+                    .map_or("no earlier generation".to_owned(), |g| format!("generation {g} can be read"));
+                assert!(error.to_string().contains(&expected), "{error}");
+            }
+            other => panic!("{:?}", other.map(drop)),
+        }
+    }
+}
+
 /// Nobody can create another store over one whose catalog is lost.
 #[tokio::test]
 async fn a_store_whose_catalog_is_lost_is_a_store() {
