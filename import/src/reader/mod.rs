@@ -10,6 +10,7 @@ mod attributes;
 mod classic;
 mod datasets;
 mod filters;
+mod heap;
 pub(crate) mod kind;
 mod netcdf4;
 mod objects;

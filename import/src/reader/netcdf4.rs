@@ -95,8 +95,9 @@ impl Walk<'_> {
         let (links, failures) = self.objects.links(group);
         let here =
             if path.is_empty() { "the root group".to_owned() } else { format!("group {}", path.join(".")) };
-        for reason in failures {
-            self.contents.left_out(format!("a part of {here}"), reason);
+        for (reason, count) in counted(failures) {
+            let parts = if count == 1 { "a part".to_owned() } else { format!("{count} parts") };
+            self.contents.left_out(format!("{parts} of {here}"), reason);
         }
         let mut groups = Vec::new();
         for link in links {
@@ -157,8 +158,9 @@ impl Walk<'_> {
     /// The attributes of an object. Adds notices about those that cannot be read.
     fn attributes(&mut self, object: &Object, subject: &str) -> Vec<AttributeBytes> {
         let (attributes, failures) = self.objects.attributes(object);
-        for reason in failures {
-            self.contents.left_out(of("an attribute", subject), reason);
+        for (reason, count) in counted(failures) {
+            let lost = if count == 1 { "an attribute".to_owned() } else { format!("{count} attributes") };
+            self.contents.left_out(of(&lost, subject), reason);
         }
         attributes
     }
@@ -404,6 +406,18 @@ fn integers(value: &RawValue) -> Vec<i64> {
         RawValue::Other(NcAttrValue::Int64s(numbers)) => numbers.clone(),
         _ => Vec::new(),
     }
+}
+
+/// Reasons, each once, in order, with how often they occur.
+fn counted(reasons: Vec<String>) -> Vec<(String, usize)> {
+    let mut counted: Vec<(String, usize)> = Vec::new();
+    for reason in reasons {
+        match counted.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((reason, 1)),
+        }
+    }
+    counted
 }
 
 fn of(what: &str, subject: &str) -> String {

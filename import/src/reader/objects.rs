@@ -27,6 +27,8 @@ use hdf5_reader::superblock::Superblock;
 use hdf5_reader::symbol_table::SymbolTableNode;
 use hdf5_reader::{Storage, StorageBuffer};
 
+use super::heap::below;
+
 /// The largest header of an object that is read. Headers usually have a few kilobytes: a message
 /// has at most 64 KiB, and objects with many attributes keep them elsewhere.
 const MAX_HEADER: u64 = 16 * 1024 * 1024;
@@ -302,11 +304,17 @@ impl Objects {
     }
 
     /// Reads objects of a fractal heap.
-    fn heap_objects(&self, address: u64, ids: &[Vec<u8>]) -> Result<Vec<Result<Vec<u8>, String>>, String> {
+    pub fn heap_objects(
+        &self,
+        address: u64,
+        ids: &[Vec<u8>],
+    ) -> Result<Vec<Result<Vec<u8>, String>>, String> {
         let (storage, offset, length) = (self.storage.as_ref(), self.offset_size, self.length_size);
         let heap = FractalHeap::parse_at_storage(storage, address, offset, length).map_err(told)?;
         let mut cache = FractalHeapDirectBlockCache::default();
         let objects = ids.iter().map(|id| {
+            let part = below(&heap, id, storage, (offset, length))?;
+            let (heap, id) = part.as_ref().map_or((&heap, id), |(part, id)| (part, id));
             heap.get_object_storage_cached_with_registry(id, storage, offset, length, &mut cache, None)
                 .map_err(told)
         });

@@ -162,6 +162,79 @@ fn what_is_wrong_with_an_attribute_or_a_link_is_its_own() {
     assert_eq!(contents.unreadable, 1);
 }
 
+#[test]
+fn failures_of_one_kind_are_counted() {
+    let bytes = hdf5(|_| {
+        let mut damaged = attribute(b"damaged", b"xxxx");
+        damaged.bytes.truncate(20);
+        vec![damaged.clone(), attribute(b"units", b"K"), damaged.clone(), damaged]
+    });
+    let told = opened(&bytes).unwrap().contents().notices.clone();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].subject, "3 attributes");
+}
+
+/// Appends the checksum of the bytes since `start`.
+fn seal(bytes: &mut Vec<u8>, start: usize) {
+    let checksum = hdf5_reader::checksum::jenkins_lookup3(&bytes[start..]);
+    bytes.extend(checksum.to_le_bytes());
+}
+
+/// Heaps of attributes and links have such indirect blocks from half a megabyte on.
+#[test]
+fn objects_below_several_indirect_blocks_of_a_heap_are_found() {
+    // Rows of 2 blocks of 64, 64, 128, 256, 512, 1024 and 2048 bytes, the first three direct. The
+    // object is in the second block of 2048 bytes, there in the first block of 512 bytes, and there
+    // in the second block of 128 bytes.
+    let (width, start, most, undefined) = (2u64, 64u64, 128u64, u64::MAX);
+    let position = 2 * 2048 + 2048 + 2 * 512 + 2 * 128 + 128 + 40;
+    let object = b"an object";
+    let bytes = hdf5(|file| {
+        let mut direct = vec![0; 128];
+        direct[..5].copy_from_slice(b"FHDB\0");
+        direct[40..40 + object.len()].copy_from_slice(object);
+        let mut block = add_bytes(file, direct);
+        // The innermost block first: the number of its entry among those of its indirect block.
+        for (entry, entries) in [(2 * 2 + 1, 6), (4 * 2, 10), (6 * 2 + 1, 14)] {
+            let mut indirect = b"FHIB\0".to_vec();
+            indirect.extend([0; 8 + 4]);
+            for number in 0..entries {
+                indirect.extend(if number == entry { block } else { undefined }.to_le_bytes());
+            }
+            seal(&mut indirect, 0);
+            block = add_bytes(file, indirect);
+        }
+        let mut heap = b"FRHP\0".to_vec();
+        heap.extend([8, 0, 0, 0, 0]);
+        heap.extend(100u32.to_le_bytes());
+        for number in [0, undefined, 0, undefined, 0, 0, 0, 1, 0, 0, 0, 0] {
+            heap.extend(number.to_le_bytes());
+        }
+        heap.extend((width as u16).to_le_bytes());
+        heap.extend(start.to_le_bytes());
+        heap.extend(most.to_le_bytes());
+        heap.extend([32, 0, 0, 0]);
+        heap.extend(block.to_le_bytes());
+        heap.extend(7u16.to_le_bytes());
+        seal(&mut heap, 0);
+        let heap = add_bytes(file, heap);
+        vec![link(b"heap", heap)]
+    });
+    let objects = objects::Objects::open(Arc::new(BytesStorage::new(bytes))).unwrap();
+    let root = objects.object(objects.root).unwrap();
+    let objects::Target::Object(heap) = objects.links(&root).0[0].target else { panic!() };
+    let id = |position: u64| {
+        let mut id = vec![0];
+        id.extend((position as u32).to_le_bytes());
+        id.extend([object.len() as u8, 0, 0]);
+        id
+    };
+    let found = objects.heap_objects(heap, &[id(position), id(position + 64), id(0), id(1 << 20)]).unwrap();
+    assert_eq!(found[0].as_deref(), Ok(&object[..]));
+    assert_eq!(found[1].as_ref().map(Vec::len), Ok(object.len()));
+    assert!(found[2].is_err() && found[3].is_err());
+}
+
 /// The messages of a variable of 8-bit numbers, without those that locate its cells.
 fn bytes_of(count: usize) -> Vec<Message> {
     let mut space = vec![1, 1, 0, 0, 0, 0, 0, 0];
