@@ -260,6 +260,11 @@ impl Packing {
         })
     }
 
+    /// True if a number that is not NaN is never unpacked to NaN.
+    pub fn is_finite(&self) -> bool {
+        self.scale.is_finite() && self.offset.is_finite()
+    }
+
     /// Unpacks a value.
     pub fn unpack(&self, value: f64) -> f64 {
         value * self.scale + self.offset

@@ -87,6 +87,11 @@ impl Missing {
         self.declared.first().or(self.default.as_ref())
     }
 
+    /// True if NaN marks missing cells.
+    pub(crate) fn has_nan(&self) -> bool {
+        self.declared.iter().any(Value::is_nan)
+    }
+
     /// True if at most one number marks missing cells.
     pub(crate) fn is_one_number(&self) -> bool {
         let numbers = self.declared.len() + usize::from(self.default.is_some());

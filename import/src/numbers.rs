@@ -119,11 +119,15 @@ impl NumberCodec {
         }
     }
 
-    /// The fill value of the decoded array: the stored one if decoding leaves values unchanged.
+    /// The fill value of the decoded array: the stored one if decoding leaves values unchanged. NaN
+    /// if values are unpacked, and none of them can be NaN.
     fn fill(&self) -> Option<Value> {
         match (&self.times, &self.packing) {
             (None, None) => self.missing.fill().cloned(),
-            (None, Some(_)) => self.missing.fill().map(|_| Value::F64(f64::NAN)),
+            (None, Some(packing)) => {
+                let has_nan = self.stored.is_float() && !self.missing.has_nan() || !packing.is_finite();
+                self.missing.fill().filter(|_| !has_nan).map(|_| Value::F64(f64::NAN))
+            }
             _ => None,
         }
     }

@@ -181,6 +181,66 @@ async fn cells_that_nobody_wrote_are_missing_and_counted() {
     }
 }
 
+/// NaN is a value unless a fill value is NaN, in packed variables too.
+#[tokio::test]
+async fn nan_in_packed_floats_is_no_missing_cell() {
+    let directory = tempfile::tempdir().unwrap();
+    let (single, double) =
+        (|value: f32| NcAttrValue::Floats(vec![value]), |value: f64| NcAttrValue::Doubles(vec![value]));
+    let packings = [
+        vec![("scale_factor", double(2.0))],
+        vec![("scale_factor", single(2.0))],
+        vec![("add_offset", double(1.0))],
+        vec![("scale_factor", double(2.0)), ("add_offset", single(1.0))],
+    ];
+    for format in ALL {
+        let mut file = File(NcFileBuilder::new());
+        let mut expected = Vec::new();
+        for (number, packing) in packings.iter().enumerate() {
+            let finite = ["2.5", "1.5", "2.25", "3.5"][number];
+            for (fill, values) in [
+                (None, [finite, "NaN", "inf", "NULL"]),
+                (Some(9.0), [finite, "NaN", "inf", "NULL"]),
+                (Some(f64::NAN), [finite, "NULL", "inf", "NULL"]),
+            ] {
+                let name = format!("{number} {fill:?}");
+                let attributes = |fill: Option<NcAttrValue>| {
+                    let fill = fill.map(|fill| ("_FillValue", fill));
+                    packing.iter().cloned().chain(fill).collect::<Vec<_>>()
+                };
+                for (wide, suffix) in [(false, "f32"), (true, "f64")] {
+                    let name = format!("{name} {suffix}");
+                    let dim = file.0.add_dimension(format!("{name} dim"), 4).unwrap();
+                    let cell = [1.25, 0.75, 1.25, 1.25][number];
+                    if wide {
+                        let cells = [cell, f64::NAN, f64::INFINITY, fill.unwrap_or(F64)];
+                        let variable = file.0.add_variable_of(&cells, &name, &[dim]);
+                        file.set(variable, &attributes(fill.map(double)));
+                    } else {
+                        let fill = fill.map(|fill| fill as f32);
+                        let cells = [cell as f32, f32::NAN, f32::INFINITY, fill.unwrap_or(F32)];
+                        let variable = file.0.add_variable_of(&cells, &name, &[dim]);
+                        file.set(variable, &attributes(fill.map(single)));
+                    }
+                    expected.push((name, values));
+                }
+            }
+        }
+        let path = file.write(directory.path(), "f.nc", format);
+        let (atlas, _) = imported(&[path], &ImportOptions::default()).await;
+        for (name, values) in &expected {
+            assert_eq!(&cells(&atlas, "f", name).await, values, "{name}");
+        }
+        // A file written from the dataset has the same cells.
+        let again = directory.path().join("again.nc");
+        std::fs::write(&again, atlas_import::export::export(&atlas, "f").await.unwrap()).unwrap();
+        let (atlas, _) = imported(&[again], &ImportOptions::default()).await;
+        for (name, values) in &expected {
+            assert_eq!(&cells(&atlas, "again", name).await, values, "{name} after an export");
+        }
+    }
+}
+
 #[tokio::test]
 async fn cells_outside_the_valid_range_are_counted_and_missing_if_asked() {
     let directory = tempfile::tempdir().unwrap();
