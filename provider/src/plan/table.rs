@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use atlas::{ArraySchema, Catalog, Root, Snapshot};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics};
+use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics, plan_err};
 use datafusion::datasource::listing::{FileRange, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
@@ -25,6 +25,7 @@ use crate::scan::statistics::of_column;
 use crate::tables::columns::Table;
 use crate::tables::grids::grids;
 use crate::tables::kind::TableKind;
+use crate::tables::level::Level;
 use crate::tables::options::{AtlasOptions, TableOptions};
 
 /// A table over one generation of a store.
@@ -253,6 +254,10 @@ impl TableProvider for AtlasTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let layout = &self.table.layout;
+        if layout.dims.len() > Level::MAX_DIMS {
+            let (name, dims, most) = (&self.table.name, layout.dims.len(), Level::MAX_DIMS);
+            return plan_err!("table `{name}` has {dims} dimensions, and at most {most} can be read");
+        }
         let schema = DFSchema::try_from(Arc::clone(&layout.schema))?;
         let (mut predicates, mut inexact, mut selecting) = (Vec::new(), Vec::new(), Vec::new());
         let mut exact = true;

@@ -2,52 +2,67 @@
 
 use std::ops::BitOr;
 
+/// The number of words of a set of dimensions.
+const WORDS: usize = 16;
+
 /// A set of dimensions of a table, by their positions: those on which a column or an expression
 /// depends, besides the dataset. In a box of rows it has one value for each combination of indices
 /// along these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Level(u64);
+pub struct Level([u64; WORDS]);
 
 impl Level {
     /// The level of values that depend on the dataset alone.
-    pub const DATASET: Self = Self(0);
+    pub const DATASET: Self = Self([0; WORDS]);
 
     /// All dimensions: the rows.
-    pub const ROWS: Self = Self(u64::MAX);
+    pub const ROWS: Self = Self([u64::MAX; WORDS]);
+
+    /// The greatest number of dimensions of a table that can be scanned.
+    pub const MAX_DIMS: usize = WORDS * 64;
 
     /// The level of these dimensions. If a position is too large for the set, it is the level of
     /// all dimensions.
     pub fn of(dims: impl IntoIterator<Item = usize>) -> Self {
-        let bit = |dim| u32::try_from(dim).ok().and_then(|dim| 1u64.checked_shl(dim));
-        dims.into_iter().try_fold(0, |level, dim| Some(level | bit(dim)?)).map_or(Self::ROWS, Self)
+        let mut level = Self::DATASET;
+        for dim in dims {
+            let Some(word) = level.0.get_mut(dim / 64) else { return Self::ROWS };
+            *word |= 1 << (dim % 64);
+        }
+        level
     }
 
     /// True if a dimension is in it.
     pub fn has(self, dim: usize) -> bool {
-        self == Self::ROWS || dim < 64 && self.0 & (1 << dim) != 0
+        match self.0.get(dim / 64) {
+            Some(word) => word & (1 << (dim % 64)) != 0,
+            None => self == Self::ROWS,
+        }
     }
 
     /// True if `other` has all its dimensions.
     pub fn is_part_of(self, other: Self) -> bool {
-        self.0 & !other.0 == 0
+        self | other == other
     }
 
     /// Its only dimension, if it has exactly one.
     pub fn only(self) -> Option<usize> {
-        (self.0.count_ones() == 1).then(|| self.0.trailing_zeros() as usize)
+        let (place, word) = self.0.iter().enumerate().find(|(_, word)| **word != 0)?;
+        (self.dims() == 1).then(|| place * 64 + word.trailing_zeros() as usize)
     }
 
     /// The number of dimensions in it.
     pub fn dims(self) -> u32 {
-        self.0.count_ones()
+        self.0.iter().map(|word| word.count_ones()).sum()
     }
 }
 
 impl BitOr for Level {
     type Output = Self;
 
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    fn bitor(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
+        self
     }
 }
 
@@ -61,7 +76,14 @@ mod tests {
         assert_eq!((Level::of([]), Level::of([1, 0])), (Level::DATASET, time | depth));
         assert_eq!((time.only(), (time | depth).only(), Level::DATASET.only()), (Some(0), None, None));
         assert!(time.is_part_of(time | depth) && !(time | depth).is_part_of(time) && depth.has(1));
-        assert_eq!(Level::of([64]), Level::ROWS);
-        assert!(Level::ROWS.has(1000) && Level::of([63]).has(63) && !Level::of([63]).has(64));
+        for dim in [0, 1, 63, 64, 65, 127, 128, Level::MAX_DIMS - 1] {
+            let level = Level::of([dim]);
+            assert_eq!((level.only(), level.dims()), (Some(dim), 1));
+            assert!(level.has(dim) && !level.has(dim + 1) && !level.has(dim + 64) && Level::ROWS.has(dim));
+            assert_ne!(level, Level::ROWS);
+            assert_eq!((level | Level::of([2])).only(), None);
+        }
+        assert_eq!(Level::of([0, Level::MAX_DIMS]), Level::ROWS);
+        assert!(Level::ROWS.has(5000) && !Level::DATASET.has(5000));
     }
 }

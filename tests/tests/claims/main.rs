@@ -7,6 +7,7 @@ mod changes;
 mod codec;
 mod conformance;
 mod differential;
+mod dimensions;
 mod engine;
 mod faults;
 mod functions;
