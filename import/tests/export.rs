@@ -145,3 +145,28 @@ async fn a_dataset_that_was_never_a_file_becomes_one() {
     let error = export(&atlas, "d").await.unwrap_err().to_string();
     assert!(error.contains("array `bytes`: NetCDF has no binary values"), "{error}");
 }
+
+/// A header of HDF5 has room for 64 KiB of an attribute.
+#[tokio::test]
+async fn an_attribute_that_no_file_has_room_for_is_named() {
+    let atlas = store().await;
+    let dataset = atlas.create_dataset("d").await.unwrap();
+    let value = ndarray_of(1.0);
+    dataset.define_array::<f32>("v", &["x", "y"], &[1, 1], None, None).unwrap();
+    dataset.write_array("v", &[0, 0], value.view()).await.unwrap();
+    dataset.set_attribute("numbers", (0..20_000i64).map(|i| i as f64).collect::<Vec<_>>()).unwrap();
+    // Another format has room for numbers.
+    export(&atlas, "d").await.unwrap();
+    let words = |count: usize| (0..count).map(|number| format!("word {number}")).collect::<Vec<_>>();
+    dataset.set_attribute("numbers", vec![1.0f64, 2.0]).unwrap();
+    dataset.set_attribute("words", words(3000)).unwrap();
+    export(&atlas, "d").await.unwrap();
+    dataset.set_attribute("words", words(5000)).unwrap();
+    let error = export(&atlas, "d").await.unwrap_err().to_string();
+    let expected = "attribute `words` takes 80000 bytes of a NetCDF-4 header, which has room for 60000";
+    assert!(error.contains(expected), "{error}");
+    dataset.set_attribute("words", words(3)).unwrap();
+    dataset.set_array_attribute("v", "words", words(5000)).unwrap();
+    let error = export(&atlas, "d").await.unwrap_err().to_string();
+    assert!(error.contains("attribute `words` of `v` takes 80000 bytes"), "{error}");
+}

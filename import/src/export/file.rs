@@ -99,6 +99,7 @@ impl Content {
     /// The file cannot be written.
     pub(super) fn write(self) -> Result<Vec<u8>, String> {
         let format = self.format;
+        let too_large = self.too_large();
         let file = self.builder().map_err(|e| e.to_string())?;
         let write = |format| file.to_vec(NcWriteOptions { format }).map(|(_, bytes)| bytes);
         let format = match format {
@@ -111,7 +112,26 @@ impl Content {
             NcWriteFormat::Nc4 => write(NcWriteFormat::Cdf5).map_err(|_| error),
             _ => write(NcWriteFormat::Nc4).map_err(|_| error),
         });
-        written.map_err(|e| e.to_string())
+        written.map_err(|e| too_large.unwrap_or_else(|| e.to_string()))
+    }
+
+    /// Describes an attribute that a header of HDF5 has no room for.
+    fn too_large(&self) -> Option<String> {
+        let globals = self.attributes.iter().map(|(path, value)| (path.last(), value, None));
+        let of_variables = self.variables.iter().flat_map(|variable| {
+            let attributes = variable.attributes.iter();
+            attributes.map(|attribute| (Some(&attribute.name), &attribute.value, Some(&variable.path)))
+        });
+        globals.chain(of_variables).find_map(|(name, value, variable)| {
+            let bytes = header_bytes(value);
+            let of = variable.map_or_else(String::new, |path| format!(" of `{path}`"));
+            (bytes > MOST).then(|| {
+                format!(
+                    "attribute `{}`{of} takes {bytes} bytes of a NetCDF-4 header, which has room for {MOST}",
+                    name.map_or("", String::as_str)
+                )
+            })
+        })
     }
 
     fn builder(mut self) -> netcdf_writer::Result<NcFileBuilder> {
@@ -153,10 +173,32 @@ impl Content {
     }
 }
 
-/// Converts long text to a string, whose characters HDF5 stores outside the header of the object. A
-/// header only has room for 64 KiB.
+/// The bytes of an attribute that fit the header of an object in HDF5. Messages of headers have at
+/// most 64 KiB, and the writer stores attributes nowhere else.
+const MOST: usize = 60_000;
+
+/// The bytes of an attribute in the header of its object. The characters of strings lie elsewhere.
+fn header_bytes(value: &NcAttrValue) -> usize {
+    match value {
+        NcAttrValue::Chars(text) if text.len() > MOST => 16,
+        NcAttrValue::Chars(text) => text.len(),
+        NcAttrValue::Strings(texts) => 16 * texts.len(),
+        NcAttrValue::Bytes(values) => values.len(),
+        NcAttrValue::UBytes(values) => values.len(),
+        NcAttrValue::Shorts(values) => 2 * values.len(),
+        NcAttrValue::UShorts(values) => 2 * values.len(),
+        NcAttrValue::Ints(values) => 4 * values.len(),
+        NcAttrValue::UInts(values) => 4 * values.len(),
+        NcAttrValue::Floats(values) => 4 * values.len(),
+        NcAttrValue::Int64s(values) => 8 * values.len(),
+        NcAttrValue::UInt64s(values) => 8 * values.len(),
+        NcAttrValue::Doubles(values) => 8 * values.len(),
+        NcAttrValue::UserDefined { .. } => 0,
+    }
+}
+
+/// Converts long text to a string, whose characters HDF5 stores outside the header of the object.
 fn shorten(value: &mut NcAttrValue) {
-    const MOST: usize = 60_000;
     if let NcAttrValue::Chars(text) = value
         && text.len() > MOST
     {
