@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use atlas::{Atlas, StoreConfig, Timestamp};
 use atlas_import::{Concat, DatasetFrom, Error, Existing, ImportOptions, Report, Source, import};
-use netcdf_writer::{NcAttrValue, NcFileBuilder, NcWriteOptions};
+use netcdf_writer::{NcAttrValue, NcFileBuilder, NcWriteFormat, NcWriteOptions};
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 
@@ -17,7 +17,10 @@ const HOUR: i64 = 3_600_000_000_000;
 fn write(path: &Path, first: i32, count: i32, scale: f64) {
     let mut file = NcFileBuilder::new();
     let y = file.add_dimension("y", 3).unwrap();
-    let time = file.add_dimension("time", count as u64).unwrap();
+    let (time, options) = match count {
+        0 => (file.add_unlimited_dimension("time").unwrap(), NcWriteOptions { format: NcWriteFormat::Nc4 }),
+        _ => (file.add_dimension("time", count as u64).unwrap(), NcWriteOptions::classic()),
+    };
     let hours: Vec<i32> = (first..first + count).collect();
     let ys = file.add_variable::<f32>("y", &[y]).unwrap();
     file.write_variable(ys, &[10.0f32, 20.0, 30.0]).unwrap();
@@ -34,7 +37,7 @@ fn write(path: &Path, first: i32, count: i32, scale: f64) {
     file.add_variable_attribute(p, "scale_factor", NcAttrValue::Doubles(vec![scale])).unwrap();
     let packed: Vec<i16> = hours.iter().map(|&hour| (f64::from(hour) / scale).round() as i16).collect();
     file.write_variable(p, &packed).unwrap();
-    std::fs::write(path, file.to_vec(NcWriteOptions::classic()).unwrap().1).unwrap();
+    std::fs::write(path, file.to_vec(options).unwrap().1).unwrap();
 }
 
 async fn store() -> Atlas {
@@ -169,4 +172,53 @@ proptest! {
             assert_eq!(hours(&atlas, "a").await, all);
         });
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_without_records_are_joined_with_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    write(&here.join("a_1.nc"), 0, 0, 1.0);
+    write(&here.join("a_2.nc"), 24, 24, 1.0);
+    write(&here.join("a_3.nc"), 0, 0, 1.0);
+    write(&here.join("a_4.nc"), 0, 10, 1.0);
+    let atlas = store().await;
+    let report = run(&atlas, here, Existing::Update).await.unwrap();
+    assert_eq!((report.skipped.len(), report.joined[0].files), (0, 4), "{:?}", report.skipped);
+    assert_eq!(hours(&atlas, "a").await, (0..10).chain(24..48).collect::<Vec<_>>());
+    // The gap is told, although empty files have no coordinates.
+    assert!(report.joined[0].remarks.iter().any(|remark| remark.starts_with("gap")), "{report:?}");
+
+    // A dataset without records gets some, and others without.
+    let (second, atlas) = (tempfile::tempdir().unwrap(), store().await);
+    let here = second.path();
+    write(&here.join("a_1.nc"), 0, 0, 1.0);
+    run(&atlas, here, Existing::Update).await.unwrap();
+    assert_eq!(hours(&atlas, "a").await, [0i32; 0]);
+    write(&here.join("a_2.nc"), 5, 3, 1.0);
+    write(&here.join("a_3.nc"), 0, 0, 1.0);
+    let report = run(&atlas, here, Existing::Update).await.unwrap();
+    assert_eq!((report.skipped.len(), report.unchanged), (0, 1), "{:?}", report.skipped);
+    assert_eq!(hours(&atlas, "a").await, [5, 6, 7]);
+    write(&here.join("a_4.nc"), 0, 0, 1.0);
+    assert!(run(&atlas, here, Existing::Update).await.unwrap().skipped.is_empty());
+    assert_eq!(hours(&atlas, "a").await, [5, 6, 7]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_with_and_without_a_coordinate_are_not_joined() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    write(&here.join("a_1.nc"), 0, 4, 1.0);
+    let mut file = NcFileBuilder::new();
+    let time = file.add_dimension("time", 2).unwrap();
+    let p = file.add_variable::<f64>("p", &[time]).unwrap();
+    file.write_variable(p, &[1.0f64, 2.0]).unwrap();
+    let bare = here.join("a_2.nc");
+    std::fs::write(&bare, file.to_vec(NcWriteOptions::classic()).unwrap().1).unwrap();
+    let atlas = store().await;
+    let report = run(&atlas, here, Existing::Update).await.unwrap();
+    let [(path, error)] = report.skipped.as_slice() else { panic!("{:?}", report.skipped) };
+    assert_eq!(path, &bare);
+    assert!(error.to_string().contains("it has no coordinate along the dimension"), "{error}");
 }

@@ -247,20 +247,23 @@ async fn sources_of(atlas: &Atlas, dataset: &str) -> Result<Vec<Source>, Error> 
     Ok(attribute.map(|value| Source::from_attribute(&value)).unwrap_or_default())
 }
 
-/// Sorts files by their first coordinates. Files without coordinates are numbered, after the
-/// existing indices.
+/// Sorts files by their first coordinates, and empty ones last. Files without coordinates are
+/// numbered, after the existing indices.
 fn order(files: &mut [JoinedFile], old: Option<&Axis>) -> Result<(), Error> {
-    let with = files.iter().filter(|file| file.axis.values.is_some()).count();
-    let old_has = old.map(|old| old.values.is_some());
-    let has = with > 0;
-    if with > 0 && with < files.len() || old_has.is_some_and(|old| old != has) {
-        let odd = files.iter().find(|file| file.axis.values.is_some() != old_has.unwrap_or(true));
-        let path = odd.or(files.first()).map(|file| file.file.path.clone()).unwrap_or_default();
-        let reason =
-            "it has a coordinate along the dimension and others have not, or the other way round".to_owned();
-        return Err(Error::File { path, reason });
+    // Files without indices along the dimension fit both.
+    let has = |axis: &Axis| (!axis.keys.is_empty()).then_some(axis.values.is_some());
+    let some = |coordinate: bool| files.iter().any(|file| has(&file.axis) == Some(coordinate));
+    let expected = old.and_then(has).unwrap_or_else(|| some(true));
+    if some(!expected) {
+        let odd = files.iter().find(|file| has(&file.axis) == Some(!expected));
+        let path = odd.map(|file| file.file.path.clone()).unwrap_or_default();
+        let reason = match expected {
+            true => "it has no coordinate along the dimension, and what it is joined with has one",
+            false => "it has a coordinate along the dimension, and what it is joined with has none",
+        };
+        return Err(Error::File { path, reason: reason.to_owned() });
     }
-    if has {
+    if expected {
         files.sort_by_key(|file| file.axis.keys.first().copied().unwrap_or(i64::MAX));
         return Ok(());
     }
@@ -304,14 +307,15 @@ fn gap_remarks(
     placement: &Placement,
 ) -> Option<Vec<String>> {
     let axes = old.into_iter().chain(files.iter().map(|file| &file.axis));
-    let values: Vec<ArrayRef> = axes.map(|axis| axis.values.clone()).collect::<Option<_>>()?;
+    let runs = old.map(|_| &placement.old).into_iter().chain(&placement.parts);
+    let (axes, runs): (Vec<_>, Vec<_>) = axes.zip(runs).filter(|(axis, _)| !axis.keys.is_empty()).unzip();
+    let values: Vec<ArrayRef> = axes.into_iter().map(|axis| axis.values.clone()).collect::<Option<_>>()?;
     let lengths = values.iter().map(|values| values.len());
     let firsts: Vec<usize> =
         lengths.scan(0, |first, length| Some(std::mem::replace(first, *first + length))).collect();
     let all = together(&values)?;
     // The values in their final order.
     let mut order = vec![0u64; placement.total];
-    let runs = old.map(|_| &placement.old).into_iter().chain(&placement.parts);
     for (first, runs) in firsts.into_iter().zip(runs) {
         for run in runs {
             for step in 0..run.len {
