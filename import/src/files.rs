@@ -1,14 +1,15 @@
 //! Finds the files to import, and names their datasets.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use glob::MatchOptions;
+use glob::{MatchOptions, Pattern};
 use walkdir::WalkDir;
 
 use crate::notice::{Notice, NoticeClass};
@@ -16,7 +17,7 @@ use crate::origin::{Archive, Compression, Origin};
 use crate::reader::{File, kind};
 use crate::remote::{self, Listing};
 use crate::source::Source;
-use crate::{Error, cf, thread};
+use crate::{Error, cf, paths, thread};
 
 /// The endings, in any case, by which NetCDF and HDF5 files are found in a directory.
 const ENDINGS: [&str; 7] = ["nc", "nc4", "cdf", "netcdf", "h5", "hdf5", "he5"];
@@ -47,6 +48,13 @@ const OTHERS: [(&str, &str); 13] = [
     ("hdf", "it is an HDF4 file, or its name says so: convert it first, with `h4toh5`"),
     ("cdl", "it is the text of a NetCDF file (CDL): make a file of it first, with `ncgen`"),
 ];
+
+/// How names match globs: those that begin with a dot only if the pattern does.
+const GLOB: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: false,
+    require_literal_leading_dot: true,
+};
 
 /// How datasets are named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,7 +158,7 @@ impl Search {
             Ok(members) => members,
             Err(reason) => return self.fail(path, reason),
         };
-        let location = self.absolute(path).to_string_lossy().into_owned();
+        let absolute = self.absolute(path);
         let mut members: Vec<_> = members.into_iter().filter(|member| has_ending(&member.path)).collect();
         members.sort_by(|a, b| a.path.cmp(&b.path));
         if members.is_empty() {
@@ -160,7 +168,7 @@ impl Search {
             let inside = path.join(&member.path);
             let origin = Origin::Member(Arc::clone(&archive), member.place);
             let source = Source {
-                location: format!("{location}#{}", member.path.display()),
+                location: paths::location(&absolute, Some(&member.path)),
                 size: member.size,
                 modified: member.modified,
                 checksum: None,
@@ -202,7 +210,7 @@ impl Search {
             Ok(metadata) => metadata,
             Err(e) => return self.fail(path, e.to_string()),
         };
-        let location = self.absolute(path).to_string_lossy().into_owned();
+        let location = paths::location(&self.absolute(path), None);
         let source = Source::of_file(location, &metadata);
         let origin = Origin::File(path.to_owned());
         self.found.files.push(Ok(FoundFile::new(path.to_owned(), base.to_owned(), origin, source)));
@@ -265,21 +273,79 @@ impl Search {
     /// The files and directories that a glob matches. Their paths are relative to the directory
     /// before its first wildcard.
     fn glob(&mut self, pattern: &Path) -> Result<(), Error> {
-        let failed = |reason: String| Error::File { path: pattern.to_owned(), reason };
-        let is_wild = |text: &str| text.contains(['*', '?', '[']);
-        let Some(text) = pattern.to_str().filter(|text| is_wild(text)) else { return Ok(()) };
-        let base = pattern.components().take_while(|part| !is_wild(&part.as_os_str().to_string_lossy()));
-        let base: PathBuf = base.collect();
-        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
-        for path in glob::glob_with(text, options).map_err(|e| failed(e.to_string()))? {
-            match path {
-                Ok(path) if path.is_dir() => self.directory(&base, &path),
-                Ok(path) => self.named(&base, &path),
-                Err(error) => self.fail(error.path(), error.error().to_string()),
+        if !is_glob(pattern) {
+            return Ok(());
+        }
+        let mut parts: Vec<Component<'_>> = pattern.components().collect();
+        let wild = parts.iter().position(|part| is_glob(part.as_ref())).unwrap_or(parts.len());
+        let patterns = parts.split_off(wild);
+        let base: PathBuf = parts.into_iter().collect();
+        let patterns: Vec<(&OsStr, Pattern)> = patterns
+            .into_iter()
+            .map(|part| Ok((part.as_os_str(), Pattern::new(&paths::text(part.as_os_str()))?)))
+            .collect::<Result<_, glob::PatternError>>()
+            .map_err(|e| Error::File { path: pattern.to_owned(), reason: e.to_string() })?;
+        for path in self.matching(base.clone(), &patterns) {
+            match path.is_dir() {
+                true => self.directory(&base, &path),
+                false => self.named(&base, &path),
             }
         }
         Ok(())
     }
+
+    /// The paths below `path` that match patterns of names, sorted. The walk of the crate `glob`
+    /// passes over names that are not UTF-8, or panics.
+    fn matching(&mut self, path: PathBuf, patterns: &[(&OsStr, Pattern)]) -> Vec<PathBuf> {
+        let Some(((name, pattern), rest)) = patterns.split_first() else { return vec![path] };
+        let mut found = if !is_glob(name.as_ref()) {
+            vec![path.join(name)]
+        } else if *name == "**" {
+            self.directories_below(path)
+        } else {
+            self.names_in(&path, pattern).into_iter().map(|name| path.join(name)).collect()
+        };
+        found.retain(|path| if rest.is_empty() { path.symlink_metadata().is_ok() } else { path.is_dir() });
+        found.into_iter().flat_map(|path| self.matching(path, rest)).collect()
+    }
+
+    /// The names in a directory that match a pattern, sorted.
+    fn names_in(&mut self, directory: &Path, pattern: &Pattern) -> Vec<OsString> {
+        let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let mut names = Vec::new();
+        match std::fs::read_dir(here) {
+            Ok(entries) => names.extend(entries.flatten().map(|entry| entry.file_name())),
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => self.fail(directory, e.to_string()),
+        }
+        names.retain(|name| pattern.matches_with(&paths::text(name), GLOB));
+        names.sort();
+        names
+    }
+
+    /// A directory and all directories below it, without hidden ones, sorted.
+    fn directories_below(&mut self, directory: PathBuf) -> Vec<PathBuf> {
+        let here = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
+        let walk = WalkDir::new(here).follow_links(true).sort_by_file_name().into_iter();
+        let mut directories = Vec::new();
+        for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path())) {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {
+                    let below = entry.path().strip_prefix(here).unwrap_or(entry.path());
+                    directories.push(directory.join(below));
+                }
+                Ok(_) => {}
+                // A link that leads nowhere is no directory.
+                Err(e) if e.io_error().is_some_and(|e| e.kind() == ErrorKind::NotFound) => {}
+                Err(e) => self.fail(e.path().unwrap_or(&directory), e.to_string()),
+            }
+        }
+        directories
+    }
+}
+
+fn is_glob(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '['])
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -323,13 +389,13 @@ impl FoundFile {
 
     /// The name of the dataset. Reading the name from the file takes no longer than `limit`.
     pub(crate) fn name(&self, name_from: &NameFrom, limit: Duration) -> Result<String, Error> {
-        let file_name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let file_name = paths::text(self.path.file_name().unwrap_or_default());
         let path = &self.path.with_file_name(Compression::stripped(&file_name));
         let name = match name_from {
-            NameFrom::Stem => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+            NameFrom::Stem => path.file_stem().map(|stem| paths::text(stem).into_owned()),
             NameFrom::Path => {
                 let below = path.strip_prefix(&self.base).unwrap_or(path).with_extension("");
-                let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+                let parts: Vec<_> = below.iter().map(|part| paths::text(part).into_owned()).collect();
                 Some(parts.join(":"))
             }
             NameFrom::Attribute(key) => self.attribute(key, limit)?,
@@ -414,6 +480,10 @@ mod tests {
         assert_eq!(names(&[root.join("b/*")], &NameFrom::Stem), ["a", "y", "readme"]);
         assert_eq!(names(&[root.join("b/readme.txt")], &NameFrom::Path), ["readme"]);
         assert_eq!(names(&[root.join("_z.nc"), root.to_owned()], &NameFrom::Stem), ["z", "a", "y"]);
+        assert_eq!(names(&[root.join("**/*.nc*")], &NameFrom::Path), ["z", "b:c:y"]);
+        assert_eq!(names(&[root.join("[ab]/c/?.nc4")], &NameFrom::Path), ["b:c:y"]);
+        assert_eq!(names(&[root.join("b/**")], &NameFrom::Stem), ["a", "y"]);
+        assert!(find_files(&[root.join("**b/*")]).unwrap_err().to_string().contains("wildcard"));
         for nothing in ["missing", "*.hdf", "b/c/*.txt"] {
             let found = find_files(&[root.join(nothing)]);
             assert!(matches!(found, Err(Error::Nothing { .. })));
@@ -494,6 +564,33 @@ mod tests {
         let failed: Vec<_> = files.iter().filter_map(|file| Some(file.as_ref().err()?.0.clone())).collect();
         assert_eq!(files.len(), 3);
         assert_eq!(failed, [root.join("b.nc"), root.join("d")]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_whose_names_are_not_utf_8_have_names_of_their_own() {
+        use std::os::unix::ffi::OsStrExt;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let below = root.join(OsStr::from_bytes(b"\xfc"));
+        if std::fs::create_dir(&below).is_err() {
+            return; // The file system has no such names.
+        }
+        for file in [&b"lat\xe91.nc"[..], b"lat\xe81.nc.gz", b"\xfc/lat\xe91.nc", b"lat.nc"] {
+            std::fs::write(root.join(OsStr::from_bytes(file)), b"x").unwrap();
+        }
+        let sorted = |paths: &[PathBuf], from| {
+            let mut names = names(paths, from);
+            names.sort();
+            names
+        };
+        let all = ["%FC:lat%E91", "lat", "lat%E81", "lat%E91"];
+        assert_eq!(sorted(&[root.to_owned()], &NameFrom::Path), all);
+        assert_eq!(sorted(&[root.join("*.nc*")], &NameFrom::Stem), ["lat", "lat%E81", "lat%E91"]);
+        assert_eq!(sorted(&[root.join("*")], &NameFrom::Path), all);
+        assert_eq!(sorted(&[root.join("**/*")], &NameFrom::Path), all);
+        assert_eq!(sorted(&[root.join("*/l*.nc")], &NameFrom::Path), ["%FC:lat%E91"]);
+        assert_eq!(sorted(&[root.to_owned(), root.join("*")], &NameFrom::Path), all);
     }
 
     #[test]

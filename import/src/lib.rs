@@ -31,6 +31,7 @@ mod note;
 mod notice;
 mod numbers;
 mod origin;
+mod paths;
 mod piece;
 mod plan;
 mod reader;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use atlas::Catalog;
@@ -11,7 +11,7 @@ use atlas::Catalog;
 use crate::files::{Found, FoundFile};
 use crate::origin::Origin;
 use crate::source::{Source, Sources, checksum};
-use crate::{Error, ImportOptions, Report};
+use crate::{Error, ImportOptions, Report, paths};
 
 /// What to do with a file whose dataset the store already has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,9 +145,9 @@ impl Planner<'_> {
             Existing::Update => {
                 let remembered = self.catalog.dataset(ordinal).map(|dataset| Source::of_dataset(&dataset));
                 match remembered.as_deref() {
-                    Some([one]) if Path::new(&one.location).exists() => {
+                    Some([one]) if paths::at(&one.location).exists() => {
                         if !self.is_same(&file, one)? {
-                            let (first, second) = (PathBuf::from(&one.location), file.path);
+                            let (first, second) = (paths::at(&one.location), file.path);
                             return Err(Error::NameTwice { name, first, second });
                         }
                         Step::Unchanged

@@ -19,7 +19,7 @@ const BUFFER: usize = 256 * 1024;
 #[serde(from = "Stored", into = "Stored")]
 pub struct Source {
     /// Its absolute path, or its URL. For a member of an archive, the archive's location and the
-    /// member's path, separated by `#`.
+    /// member's path, separated by `#`. If a path is not UTF-8, the location is a `file:` URL.
     pub location: String,
     /// Its size in bytes.
     pub size: u64,

@@ -241,3 +241,40 @@ async fn files_in_archives_and_compressed_ones_are_files() {
     let checked = ImportOptions { checksum: true, ..update() };
     assert_eq!(import(&atlas, &paths, &checked, &|_| {}).await.unwrap().unchanged, 3);
 }
+
+/// Names of files are bytes on most systems. Those that are not UTF-8 differ in their datasets too,
+/// and their sources are remembered.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn files_whose_names_are_not_utf_8_are_kept_apart_and_recognised() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &[u8]| directory.path().join(OsStr::from_bytes(name));
+    if std::fs::write(path(b"\xff"), b"").is_err() {
+        return; // The file system has no such names.
+    }
+    let names: [&[u8]; 3] = [b"lat\xe81.nc", b"lat\xe91.nc", b"lat1.nc"];
+    for (name, value) in names.iter().zip([1.0, 2.0, 3.0]) {
+        write(&path(name), &[value]);
+    }
+    let atlas = store().await;
+    let report = run(&atlas, directory.path(), &update()).await.unwrap();
+    assert_eq!((report.imported, report.skipped.len()), (3, 0));
+    let values = |contents: BTreeMap<String, (u32, f32)>| -> Vec<(String, f32)> {
+        contents.into_iter().map(|(name, (_, value))| (name, value)).collect()
+    };
+    let expected = [("lat%E81", 1.0), ("lat%E91", 2.0), ("lat1", 3.0)].map(|(name, v)| (name.to_owned(), v));
+    assert_eq!(values(contents(&atlas).await), expected);
+    let before = generation(&atlas);
+    let report = run(&atlas, directory.path(), &update()).await.unwrap();
+    assert_eq!((report.imported, report.unchanged, generation(&atlas)), (0, 3, before));
+    write(&path(names[1]), &[7.0, 8.0]);
+    let report = run(&atlas, directory.path(), &update()).await.unwrap();
+    assert_eq!((report.imported, report.replaced, report.unchanged), (1, 1, 2));
+    // A file whose name is the text of another is refused, not taken for the other one.
+    write(&path(b"lat%E91.nc"), &[9.0]);
+    let error = run(&atlas, directory.path(), &update()).await.unwrap_err();
+    assert!(matches!(error, Error::NameTwice { .. }), "{error}");
+    assert_eq!(contents(&atlas).await["lat%E91"].1, 7.0);
+}

@@ -161,16 +161,31 @@ fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             all.push(path.clone());
             continue;
         }
-        let mut list = String::new();
-        io::stdin().read_to_string(&mut list)?;
-        let end = if list.contains('\0') { '\0' } else { '\n' };
-        let lines = list.split(end).map(|line| line.strip_suffix('\r').unwrap_or(line));
-        all.extend(lines.filter(|line| !line.is_empty()).map(PathBuf::from));
+        let mut list = Vec::new();
+        io::stdin().read_to_end(&mut list)?;
+        let end = if list.contains(&0) { 0 } else { b'\n' };
+        let lines = list.split(|&byte| byte == end).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        for line in lines.filter(|line| !line.is_empty()) {
+            all.push(listed_path(line)?);
+        }
     }
     if all.is_empty() {
         return Err(Failure::new("the list on stdin is empty: there is nothing to import"));
     }
     Ok(all)
+}
+
+/// A path of the list on stdin.
+#[cfg(unix)]
+fn listed_path(bytes: &[u8]) -> Result<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn listed_path(bytes: &[u8]) -> Result<PathBuf> {
+    let text = std::str::from_utf8(bytes);
+    text.map(PathBuf::from).map_err(|_| Failure::new("a path in the list on stdin is not UTF-8"))
 }
 
 /// Imports, and shows the progress.

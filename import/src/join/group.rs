@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::Error;
 use crate::files::{FoundFile, legal_name};
+use crate::{Error, paths};
 
 /// How files are joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl DatasetFrom {
         let found = match self {
             Self::Name(name) => Some(name.clone()),
             Self::Attribute(key) => file.attribute(key, limit)?,
-            Self::Pattern(pattern) => captured(pattern, &file.path.to_string_lossy()),
+            Self::Pattern(pattern) => captured(pattern, &paths::text(file.path.as_os_str())),
         };
         found.as_deref().and_then(legal_name).ok_or_else(|| {
             let reason = format!("it has nothing that its dataset is named after ({self})");
