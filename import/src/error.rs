@@ -14,11 +14,13 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A path or a glob matches no file.
-    #[error("{}: there is no such file or directory, and no NetCDF file that it matches", path.display())]
+    /// A path, a glob or a URL names no NetCDF file.
+    #[error("{}: {reason}", path.display())]
     Nothing {
         /// The path as given.
         path: PathBuf,
+        /// What is not there.
+        reason: &'static str,
     },
     /// Two files have the same name.
     #[error(

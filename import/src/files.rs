@@ -111,7 +111,7 @@ pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Found, Error> {
         if search.found.files.len() == files {
             return Err(match search.found.notices.get(notices) {
                 Some((path, notice)) => Error::File { path: path.clone(), reason: notice.detail.clone() },
-                None => Error::Nothing { path: path.clone() },
+                None => Error::Nothing { path: path.clone(), reason: nothing(path) },
             });
         }
     }
@@ -192,7 +192,7 @@ impl Search {
             }
         };
         if files.is_empty() {
-            return Err(Error::Nothing { path: url.to_owned() });
+            return Err(Error::Nothing { path: url.to_owned(), reason: "there is no NetCDF file below it" });
         }
         for (path, source, remote) in files {
             if Archive::is_named(&path.to_string_lossy()) {
@@ -344,6 +344,15 @@ impl Search {
     }
 }
 
+/// Why a path names no NetCDF file.
+fn nothing(path: &Path) -> &'static str {
+    match (path.is_dir(), is_glob(path)) {
+        (true, _) => "there is no NetCDF file in it",
+        (false, true) => "there is no NetCDF file that it matches",
+        (false, false) => "there is no such file or directory",
+    }
+}
+
 fn is_glob(path: &Path) -> bool {
     path.to_string_lossy().contains(['*', '?', '['])
 }
@@ -484,9 +493,15 @@ mod tests {
         assert_eq!(names(&[root.join("[ab]/c/?.nc4")], &NameFrom::Path), ["b:c:y"]);
         assert_eq!(names(&[root.join("b/**")], &NameFrom::Stem), ["a", "y"]);
         assert!(find_files(&[root.join("**b/*")]).unwrap_err().to_string().contains("wildcard"));
-        for nothing in ["missing", "*.hdf", "b/c/*.txt"] {
+        std::fs::create_dir(root.join("empty")).unwrap();
+        for (nothing, expected) in [
+            ("missing", "there is no such file or directory"),
+            ("*.hdf", "there is no NetCDF file that it matches"),
+            ("b/c/*.txt", "there is no NetCDF file that it matches"),
+            ("empty", "there is no NetCDF file in it"),
+        ] {
             let found = find_files(&[root.join(nothing)]);
-            assert!(matches!(found, Err(Error::Nothing { .. })));
+            assert!(matches!(found, Err(Error::Nothing { reason, .. }) if reason == expected), "{nothing}");
         }
     }
 
@@ -591,6 +606,8 @@ mod tests {
         assert_eq!(sorted(&[root.join("**/*")], &NameFrom::Path), all);
         assert_eq!(sorted(&[root.join("*/l*.nc")], &NameFrom::Path), ["%FC:lat%E91"]);
         assert_eq!(sorted(&[root.to_owned(), root.join("*")], &NameFrom::Path), all);
+        let nothing = find_files(&[root.join("*.cdf")]).unwrap_err().to_string();
+        assert!(nothing.ends_with("*.cdf: there is no NetCDF file that it matches"), "{nothing}");
     }
 
     #[test]
