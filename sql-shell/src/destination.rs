@@ -156,6 +156,16 @@ mod tests {
         for outside in ["data/x.csv", "data/store.csv", "x"] {
             check_location(&context, &format!("memory://bucket/{outside}")).await.unwrap();
         }
+        // A store is known as soon as it is a table, before it is scanned.
+        let atlas = atlas::Atlas::create(Arc::new(InMemory::new()), "s".into(), Default::default());
+        let atlas = atlas.await.unwrap();
+        atlas.create_dataset("d").await.unwrap();
+        atlas.flush().await.unwrap();
+        atlas_datafusion::register_store(&context, "s", &atlas).unwrap();
+        let root = atlas.storage().root();
+        let error = check_location(&context, &format!("{root}/s/x.csv")).await.unwrap_err();
+        assert!(error.to_string().contains("is in the store s"), "{error}");
+        check_location(&context, &format!("{root}/x.csv")).await.unwrap();
         // Without an object store, there is nothing to overwrite.
         check_location(&context, "memory://other/data/store/x.csv").await.unwrap();
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use atlas::{ArraySchema, Catalog, Root, Snapshot};
+use atlas::{ArraySchema, Catalog, Root, Snapshot, Storage};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics, plan_err};
@@ -13,6 +13,7 @@ use datafusion::datasource::listing::{FileRange, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -226,6 +227,15 @@ fn check_dimensions(root: &Root, dims: &[String]) -> Result<()> {
     }
 }
 
+/// Registers the object store of a storage, if none is registered at its URL.
+pub(crate) fn register_objects(runtime: &RuntimeEnv, storage: &Storage) -> Result<ObjectStoreUrl> {
+    let url = ObjectStoreUrl::parse(storage.root())?;
+    if runtime.object_store(&url).is_err() {
+        runtime.register_object_store(storage.root(), Arc::clone(storage.objects()));
+    }
+    Ok(url)
+}
+
 #[async_trait]
 impl TableProvider for AtlasTable {
     fn schema(&self) -> SchemaRef {
@@ -288,10 +298,7 @@ impl TableProvider for AtlasTable {
         statistics.num_rows = if exact { Precision::Exact(counted) } else { Precision::Inexact(counted) };
 
         let storage = self.table.snapshot.storage();
-        let url = ObjectStoreUrl::parse(storage.root())?;
-        if state.runtime_env().object_store(&url).is_err() {
-            state.runtime_env().register_object_store(storage.root(), Arc::clone(storage.objects()));
-        }
+        let url = register_objects(state.runtime_env(), storage)?;
         let catalog = storage.path("atlas.json");
         let file = |range: FileRange| {
             PartitionedFile::new_with_range(catalog.to_string(), 0, range.start, range.end)

@@ -18,7 +18,7 @@ use crate::error::from_store;
 use crate::plan::aggregate_rule::AggregateInScan;
 use crate::plan::dynamic::SoundDynamicFilters;
 use crate::plan::literals::FloatLiterals;
-use crate::plan::table::AtlasTable;
+use crate::plan::table::{AtlasTable, register_objects};
 use crate::sample::SampleAt;
 use crate::session::metadata::{Metadata, MetadataTable};
 use crate::tables::grids::{grids, lesser_grids};
@@ -64,6 +64,7 @@ pub fn register_store_with(
     let snapshot = atlas.snapshot();
     let table = AtlasTable::wide(name, Arc::clone(&snapshot), &options)?;
     let state = ctx.state();
+    register_objects(state.runtime_env(), snapshot.storage())?;
     let catalog = &state.config_options().catalog;
     let Some(default) = ctx.catalog(&catalog.default_catalog) else {
         return plan_err!("the session has no catalog `{}`", catalog.default_catalog);
@@ -223,11 +224,7 @@ struct StoreFactory;
 
 #[async_trait]
 impl TableProviderFactory for StoreFactory {
-    async fn create(
-        &self,
-        _state: &dyn Session,
-        cmd: &CreateExternalTable,
-    ) -> Result<Arc<dyn TableProvider>> {
+    async fn create(&self, state: &dyn Session, cmd: &CreateExternalTable) -> Result<Arc<dyn TableProvider>> {
         let [location] = cmd.locations.as_slice() else {
             return plan_err!("an Atlas table has one location, the directory or URL of its store");
         };
@@ -264,6 +261,7 @@ impl TableProviderFactory for StoreFactory {
         }
         let snapshot = Atlas::open_url(location).await.map_err(from_store)?.snapshot();
         snapshot.load().await.map_err(from_store)?;
+        register_objects(state.runtime_env(), snapshot.storage())?;
         Ok(Arc::new(AtlasTable::wide(cmd.name.table(), snapshot, &options)?))
     }
 }
@@ -301,7 +299,9 @@ impl TableFunctionImpl for ReadAtlas {
                 );
             }
         };
-        Ok(Arc::new(AtlasTable::wide(READ_ATLAS, open_blocking(location)?, &options)?))
+        let snapshot = open_blocking(location)?;
+        register_objects(args.session().runtime_env(), snapshot.storage())?;
+        Ok(Arc::new(AtlasTable::wide(READ_ATLAS, snapshot, &options)?))
     }
 }
 
