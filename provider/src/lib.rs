@@ -84,6 +84,7 @@ mod bits;
 #[cfg(feature = "proto")]
 pub mod codec;
 mod error;
+mod functions;
 mod plan;
 pub mod sample;
 mod scan;
@@ -92,6 +93,7 @@ mod tables;
 #[cfg(test)]
 mod testing;
 
+pub use functions::SoundFunctions;
 pub use plan::aggregate_rule::AggregateInScan;
 pub use plan::aggregate_source::AggregateSource;
 pub use plan::dynamic::SoundDynamicFilters;

@@ -25,6 +25,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
 use super::{Aggregate, Aggregation, Measure};
+use crate::functions::Extreme;
 use crate::scan::filters::Expressions;
 use crate::tables::layout::{ColumnKind, Layout};
 use crate::tables::level::Level;
@@ -173,6 +174,8 @@ fn measure(
         Some(Measure::Sum)
     } else if own.is::<Avg>() {
         Some(Measure::Mean)
+    } else if let Some(extreme) = own.downcast_ref::<Extreme>() {
+        Some(if extreme.greatest { Measure::Max } else { Measure::Min })
     } else if own.is::<Min>() {
         Some(Measure::Min)
     } else if own.is::<Max>() {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::datetime::date_part;
-use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, lit,
@@ -45,10 +46,18 @@ impl ScalarUDFImpl for Part {
         Ok(Arc::new(Field::new(self.name, DataType::Int32, nullable)))
     }
 
-    /// Replaced with `date_part`, which the optimizer knows: it turns a year into a range of times.
-    fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        let args = std::iter::once(lit(self.name)).chain(args).collect();
-        Ok(ExprSimplifyResult::Simplified(date_part().call(args)))
+    /// The range of times that have a year. `date_part` gives NULL for an end that the type of the
+    /// times cannot express; the optimizer would then compare the times with NULL.
+    fn preimage(&self, args: &[Expr], value: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
+        let args: Vec<Expr> = std::iter::once(lit(self.name)).chain(args.iter().cloned()).collect();
+        Ok(match date_part().preimage(&args, value, info)? {
+            PreimageResult::Range { interval, .. }
+                if interval.lower().is_null() || interval.upper().is_null() =>
+            {
+                PreimageResult::None
+            }
+            range => range,
+        })
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
