@@ -96,6 +96,7 @@ mod testing;
 pub use functions::SoundFunctions;
 pub use plan::aggregate_rule::AggregateInScan;
 pub use plan::aggregate_source::AggregateSource;
+pub use plan::bitwise::BitwiseOperands;
 pub use plan::dynamic::SoundDynamicFilters;
 pub use plan::literals::FloatLiterals;
 pub use plan::share::StoreScan;

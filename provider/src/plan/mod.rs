@@ -2,6 +2,7 @@
 
 pub mod aggregate_rule;
 pub mod aggregate_source;
+pub mod bitwise;
 pub mod dynamic;
 pub mod literals;
 pub mod request;

@@ -17,6 +17,7 @@ use datafusion::prelude::SessionContext;
 use crate::error::from_store;
 use crate::functions::SoundFunctions;
 use crate::plan::aggregate_rule::AggregateInScan;
+use crate::plan::bitwise::BitwiseOperands;
 use crate::plan::dynamic::SoundDynamicFilters;
 use crate::plan::literals::FloatLiterals;
 use crate::plan::table::{AtlasTable, register_objects};
@@ -82,13 +83,16 @@ pub fn register_store_with(
 /// Adds Atlas to a session that is being built: `CREATE EXTERNAL TABLE … STORED AS ATLAS`; the
 /// table functions `read_atlas`, `atlas_datasets`, `atlas_chunks` and [`sample_at`](crate::sample);
 /// the rules that let scans [aggregate](AggregateInScan) and use [dynamic
-/// filters](SoundDynamicFilters); the meaning of [literals](FloatLiterals) beside floats; [replacements](SoundFunctions) of
-/// some functions; and the [options](AtlasOptions).
+/// filters](SoundDynamicFilters); the meaning of [literals](FloatLiterals) beside floats; [integers
+/// for bitwise operators](BitwiseOperands); [replacements](SoundFunctions) of some functions; and
+/// the [options](AtlasOptions).
 pub fn with_atlas(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let optimizer = builder.physical_optimizers().get_or_insert_default();
     AggregateInScan::add_to(&mut optimizer.rules);
     SoundDynamicFilters::add_to(&mut optimizer.rules);
-    FloatLiterals::add_to(&mut builder.analyzer().get_or_insert_default().rules);
+    let analyzer = builder.analyzer().get_or_insert_default();
+    FloatLiterals::add_to(&mut analyzer.rules);
+    BitwiseOperands::add_to(&mut analyzer.rules);
     SoundFunctions::add_to(&mut builder);
     let extensions = &mut builder.config().get_or_insert_default().options_mut().extensions;
     if extensions.get::<AtlasOptions>().is_none() {
