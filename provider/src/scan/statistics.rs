@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::compute::{SortOptions, sort_to_indices, sum, take};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use atlas::{ChunkColumns, ChunkFinder, VariableIndex};
@@ -104,41 +104,82 @@ impl<'a> SegmentStatistics<'a> {
 /// The coordinate of the only chunk of an array, for up to this many dimensions.
 const ZEROS: [u32; 32] = [0; 32];
 
-/// The statistics of a column of a table with `rows` rows, without reading anything; `None` if its
-/// index is not in memory.
+/// The statistics of a column of a table with `rows` rows for the optimizer, without reading
+/// anything; `None` if its index is not in memory.
 pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatistics> {
     let mut statistics = ColumnStatistics::new_unknown();
-    let variable = match table.layout.columns.get(column)? {
+    match table.layout.columns.get(column)? {
         ColumnKind::Dataset => {
             statistics.null_count = Precision::Exact(0);
             return Some(statistics);
         }
-        ColumnKind::Dimension(dim) => table.layout.dims.get(*dim)?,
-        ColumnKind::Variable(name) => name,
         ColumnKind::Attribute(..) => return Some(statistics),
+        ColumnKind::Dimension(_) | ColumnKind::Variable(_) => {}
+    }
+    let values = values_of(table, column)?;
+    if values.has_indices {
+        return Some(statistics);
+    }
+    statistics.null_count = Precision::Exact(usize::try_from(rows.saturating_sub(values.count)).ok()?);
+    if let Some([least, greatest]) = values.bounds.filter(|bounds| bounds.iter().all(is_moderate)) {
+        statistics.min_value = Precision::Exact(least);
+        statistics.max_value = Precision::Exact(greatest);
+    }
+    if let Some(sum) = values.sum {
+        statistics.sum_value = Precision::Exact(sum);
+    }
+    Some(statistics)
+}
+
+/// What the catalog and the index of a variable determine about the values of a column.
+#[derive(Debug, Default)]
+pub struct ColumnValues {
+    /// The number of rows with a value.
+    pub count: u64,
+    /// The least and the greatest value; `None` if unknown, or if there are none.
+    pub bounds: Option<[ScalarValue; 2]>,
+    /// The sum in the type of SQL, if each stored value counts once.
+    pub sum: Option<ScalarValue>,
+    /// The sum over all rows.
+    pub total: Option<f64>,
+    /// True if some rows have indices along a dimension.
+    pub has_indices: bool,
+}
+
+/// What is known about the values of the column of a dimension or a variable, without reading
+/// anything; `None` if its index is not in memory.
+pub fn values_of(table: &Table, column: usize) -> Option<ColumnValues> {
+    let index = match table.layout.variable(column) {
+        Some(variable) => Some(table.snapshot.resident_index(variable)?),
+        None => None,
     };
-    let index = table.snapshot.resident_index(variable)?;
-    let known = SegmentStatistics::of(&index, table.nan_as_null);
+    let known =
+        index.as_ref().map(|index| SegmentStatistics::of(index, table.nan_as_null)).unwrap_or_default();
+    let mut finder = index.as_ref().map(ChunkFinder::new);
     let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); known.len()];
     // The number of rows with a value, whether all bounds and all sums are known, and whether each
     // value counts once.
-    let (mut values, mut bounded, mut summed) = (0u64, true, true);
-    let (mut chunks, mut finder) = (ColumnChunks::new(table, column), ChunkFinder::new(&index));
+    let (mut count, mut bounded, mut summed, mut once) = (0u64, true, true, true);
+    let (mut total, mut greatest_index) = (0.0, None);
+    let mut chunks = ColumnChunks::new(table, column);
     let shown = table.data_type(column);
     for (ordinal, _) in table.layout.datasets().filter(|(_, tiles)| !tiles.is_empty()) {
         let (dataset, layout) = table.dataset(ordinal)?;
         let schema = u32::try_from(dataset.schema()).ok()?;
         let tile = Tile { dataset: ordinal, schema, spans: &[], undecided: false, chunks: 0 };
-        let Some(array) = chunks.of(&tile) else {
-            if matches!(chunks.origin(&tile), Origin::Missing) {
-                continue;
-            }
-            // The column is an index along a dimension.
-            return Some(statistics);
-        };
-        let cells: usize = array.chunks.shape().iter().product();
         let sizes = layout.dims.iter().filter_map(|&(_, place)| dataset.size_at(place));
         let rows = sizes.fold(1usize, usize::saturating_mul);
+        if let Origin::Index(dim) = chunks.origin(&tile) {
+            let size = layout.shape(dataset).get(*dim).copied()?;
+            count = count.saturating_add(rows as u64);
+            total += rows as f64 * (size as f64 - 1.0) / 2.0;
+            greatest_index = greatest_index.max(size.checked_sub(1));
+            continue;
+        }
+        // The dataset has no values.
+        let Some(array) = chunks.of(&tile) else { continue };
+        let (index, finder) = (index.as_ref()?, finder.as_mut()?);
+        let cells: usize = array.chunks.shape().iter().product();
         let repeated = (rows / cells.max(1)) as u64;
         let mut add = |coordinate: &[u32]| {
             let Some(chunk) = finder.find(ordinal, coordinate) else { return Some(()) };
@@ -148,11 +189,15 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
             if counts.values() == 0 {
                 return Some(());
             }
-            values = values.saturating_add(counts.values().saturating_mul(repeated));
+            count = count.saturating_add(counts.values().saturating_mul(repeated));
             let has = |statistic| own.has(statistic, row);
             bounded &=
                 counts.nans == 0 && own.bounds_hold_for(&shown) && has(Statistic::Min) && has(Statistic::Max);
-            summed &= counts.nans == 0 && own.sums_hold_for(&shown) && repeated == 1 && has(Statistic::Sum);
+            summed &= counts.nans == 0 && own.sums_hold_for(&shown) && has(Statistic::Sum);
+            once &= repeated == 1;
+            if summed {
+                total += own.column(Statistic::Sum).and_then(|sums| double_at(sums, row))? * repeated as f64;
+            }
             chosen.get_mut(segment)?.push(u32::try_from(row).ok()?);
             Some(())
         };
@@ -163,29 +208,36 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
             chunks => (0..chunks).try_for_each(|number| add(&array.chunks.coordinate(number)))?,
         }
     }
-    statistics.null_count = Precision::Exact(usize::try_from(rows.saturating_sub(values)).ok()?);
-    let data_type = shown;
     let parts = |statistic| {
         let parts = known.iter().zip(&chosen).filter(|(_, rows)| !rows.is_empty());
         let parts = parts
             .map(|(known, rows)| take(known.column(statistic)?, &UInt32Array::from(rows.clone()), None).ok());
         parts.collect::<Option<Vec<ArrayRef>>>()
     };
-    let exact = |value: Option<ScalarValue>| value.map_or(Precision::Absent, Precision::Exact);
-    if bounded && values > 0 {
-        let bound = |statistic| {
-            let greatest = statistic == Statistic::Max;
-            parts(statistic).and_then(|parts| first(&parts, greatest, &data_type)).filter(is_moderate)
-        };
-        if let (Some(least), Some(greatest)) = (bound(Statistic::Min), bound(Statistic::Max)) {
-            statistics.min_value = Precision::Exact(least);
-            statistics.max_value = Precision::Exact(greatest);
+    let bound = |statistic, index: Option<usize>| {
+        let mut parts = parts(statistic)?;
+        if let Some(index) = index {
+            parts.push(Arc::new(Int64Array::from(vec![i64::try_from(index).ok()?])));
         }
-    }
-    if summed && values > 0 {
-        statistics.sum_value = exact(parts(Statistic::Sum).and_then(|parts| total(&parts)));
-    }
-    Some(statistics)
+        first(&parts, statistic == Statistic::Max, &shown)
+    };
+    let bounds = if bounded && count > 0 {
+        let least = bound(Statistic::Min, greatest_index.map(|_| 0));
+        let greatest = bound(Statistic::Max, greatest_index);
+        least.zip(greatest).map(|(least, greatest)| [least, greatest])
+    } else {
+        None
+    };
+    let has_indices = greatest_index.is_some();
+    let is_sum = summed && once && count > 0 && !has_indices;
+    let sum = is_sum.then(|| parts(Statistic::Sum)).flatten().and_then(|parts| self::total(&parts));
+    Some(ColumnValues { count, bounds, sum, total: summed.then_some(total), has_indices })
+}
+
+/// A number of an array, as `f64`.
+fn double_at(values: &ArrayRef, row: usize) -> Option<f64> {
+    let value = ScalarValue::try_from_array(values, row).ok()?.cast_to(&DataType::Float64).ok()?;
+    if let ScalarValue::Float64(value) = value { value } else { None }
 }
 
 /// True if the optimizer can calculate with a bound. Its estimates step to the next value and count

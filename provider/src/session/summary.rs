@@ -3,29 +3,30 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Float64Array, Float64Builder, RecordBatch, StringBuilder, UInt32Array, UInt64Builder,
+    Array, ArrayRef, AsArray, Float64Array, Float64Builder, RecordBatch, StringBuilder, UInt32Array,
+    UInt64Builder,
 };
-use arrow::compute::{SortOptions, sort_to_indices, take};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::compute::{SortOptions, cast, sort_to_indices, take};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use atlas::ReadMetrics;
 use datafusion::catalog::TableProvider;
-use datafusion::common::stats::Precision;
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::functions_aggregate::expr_fn::{avg, count, max, min};
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
 
 use crate::plan::table::AtlasTable;
-use crate::scan::statistics::of_column;
+use crate::scan::statistics::values_of;
 use crate::tables::layout::ColumnKind;
 use crate::tables::words::type_in_words;
 
 /// The columns of a table as rows: `column_name`, `column_type`, `min`, `max`, `mean`, `rows`,
 /// `nulls`, `null_percentage`.
 ///
-/// For a table of a store, only the catalog and the indexes are read. Values that they do not
-/// determine are NULL: bounds of text, means of coordinates. Other tables are read.
+/// For a table of a store, only the catalog and the indexes are read. What they do not determine is
+/// NULL: bounds of text variables, means of `f32` beside `f64`, and, if NaN is kept, bounds and means
+/// of variables with NaN. Other tables are read.
 ///
 /// # Errors
 /// If an index or the other table cannot be read.
@@ -89,47 +90,57 @@ async fn of_store(table: &AtlasTable) -> Result<RecordBatch> {
     let datasets: Vec<u32> = with_rows.map(|(ordinal, _)| ordinal).collect();
     for (position, (kind, field)) in inner.layout.columns.iter().zip(inner.layout.schema.fields()).enumerate()
     {
-        let variable = match kind {
-            ColumnKind::Dimension(dim) => inner.layout.dims.get(*dim),
-            ColumnKind::Variable(name) => Some(name),
-            ColumnKind::Dataset | ColumnKind::Attribute(..) => None,
-        };
-        let Some(variable) = variable else {
+        if matches!(kind, ColumnKind::Dataset | ColumnKind::Attribute(..)) {
             let values = inner.of_datasets(position, &datasets)?;
             let missing = datasets.iter().enumerate().filter(|(i, _)| values.is_null(*i));
             let nulls = missing.filter_map(|(_, &ordinal)| table.rows_of(ordinal)).sum();
-            summary.push(field, [end(&values, false)?, end(&values, true)?], None, rows, Some(nulls))?;
+            let mean = mean_of_rows(&values, datasets.iter().map(|&ordinal| table.rows_of(ordinal)))?;
+            summary.push(field, [end(&values, false)?, end(&values, true)?], mean, rows, Some(nulls))?;
             continue;
+        }
+        // The index stays in memory while it is needed here.
+        let _index = match inner.layout.variable(position) {
+            Some(variable) => Some(inner.index(variable, &ReadMetrics::default()).await?),
+            None => None,
         };
-        // The index stays in memory while it is needed here. (A dimension may have no coordinate
-        // variable.)
-        let known = inner.catalog.array_schemas().iter().any(|array| array.name == *variable);
-        let _index = if known { Some(inner.index(variable, &ReadMetrics::default()).await?) } else { None };
-        let Some(statistics) = of_column(inner, position, rows) else {
-            summary.push(field, [ScalarValue::Null, ScalarValue::Null], None, rows, None)?;
+        let unknown = [ScalarValue::Null, ScalarValue::Null];
+        let Some(values) = values_of(inner, position) else {
+            summary.push(field, unknown, None, rows, None)?;
             continue;
-        };
-        let value = |value: &Precision<ScalarValue>| value.get_value().cloned().unwrap_or(ScalarValue::Null);
-        let nulls = statistics.null_count.get_value().map(|&nulls| nulls as u64);
-        let sum = match value(&statistics.sum_value).cast_to(&DataType::Float64)? {
-            ScalarValue::Float64(sum) => sum,
-            _ => None,
         };
         #[allow(clippy::cast_precision_loss)]
-        let mean = sum.zip(nulls).map(|(sum, nulls)| sum / rows.saturating_sub(nulls) as f64);
-        summary.push(
-            field,
-            [value(&statistics.min_value), value(&statistics.max_value)],
-            mean,
-            rows,
-            nulls,
-        )?;
+        let mean = values.total.filter(|_| field.data_type().is_numeric() && values.count > 0);
+        #[allow(clippy::cast_precision_loss)]
+        let mean = mean.map(|total| total / values.count as f64);
+        let nulls = rows.saturating_sub(values.count);
+        summary.push(field, values.bounds.unwrap_or(unknown), mean, rows, Some(nulls))?;
     }
     summary.finish()
 }
 
-/// The least or the greatest of some values.
+/// The mean over rows of the numbers of datasets, each of which has a number of rows. `None` for
+/// other values.
+#[allow(clippy::cast_precision_loss)]
+fn mean_of_rows(values: &ArrayRef, rows: impl Iterator<Item = Option<u64>>) -> Result<Option<f64>> {
+    if !values.data_type().is_numeric() {
+        return Ok(None);
+    }
+    let values = cast(values, &DataType::Float64)?;
+    let (mut sum, mut all) = (0.0, 0.0);
+    for (value, rows) in values.as_primitive::<Float64Type>().iter().zip(rows) {
+        if let (Some(value), Some(rows)) = (value, rows) {
+            sum += value * rows as f64;
+            all += rows as f64;
+        }
+    }
+    Ok((all > 0.0).then(|| sum / all))
+}
+
+/// The least or the greatest of some values; NULL for lists, which have no order.
 fn end(values: &ArrayRef, greatest: bool) -> Result<ScalarValue> {
+    if values.data_type().is_nested() {
+        return Ok(ScalarValue::Null);
+    }
     let options = SortOptions { descending: greatest, nulls_first: false };
     let first: UInt32Array = sort_to_indices(values, Some(options), Some(1))?;
     let first = take(values, &first, None)?;
@@ -200,8 +211,6 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray;
-    use arrow::datatypes::UInt64Type;
     use atlas::{Atlas, StoreConfig};
     use ndarray::array;
 
@@ -226,25 +235,63 @@ mod tests {
         register_store(&ctx, "atlas", &atlas).unwrap();
         let of_table = summarize(&ctx, ctx.table_provider("atlas").await.unwrap()).await.unwrap();
         let of_rows = summarize_rows(ctx.table("atlas").await.unwrap()).await.unwrap();
-        let shown = |summary: &RecordBatch| -> Vec<String> {
-            let text = |name: &str| summary.column_by_name(name).unwrap().as_string::<i32>().clone();
-            let (names, least, greatest) = (text("column_name"), text("min"), text("max"));
-            let nulls = summary.column_by_name("nulls").unwrap().as_primitive::<UInt64Type>();
-            let row = |row| {
-                format!(
-                    "{} {} {} {}",
-                    names.value(row),
-                    least.value(row),
-                    greatest.value(row),
-                    nulls.value(row)
-                )
-            };
-            (0..summary.num_rows()).map(row).collect()
+        let expected =
+            ["dataset b b - 0", "x 0 1 0.5 0", "v 1.0 2.0 1.5 0", "level 5 5 5.0 0", "score - - - 2"];
+        assert_eq!(shown(&of_table), expected);
+        assert_eq!(shown(&of_rows), expected);
+    }
+
+    /// Statistics determine what the rows do: bounds that are infinite or the ends of a type, means
+    /// of values that are repeated, and indices in some or all datasets. Lists have no bounds.
+    #[tokio::test]
+    async fn statistics_say_what_the_rows_say() {
+        let atlas = Atlas::create_url("memory:///sums", StoreConfig::default()).await.unwrap();
+        for (name, size) in [("a", 3usize), ("b", 2)] {
+            let dataset = atlas.create_dataset(name).await.unwrap();
+            dataset.define_array::<f64>("v", &["x", "y"], &[size, 2], None, Some(-9.0)).unwrap();
+            let v = ndarray::Array2::from_shape_fn((size, 2), |(i, j)| match (i, j) {
+                (0, 0) if name == "a" => f64::INFINITY,
+                (1, 1) => -9.0,
+                (i, j) => i as f64 + j as f64 / 2.0,
+            });
+            dataset.write_array("v", &[0, 0], v.into_dyn().view()).await.unwrap();
+            dataset.define_array::<i8>("small", &["x"], &[size], None, None).unwrap();
+            let small: ndarray::Array1<i8> = [-128, 127, 4][..size].to_vec().into();
+            dataset.write_array("small", &[0], small.into_dyn().view()).await.unwrap();
+            if name == "b" {
+                dataset.define_array::<f64>("y", &["y"], &[2], None, None).unwrap();
+                dataset.write_array("y", &[0], array![-2.0f64, 9.0].into_dyn().view()).await.unwrap();
+                dataset.set_attribute("words", vec!["p".to_owned(), "q".to_owned()]).unwrap();
+            }
+            dataset.set_attribute("level", size as f64 / 2.0).unwrap();
+        }
+        atlas.flush().await.unwrap();
+        let ctx = SessionContext::new();
+        register_store(&ctx, "atlas", &atlas).unwrap();
+        let of_table = summarize(&ctx, ctx.table_provider("atlas").await.unwrap()).await.unwrap();
+        let of_rows = summarize_rows(ctx.table("atlas").await.unwrap()).await.unwrap();
+        assert_eq!(shown(&of_table), shown(&of_rows));
+        let expected = [
+            "dataset a b - 0",
+            "x 0 2 0.8 0",
+            "y -2.0 9.0 1.7 0",
+            "v 0.0 inf inf 2",
+            "small -128 127 0.4 0",
+            "level 1.0 1.5 1.3 0",
+            "words - - - 6",
+        ];
+        assert_eq!(shown(&of_table), expected);
+    }
+
+    /// Each column's name, bounds, mean and number of NULLs.
+    fn shown(summary: &RecordBatch) -> Vec<String> {
+        let cell = |name: &str, row: usize| {
+            let column = summary.column_by_name(name).unwrap();
+            let options = FormatOptions::default().with_null("-");
+            ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string()
         };
-        assert_eq!(shown(&of_table), ["dataset b b 0", "x   0", "v 1.0 2.0 0", "level 5 5 0", "score   2"]);
-        let without_index = |rows: Vec<String>| -> Vec<String> {
-            rows.into_iter().filter(|row| !row.starts_with("x ")).collect()
-        };
-        assert_eq!(without_index(shown(&of_rows)), without_index(shown(&of_table)));
+        let names = ["column_name", "min", "max", "mean", "nulls"];
+        let row = |row| names.map(|name| cell(name, row)).join(" ");
+        (0..summary.num_rows()).map(row).collect()
     }
 }
