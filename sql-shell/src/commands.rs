@@ -295,7 +295,7 @@ async fn set(session: &mut Session, rest: &str) -> Result<()> {
         // Options of extensions, all of which belong to Atlas here, are listed without their
         // prefix.
         format!(
-            "SELECT * FROM (SELECT CASE WHEN name LIKE '%.%' THEN name ELSE 'atlas.' || name END AS name, value \
+            "SELECT * FROM (SELECT CASE WHEN name LIKE 'datafusion.%' THEN name ELSE 'atlas.' || name END AS name, value \
              FROM information_schema.df_settings) WHERE name LIKE '%{like}%' ORDER BY name"
         )
     } else {

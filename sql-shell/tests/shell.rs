@@ -637,6 +637,53 @@ fn a_file_of_one_result_does_not_lose_it() {
 }
 
 #[test]
+fn statements_mean_what_they_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |sql: &str| {
+        let table = "CREATE TABLE t AS SELECT 'a' AS dataset, 1.0 AS temp, 2.0 AS x";
+        atlas(directory.path(), &["sql", "--format", "csv", "-c", table, "-c", sql], "")
+    };
+    for (sql, expected) in [
+        ("SELECT 1_000", "error: `1_000` is no number"),
+        ("SELECT 'abc' SIMILAR TO 'a%'", "error: `SIMILAR TO` is not supported"),
+        ("SELECT 1 IS DISTINCT FROM 1 AND true", "put the comparison in parentheses"),
+        ("SELECT x ^ 2 FROM t", "error: `^` is the bitwise exclusive or"),
+        ("FROM t WHERE temp > 0", "dataset,temp,x\na,1.0,2.0\n"),
+        (
+            "SELECT median(x), avg(x), avg(x), x, x::float FROM t GROUP BY x",
+            "median(x),avg(x),avg(x),x,x::float\n2.0,2.0,2.0,2.0,2.0\n",
+        ),
+        (
+            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x) FROM t",
+            "percentile_cont(0.5) WITHIN GROUP (ORDER BY x)\n2.0\n",
+        ),
+        (
+            "SELECT dataset, avg(temp)-min(temp), concat(dataset,'x') FROM t GROUP BY dataset ORDER BY 2 DESC NULLS LAST, 1 LIMIT 5",
+            "dataset,avg(temp)-min(temp),\"concat(dataset,'x')\"\na,0.0,ax\n",
+        ),
+        (
+            "SELECT median(x) AS a, median(x::float) AS b FROM t",
+            "if they only differ in a cast, write it as arrow_cast(x, 'Float32')",
+        ),
+        (
+            "SELECT * FROM t, LATERAL (SELECT t.x + 1 AS y LIMIT 1) AS l",
+            "error: a subquery or LATERAL cannot refer to `x` of an outer query here",
+        ),
+        ("SHOW atlas.pruning", "atlas.pruning,true\n"),
+        ("SET atlas.pruning = false; RESET atlas.pruning; SHOW atlas.pruning", "atlas.pruning,true\n"),
+        ("SET atlas.pruning = false; SHOW atlas.pruning", "atlas.pruning,false\n"),
+        ("SHOW ALL", "atlas.workers.timeout,20\n"),
+        ("SHOW atlas.colour", "error: there is no option `atlas.colour`"),
+        ("RESET atlas.colour", "error: there is no option `atlas.colour`"),
+        ("\\set atlas.workers", "atlas.workers.min_bytes,"),
+        ("SELECT TIMESTAMP '2000-01-01' < '3000-01-01'", "is out of range: times have nanoseconds"),
+    ] {
+        let told = run(sql);
+        assert!(told.contains(expected), "{sql}: {told}");
+    }
+}
+
+#[test]
 fn tables_are_summarized() {
     let directory = directory_with_store();
     let store = directory.path();

@@ -107,6 +107,29 @@ impl Headers {
     }
 }
 
+/// A query whose columns all have names, if some have none. The names are for the planner, which
+/// names columns by its own expressions: it rejects two of one name, and does not find an
+/// expression that ORDER BY refers to by its position. [`Headers`] replace them.
+pub(super) fn with_names(statement: &Statement) -> Option<Statement> {
+    let Statement::Statement(sql) = statement else { return None };
+    let Sql::Query(query) = sql.as_ref() else { return None };
+    let SetExpr::Select(_) = query.body.as_ref() else { return None };
+    let mut query = query.clone();
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let mut is_changed = false;
+    for (i, item) in select.projection.iter_mut().enumerate() {
+        let SelectItem::UnnamedExpr(expr) = item else { continue };
+        let keeps_name = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        if keeps_name || expr.to_string().starts_with("unnest") {
+            continue;
+        }
+        let alias = Ident::with_quote('"', format!("{expr} (column {})", i + 1));
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        is_changed = true;
+    }
+    is_changed.then(|| Statement::Statement(Box::new(Sql::Query(query))))
+}
+
 /// Adds units to the metadata of a schema's fields.
 fn with_units(schema: &SchemaRef, units: &[Option<String>]) -> SchemaRef {
     if units.iter().all(Option::is_none) || units.len() != schema.fields().len() {
@@ -176,9 +199,12 @@ fn items(text: &str) -> Option<Vec<Range<usize>>> {
     ];
     let (mut items, mut item): (Vec<Range<usize>>, Option<Range<usize>>) = (Vec::new(), None);
     for (i, (placed, depth)) in rest.iter().enumerate() {
-        // `IS DISTINCT FROM` does not end the items, and neither does a name after a period.
+        // `IS DISTINCT FROM` and `WITHIN GROUP` do not end the items, and neither does a name after
+        // a period.
         let before = i.checked_sub(1).and_then(|i| rest.get(i)).map(|(placed, _)| &placed.token);
-        let goes_on = before.is_some_and(|token| *token == Token::Period || is_keyword(token, "DISTINCT"));
+        let goes_on = before.is_some_and(|token| {
+            *token == Token::Period || is_keyword(token, "DISTINCT") || is_keyword(token, "WITHIN")
+        });
         let is_end = *depth == 0 && !goes_on && ends.iter().any(|word| is_keyword(&placed.token, word));
         if is_end || placed.token == Token::SemiColon {
             break;
@@ -220,6 +246,10 @@ mod tests {
             ),
             ("SELECT DISTINCT ON (a, b) max(a,\n  b) FROM t UNION SELECT 1", vec!["max(a, b)"]),
             ("(SELECT avg( x )) ORDER BY 1", vec!["avg(x)"]),
+            (
+                "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x), y FROM t GROUP BY y",
+                vec!["percentile_cont(0.5) WITHIN GROUP (ORDER BY x)", "y"],
+            ),
             (
                 "SELECT (SELECT a FROM t), t.*, f('a,b', [1, 2])",
                 vec!["(SELECT a FROM t)", "…", "f('a,b', [1, 2])"],

@@ -8,8 +8,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::limits::too_deep;
 use super::names;
-use super::tokens::{byte_at, tokens};
-use crate::error::{Failure, message};
+use super::tokens::{byte_at, tokens, word};
+use crate::error::{Failure, Result, message};
 use crate::functions::functions_of;
 use crate::printable::printable;
 
@@ -136,6 +136,25 @@ pub(crate) fn pointed_at_parenthesis(text: &str, failure: Failure) -> Failure {
     }
 }
 
+/// Rejects numbers with `_` between their digits, which the parser takes for a name behind the
+/// number: `1_000` would be 1, called `_000`.
+pub(crate) fn check_numbers(text: &str) -> Result<()> {
+    let tokens = tokens(text).unwrap_or_default();
+    for (number, name) in tokens.iter().zip(tokens.iter().skip(1)) {
+        let is_adjacent = matches!(number.token, Token::Number(..)) && number.at.end == name.at.start;
+        if let Some((name, false)) = word(&name.token).filter(|_| is_adjacent)
+            && name.starts_with('_')
+        {
+            let number = text.get(number.at.clone()).unwrap_or_default();
+            return Err(Failure::new(format!(
+                "`{number}{}` is no number: write its digits without `_`",
+                printable(name)
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Splits a message into its text and the position of ` at Line: 1, Column: 2`.
 fn placed(said: &str) -> (&str, Option<(u64, u64)>) {
     let Some((before, place)) = said.rsplit_once(" at Line: ") else { return (said, None) };
@@ -223,7 +242,11 @@ pub(crate) fn of_planner(context: &SessionContext, text: &str, error: DataFusion
 /// Explains why the optimizer rejected a statement that the planner accepted.
 pub(crate) fn of_engine(error: DataFusionError) -> Failure {
     let said = message(&error);
-    let words = unchanging(&said).or_else(|| wrong_arguments(&said)).or_else(|| not_comparable(&said));
+    let words = unchanging(&said)
+        .or_else(|| wrong_arguments(&said))
+        .or_else(|| not_comparable(&said))
+        .or_else(|| correlated(&said))
+        .or_else(|| out_of_range(&said));
     words.map_or_else(|| error.into(), Failure::new)
 }
 
@@ -259,7 +282,8 @@ fn unchanging(said: &str) -> Option<String> {
 fn missing_group(said: &str) -> Option<String> {
     let rest = said.split_once("column \"")?.1;
     let (column, _) = rest.split_once("\" must appear in the GROUP BY clause")?;
-    let name = column.rsplit('.').next().unwrap_or(column);
+    let is_expression = column.contains(['(', ' ']);
+    let name = if is_expression { column } else { column.rsplit('.').next().unwrap_or(column) };
     let clause = match said.split_once(" must be in GROUP BY") {
         Some((before, _)) if before.contains("ORDER BY") => " in ORDER BY",
         Some((before, _)) if before.contains("HAVING") => " in HAVING",
@@ -290,11 +314,40 @@ fn not_comparable(said: &str) -> Option<String> {
     Some(format!("`{types}` cannot be compared: {instead}"))
 }
 
-/// Two columns have the same name.
+/// A subquery refers to other tables in a way that cannot be executed.
+fn correlated(said: &str) -> Option<String> {
+    let rest = said.split_once("does not support logical expression OuterReferenceColumn(")?.1;
+    let name = rest.split_once("name: \"")?.1.split('"').next()?;
+    Some(format!(
+        "a subquery or LATERAL cannot refer to `{}` of an outer query here: join the tables instead",
+        printable(name)
+    ))
+}
+
+/// A time is out of the range of nanoseconds.
+fn out_of_range(said: &str) -> Option<String> {
+    let (_, rest) = said.split_once("Overflow converting ")?;
+    let (time, _) = rest.split_once(" to Nanosecond")?;
+    Some(format!(
+        "{} is out of range: times have nanoseconds, from 1677-09-21 to 2262-04-11; compare years with year(time)",
+        printable(time)
+    ))
+}
+
+/// Two columns have the same name, also in a subquery, or two aggregates only differ in a cast.
 fn named_twice(said: &str) -> Option<String> {
-    let rest = said.strip_prefix("Projections require unique expression names but the expression \"")?;
-    let name = rest.split("\" at position").next()?;
-    Some(format!("two columns would be called `{}`: name one of them with AS", printable(name)))
+    let begins = [
+        "Projections require unique expression names but the expression \"",
+        "Schema contains duplicate unqualified field name \"",
+        "Schema error: Schema contains duplicate unqualified field name \"",
+    ];
+    let rest = begins.iter().find_map(|begin| said.strip_prefix(begin))?;
+    let name = rest.split("\" at position").next()?.trim_end_matches('"');
+    let cast = match name.contains('(') {
+        true => "; if they only differ in a cast, write it as arrow_cast(x, 'Float32')",
+        false => "",
+    };
+    Some(format!("two columns would be called `{}`: name one of them with AS{cast}", printable(name)))
 }
 
 /// Replaces Arrow's names of types by those shown in results.

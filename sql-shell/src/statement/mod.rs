@@ -1,6 +1,7 @@
 //! Plans statements: corrects names, and rejects statements of which a part would be ignored.
 
 mod clauses;
+mod from_first;
 pub(crate) mod habits;
 mod headers;
 mod limits;
@@ -58,6 +59,7 @@ pub(crate) async fn prepare(context: &SessionContext, text: &str) -> Result<Prep
         let what = What::SummaryOf(of.trim().to_owned());
         return Ok(Prepared { is_query: false, headers: Headers::default(), what });
     }
+    let text = &*from_first::completed(text);
     let statement = parse(text).await?;
     let headers = Headers::of(text, &statement);
     let is_query = matches!(&statement, Statement::Statement(sql) if matches!(**sql, SqlStatement::Query(_)));
@@ -71,6 +73,12 @@ pub(crate) async fn prepare(context: &SessionContext, text: &str) -> Result<Prep
             }
             Err(error) => error,
         };
+        if let Some(named) = headers::with_names(&statement)
+            && let Ok(plan) = plan(context, &named).await
+        {
+            destination::check_plan(context, &plan).await?;
+            return Ok(Prepared { is_query, headers, what: What::Plan(Box::new(plan)) });
+        }
         match corrected(context, &text, &error).await {
             Some(better) => (text, statement) = better,
             None => {
@@ -151,6 +159,7 @@ fn with_replaced(statement: &Statement) -> Option<Statement> {
 /// Parses a statement on a thread, which is abandoned if it takes too long.
 async fn parse(text: &str) -> Result<Statement> {
     limits::check(text).map_err(|failure| mistakes::pointed_at_parenthesis(text, failure))?;
+    mistakes::check_numbers(text)?;
     let (send, parsed) = oneshot::channel();
     let owned = text.to_owned();
     threads::spawn(move || drop(send.send(DFParser::parse_sql(&owned))))?;

@@ -2,8 +2,8 @@
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectNamePart, Value, WindowSpec, WindowType,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectNamePart, Value, WindowSpec, WindowType,
 };
 
 use super::statements::data_type;
@@ -16,6 +16,16 @@ pub(super) fn expr(state: &SessionState, expr: &Expr) -> Result<()> {
         Expr::Function(function) => call(state, function),
         Expr::Collate { .. } => refuse(expr, "text is compared by its code points"),
         Expr::RLike { .. } => refuse(expr, "regexp_like(text, pattern), or text ~ pattern"),
+        Expr::SimilarTo { .. } => refuse(
+            "SIMILAR TO",
+            "text LIKE pattern, or text ~ 'regular expression', which is what it would be",
+        ),
+        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) if takes_more(right) => {
+            Err(Failure::new(format!(
+                "the parser reads all of `{right}` as the right side of IS DISTINCT FROM: put the comparison in \
+                 parentheses"
+            )))
+        }
         Expr::InUnnest { .. } => refuse(expr, "array_has(list, value)"),
         Expr::Convert { .. } => refuse(expr, "CAST(x AS type)"),
         Expr::IsNormalized { .. }
@@ -42,6 +52,27 @@ pub(super) fn expr(state: &SessionState, expr: &Expr) -> Result<()> {
             refuse(expr, "the time zone is a text, such as 'Europe/Oslo'")
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the right side of `IS DISTINCT FROM` has operators that bind less than it. The parser
+/// takes everything that follows, as if it were in parentheses.
+fn takes_more(right: &Expr) -> bool {
+    match right {
+        Expr::BinaryOp { op, .. } => {
+            matches!(op, BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor)
+        }
+        Expr::IsNull(_)
+        | Expr::IsNotNull(_)
+        | Expr::IsTrue(_)
+        | Expr::IsNotTrue(_)
+        | Expr::IsFalse(_)
+        | Expr::IsNotFalse(_)
+        | Expr::IsUnknown(_)
+        | Expr::IsNotUnknown(_)
+        | Expr::IsDistinctFrom(..)
+        | Expr::IsNotDistinctFrom(..) => true,
+        _ => false,
     }
 }
 

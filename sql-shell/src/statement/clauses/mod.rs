@@ -5,6 +5,7 @@
 //! parser with more clauses therefore fails to compile until someone decides how to treat them.
 
 mod exprs;
+mod options;
 mod statements;
 mod tables;
 
@@ -13,7 +14,7 @@ use std::ops::ControlFlow;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::{CopyToStatement, Statement};
+use datafusion::sql::parser::{CopyToStatement, ResetStatement, Statement};
 use datafusion::sql::sqlparser::ast::{
     Cte, CteAsMaterialized, Expr, Fetch, GroupByExpr, LimitClause, NamedWindowExpr, OrderBy, OrderByExpr,
     OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement as Sql, TableFactor, Value,
@@ -30,7 +31,10 @@ use crate::error::{Failure, Result};
 pub(crate) fn settle(context: &SessionContext, statement: &mut Statement) -> Result<()> {
     let mut clauses = Clauses { state: context.state() };
     let done = match statement {
-        Statement::Statement(sql) => sql.visit(&mut clauses),
+        Statement::Statement(sql) => {
+            options::shown(sql)?;
+            sql.visit(&mut clauses)
+        }
         Statement::Explain(explain) => return settle(context, &mut explain.statement),
         Statement::CopyTo(copy) => {
             use datafusion::sql::parser::CopyToSource;
@@ -44,7 +48,12 @@ pub(crate) fn settle(context: &SessionContext, statement: &mut Statement) -> Res
             columns_and_constraints(&table.columns, &table.constraints)?;
             ControlFlow::Continue(())
         }
-        Statement::Reset(_) => ControlFlow::Continue(()),
+        Statement::Reset(ResetStatement::Variable(name)) => {
+            if let Some(set) = options::reset(name)? {
+                *statement = set;
+            }
+            ControlFlow::Continue(())
+        }
     };
     match done {
         ControlFlow::Continue(()) => Ok(()),
@@ -338,6 +347,10 @@ mod tests {
             ("SELECT a COLLATE de FROM t", "COLLATE"),
             ("SELECT a IN UNNEST(b) FROM t", "IN UNNEST"),
             ("SELECT a AT TIME ZONE b FROM t", "AT TIME ZONE"),
+            ("SELECT a SIMILAR TO 'a%' FROM t", "SIMILAR TO"),
+            ("SELECT a IS DISTINCT FROM b AND c FROM t", "right side of IS DISTINCT FROM"),
+            ("SELECT a FROM t WHERE a > 1 AND a IS NOT DISTINCT FROM b OR c", "`b OR c`"),
+            ("SELECT a IS DISTINCT FROM b IS NULL FROM t", "`b IS NULL`"),
             // Statements.
             ("CREATE TABLE t (a INT UNIQUE)", "UNIQUE"),
             ("CREATE TABLE t (a INT, CHECK (a > 1))", "CHECK"),
@@ -393,6 +406,7 @@ mod tests {
             "WITH w AS (SELECT 1) SELECT DISTINCT ON (a) a, sum(b) OVER (ORDER BY c) FROM w, t AS x (a, b) LEFT JOIN u USING(a) WHERE a > 1 GROUP BY ROLLUP (a) HAVING count(*) > 1 QUALIFY rank() OVER () < 3 ORDER BY a NULLS FIRST LIMIT 1 OFFSET 2",
             "CREATE TABLE t (a INT NOT NULL DEFAULT 1)",
             "SELECT first_value(a) IGNORE NULLS OVER (ORDER BY b), lag(a) IGNORE NULLS OVER (ORDER BY b) FROM t",
+            "SELECT (a IS DISTINCT FROM b) AND a IS NOT DISTINCT FROM (b AND c) FROM t",
             "SELECT CAST(a AS DECIMAL(5,2)), CAST(b AS TIMESTAMP(3)), count(DISTINCT a) OVER () FROM t",
             "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY a) FILTER (WHERE a > 1) FROM t",
         ] {
