@@ -13,9 +13,9 @@ use crate::newer;
 use crate::output::Format;
 use crate::plot;
 use crate::printable::Printable;
-use crate::runner::Target;
 use crate::session::{LIMIT, Limit, Session};
 use crate::statement::{habits, names};
+use crate::target::Target;
 
 /// All commands: their usage, and what they do.
 const COMMANDS: [(&str, &str); 26] = [
@@ -95,10 +95,10 @@ pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlF
             return session.run_script(&script).await;
         }
         "o" if rest.is_empty() => session.output = None,
-        "o" => session.output = Some(Target::create(Path::new(unquoted(rest)), None)?),
+        "o" => session.output = Some(Target::new(Path::new(unquoted(rest)), None, session.format)?),
         "once" => {
             let path = wanted(rest, "\\once needs a file")?;
-            session.once = Some(Target::create(Path::new(path), None)?);
+            session.once = Some(Target::new(Path::new(path), None, session.format)?);
         }
         "last" => session.show_last().await?,
         "format" if rest.is_empty() => tell(&format!("format is {}", name_of_format(session.format)))?,

@@ -4,6 +4,7 @@
 mod cluster;
 mod columns;
 mod commands;
+mod complete;
 mod demo;
 mod describe;
 mod destination;
@@ -29,6 +30,7 @@ mod session;
 mod shell;
 mod size;
 mod statement;
+mod target;
 mod threads;
 
 use std::ffi::OsString;

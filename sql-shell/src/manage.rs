@@ -15,6 +15,7 @@ use crate::output::{Bytes, count};
 use crate::printable::Printable;
 use crate::session::new_context;
 use crate::statement::names;
+use crate::target;
 
 /// Deletes either all of these datasets or none.
 pub(crate) async fn delete(location: &str, datasets: &[String]) -> Result<()> {
@@ -114,7 +115,7 @@ pub(crate) async fn export(location: &str, dataset: &str, output: Option<&Path>)
     destination::check_path(&path)?;
     let bytes = atlas_import::export::export(&atlas, dataset).await?;
     let failed = |e: io::Error| Failure::new(format!("{}: {e}", path.display()));
-    write_whole(&path, &bytes).map_err(failed)?;
+    target::write_whole(&path, &bytes).map_err(failed)?;
     writeln!(
         Printable::new(io::stdout()),
         "{dataset} is in {} ({})",
@@ -122,22 +123,6 @@ pub(crate) async fn export(location: &str, dataset: &str, output: Option<&Path>)
         Bytes(bytes.len() as u64)
     )?;
     Ok(())
-}
-
-/// Replaces a file atomically: it either has the new bytes, or stays as it was.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A pipe or the like cannot be replaced, so it is written to directly.
-    if path.metadata().is_ok_and(|found| !found.is_file()) {
-        return std::fs::write(path, bytes);
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    written
 }
 
 /// The error for a dataset that does not exist.

@@ -1,8 +1,6 @@
 //! Runs statements, and shows or writes their results.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -20,39 +18,8 @@ use crate::pager::Pager;
 use crate::printable::Printable;
 use crate::progress::Watch;
 use crate::statement::{Prepared, What, of_engine, prepare, table_of};
-use crate::{cluster, columns, destination};
-
-/// A file to which results are written.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    path: PathBuf,
-    /// The format of its ending, or the requested one.
-    pub format: Option<Format>,
-    /// Whether a result has been written to it.
-    is_used: Arc<AtomicBool>,
-}
-
-impl Target {
-    /// Creates a file. Without a given format, it gets the format of its ending.
-    pub(crate) fn create(path: &Path, format: Option<Format>) -> Result<Self> {
-        destination::check_path(path)?;
-        File::create(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
-        let format = format.or_else(|| Format::of_file(path));
-        Ok(Self { path: path.to_owned(), format, is_used: Arc::default() })
-    }
-
-    /// Opens the file to append a result.
-    fn open(&self, format: Format) -> Result<File> {
-        if self.is_used.swap(true, Ordering::Relaxed) && format.is_of_one_result() {
-            return Err(Failure::new(format!(
-                "{} has a result, and a file of this format has one: \\o or \\once name another file",
-                self.path.display()
-            )));
-        }
-        let file = OpenOptions::new().append(true).open(&self.path);
-        file.map_err(|e| Failure::new(format!("{}: {e}", self.path.display())))
-    }
-}
+use crate::target::Target;
+use crate::{cluster, columns};
 
 /// Plans a statement, such as a query or `SUMMARIZE`, as the shell does. The case of a name is
 /// corrected if only one name can be meant. Statements that are too deep for the stack of a
@@ -190,9 +157,9 @@ impl Runner {
         let mut taken = None;
         let number = match &self.target {
             Some(target) => {
-                let mut out = BufWriter::new(target.open(self.style.format)?);
+                let mut out = BufWriter::new(target.begin(self.style.format)?);
                 let number = output::write(rows, self.style, &mut out).await?;
-                out.flush()?;
+                out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
                 number
             }
             None if self.style.format.is_binary() && self.to_terminal => {

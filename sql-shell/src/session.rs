@@ -16,15 +16,17 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::complete::CompleteResults;
 use crate::error::{Failure, Result};
 use crate::last::Last;
 use crate::output::{Format, Style};
 use crate::pager::Pager;
 use crate::progress::Watch;
-use crate::runner::{Runner, Target};
+use crate::runner::Runner;
 use crate::size::parse_size;
 use crate::statement::script::{self, Item};
 use crate::statement::{Prepared, prepare};
+use crate::target::Target;
 use crate::threads::Workers;
 use crate::{cluster, commands, netcdf, paths, shell};
 
@@ -66,7 +68,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     session.attach_all(&arguments.stores).await?;
     session.format = arguments.format.unwrap_or_default();
     if let Some(path) = &arguments.output {
-        session.output = Some(Target::create(path, arguments.format)?);
+        session.output = Some(Target::new(path, arguments.format, session.format)?);
     }
     let mut scripts = arguments.command.clone();
     if let Some(path) = &arguments.file {
@@ -356,7 +358,8 @@ pub(crate) fn new_context(
     let builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime.build_arc()?)
-        .with_default_features();
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(CompleteResults));
     let context = SessionContext::new_with_state(cluster::add_to(with_atlas(builder), cluster)?.build());
     let name = context.state().config_options().catalog.default_catalog.clone();
     let catalog =

@@ -636,6 +636,77 @@ fn a_file_of_one_result_does_not_lose_it() {
     );
 }
 
+/// Queries that fail after their first rows.
+const FAILING: &str = "SELECT 1 / (100000 - value) AS a FROM generate_series(1, 200000)";
+
+#[test]
+fn a_query_that_fails_leaves_files_as_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let files = || {
+        let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let run = |arguments: &[&str]| atlas(directory, &[&["sql", "--format", "csv"], arguments].concat(), "");
+    for ending in ["csv", "parquet", "arrow", "ndjson", "txt"] {
+        let (file, fresh) = (format!("good.{ending}"), format!("new.{ending}"));
+        let sql = |arguments: &[&str]| atlas(directory, &[&["sql"], arguments].concat(), "");
+        assert!(sql(&["-o", &file, "-c", "SELECT 7 AS a"]).ends_with("exit code 0\n"));
+        let good = std::fs::read(directory.join(&file)).unwrap();
+        for target in [&file, &fresh] {
+            for query in [FAILING, "SELECT nosuch"] {
+                assert!(sql(&["-o", target, "-c", query]).ends_with("exit code 1\n"));
+                assert_eq!(std::fs::read(directory.join(&file)).unwrap(), good, "{file} {query}");
+            }
+        }
+        std::fs::remove_file(directory.join(&file)).unwrap();
+    }
+    for ending in ["csv", "parquet", "json", "arrow"] {
+        let copied = run(&["-c", &format!("COPY ({FAILING}) TO 'copy.{ending}'")]);
+        assert!(copied.contains("Divide by zero") && copied.ends_with("exit code 1\n"), "{copied}");
+        assert_eq!(files(), [""; 0], "{ending}");
+        let copied = run(&["-c", &format!("COPY (SELECT 1 AS a) TO 'copy.{ending}'")]);
+        assert!(copied.ends_with("exit code 0\n"), "{copied}");
+        std::fs::remove_file(directory.join(format!("copy.{ending}"))).unwrap();
+    }
+    // A result is appended to those before, and disappears if it fails.
+    let both = run(&["-o", "two.csv", "-c", "SELECT 1 AS a", "-c", FAILING]);
+    assert!(both.ends_with("exit code 1\n"), "{both}");
+    assert_eq!(std::fs::read_to_string(directory.join("two.csv")).unwrap(), "a\n1\n");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        symlink("two.csv", directory.join("link.csv")).unwrap();
+        std::fs::set_permissions(directory.join("two.csv"), PermissionsExt::from_mode(0o640)).unwrap();
+        assert!(run(&["-o", "link.csv", "-c", "SELECT 2 AS a"]).ends_with("exit code 0\n"));
+        assert!(directory.join("link.csv").is_symlink());
+        assert_eq!(std::fs::read_to_string(directory.join("two.csv")).unwrap(), "a\n2\n");
+        assert_eq!(directory.join("two.csv").metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(run(&["-o", "/dev/stdout", "-c", "SELECT 3 AS a"]).contains("a\n3\n"));
+    }
+}
+
+#[test]
+fn an_ending_without_a_format_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let run = |arguments: &[&str]| atlas(directory, &[&["sql"], arguments].concat(), "");
+    let netcdf = run(&["-o", "x.nc", "-c", "SELECT 1"]);
+    assert!(netcdf.contains("error: x.nc would not be a NetCDF file: COPY (SELECT …) TO 'x.nc'"), "{netcdf}");
+    assert!(run(&["-o", "x.foo", "-c", "SELECT 1"]).contains("error: no format has the ending of x.foo"));
+    assert!(run(&["-c", "\\o x.foo", "-c", "SELECT 1"]).contains("no format has the ending of x.foo"));
+    assert!(!directory.join("x.foo").exists());
+    for arguments in [
+        &["-o", "x", "-c", "SELECT 1"][..],
+        &["-o", "x.foo", "--format", "csv", "-c", "SELECT 1"],
+        &["-c", "\\format csv", "-c", "\\o y.foo", "-c", "SELECT 1"],
+    ] {
+        assert!(run(arguments).ends_with("exit code 0\n"), "{arguments:?}");
+    }
+}
+
 #[test]
 fn statements_mean_what_they_say() {
     let directory = tempfile::tempdir().unwrap();

@@ -38,6 +38,7 @@ use crate::printable::{Printable, printable};
 use crate::runner::Runner;
 use crate::session::Session;
 use crate::statement::{Prepared, What};
+use crate::target;
 
 /// The largest number of rows that are drawn.
 const MOST_ROWS: usize = 5_000_000;
@@ -65,7 +66,7 @@ pub(crate) async fn plot(session: &mut Session, arguments: &str) -> Result<()> {
         Format::Png => picture.to_png()?,
         Format::Svg => picture.to_svg().into_bytes(),
     };
-    std::fs::write(file, bytes).map_err(|e| Failure::new(format!("{file}: {e}")))?;
+    target::write_whole(Path::new(file), &bytes).map_err(|e| Failure::new(format!("{file}: {e}")))?;
     let mut out = Printable::new(std::io::stdout());
     writeln!(out, "{} drawn to {file}", count(rows, "row"))?;
     Ok(())

@@ -1,0 +1,108 @@
+//! Makes COPY write whole results or nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::sink::{DataSink, DataSinkExec};
+use datafusion::execution::TaskContext;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, SendableRecordBatchStream};
+use futures::StreamExt;
+use tokio::sync::oneshot;
+
+/// Ensures that a query that fails leaves no file behind.
+///
+/// DataFusion's writers take an error in the rows as their end. They complete their files, and only
+/// then report the error: a Parquet file is valid and has fewer rows.
+#[derive(Debug)]
+pub(crate) struct CompleteResults;
+
+impl PhysicalOptimizerRule for CompleteResults {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let replaced = plan.transform_up(|node| {
+            let Some(exec) = node.downcast_ref::<DataSinkExec>() else { return Ok(Transformed::no(node)) };
+            if exec.sink().is::<CompleteSink>() {
+                return Ok(Transformed::no(node));
+            }
+            let (input, order) = (Arc::clone(exec.input()), exec.sort_order().clone());
+            let sink = CompleteSink { writer: Arc::clone(&node) };
+            Ok(Transformed::yes(Arc::new(DataSinkExec::new(input, Arc::new(sink), order)) as _))
+        });
+        replaced.data()
+    }
+
+    fn name(&self) -> &str {
+        "CompleteResults"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Writes rows with the sink of another plan, and abandons that sink if the rows end in an error.
+#[derive(Debug)]
+struct CompleteSink {
+    /// A [`DataSinkExec`], which is not executed. It does not give its sink away.
+    writer: Arc<dyn ExecutionPlan>,
+}
+
+impl CompleteSink {
+    fn sink(&self) -> Result<&dyn DataSink> {
+        match self.writer.downcast_ref::<DataSinkExec>() {
+            Some(exec) => Ok(exec.sink()),
+            None => Err(DataFusionError::Internal("the plan does not write".to_owned())),
+        }
+    }
+}
+
+impl DisplayAs for CompleteSink {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sink().map_err(|_| fmt::Error)?.fmt_as(format, f)
+    }
+}
+
+#[async_trait]
+impl DataSink for CompleteSink {
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.sink().ok()?.metrics()
+    }
+
+    fn schema(&self) -> &SchemaRef {
+        match self.writer.downcast_ref::<DataSinkExec>() {
+            Some(exec) => exec.sink().schema(),
+            None => self.writer.properties().eq_properties.schema(),
+        }
+    }
+
+    async fn write_all(&self, rows: SendableRecordBatchStream, context: &Arc<TaskContext>) -> Result<u64> {
+        let (send, failed) = oneshot::channel();
+        let schema = rows.schema();
+        let rows = futures::stream::unfold((rows, Some(send)), |(mut rows, mut send)| async move {
+            match rows.next().await? {
+                Ok(batch) => Some((Ok(batch), (rows, send))),
+                Err(error) => {
+                    let _ = send.take().map(|send: oneshot::Sender<DataFusionError>| send.send(error));
+                    // The writer must not see an end.
+                    std::future::pending().await
+                }
+            }
+        });
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+        tokio::select! {
+            Ok(error) = failed => Err(error),
+            written = self.sink()?.write_all(rows, context) => written,
+        }
+    }
+}
