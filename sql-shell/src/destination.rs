@@ -3,11 +3,13 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use atlas::Storage;
 use atlas_datafusion::AtlasTable;
 use datafusion::catalog::default_table_source::DefaultTableSource;
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::{ListingTable, ListingTableUrl};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::object_store::ObjectStoreExt;
 use datafusion::object_store::path::Path as ObjectPath;
 use datafusion::prelude::SessionContext;
@@ -15,7 +17,7 @@ use datafusion::prelude::SessionContext;
 use crate::error::{Failure, Result};
 
 /// The file that marks a directory as a store.
-const CATALOG: &str = "atlas.json";
+pub(crate) const CATALOG: &str = "atlas.json";
 
 /// The largest number of links that are followed in a path.
 const MOST_LINKS: usize = 40;
@@ -32,10 +34,16 @@ pub(crate) fn check_path(path: &Path) -> Result<()> {
 
 /// Rejects a plan that writes into a store with COPY or INSERT.
 pub(crate) async fn check_plan(context: &SessionContext, plan: &LogicalPlan) -> Result<()> {
-    let (mut written, mut is_of_store) = (Vec::new(), false);
+    if let LogicalPlan::Ddl(DdlStatement::DropTable(drop)) = plan {
+        check_drop(context, &drop.name).await?;
+    }
+    let (mut written, mut created, mut is_of_store) = (Vec::new(), Vec::new(), false);
     plan.apply_with_subqueries(|plan| {
         match plan {
-            LogicalPlan::Copy(copy) => written.push(copy.output_url.clone()),
+            LogicalPlan::Copy(copy) => {
+                created.push(copy.output_url.clone());
+                written.push(copy.output_url.clone());
+            }
             LogicalPlan::Dml(dml) => {
                 let source = dml.target.downcast_ref::<DefaultTableSource>();
                 let table = source.map(|source| Arc::clone(&source.table_provider));
@@ -56,7 +64,35 @@ pub(crate) async fn check_plan(context: &SessionContext, plan: &LogicalPlan) -> 
     for target in &written {
         check_location(context, target).await?;
     }
+    created.iter().try_for_each(|target| check_directory(target))
+}
+
+/// Rejects a statement that drops the wide table of an attached store.
+async fn check_drop(context: &SessionContext, table: &TableReference) -> Result<()> {
+    let name = table.table();
+    let state = context.state();
+    let defaults = &state.config_options().catalog;
+    if table.schema().is_some_and(|schema| schema != defaults.default_schema) {
+        return Ok(());
+    }
+    let is_schema = context.catalog(&defaults.default_catalog).is_some_and(|all| all.schema(name).is_some());
+    let provider = context.table_provider(table.clone()).await;
+    if is_schema && provider.is_ok_and(|provider| provider.downcast_ref::<AtlasTable>().is_some()) {
+        return Err(Failure::new(format!("`{name}` is a store: \\detach {name} closes it")));
+    }
     Ok(())
+}
+
+/// Rejects a new file in a directory that does not exist, which DataFusion would create.
+fn check_directory(target: &str) -> Result<()> {
+    let url = ListingTableUrl::parse(target)?;
+    let path = (url.scheme() == "file").then(|| url.get_url().to_file_path().ok()).flatten();
+    match path.as_ref().and_then(|path| path.parent()) {
+        Some(directory) if !directory.is_dir() => {
+            Err(Failure::new(format!("{target}: there is no directory {}", directory.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Rejects a path or URL in a store.
@@ -70,7 +106,11 @@ async fn check_location(context: &SessionContext, target: &str) -> Result<()> {
         }
         return url.get_url().to_file_path().map_or(Ok(()), |path| check_path(&path));
     }
-    // If there is no such object store, the statement fails later, with a better message.
+    // DataFusion only knows the buckets that a scan has used.
+    if context.runtime_env().object_store(&url).is_err() {
+        let storage = Storage::at(target)?;
+        context.runtime_env().register_object_store(storage.root(), Arc::clone(storage.objects()));
+    }
     let Ok(objects) = context.runtime_env().object_store(&url) else { return Ok(()) };
     let parts: Vec<_> = url.prefix().parts().collect();
     for length in (0..=parts.len()).rev() {

@@ -10,6 +10,7 @@ mod describe;
 mod destination;
 mod editor;
 mod error;
+mod files;
 mod functions;
 mod import;
 mod info;

@@ -5,13 +5,16 @@ use std::path::Path;
 
 use atlas::Atlas;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::visit_relations;
+use datafusion::sql::parser::{CopyToSource, CopyToStatement, Statement};
+use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 
 use crate::error::{Failure, Result};
 
 /// Endings of NetCDF and HDF5 files.
 const NETCDF: [&str; 7] = ["nc", "nc4", "cdf", "netcdf", "h5", "hdf5", "he5"];
+
+/// Endings of files that are tables.
+const TABLES: [&str; 8] = ["parquet", "csv", "tsv", "tab", "json", "ndjson", "jsonl", "arrow"];
 
 /// The depth to which directories are searched for NetCDF files.
 const DEPTH: usize = 3;
@@ -39,16 +42,26 @@ pub(crate) async fn open(location: &str) -> Result<Atlas> {
 
 /// The message about a failed statement, if one of its tables is a file or a directory.
 pub(crate) fn explain_tables(context: &SessionContext, statement: &Statement) -> Option<String> {
-    let Statement::Statement(sql) = statement else { return None };
     let mut explained = None;
-    let _ = visit_relations(&**sql, |relation| {
+    let mut explain = |relation: &ObjectName| {
         let name = relation.0.iter().map(|part| part.as_ident().map_or("", |ident| ident.value.as_str()));
         let name = name.collect::<Vec<_>>().join(".");
         if !context.table_exist(name.as_str()).unwrap_or(false) {
             explained = explain_table(&name);
         }
         if explained.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+    };
+    let _ = match statement {
+        Statement::Statement(sql) => visit_relations(&**sql, explain),
+        Statement::CopyTo(CopyToStatement { source: CopyToSource::Query(query), .. }) => {
+            visit_relations(&**query, explain)
+        }
+        Statement::CopyTo(CopyToStatement { source: CopyToSource::Relation(relation), .. }) => {
+            explain(relation)
+        }
+        Statement::Explain(inner) => return explain_tables(context, &inner.statement),
+        _ => ControlFlow::Continue(()),
+    };
     explained
 }
 
@@ -66,6 +79,11 @@ fn explain_table(name: &str) -> Option<String> {
         return Some(format!(
             "{name} is a NetCDF file, and no table: import it into a store first, with `atlas import STORE {name}`"
         ));
+    }
+    let is_of_table =
+        path.extension().is_some_and(|ending| TABLES.iter().any(|of| ending.eq_ignore_ascii_case(of)));
+    if is_of_table && !name.contains("://") && !path.exists() {
+        return Some(format!("there is no file {name}"));
     }
     if path.is_dir() && has_netcdf(path, DEPTH) {
         return Some(format!(

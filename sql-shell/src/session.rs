@@ -28,7 +28,7 @@ use crate::statement::script::{self, Item};
 use crate::statement::{Prepared, prepare};
 use crate::target::Target;
 use crate::threads::Workers;
-use crate::{cluster, commands, netcdf, paths, shell};
+use crate::{cluster, commands, files, netcdf, paths, shell};
 
 /// The number of rows that a table in a terminal shows, unless another limit is set.
 pub(crate) const LIMIT: usize = 40;
@@ -364,8 +364,7 @@ pub(crate) fn new_context(
     let name = context.state().config_options().catalog.default_catalog.clone();
     let catalog =
         context.catalog(&name).ok_or_else(|| Failure::new(format!("there is no catalog `{name}`")))?;
-    // Files can be queried as tables: `SELECT * FROM 'casts.parquet'`.
-    let context = context.enable_url_table();
+    let context = files::register(context)?;
     atlas_udfs::register_all(&context);
     netcdf::register(&context)?;
     Ok((context, catalog))

@@ -708,6 +708,48 @@ fn an_ending_without_a_format_is_an_error() {
 }
 
 #[test]
+fn the_files_that_results_are_written_to_are_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let run = |arguments: &[&str]| atlas(directory, &[&["sql", "--format", "csv"], arguments].concat(), "");
+    for file in ["r.csv", "r.tsv", "r.tab", "r.json", "r.ndjson", "r.jsonl", "r.parquet", "r.arrow"] {
+        let query = "SELECT 1 AS a, 'x y' AS b UNION ALL SELECT 2, 'z' ORDER BY a";
+        assert!(atlas(directory, &["sql", "-o", file, "-c", query], "").ends_with("exit code 0\n"));
+        let read = run(&["-c", &format!("FROM '{file}' WHERE a > 0 ORDER BY a")]);
+        assert!(read.contains("a,b\n1,x y\n2,z\n"), "{file}: {read}");
+    }
+    let missing = run(&["-c", "SELECT * FROM 'nosuch.csv'"]);
+    assert!(missing.contains("error: there is no file nosuch.csv\n"), "{missing}");
+}
+
+#[test]
+fn a_store_beside_a_query_is_no_table_of_json() {
+    let directory = directory_with_store();
+    let directory = directory.path();
+    let run = |arguments: &[&str]| atlas(directory, &[&["sql", "--format", "csv"], arguments].concat(), "");
+    for sql in [
+        "SELECT * FROM store",
+        "EXPLAIN SELECT * FROM store",
+        "COPY store TO 'x.csv'",
+        "COPY (SELECT * FROM store) TO 'x.csv'",
+    ] {
+        let told = run(&["-c", sql]);
+        assert!(told.contains("error: store is a store that is not open here"), "{sql}: {told}");
+    }
+    let told = run(&["Store=store", "-c", "SELECT count(*) FROM Store"]);
+    assert!(told.contains("count(*)\n5\n"), "{told}");
+    let told = run(&["store", "-c", "DROP TABLE atlas"]);
+    assert!(told.contains("error: `atlas` is a store: \\detach atlas closes it"), "{told}");
+    let told =
+        run(&["store", "-c", "CREATE EXTERNAL TABLE t STORED AS ATLAS LOCATION 'store'; DROP TABLE t"]);
+    assert!(told.ends_with("exit code 0\n"), "{told}");
+    let told = run(&["-c", "COPY (SELECT 1) TO 'no/such/x.csv'"]);
+    assert!(told.contains("there is no directory") && !directory.join("no").exists(), "{told}");
+    let told = run(&["-c", "COPY (SELECT 1 AS a WHERE false) TO 'x.nc' OPTIONS (dimensions 'a')"]);
+    assert!(told.contains("error: the result has no rows"), "{told}");
+}
+
+#[test]
 fn statements_mean_what_they_say() {
     let directory = tempfile::tempdir().unwrap();
     let run = |sql: &str| {

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::parsers::CompressionTypeVariant;
-use datafusion::common::{DataFusionError, GetExt, Result, Statistics, not_impl_err, plan_err};
+use datafusion::common::{DataFusionError, GetExt, Result, Statistics, exec_err, not_impl_err, plan_err};
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::{FileFormat, FileFormatFactory};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSinkConfig, FileSource};
@@ -158,6 +158,9 @@ impl DataSink for NetcdfSink {
         let rows = concat_batches(&schema, &batches)?;
         drop(batches);
         let count = rows.num_rows() as u64;
+        if count == 0 {
+            return exec_err!("the result has no rows: a dimension of a NetCDF file has at least one cell");
+        }
         let dimensions = self.dimensions.clone();
         let bytes = tokio::task::spawn_blocking(move || {
             atlas_import::export::encode(arrays(&rows, &dimensions)?, &[])
