@@ -25,7 +25,7 @@ const MOST_LINKS: usize = 40;
 /// Rejects a file in a store: in or below a directory with a catalog, after resolving links and
 /// `..`.
 pub(crate) fn check_path(path: &Path) -> Result<()> {
-    let resolved = resolve(path, MOST_LINKS);
+    let resolved = resolve(path);
     match resolved.ancestors().find(|directory| directory.join(CATALOG).exists()) {
         None => Ok(()),
         Some(store) => Err(inside(&path.display().to_string(), &store.display().to_string())),
@@ -127,7 +127,11 @@ fn inside(target: &str, store: &str) -> Failure {
 }
 
 /// An absolute path with links and `..` resolved, as far as it exists.
-fn resolve(path: &Path, links: usize) -> PathBuf {
+pub(crate) fn resolve(path: &Path) -> PathBuf {
+    followed(path, MOST_LINKS)
+}
+
+fn followed(path: &Path, links: usize) -> PathBuf {
     let mut resolved = PathBuf::new();
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for part in absolute.components() {
@@ -140,7 +144,7 @@ fn resolve(path: &Path, links: usize) -> PathBuf {
             && let Ok(target) = std::fs::read_link(&resolved)
         {
             let directory = resolved.parent().map(Path::to_owned).unwrap_or_default();
-            resolved = resolve(&directory.join(target), links - 1);
+            resolved = followed(&directory.join(target), links - 1);
         }
     }
     resolved

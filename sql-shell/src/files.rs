@@ -58,7 +58,7 @@ impl UrlTableFactory for Files {
         let state = session.read().as_any().downcast_ref::<SessionState>().cloned();
         let Some(state) = state else { return plan_err!("the session has no state") };
         let format = JsonFormat::default().with_newline_delimited(false);
-        let options = ListingOptions::new(Arc::new(format)).with_file_extension("json");
+        let options = ListingOptions::new(Arc::new(format)).with_file_extension("");
         let config = ListingTableConfig::new(ListingTableUrl::parse(url)?).with_listing_options(options);
         let table = ListingTable::try_new(config.infer_schema(&state).await?)?;
         Ok(Some(Arc::new(table)))

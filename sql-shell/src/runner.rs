@@ -37,7 +37,7 @@ pub async fn plan_statement(context: &SessionContext, text: &str) -> Result<Data
 /// The summary of a table, given by name, or of a query.
 async fn summary_of(context: &SessionContext, of: &str) -> Result<RecordBatch> {
     let is_neither = || Failure::new("SUMMARIZE takes the name of a table, or a query");
-    let is_query = ["SELECT", "WITH", "("]
+    let is_query = ["SELECT", "WITH", "FROM", "("]
         .iter()
         .any(|word| of.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)));
     if is_query {

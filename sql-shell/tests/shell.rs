@@ -636,6 +636,22 @@ fn a_file_of_one_result_does_not_lose_it() {
     );
 }
 
+/// A result in an open file of the process comes after what the file has.
+#[cfg(unix)]
+#[test]
+fn a_result_in_an_open_file_comes_after_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    std::fs::write(&path, "head\n").unwrap();
+    let out = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_atlas"))
+        .args(["sql", "--format", "csv", "-o", "/dev/stdout", "-c", "SELECT 1 AS a", "-c", "SELECT 2 AS a"])
+        .stdout(out)
+        .status();
+    assert!(status.unwrap().success());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\na\n1\na\n2\n");
+}
+
 /// Queries that fail after their first rows.
 const FAILING: &str = "SELECT 1 / (100000 - value) AS a FROM generate_series(1, 200000)";
 
@@ -712,7 +728,8 @@ fn the_files_that_results_are_written_to_are_tables() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let run = |arguments: &[&str]| atlas(directory, &[&["sql", "--format", "csv"], arguments].concat(), "");
-    for file in ["r.csv", "r.tsv", "r.tab", "r.json", "r.ndjson", "r.jsonl", "r.parquet", "r.arrow"] {
+    for file in ["r.csv", "r.tsv", "r.tab", "r.json", "R.JSON", "r.ndjson", "r.jsonl", "r.parquet", "r.arrow"]
+    {
         let query = "SELECT 1 AS a, 'x y' AS b UNION ALL SELECT 2, 'z' ORDER BY a";
         assert!(atlas(directory, &["sql", "-o", file, "-c", query], "").ends_with("exit code 0\n"));
         let read = run(&["-c", &format!("FROM '{file}' WHERE a > 0 ORDER BY a")]);

@@ -33,6 +33,14 @@ impl BitwiseOperands {
 impl AnalyzerRule for BitwiseOperands {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         plan.apply_with_subqueries(|plan| {
+            let mut has_any = false;
+            plan.apply_expressions(|expr| {
+                has_any = expr.exists(|part| Ok(is_bitwise(part)))?;
+                Ok(if has_any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            })?;
+            if !has_any {
+                return Ok(TreeNodeRecursion::Continue);
+            }
             let schema = match plan {
                 LogicalPlan::TableScan(scan) => {
                     DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?
@@ -51,10 +59,15 @@ impl AnalyzerRule for BitwiseOperands {
     }
 }
 
-fn check(expr: &Expr, schema: &DFSchema) -> Result<()> {
+fn is_bitwise(expr: &Expr) -> bool {
     use Operator::{BitwiseAnd, BitwiseOr, BitwiseShiftLeft, BitwiseShiftRight, BitwiseXor};
+    let Expr::BinaryExpr(BinaryExpr { op, .. }) = expr else { return false };
+    matches!(op, BitwiseAnd | BitwiseOr | BitwiseXor | BitwiseShiftLeft | BitwiseShiftRight)
+}
+
+fn check(expr: &Expr, schema: &DFSchema) -> Result<()> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(()) };
-    if !matches!(op, BitwiseAnd | BitwiseOr | BitwiseXor | BitwiseShiftLeft | BitwiseShiftRight) {
+    if !is_bitwise(expr) {
         return Ok(());
     }
     let fractional = [left, right].into_iter().find_map(|side| {
@@ -63,7 +76,7 @@ fn check(expr: &Expr, schema: &DFSchema) -> Result<()> {
     });
     match fractional {
         None => Ok(()),
-        Some(of) if *op == BitwiseXor => plan_err!(
+        Some(of) if *op == Operator::BitwiseXor => plan_err!(
             "`^` is the bitwise exclusive or of integers, and one side is a {of}: write power(x, y) for x to the power of y"
         ),
         Some(of) => {

@@ -116,10 +116,10 @@ pub fn of_column(table: &Table, column: usize, rows: u64) -> Option<ColumnStatis
         ColumnKind::Attribute(..) => return Some(statistics),
         ColumnKind::Dimension(_) | ColumnKind::Variable(_) => {}
     }
-    let values = values_of(table, column)?;
-    if values.has_indices {
+    if table.layout.has_indices(column) {
         return Some(statistics);
     }
+    let values = values_of(table, column, false)?;
     statistics.null_count = Precision::Exact(usize::try_from(rows.saturating_sub(values.count)).ok()?);
     if let Some([least, greatest]) = values.bounds.filter(|bounds| bounds.iter().all(is_moderate)) {
         statistics.min_value = Precision::Exact(least);
@@ -140,15 +140,13 @@ pub struct ColumnValues {
     pub bounds: Option<[ScalarValue; 2]>,
     /// The sum in the type of SQL, if each stored value counts once.
     pub sum: Option<ScalarValue>,
-    /// The sum over all rows.
+    /// The sum over all rows, if it was asked for.
     pub total: Option<f64>,
-    /// True if some rows have indices along a dimension.
-    pub has_indices: bool,
 }
 
 /// What is known about the values of the column of a dimension or a variable, without reading
-/// anything; `None` if its index is not in memory.
-pub fn values_of(table: &Table, column: usize) -> Option<ColumnValues> {
+/// anything; `None` if its index is not in memory. `with_total` asks for the sum over all rows.
+pub fn values_of(table: &Table, column: usize, with_total: bool) -> Option<ColumnValues> {
     let index = match table.layout.variable(column) {
         Some(variable) => Some(table.snapshot.resident_index(variable)?),
         None => None,
@@ -195,7 +193,7 @@ pub fn values_of(table: &Table, column: usize) -> Option<ColumnValues> {
                 counts.nans == 0 && own.bounds_hold_for(&shown) && has(Statistic::Min) && has(Statistic::Max);
             summed &= counts.nans == 0 && own.sums_hold_for(&shown) && has(Statistic::Sum);
             once &= repeated == 1;
-            if summed {
+            if with_total && summed {
                 total += own.column(Statistic::Sum).and_then(|sums| double_at(sums, row))? * repeated as f64;
             }
             chosen.get_mut(segment)?.push(u32::try_from(row).ok()?);
@@ -228,10 +226,9 @@ pub fn values_of(table: &Table, column: usize) -> Option<ColumnValues> {
     } else {
         None
     };
-    let has_indices = greatest_index.is_some();
-    let is_sum = summed && once && count > 0 && !has_indices;
+    let is_sum = summed && once && count > 0 && greatest_index.is_none();
     let sum = is_sum.then(|| parts(Statistic::Sum)).flatten().and_then(|parts| self::total(&parts));
-    Some(ColumnValues { count, bounds, sum, total: summed.then_some(total), has_indices })
+    Some(ColumnValues { count, bounds, sum, total: (with_total && summed).then_some(total) })
 }
 
 /// A number of an array, as `f64`.

@@ -104,7 +104,7 @@ async fn of_store(table: &AtlasTable) -> Result<RecordBatch> {
             None => None,
         };
         let unknown = [ScalarValue::Null, ScalarValue::Null];
-        let Some(values) = values_of(inner, position) else {
+        let Some(values) = values_of(inner, position, true) else {
             summary.push(field, unknown, None, rows, None)?;
             continue;
         };

@@ -268,6 +268,12 @@ impl Layout {
         self.schemas.iter().flatten().any(is_array).then_some(name)
     }
 
+    /// True if a column shows indices along a dimension in some datasets.
+    pub fn has_indices(&self, column: usize) -> bool {
+        let is_index = |layout: &SchemaLayout| matches!(layout.origins.get(column), Some(Origin::Index(_)));
+        self.schemas.iter().flatten().any(is_index)
+    }
+
     /// The position of a column.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.schema.index_of(name).ok()
