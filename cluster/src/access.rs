@@ -17,6 +17,9 @@ use crate::connections::{OnConnections, connections};
 /// The header with the token.
 const HEADER: &str = "authorization";
 
+/// The number of bytes that may be on their way in a connection.
+const WINDOW: u32 = 64 << 20;
+
 /// How a process connects to workers: the shared token, and the authority that signed their
 /// certificates.
 #[derive(Clone, Default)]
@@ -89,6 +92,8 @@ impl Access {
         }
         Ok(endpoint
             .executor(OnConnections(connections()?))
+            // Rows that wait for a slow reader leave room for the answers to other requests.
+            .initial_connection_window_size(WINDOW)
             .connect_timeout(timeout)
             .http2_keep_alive_interval(timeout / 4)
             .keep_alive_timeout(timeout / 4)

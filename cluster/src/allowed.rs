@@ -30,7 +30,8 @@ impl Prefix {
     /// True if a store at `address` is under the prefix. Links are resolved, as they are when the
     /// store is opened.
     pub(crate) fn has(&self, address: &str) -> bool {
-        let local = address.starts_with("file:").then(|| Storage::at(address));
+        let is_file = url::Url::parse(address).is_ok_and(|url| url.scheme() == "file");
+        let local = is_file.then(|| Storage::at(address));
         let parts = match &local {
             Some(Ok(storage)) => storage.address().and_then(parts),
             Some(Err(_)) => None,
@@ -106,6 +107,7 @@ mod tests {
         assert!(prefix.has(&url(directory.path().join("other/store"))));
         assert!(!prefix.has(&url(allowed.join("link/store"))));
         assert!(!prefix.has(&url(allowed.join("link/new"))));
+        assert!(!prefix.has(&url(allowed.join("link/store")).replace("file:", " FILE:")));
         assert!(!prefix.has(&url(secret.join("store"))));
     }
 }

@@ -43,9 +43,10 @@ fn is_of_query(key: &str) -> bool {
     key.starts_with("datafusion.") && !OWN.iter().any(|own| key.starts_with(own))
 }
 
-/// The timeout in headers.
+/// The timeout in headers, within sensible bounds.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(TIMEOUT)?.to_str().ok()?.parse().ok().map(Duration::from_millis)
+    let milliseconds: u64 = headers.get(TIMEOUT)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_millis(milliseconds.clamp(100, 3_600_000)))
 }
 
 /// Applies the settings in headers.

@@ -8,16 +8,17 @@ use datafusion::common::alias::AliasGenerator;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// Turns all scalar subqueries into joins if the session has workers.
+/// Turns scalar subqueries into joins if the session has workers.
 ///
 /// DataFusion can leave those that do not depend on the rows around them in the physical plan, as an
-/// operator with results of its own. Each task of a stage would run it again. The rule takes the
-/// place of DataFusion's own, and does the same without workers.
+/// operator with results of its own. Each task of a stage would run it again. A subquery that may
+/// have several rows stays there, because only that operator rejects them; the client then runs the
+/// query. The rule takes the place of DataFusion's own, and does the same without workers.
 #[derive(Debug, Default)]
 pub(crate) struct ScalarSubqueries(ScalarSubqueryToJoin);
 
@@ -44,7 +45,7 @@ impl OptimizerRule for ScalarSubqueries {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let options = config.options();
-        if !has_scalar_subquery(&plan)? || AtlasOptions::of(&options).workers.urls.is_empty() {
+        if !has_joinable_subqueries(&plan)? || AtlasOptions::of(&options).workers.urls.is_empty() {
             return self.0.rewrite(plan, config);
         }
         let mut options = ConfigOptions::clone(&options);
@@ -53,13 +54,20 @@ impl OptimizerRule for ScalarSubqueries {
     }
 }
 
-fn has_scalar_subquery(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
+/// True if a node has scalar subqueries, and each has at most one row or depends on the rows around
+/// it.
+fn has_joinable_subqueries(plan: &LogicalPlan) -> Result<bool> {
+    let (mut any, mut all) = (false, true);
     plan.apply_expressions(|expr| {
-        found = expr.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_))))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        expr.apply(|part| {
+            if let Expr::ScalarSubquery(Subquery { subquery, outer_ref_columns, .. }) = part {
+                any = true;
+                all &= !outer_ref_columns.is_empty() || subquery.max_rows().is_some_and(|rows| rows <= 1);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
     })?;
-    Ok(found)
+    Ok(any && all)
 }
 
 /// A configuration with other options.

@@ -25,7 +25,6 @@ use datafusion_distributed::{
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -33,7 +32,7 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use crate::access::{Access, Guard};
 use crate::allowed::Prefix;
 use crate::channel::{Channels, version};
-use crate::connections::connections;
+use crate::connections::Accepted;
 use crate::encoding::MOST_BYTES;
 use crate::leaves::has_no_source;
 use crate::progress::{ProgressServer, QueryId, Registry};
@@ -164,22 +163,14 @@ impl Worker {
             ))
             .add_service(InterceptedService::new(progress, guard));
         let listener = listener.into_std()?;
-        let mut serving = JoinSet::new();
-        serving.spawn_on(
-            async move {
-                let incoming = TcpIncoming::from(TcpListener::from_std(listener)?).with_nodelay(Some(true));
-                let served = router.serve_with_incoming(incoming).await;
-                served
-                    .map_err(|e| exec_datafusion_err!("the worker at {address} cannot serve: {}", cause(&e)))
-            },
-            connections()?,
-        );
-        // Dropping the set ends all connections.
+        let accepted = Accepted::new()?;
+        let serving = accepted.handle()?.spawn(async move {
+            let incoming = TcpIncoming::from(TcpListener::from_std(listener)?).with_nodelay(Some(true));
+            let served = router.serve_with_incoming(incoming).await;
+            served.map_err(|e| exec_datafusion_err!("the worker at {address} cannot serve: {}", cause(&e)))
+        });
         tokio::select! {
-            served = serving.join_next() => match served {
-                Some(Ok(served)) => served,
-                _ => exec_err!("the worker at {address} has stopped"),
-            },
+            served = serving => served.unwrap_or_else(|_| exec_err!("the worker at {address} has stopped")),
             () = shutdown => Ok(()),
         }
     }
@@ -285,6 +276,25 @@ mod tests {
     };
 
     use super::*;
+
+    /// When a worker ends, its connections end too.
+    #[tokio::test]
+    async fn an_ended_worker_does_not_answer() {
+        let within = Duration::from_secs(5);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url::Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let served = tokio::spawn(Worker::default().serve(listener, async { drop(stopped.await) }));
+        let channels = Channels::new(Access::default(), within);
+        channels.probe(&url, within).await.unwrap();
+        stop.send(()).unwrap();
+        served.await.unwrap().unwrap();
+        let started = std::time::Instant::now();
+        while channels.probe(&url, within).await.is_ok() {
+            assert!(started.elapsed() < within, "the connection still answers");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 
     /// Plans that a client could make by hand are refused.
     #[tokio::test]

@@ -342,6 +342,21 @@ fn workers_can_be_set_in_a_session() {
     }
 }
 
+/// A scalar subquery with two rows is an error, with and without workers.
+#[test]
+fn a_subquery_of_two_rows_is_an_error() {
+    let workers = Worker::three();
+    let place = Place::new("rows");
+    block_on(store(&place.location, 2, 8));
+    for query in [
+        "SELECT x, (SELECT v FROM atlas WHERE x = 1) AS s FROM atlas",
+        "SELECT x FROM atlas WHERE v > (SELECT v FROM atlas WHERE x = 1)",
+    ] {
+        let error = error_of(client(&place.location, &urls(&workers), &[query]));
+        assert!(error.contains("more than one row"), "{query}: {error}");
+    }
+}
+
 /// If a worker is lost after rows were shown, the query ends with an error that names it.
 #[test]
 fn a_worker_that_is_lost_late_is_an_error() {
