@@ -262,7 +262,7 @@ impl Packing {
 
     /// True if a number that is not NaN is never unpacked to NaN.
     pub fn is_finite(&self) -> bool {
-        self.scale.is_finite() && self.offset.is_finite()
+        self.scale.is_finite() && self.offset.is_finite() && self.scale != 0.0
     }
 
     /// Unpacks a value.

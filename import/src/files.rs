@@ -314,7 +314,14 @@ impl Search {
         let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let mut names = Vec::new();
         match std::fs::read_dir(here) {
-            Ok(entries) => names.extend(entries.flatten().map(|entry| entry.file_name())),
+            Ok(entries) => {
+                for entry in entries {
+                    match entry {
+                        Ok(entry) => names.push(entry.file_name()),
+                        Err(e) => self.fail(directory, e.to_string()),
+                    }
+                }
+            }
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => self.fail(directory, e.to_string()),
         }

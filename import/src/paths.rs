@@ -58,12 +58,29 @@ pub(crate) fn at(location: &str) -> PathBuf {
     url.and_then(|url| url.to_file_path().ok()).unwrap_or_else(|| PathBuf::from(location))
 }
 
+/// True if there is a file at a [`location`], or for a file in an archive, the archive.
+pub(crate) fn is_there(location: &str) -> bool {
+    let archive = location.rsplit_once('#').map(|(archive, _)| archive);
+    at(location).exists() || archive.is_some_and(|archive| at(archive).is_file())
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use std::collections::HashSet;
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;
+
+    #[test]
+    fn a_file_in_an_archive_is_there_with_the_archive() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive = directory.path().join("a.tar");
+        let member = location(&archive, Some(Path::new("in/x.nc")));
+        assert!(!is_there(&member));
+        std::fs::write(&archive, "").unwrap();
+        assert!(is_there(&member) && is_there(&location(&archive, None)));
+        assert!(!is_there(&location(&directory.path().join("b#c"), None)));
+    }
 
     #[test]
     fn different_paths_are_different_text() {

@@ -145,7 +145,7 @@ impl Planner<'_> {
             Existing::Update => {
                 let remembered = self.catalog.dataset(ordinal).map(|dataset| Source::of_dataset(&dataset));
                 match remembered.as_deref() {
-                    Some([one]) if paths::at(&one.location).exists() => {
+                    Some([one]) if paths::is_there(&one.location) => {
                         if !self.is_same(&file, one)? {
                             let (first, second) = (paths::at(&one.location), file.path);
                             return Err(Error::NameTwice { name, first, second });
