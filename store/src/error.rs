@@ -347,6 +347,12 @@ impl Error {
         matches!(self, Self::Storage { source: object_store::Error::NotFound { .. }, .. })
     }
 
+    /// True if a file is lost or damaged. Other errors may not come again.
+    pub(crate) fn is_of_file(&self) -> bool {
+        use object_store::Error::NotFound;
+        matches!(self, Self::Corrupt { .. } | Self::Storage { source: NotFound { .. }, .. })
+    }
+
     pub(crate) fn corrupt(file: impl ToString, reason: impl Into<String>) -> Self {
         Self::Corrupt { file: file.to_string(), reason: reason.into() }
     }

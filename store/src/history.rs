@@ -77,11 +77,14 @@ impl Atlas {
         generations.retain(|&generation| generation < snapshot.root().generation());
         generations.sort_unstable();
         for generation in generations.into_iter().rev() {
-            let read = commit::read_generation(self.storage(), generation).await;
-            if let Ok((root, _)) = read
-                && snapshot.at(root, []).load().await.is_ok()
-            {
-                return Ok(Some(generation));
+            let read = async {
+                let (root, _) = commit::read_generation(self.storage(), generation).await?;
+                snapshot.at(root, []).load().await
+            };
+            match read.await {
+                Ok(_) => return Ok(Some(generation)),
+                Err(error) if error.is_of_file() || matches!(error, Error::NoGeneration { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(None)

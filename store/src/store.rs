@@ -106,7 +106,11 @@ impl Atlas {
         let root = commit::mend(&storage).await?;
         let atlas = Self::with(storage, Arc::new(Caches::new(CacheBudget::default())), root);
         let snapshot = atlas.snapshot();
-        let Err(source) = snapshot.load().await else { return Ok(atlas) };
+        let source = match snapshot.load().await {
+            Ok(_) => return Ok(atlas),
+            Err(error) if error.is_of_file() => error,
+            Err(error) => return Err(error),
+        };
         let earlier = atlas.readable_before().await?;
         let generation = snapshot.root().generation();
         Err(Error::Unreadable { generation, earlier, source: Box::new(source) })
