@@ -36,7 +36,7 @@ impl PhysicalOptimizerRule for CompleteResults {
                 return Ok(Transformed::no(node));
             }
             let (input, order) = (Arc::clone(exec.input()), exec.sort_order().clone());
-            let sink = CompleteSink { writer: Arc::clone(&node) };
+            let sink = CompleteSink(exec.clone());
             Ok(Transformed::yes(Arc::new(DataSinkExec::new(input, Arc::new(sink), order)) as _))
         });
         replaced.data()
@@ -51,39 +51,25 @@ impl PhysicalOptimizerRule for CompleteResults {
     }
 }
 
-/// Writes rows with the sink of another plan, and abandons that sink if the rows end in an error.
+/// Writes rows with the sink of a plan that is not executed, and abandons that sink if the rows end
+/// in an error.
 #[derive(Debug)]
-struct CompleteSink {
-    /// A [`DataSinkExec`], which is not executed. It does not give its sink away.
-    writer: Arc<dyn ExecutionPlan>,
-}
-
-impl CompleteSink {
-    fn sink(&self) -> Result<&dyn DataSink> {
-        match self.writer.downcast_ref::<DataSinkExec>() {
-            Some(exec) => Ok(exec.sink()),
-            None => Err(DataFusionError::Internal("the plan does not write".to_owned())),
-        }
-    }
-}
+struct CompleteSink(DataSinkExec);
 
 impl DisplayAs for CompleteSink {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sink().map_err(|_| fmt::Error)?.fmt_as(format, f)
+        self.0.sink().fmt_as(format, f)
     }
 }
 
 #[async_trait]
 impl DataSink for CompleteSink {
     fn metrics(&self) -> Option<MetricsSet> {
-        self.sink().ok()?.metrics()
+        self.0.sink().metrics()
     }
 
     fn schema(&self) -> &SchemaRef {
-        match self.writer.downcast_ref::<DataSinkExec>() {
-            Some(exec) => exec.sink().schema(),
-            None => self.writer.properties().eq_properties.schema(),
-        }
+        self.0.sink().schema()
     }
 
     async fn write_all(&self, rows: SendableRecordBatchStream, context: &Arc<TaskContext>) -> Result<u64> {
@@ -102,7 +88,7 @@ impl DataSink for CompleteSink {
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
         tokio::select! {
             Ok(error) = failed => Err(error),
-            written = self.sink()?.write_all(rows, context) => written,
+            written = self.0.sink().write_all(rows, context) => written,
         }
     }
 }

@@ -111,19 +111,15 @@ struct WholeFile {
 
 /// How to leave a file as it was, until it is finished.
 enum Undo {
-    /// The bytes are in another file, which is deleted.
-    Remove { part: TempPath, to: Destination },
+    /// The bytes are in another file, which is deleted unless it takes the place of this one.
+    Rename { part: TempPath, path: PathBuf },
+    /// The bytes are in another file. They are copied, because this file must keep its identity: its
+    /// owner, or its other names.
+    Copy { part: TempPath, into: File },
     /// The file had this length. It keeps what others have appended meanwhile.
     Truncate(u64),
     /// The bytes went to a pipe or the like.
     Nothing,
-}
-
-/// What a written file is for.
-struct Destination {
-    path: PathBuf,
-    /// The existing file, if it must keep its identity: its owner, or its other names.
-    keeps: Option<File>,
 }
 
 impl WholeFile {
@@ -142,7 +138,7 @@ impl WholeFile {
             Err(e) => return Err(e),
         };
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-        let (part, keeps) = match existing {
+        let (part, into) = match existing {
             Some((known, file)) if !known.is_file() => {
                 return Ok(Self { file, written: 0, undo: Undo::Nothing });
             }
@@ -157,7 +153,11 @@ impl WholeFile {
             },
         };
         let (file, part) = part.into_parts();
-        Ok(Self { file, written: 0, undo: Undo::Remove { part, to: Destination { path, keeps } } })
+        let undo = match into {
+            Some(into) => Undo::Copy { part, into },
+            None => Undo::Rename { part, path },
+        };
+        Ok(Self { file, written: 0, undo })
     }
 
     fn append(path: &Path) -> io::Result<Self> {
@@ -169,15 +169,15 @@ impl WholeFile {
 
     fn finish(mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.undo, Undo::Nothing) {
-            Undo::Remove { part, to: Destination { path, keeps: None } } => match part.persist(&path) {
+            Undo::Rename { part, path } => match part.persist(&path) {
                 Ok(()) => Ok(()),
                 // Such as a file that is mounted by itself.
                 Err(failed) => {
-                    let known = OpenOptions::new().write(true).open(&path).map_err(|_| failed.error)?;
-                    copy(&failed.path, known)
+                    let into = OpenOptions::new().write(true).open(&path).map_err(|_| failed.error)?;
+                    copy(&failed.path, into)
                 }
             },
-            Undo::Remove { part, to: Destination { keeps: Some(known), .. } } => copy(&part, known),
+            Undo::Copy { part, into } => copy(&part, into),
             Undo::Truncate(_) | Undo::Nothing => Ok(()),
         }
     }

@@ -6,8 +6,8 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::tokens::{edited, is_keyword, tokens};
 
-/// Keywords before a query that begins with FROM.
-const BEFORE: [&str; 7] = ["AS", "EXPLAIN", "ANALYZE", "VERBOSE", "UNION", "EXCEPT", "INTERSECT"];
+/// Keywords before a query that begins with FROM, beside those that combine queries.
+const BEFORE: [&str; 4] = ["AS", "EXPLAIN", "ANALYZE", "VERBOSE"];
 
 /// Keywords that combine queries.
 const SETS: [&str; 3] = ["UNION", "EXCEPT", "INTERSECT"];
@@ -49,6 +49,7 @@ pub(super) fn completed(text: &str) -> Cow<'_, str> {
                 let begins = before.is_none_or(|before| {
                     matches!(before, Token::LParen | Token::RParen)
                         || is_any(before, &BEFORE)
+                        || is_any(before, &SETS)
                         || is_any(before, &["ALL", "DISTINCT"])
                             && before_that.is_some_and(|before| is_any(before, &SETS))
                 });
