@@ -6,13 +6,13 @@ use atlas_datafusion::StoreScan;
 use atlas_datafusion::codec::AtlasCodec;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
 };
 use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
 
+use crate::windows::windows_of;
 use crate::worker::with_functions;
 
 /// The greatest size of an encoded plan, in bytes. A plan includes its tables in memory.
@@ -53,9 +53,7 @@ fn text(plan: &dyn ExecutionPlan) -> String {
 /// How many window functions of an operator have each option that their names do not show, and that
 /// only the debug format reveals.
 fn window_options(plan: &dyn ExecutionPlan) -> Option<[usize; 4]> {
-    let windows = plan.downcast_ref::<WindowAggExec>().map(WindowAggExec::window_expr);
-    let bounded = || plan.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr);
-    let shown = format!("{:?}", windows.or_else(bounded)?);
+    let shown = format!("{:?}", windows_of(plan)?);
     let options = ["filter: Some(", "ignore_nulls: true", "is_reversed: true", "is_distinct: true"];
     Some(options.map(|option| shown.matches(option).count()))
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_expr::window::WindowExpr;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
@@ -18,11 +19,11 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 pub(crate) fn sorted_by_constants(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let sorted = plan.transform_up(|node| {
         let inputs = node.children();
-        let (Some(keys), [input]) = (keys_of(node.as_ref()), inputs.as_slice()) else {
-            return Ok(Transformed::no(node));
-        };
+        // All window functions of an operator have the same partitions.
+        let first = windows_of(node.as_ref()).and_then(<[_]>::first);
+        let (Some(first), [input]) = (first, inputs.as_slice()) else { return Ok(Transformed::no(node)) };
         let properties = input.equivalence_properties();
-        let constant = keys.iter().filter(|key| properties.is_expr_constant(key).is_some());
+        let constant = first.partition_by().iter().filter(|key| properties.is_expr_constant(key).is_some());
         let constant: Vec<_> = constant.cloned().map(PhysicalSortExpr::new_default).collect();
         if constant.is_empty() {
             return Ok(Transformed::no(node));
@@ -43,9 +44,8 @@ pub(crate) fn sorted_by_constants(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dy
     sorted.data()
 }
 
-/// The keys of the partitions of window functions; `None` for other operators.
-fn keys_of(node: &dyn ExecutionPlan) -> Option<&[Arc<dyn PhysicalExpr>]> {
+/// The window functions of an operator; `None` for other operators.
+pub(crate) fn windows_of(node: &dyn ExecutionPlan) -> Option<&[Arc<dyn WindowExpr>]> {
     let windows = node.downcast_ref::<WindowAggExec>().map(WindowAggExec::window_expr);
-    let bounded = || node.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr);
-    Some(windows.or_else(bounded)?.first()?.partition_by())
+    windows.or_else(|| node.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr))
 }
