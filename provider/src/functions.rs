@@ -24,6 +24,8 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
 
+use crate::rules::add_first;
+
 /// Replaces functions of DataFusion that are wrong for some values.
 ///
 /// - `date_part('year', time) < 3000` holds for no row if the type of `time` cannot express the
@@ -36,15 +38,10 @@ use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_o
 pub struct SoundFunctions;
 
 impl SoundFunctions {
-    const NAME: &str = "SoundFunctions";
-
     /// Adds the rule before those of a session, unless it is there already, and replaces the
     /// functions in the session's registry, from which other processes get them.
     pub fn add_to(builder: &mut SessionStateBuilder) {
-        let rules = &mut builder.analyzer().get_or_insert_default().rules;
-        if !rules.iter().any(|rule| rule.name() == Self::NAME) {
-            rules.insert(0, Arc::new(Self));
-        }
+        add_first(&mut builder.analyzer().get_or_insert_default().rules, Self);
         for function in builder.scalar_functions().iter_mut().flatten() {
             if let Some(sound) = sound_scalar(function) {
                 *function = sound;
@@ -67,7 +64,7 @@ impl AnalyzerRule for SoundFunctions {
     }
 
     fn name(&self) -> &str {
-        Self::NAME
+        "SoundFunctions"
     }
 }
 

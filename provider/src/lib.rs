@@ -86,6 +86,7 @@ pub mod codec;
 mod error;
 mod functions;
 mod plan;
+mod rules;
 pub mod sample;
 mod scan;
 mod session;

@@ -10,6 +10,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::rules::add_first;
 use crate::tables::words::type_in_words;
 
 /// Rejects floats and decimals beside `^`, `|`, `&`, `<<` and `>>`.
@@ -20,13 +21,9 @@ use crate::tables::words::type_in_words;
 pub struct BitwiseOperands;
 
 impl BitwiseOperands {
-    const NAME: &str = "BitwiseOperands";
-
     /// Adds the rule before those of a session, unless it is there already.
     pub fn add_to(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-        if !rules.iter().any(|rule| rule.name() == Self::NAME) {
-            rules.insert(0, Arc::new(Self));
-        }
+        add_first(rules, Self);
     }
 }
 
@@ -55,7 +52,7 @@ impl AnalyzerRule for BitwiseOperands {
     }
 
     fn name(&self) -> &str {
-        Self::NAME
+        "BitwiseOperands"
     }
 }
 

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, ExprSchemable, L
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
+use crate::rules::add_first;
 use crate::scan::zeros::{is_comparison, is_float_zero};
 use crate::tables::options::AtlasOptions;
 
@@ -32,13 +33,9 @@ use crate::tables::options::AtlasOptions;
 pub struct FloatLiterals;
 
 impl FloatLiterals {
-    const NAME: &str = "FloatLiterals";
-
     /// Adds the rule before those of a session, unless it is there already.
     pub fn add_to(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-        if !rules.iter().any(|rule| rule.name() == Self::NAME) {
-            rules.insert(0, Arc::new(Self));
-        }
+        add_first(rules, Self);
     }
 }
 
@@ -49,7 +46,7 @@ impl AnalyzerRule for FloatLiterals {
     }
 
     fn name(&self) -> &str {
-        Self::NAME
+        "FloatLiterals"
     }
 }
 
