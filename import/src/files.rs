@@ -311,9 +311,8 @@ impl Search {
 
     /// The names in a directory that match a pattern, sorted.
     fn names_in(&mut self, directory: &Path, pattern: &Pattern) -> Vec<OsString> {
-        let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let mut names = Vec::new();
-        match std::fs::read_dir(here) {
+        match std::fs::read_dir(or_here(directory)) {
             Ok(entries) => {
                 for entry in entries {
                     match entry {
@@ -332,7 +331,7 @@ impl Search {
 
     /// A directory and all directories below it, without hidden ones, sorted.
     fn directories_below(&mut self, directory: PathBuf) -> Vec<PathBuf> {
-        let here = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
+        let here = or_here(&directory);
         let walk = WalkDir::new(here).follow_links(true).sort_by_file_name().into_iter();
         let mut directories = Vec::new();
         for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path())) {
@@ -349,6 +348,11 @@ impl Search {
         }
         directories
     }
+}
+
+/// A directory that can be opened: the empty path is the current one.
+fn or_here(directory: &Path) -> &Path {
+    if directory.as_os_str().is_empty() { Path::new(".") } else { directory }
 }
 
 /// Why a path names no NetCDF file.
