@@ -111,14 +111,18 @@ struct Named {
     inner: Box<dyn WorkerChannel>,
 }
 
+/// The status of a failed request.
+fn status_of(error: &DataFusionError) -> Option<&tonic::Status> {
+    match error {
+        DataFusionError::External(source) => source.downcast_ref(),
+        _ => None,
+    }
+}
+
 /// The error of a worker if its connection or the worker itself failed. Errors of the query stay
 /// unchanged.
 fn named(url: &Url, error: DataFusionError) -> DataFusionError {
-    let status = match &error {
-        DataFusionError::External(source) => source.downcast_ref::<tonic::Status>(),
-        _ => None,
-    };
-    let of_worker = match status {
+    let of_worker = match status_of(&error) {
         Some(status) => Some(WorkerError::of_status(url, status)),
         None => WorkerError::of_failure(url, &error),
     };
@@ -161,13 +165,18 @@ impl WorkerChannel for Named {
     }
 
     async fn get_worker_info(&mut self, request: GetWorkerInfoRequest) -> Result<GetWorkerInfoResponse> {
-        self.inner.get_worker_info(request).await.map_err(|error| named(&self.url, error))
+        let answer = self.inner.get_worker_info(request).await;
+        answer.map_err(|error| match status_of(&error) {
+            Some(status) => WorkerError::of_first_status(&self.url, status).into(),
+            None => named(&self.url, error),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio_stream::wrappers::TcpListenerStream;
     use tonic::transport::Server;
 
@@ -192,6 +201,64 @@ mod tests {
                     assert!(error.contains("has version Atlas 0.0.1, but this is Atlas "), "{error}");
                 }
             }
+        }
+    }
+
+    /// How something that is no worker answers each connection: what it waits for and sends before
+    /// it closes the connection.
+    #[derive(Clone, Copy, Debug)]
+    struct Foreign {
+        reads: bool,
+        sends: &'static [u8],
+        resets: bool,
+    }
+
+    impl Foreign {
+        async fn answer(self, mut connection: TcpStream) -> std::io::Result<()> {
+            if self.resets {
+                connection.set_zero_linger()?;
+            }
+            if self.reads {
+                connection.read_buf(&mut Vec::with_capacity(1000)).await?;
+            }
+            connection.write_all(self.sends).await
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_hint_at_a_wrong_address() {
+        let timeout = Duration::from_secs(20);
+        // Nothing, an alert of TLS, an answer of HTTP 1, and settings of HTTP 2.
+        let texts: [&[u8]; 4] = [
+            b"",
+            b"\x15\x03\x03\x00\x02\x02\x32",
+            b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+            b"\0\0\0\x04\0\0\0\0\0",
+        ];
+        for sends in texts {
+            for (reads, resets) in [(false, false), (false, true), (true, false), (true, true)] {
+                let foreign = Foreign { reads, sends, resets };
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let served = tokio::spawn(async move {
+                    while let Ok((connection, _)) = listener.accept().await {
+                        // The other side can have closed the connection first.
+                        let _ = foreign.answer(connection).await;
+                    }
+                });
+                for scheme in ["http", "https"] {
+                    let url = Url::parse(&format!("{scheme}://{address}")).unwrap();
+                    let channels = Channels::new(Access::default(), timeout);
+                    let error = channels.probe(&url, timeout).await.unwrap_err().to_string();
+                    assert!(error.contains("is `http` or `https` right?"), "{foreign:?}: {error}");
+                }
+                served.abort();
+            }
+        }
+        for url in ["http://127.0.0.1:1", "https://127.0.0.1:1", "http://no-such-machine.invalid:1"] {
+            let url = Url::parse(url).unwrap();
+            let error = Channels::new(Access::default(), timeout).probe(&url, timeout).await.unwrap_err();
+            assert!(!error.to_string().contains("right?"), "{error}");
         }
     }
 }

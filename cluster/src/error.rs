@@ -90,22 +90,42 @@ impl WorkerError {
             _ => Self::Lost { url: url.clone(), reason: reason(status) },
         }
     }
+
+    /// The error for the status of a failed first request, whose address may be wrong.
+    pub(crate) fn of_first_status(url: &Url, status: &tonic::Status) -> Self {
+        let mut error = Self::of_status(url, status);
+        if let Self::Lost { reason, .. } = &mut error
+            && is_foreign(status)
+        {
+            reason.push_str(" (is it an Atlas worker, and is `http` or `https` right?)");
+        }
+        error
+    }
 }
 
-/// The innermost cause, which is the most specific one.
+/// The causes of a status, from the outermost to the most specific one.
+fn causes(status: &tonic::Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(status), |cause| cause.source())
+}
+
 fn reason(status: &tonic::Status) -> String {
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(status);
-    let mut reason = status.message().to_owned();
-    while let Some(inner) = cause {
-        reason = inner.to_string();
-        cause = inner.source();
-    }
-    // Other servers, and the other protocol, cause all kinds of errors.
-    let is_foreign = ["invalid size", "InvalidContentType", "HTTP status code", "connection closed"];
-    if is_foreign.iter().any(|text| reason.contains(text)) {
-        reason.push_str(" (is it an Atlas worker, and is `http` or `https` right?)");
-    }
+    let reason = causes(status).last().map_or_else(|| status.message().to_owned(), ToString::to_string);
     if reason.is_empty() { status.code().description().to_owned() } else { reason }
+}
+
+/// True if something other than a worker could have answered. It could do so in any way, among others
+/// by closing the connection, which different calls notice depending on the time. So this excludes
+/// the other errors: there was no connection, no answer, or a certificate that is not trusted.
+fn is_foreign(status: &tonic::Status) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
+        let error = cause.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| matches!(error.kind(), ConnectionReset | ConnectionAborted))
+    };
+    let others = ["tcp connect error", "dns error", "timed out", "deadline", "invalid peer certificate"];
+    let is_other = |text: &str| others.iter().any(|other| text.contains(other));
+    causes(status).any(is_closed)
+        || !(is_other(status.message()) || causes(status).any(|cause| is_other(&cause.to_string())))
 }
 
 fn shown(url: &Url) -> &str {
