@@ -17,6 +17,7 @@ use crate::origin::{Archive, Compression, Origin};
 use crate::reader::{File, kind};
 use crate::remote::{self, Listing};
 use crate::source::Source;
+use crate::temporary::Temporary;
 use crate::{Error, cf, paths, thread};
 
 /// The endings, in any case, by which NetCDF and HDF5 files are found in a directory.
@@ -90,9 +91,10 @@ pub(crate) struct Found {
     pub notices: Vec<(PathBuf, Notice)>,
 }
 
-/// Finds the files that `paths` name.
-pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Found, Error> {
-    let mut search = Search::default();
+/// Finds the files that `paths` name. What is fetched, unpacked or decompressed for reading is in
+/// temporary files.
+pub(crate) fn find_files(paths: &[PathBuf], temporary: &Temporary) -> Result<Found, Error> {
+    let mut search = Search { temporary: temporary.clone(), ..Search::default() };
     for path in paths {
         let (files, notices) = (search.found.files.len(), search.found.notices.len());
         let base = path.parent().map_or_else(PathBuf::new, Path::to_owned);
@@ -129,12 +131,22 @@ struct Search {
     found: Found,
     /// Directories, and their paths after following links.
     directories: HashMap<PathBuf, PathBuf>,
+    temporary: Temporary,
 }
 
 impl Search {
     fn fail(&mut self, path: &Path, reason: impl Into<String>) {
         let error = Error::File { path: path.to_owned(), reason: reason.into() };
         self.found.files.push(Err((path.to_owned(), error)));
+    }
+
+    /// Adds a file, which is decompressed if its name says that it is compressed.
+    fn add(&mut self, path: PathBuf, base: PathBuf, origin: Origin, source: Source) {
+        let origin = match Compression::of(&path.to_string_lossy()) {
+            Some(compression) => Origin::Compressed(compression, Box::new(origin), self.temporary.clone()),
+            None => origin,
+        };
+        self.found.files.push(Ok(FoundFile { path, base, origin, source }));
     }
 
     fn notice(&mut self, path: &Path, subject: String, detail: String) {
@@ -153,7 +165,7 @@ impl Search {
 
     /// Adds the NetCDF files in an archive.
     fn archive(&mut self, path: &Path) {
-        let archive = Arc::new(Archive::new(path));
+        let archive = Arc::new(Archive::new(path, &self.temporary));
         let members = match archive.members() {
             Ok(members) => members,
             Err(reason) => return self.fail(path, reason),
@@ -173,7 +185,7 @@ impl Search {
                 modified: member.modified,
                 checksum: None,
             };
-            self.found.files.push(Ok(FoundFile::new(inside, path.to_owned(), origin, source)));
+            self.add(inside, path.to_owned(), origin, source);
         }
     }
 
@@ -181,7 +193,7 @@ impl Search {
     fn url(&mut self, url: &Path) -> Result<(), Error> {
         let failed = |reason: String| Error::File { path: url.to_owned(), reason };
         let text = url.to_string_lossy();
-        let listing = Listing::of(&text).map_err(failed)?;
+        let listing = Listing::of(&text, &self.temporary).map_err(failed)?;
         let files = match listing.file().map_err(failed)? {
             Some(file) => vec![file],
             None => {
@@ -200,7 +212,7 @@ impl Search {
                 continue;
             }
             let origin = Origin::Remote(Arc::new(remote));
-            self.found.files.push(Ok(FoundFile::new(path, url.to_owned(), origin, source)));
+            self.add(path, url.to_owned(), origin, source);
         }
         Ok(())
     }
@@ -213,7 +225,7 @@ impl Search {
         let location = paths::location(&self.absolute(path), None);
         let source = Source::of_file(location, &metadata);
         let origin = Origin::File(path.to_owned());
-        self.found.files.push(Ok(FoundFile::new(path.to_owned(), base.to_owned(), origin, source)));
+        self.add(path.to_owned(), base.to_owned(), origin, source);
     }
 
     /// The path of a file from the root, with the links of its directory resolved: the same however
@@ -398,15 +410,6 @@ fn not_read(path: &Path) -> Option<(String, String)> {
 }
 
 impl FoundFile {
-    /// A file, which is decompressed if its name says that it is compressed.
-    fn new(path: PathBuf, base: PathBuf, origin: Origin, source: Source) -> Self {
-        let origin = match Compression::of(&path.to_string_lossy()) {
-            Some(compression) => Origin::Compressed(compression, Box::new(origin)),
-            None => origin,
-        };
-        Self { path, base, origin, source }
-    }
-
     /// The name of the dataset. Reading the name from the file takes no longer than `limit`.
     pub(crate) fn name(&self, name_from: &NameFrom, limit: Duration) -> Result<String, Error> {
         let file_name = paths::text(self.path.file_name().unwrap_or_default());
@@ -478,8 +481,12 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
+    fn find(paths: &[PathBuf]) -> Result<Found, Error> {
+        find_files(paths, &Temporary::default())
+    }
+
     fn found(paths: &[PathBuf]) -> Found {
-        find_files(paths).unwrap()
+        find(paths).unwrap()
     }
 
     fn names(paths: &[PathBuf], from: &NameFrom) -> Vec<String> {
@@ -503,7 +510,7 @@ mod tests {
         assert_eq!(names(&[root.join("**/*.nc*")], &NameFrom::Path), ["z", "b:c:y"]);
         assert_eq!(names(&[root.join("[ab]/c/?.nc4")], &NameFrom::Path), ["b:c:y"]);
         assert_eq!(names(&[root.join("b/**")], &NameFrom::Stem), ["a", "y"]);
-        assert!(find_files(&[root.join("**b/*")]).unwrap_err().to_string().contains("wildcard"));
+        assert!(find(&[root.join("**b/*")]).unwrap_err().to_string().contains("wildcard"));
         std::fs::create_dir(root.join("empty")).unwrap();
         for (nothing, expected) in [
             ("missing", "there is no such file or directory"),
@@ -511,7 +518,7 @@ mod tests {
             ("b/c/*.txt", "there is no NetCDF file that it matches"),
             ("empty", "there is no NetCDF file in it"),
         ] {
-            let found = find_files(&[root.join(nothing)]);
+            let found = find(&[root.join(nothing)]);
             assert!(matches!(found, Err(Error::Nothing { reason, .. }) if reason == expected), "{nothing}");
         }
     }
@@ -570,7 +577,7 @@ mod tests {
         for file in ["a.nc", "b.nc.gz", "c.NC.GZ", "d.nc4.zst"] {
             std::fs::remove_file(root.join(file)).unwrap();
         }
-        let error = find_files(&[root.to_owned()]).unwrap_err();
+        let error = find(&[root.to_owned()]).unwrap_err();
         assert!(error.to_string().ends_with("d.nc.xz: it is compressed: decompress it first, with `unxz`"));
         let zarr = found(&[root.join("store.zarr")]);
         assert!(zarr.files[0].as_ref().unwrap_err().1.to_string().contains("Zarr"));
@@ -617,7 +624,7 @@ mod tests {
         assert_eq!(sorted(&[root.join("**/*")], &NameFrom::Path), all);
         assert_eq!(sorted(&[root.join("*/l*.nc")], &NameFrom::Path), ["%FC:lat%E91"]);
         assert_eq!(sorted(&[root.to_owned(), root.join("*")], &NameFrom::Path), all);
-        let nothing = find_files(&[root.join("*.cdf")]).unwrap_err().to_string();
+        let nothing = find(&[root.join("*.cdf")]).unwrap_err().to_string();
         assert!(nothing.ends_with("*.cdf: there is no NetCDF file that it matches"), "{nothing}");
     }
 

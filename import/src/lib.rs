@@ -39,6 +39,7 @@ mod remote;
 mod repeated;
 mod run;
 mod source;
+mod temporary;
 mod text;
 mod thread;
 mod time;

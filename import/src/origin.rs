@@ -5,9 +5,10 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tempfile::{TempDir, TempPath};
+use tempfile::{NamedTempFile, TempDir, TempPath};
 
-use crate::remote::{RemoteFile, temporary};
+use crate::remote::RemoteFile;
+use crate::temporary::Temporary;
 
 /// The size that any compressed file may decompress to, whatever its own size.
 const FLOOR: u64 = 4 << 30;
@@ -62,7 +63,7 @@ pub(crate) enum Origin {
     /// In an object store, or on a web server.
     Remote(Arc<RemoteFile>),
     /// Another file, compressed.
-    Compressed(Compression, Box<Self>),
+    Compressed(Compression, Box<Self>, Temporary),
 }
 
 /// A file on this machine, which exists for the lifetime of this value.
@@ -101,9 +102,10 @@ impl Origin {
                 Ok(LocalFile { _archive: Some(Arc::clone(archive)), ..LocalFile::at(path) })
             }
             Self::Remote(remote) => remote.fetch(alive).map(LocalFile::temporary),
-            Self::Compressed(compression, inner) => {
+            Self::Compressed(compression, inner, temporary) => {
                 let compressed = inner.open(alive)?;
-                decompressed(*compression, compressed.path(), alive).map(LocalFile::temporary)
+                let out = temporary.file().map_err(|e| e.to_string())?;
+                decompressed(*compression, compressed.path(), out, alive).map(LocalFile::temporary)
             }
         }
     }
@@ -112,6 +114,7 @@ impl Origin {
 fn decompressed(
     compression: Compression,
     path: &Path,
+    mut out: NamedTempFile,
     alive: &mut dyn FnMut() -> bool,
 ) -> Result<TempPath, String> {
     let failed = |e: io::Error| format!("it cannot be decompressed: {e}");
@@ -119,7 +122,6 @@ fn decompressed(
     let size = file.metadata().map_err(|e| e.to_string())?.len();
     let most = FLOOR.max(size.saturating_mul(FACTOR));
     let mut reader = compression.reader(BufReader::new(file)).map_err(failed)?.take(most + 1);
-    let mut out = temporary().map_err(|e| e.to_string())?;
     let mut written = 0;
     loop {
         let count = io::copy(&mut Read::by_ref(&mut reader).take(64 << 20), &mut out).map_err(failed)?;
@@ -145,6 +147,7 @@ pub(crate) struct Archive {
     compression: Option<Compression>,
     /// The directory of its files, each of which is named by its position in the archive.
     unpacked: Mutex<Option<TempDir>>,
+    temporary: Temporary,
 }
 
 /// An entry of an archive.
@@ -170,9 +173,9 @@ impl Archive {
         ARCHIVES.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
     }
 
-    pub(crate) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path, temporary: &Temporary) -> Self {
         let compression = Compression::of(&path.to_string_lossy());
-        Self { path: path.to_owned(), compression, unpacked: Mutex::new(None) }
+        Self { path: path.to_owned(), compression, unpacked: Mutex::default(), temporary: temporary.clone() }
     }
 
     /// Calls `with` for each regular file in the archive, with its position among all entries.
@@ -218,8 +221,7 @@ impl Archive {
         if let Some(directory) = unpacked.as_ref() {
             return Ok(directory.path().join(place.to_string()));
         }
-        let directory =
-            tempfile::Builder::new().prefix("atlas-import-").tempdir().map_err(|e| e.to_string())?;
+        let directory = self.temporary.directory().map_err(|e| e.to_string())?;
         self.walk(&mut |place, entry| {
             // The file is named by its position, so that no path in an archive can lead elsewhere.
             let mut out = File::create(directory.path().join(place.to_string()))?;
@@ -250,7 +252,8 @@ mod tests {
             flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
         encoder.write_all(b"hello").unwrap();
         encoder.finish().unwrap();
-        let origin = Origin::Compressed(Compression::Gzip, Box::new(Origin::File(path.clone())));
+        let file = Box::new(Origin::File(path.clone()));
+        let origin = Origin::Compressed(Compression::Gzip, file, Temporary::default());
         let local = origin.open(&mut || true).unwrap();
         let there = local.path().to_owned();
         assert_eq!(std::fs::read(&there).unwrap(), b"hello");
@@ -277,7 +280,7 @@ mod tests {
             builder.append_data(&mut header, name, bytes).unwrap();
         }
         builder.finish().unwrap();
-        let archive = Arc::new(Archive::new(&path));
+        let archive = Arc::new(Archive::new(&path, &Temporary::default()));
         let members = archive.members().unwrap();
         assert_eq!(members[1].path, Path::new("b/x.nc"));
         assert_eq!((members[1].size, members[1].modified), (3, Some(7_000_000_000)));
@@ -286,7 +289,8 @@ mod tests {
         assert_eq!(read, [b"one", b"two"]);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..700]).unwrap();
-        assert!(Archive::new(&path).members().is_err() || Archive::new(&path).member(0).is_err());
+        let damaged = Archive::new(&path, &Temporary::default());
+        assert!(damaged.members().is_err() || damaged.member(0).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tempfile::{NamedTempFile, TempPath};
 use tokio::runtime::Handle;
 
 use crate::source::Source;
+use crate::temporary::Temporary;
 
 /// The number of bytes of each request.
 const PART: u64 = 8 * 1024 * 1024;
@@ -38,6 +39,7 @@ pub(crate) struct RemoteFile {
     path: Path,
     size: u64,
     tag: Option<String>,
+    temporary: Temporary,
     runtime: Handle,
 }
 
@@ -52,6 +54,7 @@ pub(crate) struct Listing {
     storage: Storage,
     /// The URL without its path.
     root: String,
+    temporary: Temporary,
     runtime: Handle,
 }
 
@@ -60,10 +63,10 @@ impl Listing {
     ///
     /// # Errors
     /// The URL cannot be used.
-    pub(crate) fn of(url: &str) -> Result<Self, String> {
+    pub(crate) fn of(url: &str, temporary: &Temporary) -> Result<Self, String> {
         let storage = Storage::at(url).map_err(|e| e.to_string())?;
         let root = storage.root().as_str().trim_end_matches('/').to_owned();
-        Ok(Self { storage, root, runtime: Handle::current() })
+        Ok(Self { storage, root, temporary: temporary.clone(), runtime: Handle::current() })
     }
 
     /// The URL of an object.
@@ -107,6 +110,7 @@ impl Listing {
             path: meta.location,
             size: meta.size,
             tag: meta.e_tag,
+            temporary: self.temporary.clone(),
             runtime: self.runtime.clone(),
         };
         (url, source, remote)
@@ -117,7 +121,7 @@ impl RemoteFile {
     /// Downloads the file in parts. After a connection breaks off, the download continues after the
     /// bytes that have arrived.
     pub(crate) fn fetch(&self, alive: &mut dyn FnMut() -> bool) -> Result<TempPath, String> {
-        let mut out = temporary().map_err(|e| e.to_string())?;
+        let mut out = self.temporary.file().map_err(|e| e.to_string())?;
         let (mut position, mut in_parts) = (0, true);
         // Consecutive attempts that delivered no bytes.
         let mut failures = 0;
@@ -205,11 +209,6 @@ enum Failed {
     ForGood(String),
     /// The server only returns whole files.
     NoParts,
-}
-
-/// A new temporary file, for bytes that are read once.
-pub(crate) fn temporary() -> std::io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix("atlas-import-").tempfile()
 }
 
 fn written(error: std::io::Error) -> Failed {

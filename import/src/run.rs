@@ -17,6 +17,7 @@ use crate::notice::{Notice, NoticeSummary};
 use crate::piece::Piece;
 use crate::plan::{InputFile, plan};
 use crate::source::{Source, checksum};
+use crate::temporary::{Owner, Temporary};
 use crate::{Error, ImportOptions, Planned, Progress, Report, thread};
 
 /// The number of pieces of a file that are queued for the store.
@@ -34,6 +35,8 @@ pub(crate) struct Run<'a> {
     arrays: HashSet<String>,
     /// Datasets that are written but not committed.
     written: Batch,
+    pub(crate) temporary: Temporary,
+    _owner: Owner,
 }
 
 /// Datasets that are committed together.
@@ -48,12 +51,15 @@ struct Batch {
 
 impl<'a> Run<'a> {
     pub(crate) fn new(atlas: &'a Atlas, options: &'a ImportOptions) -> Self {
+        let temporary = Temporary::default();
         Self {
             atlas,
             options,
             report: Report::of(options),
             arrays: HashSet::new(),
             written: Batch::default(),
+            _owner: temporary.owner(),
+            temporary,
         }
     }
 
@@ -86,9 +92,10 @@ impl<'a> Run<'a> {
     async fn plan(&mut self, paths: &[PathBuf]) -> Result<Vec<InputFile>, Error> {
         let catalog = self.atlas.snapshot().load().await?;
         let (paths, options) = (paths.to_vec(), self.options.clone());
-        let mut report = std::mem::take(&mut self.report);
+        let (temporary, mut report) = (self.temporary.clone(), std::mem::take(&mut self.report));
         let planned = tokio::task::spawn_blocking(move || {
-            let files = find_files(&paths).and_then(|found| plan(&catalog, found, &options, &mut report));
+            let found = find_files(&paths, &temporary);
+            let files = found.and_then(|found| plan(&catalog, found, &options, &mut report));
             (files, report)
         });
         let (files, report) = planned.await.map_err(|e| Error::Panicked { reason: e.to_string() })?;

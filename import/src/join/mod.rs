@@ -116,11 +116,11 @@ impl Run<'_> {
     ) -> Result<Vec<Group>, Error> {
         let catalog = self.atlas.snapshot().load().await?;
         let (paths, options, concat) = (paths.to_vec(), self.options.clone(), concat.clone());
-        let broken = broken.clone();
+        let (broken, temporary) = (broken.clone(), self.temporary.clone());
         let planned = tokio::task::spawn_blocking(move || {
             let mut planner =
                 Planner { catalog: &catalog, options: &options, concat: &concat, skipped: Vec::new() };
-            let found = find_files(&paths)?;
+            let found = find_files(&paths, &temporary)?;
             let notices = found.notices;
             let files = found.files.into_iter().filter(|file| match file {
                 Ok(file) => !broken.contains(&file.path),

@@ -1,0 +1,80 @@
+//! Files that exist while they are read.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tempfile::{Builder, NamedTempFile, TempDir};
+
+/// The names of directories in the system's directory for temporary files begin so.
+const PREFIX: &str = "atlas-import-";
+
+/// The temporary files of an import.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Temporary(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Unused,
+    /// All files are in this directory.
+    Used(TempDir),
+    Ended,
+}
+
+impl Temporary {
+    /// A new file.
+    pub(crate) fn file(&self) -> io::Result<NamedTempFile> {
+        self.within(|directory| NamedTempFile::new_in(directory.path()))
+    }
+
+    /// A new directory.
+    pub(crate) fn directory(&self) -> io::Result<TempDir> {
+        self.within(|directory| tempfile::tempdir_in(directory.path()))
+    }
+
+    fn within<T>(&self, make: impl FnOnce(&TempDir) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Unused) {
+            *state = State::Used(Builder::new().prefix(PREFIX).tempdir()?);
+        }
+        match &*state {
+            State::Used(directory) => make(directory),
+            State::Unused | State::Ended => Err(io::Error::other("the import has ended")),
+        }
+    }
+
+    /// The owner of the files.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner(self.clone())
+    }
+}
+
+/// Deletes all temporary files of an import when it is dropped. Threads that read them may go on
+/// for a while, or until the process ends.
+pub(crate) struct Owner(Temporary);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Ended;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_files_end_with_their_owner() {
+        let files = Temporary::default();
+        let owner = files.owner();
+        let (file, directory) = (files.file().unwrap(), files.directory().unwrap());
+        let place = file.path().parent().unwrap().to_owned();
+        assert_eq!(directory.path().parent(), Some(place.as_path()));
+        drop(owner);
+        assert!(!place.exists());
+        assert!(files.file().is_err() && files.directory().is_err());
+        drop((file, directory));
+        // An import without temporary files makes no directory.
+        drop(Temporary::default().owner());
+    }
+}
