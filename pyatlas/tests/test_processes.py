@@ -152,8 +152,17 @@ def test_one_handle_in_many_threads(stations):
 def interrupted(script: str, *arguments: object) -> float:
     """Seconds that a script takes from Ctrl-C, which it is sent after it prints a line, to its end."""
     command = [sys.executable, "-uc", textwrap.dedent(script), *map(str, arguments)]
+
+    # Jobs that a script runs in the background ignore interrupts: not this one.
+    def heed_interrupts() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdout.readline() == "begun\n"
         time.sleep(0.5)

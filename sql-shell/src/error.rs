@@ -13,16 +13,36 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct Failure {
     message: String,
-    broken_pipe: bool,
+    cause: Cause,
+}
+
+/// What a failure means for the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The command could not do what it was asked.
+    Other,
+    /// The reader of its output has closed the pipe.
+    BrokenPipe,
+    /// The user stopped it.
+    Stopped,
 }
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), broken_pipe: false }
+        Self { message: message.into(), cause: Cause::Other }
+    }
+
+    /// The failure of a command that the user stopped.
+    pub(crate) fn stopped() -> Self {
+        Self { message: "interrupted".to_owned(), cause: Cause::Stopped }
     }
 
     pub(crate) fn is_broken_pipe(&self) -> bool {
-        self.broken_pipe
+        self.cause == Cause::BrokenPipe
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.cause == Cause::Stopped
     }
 }
 
@@ -42,7 +62,11 @@ pub(crate) fn report(failure: &Failure) {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self { message: error.to_string(), broken_pipe: error.kind() == io::ErrorKind::BrokenPipe }
+        let cause = match error.kind() {
+            io::ErrorKind::BrokenPipe => Cause::BrokenPipe,
+            _ => Cause::Other,
+        };
+        Self { message: error.to_string(), cause }
     }
 }
 

@@ -16,6 +16,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Failure, Result};
+use crate::interrupts::{stopped, unless_stopped};
 use crate::output::{Bytes, count, grouped};
 use crate::printable::Printable;
 use crate::report;
@@ -110,13 +111,16 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         Some(pause) => {
             tokio::select! {
                 watched = watch(arguments, &atlas, &paths, &options, pause) => watched,
-                interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+                stopped = stopped() => Ok(stopped?),
             }
         }
         None => {
-            let started = Instant::now();
-            let report = shown(&atlas, &paths, &options).await?;
-            tell(arguments, &report, started.elapsed())
+            let import = async {
+                let started = Instant::now();
+                let report = shown(&atlas, &paths, &options).await?;
+                tell(arguments, &report, started.elapsed())
+            };
+            unless_stopped(import).await
         }
     }
 }

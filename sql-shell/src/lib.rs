@@ -14,6 +14,7 @@ mod files;
 mod functions;
 mod import;
 mod info;
+mod interrupts;
 mod last;
 mod maintain;
 mod manage;
@@ -210,6 +211,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(()) => DONE,
         // The reader of our output has closed the pipe.
         Err(failure) if failure.is_broken_pipe() => DONE,
+        Err(failure) if failure.is_stopped() => {
+            error::report(&failure);
+            interrupts::STOPPED
+        }
         Err(failure) => {
             error::report(&failure);
             FAILED
@@ -220,8 +225,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 fn run(command: Command) -> Result<()> {
     let runtime = runtime()?;
     let done = run_on(&runtime, command);
-    // Does not wait for abandoned tasks.
-    runtime.shutdown_background();
+    match &done {
+        Err(failure) if failure.is_stopped() => runtime.shutdown_timeout(interrupts::GRACE),
+        // Does not wait for abandoned tasks.
+        _ => runtime.shutdown_background(),
+    }
     done
 }
 

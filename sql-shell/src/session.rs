@@ -18,6 +18,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::complete::CompleteResults;
 use crate::error::{Failure, Result};
+use crate::interrupts::unless_stopped;
 use crate::last::Last;
 use crate::output::{Format, Style};
 use crate::pager::Pager;
@@ -83,12 +84,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         io::stdin().read_to_string(&mut script)?;
         scripts.push(script);
     }
-    for script in scripts {
-        if session.run_script(&script).await?.is_break() {
-            break;
-        }
+    let done = unless_stopped(session.run_scripts(&scripts)).await;
+    if done.as_ref().is_err_and(Failure::is_stopped) {
+        session.abandon().await?;
     }
-    Ok(())
+    done
 }
 
 /// A store of the session, and its location.
@@ -212,6 +212,16 @@ impl Session {
         Ok(true)
     }
 
+    /// Runs texts, until one of them ends the session.
+    async fn run_scripts(&mut self, texts: &[String]) -> Result<()> {
+        for text in texts {
+            if self.run_script(text).await?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the statements and commands of a text, until one of them ends the session.
     pub(crate) async fn run_script(&mut self, text: &str) -> Result<std::ops::ControlFlow<()>> {
         for item in script::items(text).0 {
@@ -279,9 +289,10 @@ impl Session {
         (&mut running.0).await.unwrap_or_else(|_| Err(Failure::new("the statement failed")))
     }
 
-    /// Abandons running tasks together with their threads, which may not stop at once.
-    pub(crate) fn abandon(&mut self) -> Result<()> {
-        self.workers = Workers::new()?;
+    /// Abandons cancelled tasks together with their threads, if they do not end soon.
+    pub(crate) async fn abandon(&mut self) -> Result<()> {
+        let abandoned = std::mem::replace(&mut self.workers, Workers::new()?);
+        abandoned.end().await;
         Ok(())
     }
 
@@ -408,7 +419,7 @@ mod tests {
                 session.run(prepared).await
             };
             assert!(tokio::time::timeout(waited, run).await.is_err());
-            session.abandon().unwrap();
+            session.abandon().await.unwrap();
             assert!(session.prepare("SELECT 1").await.unwrap().is_query);
         }
         assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());

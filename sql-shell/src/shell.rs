@@ -3,16 +3,15 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
-use tokio::sync::Notify;
 
 use crate::describe;
 use crate::editor::Sql;
 use crate::error::{self, Failure, Result};
+use crate::interrupts::interrupts;
 use crate::newer::Newer;
 use crate::printable::Printable;
 use crate::session::Session;
@@ -41,7 +40,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
         let done = match std::fs::read_to_string(&path) {
             Ok(script) => tokio::select! {
                 done = session.run_script(&script) => done.map(|_| ()),
-                () = interrupts.notified() => cancel(&mut session),
+                () = interrupts.notified() => cancel(&mut session).await,
             },
             Err(e) => Err(Failure::new(format!("{}: {e}", path.display()))),
         };
@@ -84,7 +83,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
             for item in items {
                 let done = tokio::select! {
                     done = session.run_item(item) => done,
-                    () = interrupts.notified() => cancel(&mut session).map(ControlFlow::Continue),
+                    () = interrupts.notified() => cancel(&mut session).await.map(ControlFlow::Continue),
                 };
                 match done {
                     Ok(ControlFlow::Continue(())) => {}
@@ -107,26 +106,9 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
 }
 
 /// Abandons the running statement.
-fn cancel(session: &mut Session) -> Result<()> {
-    session.abandon()?;
+async fn cancel(session: &mut Session) -> Result<()> {
+    session.abandon().await?;
     Err(Failure::new("cancelled"))
-}
-
-/// Notifies of Ctrl-C while a statement runs. (In the editor, Ctrl-C is a key.)
-///
-/// It listens on its own thread, which is never busy.
-fn interrupts() -> Result<Arc<Notify>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let heard = Arc::new(Notify::new());
-    let tell = Arc::clone(&heard);
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                tell.notify_waiters();
-            }
-        });
-    });
-    Ok(heard)
 }
 
 /// The directory of Atlas in one of the user's directories.

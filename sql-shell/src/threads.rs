@@ -2,6 +2,7 @@
 
 use std::io;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -9,6 +10,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// recursive. The stack has room for everything that `limits` admits, even in unoptimised builds.
 /// Only the used part of a stack takes memory.
 const STACK: usize = 256 << 20;
+
+/// The longest time that [`Workers::end`] waits for tasks, and for their threads.
+const ENDING: Duration = Duration::from_millis(500);
 
 /// Runs a function on its own thread.
 pub(crate) fn spawn<T: Send + 'static>(
@@ -35,6 +39,21 @@ impl Workers {
 
     pub(crate) fn handle(&self) -> Option<&Handle> {
         self.0.as_ref().map(Runtime::handle)
+    }
+
+    /// Waits for a short time until cancelled tasks have ended, because they may have files to
+    /// remove.
+    pub(crate) async fn end(mut self) {
+        let Some(runtime) = self.0.take() else { return };
+        let are_left = || runtime.metrics().num_alive_tasks() > 0;
+        let ended = async {
+            while are_left() {
+                tokio::time::sleep(ENDING / 100).await;
+            }
+        };
+        // What does not end in time is left to itself.
+        let _ = tokio::time::timeout(ENDING, ended).await;
+        let _ = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(ENDING)).await;
     }
 }
 

@@ -552,8 +552,15 @@ fn an_interrupted_query_ends_on_the_workers() {
         "SELECT sum(a.v + b.v) AS s FROM atlas AS a JOIN atlas AS b ON a.x % 2 = b.x % 2",
         "SELECT count(*) AS n FROM atlas AS a JOIN atlas AS b ON a.v < b.v - 1",
     ] {
-        let mut endless = client(&place.location, &urls(&workers), &[endless]);
-        let mut child = endless.stdout(Stdio::null()).spawn().unwrap();
+        let endless = client(&place.location, &urls(&workers), &[endless]);
+        // Jobs that a script runs in the background ignore interrupts: not this one.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_atlas")])
+            .args(endless.get_args())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let (before, started) = (busy(), Instant::now());
         while busy() < before + 100 {
             assert!(started.elapsed() < Duration::from_secs(120), "the workers do not work");

@@ -1,6 +1,7 @@
 //! Processes that are killed, or that write to the same store concurrently.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -114,6 +115,131 @@ fn of_two_processes_that_write_at_one_time_none_loses_what_it_was_told_is_done()
     assert_eq!(datasets(directory), 4 + 4 * won);
 }
 
+/// A shell in a terminal.
+#[cfg(target_os = "linux")]
+struct Terminal {
+    script: Child,
+    shown: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+#[cfg(target_os = "linux")]
+impl Terminal {
+    fn open(home: &Path) -> Self {
+        let mut script = Command::new("script")
+            .args(["-qec", concat!(env!("CARGO_BIN_EXE_atlas"), " sql --no-rc"), "/dev/null"])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .envs([("HOME", home.as_os_str()), ("TERM", "xterm".as_ref()), ("SHELL", "/bin/sh".as_ref())])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let shown = std::sync::Arc::<std::sync::Mutex<String>>::default();
+        let (mut out, all) = (script.stdout.take().unwrap(), std::sync::Arc::clone(&shown));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = out.read(&mut bytes) {
+                all.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        });
+        Self { script, shown }
+    }
+
+    fn send(&mut self, keys: &str) {
+        self.script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until a text is shown, and forgets what was shown until then.
+    fn wait_for(&mut self, text: &str) {
+        let started = std::time::Instant::now();
+        loop {
+            let mut shown = self.shown.lock().unwrap();
+            if let Some(at) = shown.find(text) {
+                shown.drain(..at + text.len());
+                return;
+            }
+            let has_ended = self.script.try_wait().unwrap().is_some();
+            assert!(!has_ended && started.elapsed() < Duration::from_secs(60), "no `{text}`: {shown}");
+            drop(shown);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Its terminal ends with it, and the shell with the terminal.
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_shell_keeps_what_is_typed_and_outlives_interrupts() {
+    let home = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::open(home.path());
+    terminal.wait_for("atlas> ");
+    // All at once, as if the last two were typed while the first one runs.
+    terminal.send("SELECT 1100 + 11;\rSELECT 2200 + 22;\rSELECT 3300 + 33;\r");
+    for answer in [" 1111 |", " 2222 |", " 3333 |"] {
+        terminal.wait_for(answer);
+    }
+    for _ in 0..3 {
+        terminal.wait_for("atlas> ");
+        terminal.send("SELECT count(*) FROM generate_series(1, 1000000000000) AS t(x) WHERE x % 7 = 8;\r");
+        // The progress line.
+        terminal.wait_for("0s");
+        terminal.send("\x03");
+        terminal.wait_for("error: cancelled");
+    }
+    terminal.send("SELECT 4400 + 44;\r");
+    terminal.wait_for(" 4444 |");
+}
+
+/// A command that heeds interrupts, also if the tests are a job that a script runs in the
+/// background.
+#[cfg(unix)]
+fn interruptible(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_atlas")]);
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+/// Interrupts a process. Asserts that it ends soon.
+#[cfg(unix)]
+fn interrupt(mut child: Child) {
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let interrupted = std::time::Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(interrupted.elapsed() < Duration::from_secs(5), "{:?}", interrupted.elapsed());
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_import_leaves_no_temporary_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let temporary = directory.join("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    // Nothing ever comes of this file.
+    let made = Command::new("mkfifo").arg(directory.join("slow.nc.gz")).status().unwrap();
+    assert!(made.success());
+    let mut import = interruptible(directory, &["import", "store", "slow.nc.gz"]);
+    let child = import.env("TMPDIR", &temporary).stdout(Stdio::null()).spawn().unwrap();
+    let started = std::time::Instant::now();
+    let is_used = || std::fs::read_dir(&temporary).unwrap().count() > 0;
+    while !is_used() {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    interrupt(child);
+    assert!(!is_used());
+}
+
 #[test]
 #[cfg(unix)]
 fn an_interrupt_ends_a_script_at_once() {
@@ -122,23 +248,27 @@ fn an_interrupt_ends_a_script_at_once() {
     let sql = "SELECT count(*) FROM generate_series(1, 1000000000000) AS t(x) WHERE x % 7 = 8";
     std::fs::write(directory.join("script.sql"), sql).unwrap();
     let script = std::fs::File::open(directory.join("script.sql")).unwrap();
-    let commands: [&[&str]; 3] = [&["sql", "-c", sql], &["sql", "-f", "script.sql"], &["sql"]];
+    let endless = "SELECT x, x AS y FROM generate_series(1, 1000000000000) AS t(x)";
+    let copies = ["csv", "parquet"].map(|format| format!("COPY ({endless}) TO 'copy.{format}'"));
+    let commands: [&[&str]; 6] = [
+        &["sql", "-c", sql],
+        &["sql", "-f", "script.sql"],
+        &["sql"],
+        &["sql", "-o", "rows.csv", "-c", endless],
+        &["sql", "-c", &copies[0]],
+        &["sql", "-c", &copies[1]],
+    ];
     for arguments in commands {
-        // Jobs that a script runs in the background ignore interrupts: not this one.
-        let mut child = Command::new("env")
-            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_atlas")])
-            .args(arguments)
-            .current_dir(directory)
+        let mut child = interruptible(directory, arguments)
             .stdin(script.try_clone().unwrap())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         std::thread::sleep(Duration::from_millis(800));
         assert!(child.try_wait().unwrap().is_none(), "{arguments:?}");
-        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-        let interrupted = std::time::Instant::now();
-        child.wait().unwrap();
-        assert!(interrupted.elapsed() < Duration::from_secs(5), "{arguments:?}: {:?}", interrupted.elapsed());
+        interrupt(child);
+        // Nothing is left of results.
+        let left: Vec<_> = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!(left, [directory.join("script.sql")], "{arguments:?}");
     }
 }

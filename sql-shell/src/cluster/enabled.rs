@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::{Listen, Options, Trust};
 use crate::error::{Failure, Result};
+use crate::interrupts::stopped;
 
 /// The environment variable with the token of a cluster.
 const TOKEN: &str = "ATLAS_WORKER_TOKEN";
@@ -72,21 +73,6 @@ pub(crate) async fn listen(arguments: &Listen) -> Result<()> {
         served = worker.serve(listener, std::future::pending()) => Ok(served?),
         stopped = stopped() => Ok(stopped?),
     }
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-async fn stopped() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminated = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminated.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 /// Returns the rows, and after the last one warns about workers that were lost.
