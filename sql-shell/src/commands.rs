@@ -1,4 +1,4 @@
-//! Commands that begin with a backslash.
+//! Runs statements, and commands that begin with a backslash.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -14,6 +14,7 @@ use crate::output::Format;
 use crate::plot;
 use crate::printable::Printable;
 use crate::session::{LIMIT, Limit, Session};
+use crate::statement::script::{self, Item};
 use crate::statement::{habits, names};
 use crate::target::Target;
 
@@ -56,8 +57,31 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     commands.filter(|name| name.starts_with('\\'))
 }
 
+/// Runs the statements and commands of a text, until one of them ends the session.
+pub(crate) async fn run_script(session: &mut Session, text: &str) -> Result<ControlFlow<()>> {
+    for item in script::items(text).0 {
+        if Box::pin(run_item(session, item)).await?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Runs a statement or a command, and returns whether to continue.
+pub(crate) async fn run_item(session: &mut Session, item: Item<'_>) -> Result<ControlFlow<()>> {
+    match item {
+        Item::Command(command) => run(session, &command).await,
+        Item::Statement(statement) => {
+            session.last_statement = Some(statement.trim().to_owned());
+            let prepared = session.prepare(statement).await?;
+            session.run(prepared).await?;
+            Ok(ControlFlow::Continue(()))
+        }
+    }
+}
+
 /// Runs a command, given without its backslash, and returns whether to continue.
-pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlFlow<()>> {
+async fn run(session: &mut Session, command: &str) -> Result<ControlFlow<()>> {
     if let Some(command) = command.strip_prefix('!') {
         system(command.trim())?;
         return Ok(ControlFlow::Continue(()));
@@ -87,12 +111,12 @@ pub(crate) async fn run(session: &mut Session, command: &str) -> Result<ControlF
         "i" => {
             let path = wanted(rest, "\\i needs a file")?;
             let script = std::fs::read_to_string(path).map_err(|e| Failure::new(format!("{path}: {e}")))?;
-            return session.run_script(&script).await;
+            return run_script(session, &script).await;
         }
         "edit" | "e" => {
             let script = edit(session, unquoted(rest))?;
             tell(script.trim_end())?;
-            return session.run_script(&script).await;
+            return run_script(session, &script).await;
         }
         "o" if rest.is_empty() => session.output = None,
         "o" => session.output = Some(Target::new(Path::new(unquoted(rest)), None, session.format)?),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use atlas::{Atlas, StoreConfig, Timestamp};
 use ndarray::{Array1, Array3};
 
+use crate::commands::run_script;
 use crate::error::Result;
 use crate::session::Session;
 use crate::shell;
@@ -73,7 +74,7 @@ pub(crate) async fn run(directory: &Path) -> Result<()> {
     for (question, sql) in QUESTIONS {
         writeln!(out, "\n{question}\n\n{sql}")?;
         let started = Instant::now();
-        let _ = session.run_script(sql).await?;
+        let _ = run_script(&mut session, sql).await?;
         writeln!(out, "in {:.3} s", started.elapsed().as_secs_f64())?;
     }
     if io::stdin().is_terminal() && io::stdout().is_terminal() {

@@ -31,6 +31,7 @@ mod runner;
 mod session;
 mod shell;
 mod size;
+mod sql;
 mod statement;
 mod target;
 mod threads;
@@ -78,7 +79,7 @@ enum Command {
     /// Import NetCDF files into a store. The store is created if it does not exist.
     Import(import::Arguments),
     /// Query stores: run the given statements, or start a shell.
-    Sql(session::Arguments),
+    Sql(sql::Arguments),
     /// Run parts of queries for `atlas sql --workers` on other machines.
     Worker(cluster::Listen),
     /// Describe a store: its datasets, variables and grids.
@@ -237,7 +238,7 @@ fn run_on(runtime: &Runtime, command: Command) -> Result<()> {
     match command {
         Command::Demo { directory } => runtime.block_on(demo::run(&directory)),
         Command::Import(arguments) => runtime.block_on(import::run(&arguments)),
-        Command::Sql(arguments) => runtime.block_on(session::run(&arguments)),
+        Command::Sql(arguments) => runtime.block_on(sql::run(&arguments)),
         Command::Worker(arguments) => runtime.block_on(cluster::listen(&arguments)),
         Command::Info { store, import: true, .. } => runtime.block_on(info::import_report(&store)),
         Command::Info { store, json: true, .. } => runtime.block_on(info::run_json(&store)),

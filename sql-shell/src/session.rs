@@ -1,15 +1,13 @@
-//! `atlas sql`: a session with stores, which runs statements.
+//! Sessions with stores, which run statements.
 
 use std::future::Future;
-use std::io::{self, IsTerminal, Read};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use atlas::Atlas;
 use atlas_datafusion::{register_store, with_atlas};
-use clap::Args;
 use datafusion::catalog::CatalogProvider;
 use datafusion::common::TableReference;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -18,78 +16,18 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::complete::CompleteResults;
 use crate::error::{Failure, Result};
-use crate::interrupts::unless_stopped;
 use crate::last::Last;
 use crate::output::{Format, Style};
 use crate::pager::Pager;
 use crate::progress::Watch;
 use crate::runner::Runner;
-use crate::size::parse_size;
-use crate::statement::script::{self, Item};
 use crate::statement::{Prepared, prepare};
 use crate::target::Target;
 use crate::threads::Workers;
-use crate::{cluster, commands, files, netcdf, paths, shell};
+use crate::{cluster, files, netcdf, paths};
 
 /// The number of rows that a table in a terminal shows, unless another limit is set.
 pub(crate) const LIMIT: usize = 40;
-
-#[derive(Args)]
-pub(crate) struct Arguments {
-    /// Stores: directories or URLs, each with its name in SQL. By default, a single store is
-    /// `atlas`, and several have the last parts of their locations as names.
-    #[arg(value_name = "[NAME=]STORE")]
-    stores: Vec<String>,
-    /// Run statements and commands, and exit. This option can be repeated.
-    #[arg(short, long, value_name = "SQL")]
-    command: Vec<String>,
-    /// Run the statements and commands of a file, and exit.
-    #[arg(short, long)]
-    file: Option<PathBuf>,
-    /// The format of results. The default is a table, or the format that the extension of --output
-    /// names.
-    #[arg(long, value_enum)]
-    format: Option<Format>,
-    /// Write results to a file. Its extension determines the format, unless --format is given.
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// The memory that queries may use, such as 2G or 500M. Sorts and aggregations that need more
-    /// use the disk. Other operators fail.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    memory_limit: Option<usize>,
-    /// Do not run the commands of the rc file when the shell starts.
-    #[arg(long)]
-    no_rc: bool,
-    #[command(flatten)]
-    cluster: cluster::Options,
-}
-
-pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
-    let mut session = Session::new(arguments.memory_limit, &arguments.cluster)?;
-    session.attach_all(&arguments.stores).await?;
-    session.format = arguments.format.unwrap_or_default();
-    if let Some(path) = &arguments.output {
-        session.output = Some(Target::new(path, arguments.format, session.format)?);
-    }
-    let mut scripts = arguments.command.clone();
-    if let Some(path) = &arguments.file {
-        let script = std::fs::read_to_string(path);
-        scripts.push(script.map_err(|e| Failure::new(format!("{}: {e}", path.display())))?);
-    }
-    if scripts.is_empty() && io::stdin().is_terminal() {
-        return shell::run(session, !arguments.no_rc).await;
-    }
-    if scripts.is_empty() {
-        let mut script = String::new();
-        io::stdin().read_to_string(&mut script)?;
-        scripts.push(script);
-    }
-    let done = unless_stopped(session.run_scripts(&scripts)).await;
-    if done.as_ref().is_err_and(Failure::is_stopped) {
-        session.abandon().await?;
-    }
-    done
-}
 
 /// A store of the session, and its location.
 pub(crate) struct Store {
@@ -164,7 +102,8 @@ impl Session {
         })
     }
 
-    async fn attach_all(&mut self, stores: &[String]) -> Result<()> {
+    /// Attaches stores that may have names, as in `NAME=STORE`.
+    pub(crate) async fn attach_all(&mut self, stores: &[String]) -> Result<()> {
         for store in stores {
             // A path may contain `=` too: only a word before the first `=` is a name.
             let (name, location) = match store.split_once('=') {
@@ -210,39 +149,6 @@ impl Session {
         self.catalog.deregister_schema(name, true)?;
         self.stores.remove(place);
         Ok(true)
-    }
-
-    /// Runs texts, until one of them ends the session.
-    async fn run_scripts(&mut self, texts: &[String]) -> Result<()> {
-        for text in texts {
-            if self.run_script(text).await?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs the statements and commands of a text, until one of them ends the session.
-    pub(crate) async fn run_script(&mut self, text: &str) -> Result<std::ops::ControlFlow<()>> {
-        for item in script::items(text).0 {
-            if Box::pin(self.run_item(item)).await?.is_break() {
-                return Ok(std::ops::ControlFlow::Break(()));
-            }
-        }
-        Ok(std::ops::ControlFlow::Continue(()))
-    }
-
-    /// Runs a statement or a command, and returns whether to continue.
-    pub(crate) async fn run_item(&mut self, item: Item<'_>) -> Result<std::ops::ControlFlow<()>> {
-        match item {
-            Item::Command(command) => commands::run(self, &command).await,
-            Item::Statement(statement) => {
-                self.last_statement = Some(statement.trim().to_owned());
-                let prepared = self.prepare(statement).await?;
-                self.run(prepared).await?;
-                Ok(std::ops::ControlFlow::Continue(()))
-            }
-        }
     }
 
     /// Plans a statement, and remembers it as the last query if it is a query.

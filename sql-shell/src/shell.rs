@@ -8,6 +8,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
+use crate::commands::{run_item, run_script};
 use crate::describe;
 use crate::editor::Sql;
 use crate::error::{self, Failure, Result};
@@ -39,7 +40,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     if let Some(path) = rc.filter(|path| with_rc && path.exists()) {
         let done = match std::fs::read_to_string(&path) {
             Ok(script) => tokio::select! {
-                done = session.run_script(&script) => done.map(|_| ()),
+                done = run_script(&mut session, &script) => done.map(|_| ()),
                 () = interrupts.notified() => cancel(&mut session).await,
             },
             Err(e) => Err(Failure::new(format!("{}: {e}", path.display()))),
@@ -82,7 +83,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
             }
             for item in items {
                 let done = tokio::select! {
-                    done = session.run_item(item) => done,
+                    done = run_item(&mut session, item) => done,
                     () = interrupts.notified() => cancel(&mut session).await.map(ControlFlow::Continue),
                 };
                 match done {
