@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::error::{Failure, Result};
 
 /// The time in which stopped work removes its files.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// The exit code of a command that was stopped: by convention 128 and the number of SIGINT.
 pub(crate) const STOPPED: u8 = 130;

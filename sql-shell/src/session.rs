@@ -13,6 +13,7 @@ use datafusion::common::TableReference;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use tokio::sync::oneshot;
 
 use crate::complete::CompleteResults;
 use crate::error::{Failure, Result};
@@ -195,11 +196,10 @@ impl Session {
         (&mut running.0).await.unwrap_or_else(|_| Err(Failure::new("the statement failed")))
     }
 
-    /// Abandons cancelled tasks together with their threads, if they do not end soon.
-    pub(crate) async fn abandon(&mut self) -> Result<()> {
-        let abandoned = std::mem::replace(&mut self.workers, Workers::new()?);
-        abandoned.end().await;
-        Ok(())
+    /// Abandons cancelled tasks together with their threads, which may not stop at once. The result
+    /// tells when they have ended.
+    pub(crate) fn abandon(&mut self) -> Result<oneshot::Receiver<()>> {
+        Ok(std::mem::replace(&mut self.workers, Workers::new()?).end())
     }
 
     /// The runner of the next statement. If the statement returns rows, they may go to their own
@@ -325,7 +325,7 @@ mod tests {
                 session.run(prepared).await
             };
             assert!(tokio::time::timeout(waited, run).await.is_err());
-            session.abandon().await.unwrap();
+            drop(session.abandon().unwrap());
             assert!(session.prepare("SELECT 1").await.unwrap().is_query);
         }
         assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());

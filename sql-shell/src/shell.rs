@@ -41,7 +41,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
         let done = match std::fs::read_to_string(&path) {
             Ok(script) => tokio::select! {
                 done = run_script(&mut session, &script) => done.map(|_| ()),
-                () = interrupts.notified() => cancel(&mut session).await,
+                () = interrupts.notified() => cancel(&mut session),
             },
             Err(e) => Err(Failure::new(format!("{}: {e}", path.display()))),
         };
@@ -84,7 +84,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
             for item in items {
                 let done = tokio::select! {
                     done = run_item(&mut session, item) => done,
-                    () = interrupts.notified() => cancel(&mut session).await.map(ControlFlow::Continue),
+                    () = interrupts.notified() => cancel(&mut session).map(ControlFlow::Continue),
                 };
                 match done {
                     Ok(ControlFlow::Continue(())) => {}
@@ -107,8 +107,8 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
 }
 
 /// Abandons the running statement.
-async fn cancel(session: &mut Session) -> Result<()> {
-    session.abandon().await?;
+fn cancel(session: &mut Session) -> Result<()> {
+    drop(session.abandon()?);
     Err(Failure::new("cancelled"))
 }
 

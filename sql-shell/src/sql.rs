@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::commands::run_script;
 use crate::error::{Failure, Result};
-use crate::interrupts::unless_stopped;
+use crate::interrupts::{GRACE, unless_stopped};
 use crate::output::Format;
 use crate::session::Session;
 use crate::size::parse_size;
@@ -66,7 +66,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     }
     let done = unless_stopped(run_all(&mut session, &scripts)).await;
     if done.as_ref().is_err_and(Failure::is_stopped) {
-        session.abandon().await?;
+        // What does not end in time is left to the end of the process.
+        let _ = tokio::time::timeout(GRACE, session.abandon()?).await;
     }
     done
 }

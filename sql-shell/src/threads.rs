@@ -2,17 +2,18 @@
 
 use std::io;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
 
 /// The stack size of a thread, in bytes. Planning, evaluating and dropping a chain of operators are
 /// recursive. The stack has room for everything that `limits` admits, even in unoptimised builds.
 /// Only the used part of a stack takes memory.
 const STACK: usize = 256 << 20;
 
-/// The longest time that [`Workers::end`] waits for tasks, and for their threads.
-const ENDING: Duration = Duration::from_millis(500);
+/// The time after which threads are abandoned.
+const ENDING: Duration = Duration::from_mins(1);
 
 /// Runs a function on its own thread.
 pub(crate) fn spawn<T: Send + 'static>(
@@ -41,19 +42,25 @@ impl Workers {
         self.0.as_ref().map(Runtime::handle)
     }
 
-    /// Waits for a short time until cancelled tasks have ended, because they may have files to
-    /// remove.
-    pub(crate) async fn end(mut self) {
-        let Some(runtime) = self.0.take() else { return };
-        let are_left = || runtime.metrics().num_alive_tasks() > 0;
-        let ended = async {
-            while are_left() {
-                tokio::time::sleep(ENDING / 100).await;
-            }
-        };
-        // What does not end in time is left to itself.
-        let _ = tokio::time::timeout(ENDING, ended).await;
-        let _ = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(ENDING)).await;
+    /// Lets cancelled tasks end, because they may have files to remove. Their threads are abandoned
+    /// if they do not end in [`ENDING`]. The result tells when all have ended, but need not be waited
+    /// for.
+    pub(crate) fn end(mut self) -> oneshot::Receiver<()> {
+        let (tell, ended) = oneshot::channel();
+        if let Some(runtime) = self.0.take() {
+            std::thread::spawn(move || {
+                let begun = Instant::now();
+                while runtime.metrics().num_alive_tasks() > 0 && begun.elapsed() < ENDING {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                // The last tasks remove files on threads for blocking work. A runtime that shuts
+                // down only waits for such work that has begun.
+                let _ = runtime.block_on(runtime.spawn_blocking(|| ()));
+                runtime.shutdown_timeout(ENDING.saturating_sub(begun.elapsed()));
+                drop(tell);
+            });
+        }
+        ended
     }
 }
 

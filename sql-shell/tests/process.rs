@@ -215,7 +215,7 @@ fn interrupt(mut child: Child) {
     assert!(kill.success());
     let interrupted = std::time::Instant::now();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(interrupted.elapsed() < Duration::from_secs(5), "{:?}", interrupted.elapsed());
+    assert!(interrupted.elapsed() < Duration::from_secs(20), "{:?}", interrupted.elapsed());
 }
 
 #[test]
