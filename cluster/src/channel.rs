@@ -1,7 +1,7 @@
 //! Connections to workers. Their errors name the worker.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(crate) struct Channels {
     access: Access,
     timeout: Duration,
     open: Arc<Mutex<HashMap<(Url, Duration), Channel>>>,
+    /// The workers that have answered, so that their addresses are right.
+    known: Arc<Mutex<HashSet<Url>>>,
 }
 
 impl fmt::Debug for Channels {
@@ -49,7 +51,7 @@ impl fmt::Debug for Channels {
 
 impl Channels {
     pub fn new(access: Access, timeout: Duration) -> Self {
-        Self { access, timeout, open: Arc::default() }
+        Self { access, timeout, open: Arc::default(), known: Arc::default() }
     }
 
     /// The same connections, but with another timeout.
@@ -101,7 +103,7 @@ impl Channels {
 impl ChannelResolver for Channels {
     async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>, DataFusionError> {
         let inner = create_worker_client(self.channel(url)?);
-        Ok(Box::new(Named { url: url.clone(), inner }))
+        Ok(Box::new(Named { url: url.clone(), inner, known: Arc::clone(&self.known) }))
     }
 }
 
@@ -109,6 +111,7 @@ impl ChannelResolver for Channels {
 struct Named {
     url: Url,
     inner: Box<dyn WorkerChannel>,
+    known: Arc<Mutex<HashSet<Url>>>,
 }
 
 /// The status of a failed request.
@@ -166,10 +169,19 @@ impl WorkerChannel for Named {
 
     async fn get_worker_info(&mut self, request: GetWorkerInfoRequest) -> Result<GetWorkerInfoResponse> {
         let answer = self.inner.get_worker_info(request).await;
-        answer.map_err(|error| match status_of(&error) {
-            Some(status) => WorkerError::of_first_status(&self.url, status).into(),
-            None => named(&self.url, error),
-        })
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(answer) => {
+                known.insert(self.url.clone());
+                Ok(answer)
+            }
+            Err(error) => Err(match status_of(&error) {
+                Some(status) if !known.contains(&self.url) => {
+                    WorkerError::of_first_status(&self.url, status).into()
+                }
+                _ => named(&self.url, error),
+            }),
+        }
     }
 }
 
