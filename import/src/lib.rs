@@ -163,6 +163,9 @@ pub struct Progress {
     pub total: usize,
     /// The number of bytes of the files that are done.
     pub bytes: u64,
+    /// Whether the run is committing what was read so far. If a run is dropped meanwhile, the commit
+    /// may be complete or not. Otherwise it has no effect.
+    pub committing: bool,
 }
 
 /// The result of a run.
@@ -238,8 +241,8 @@ pub async fn import(
     // changes.
     let own = atlas.with_cache(CacheBudget::default());
     own.refresh().await?;
-    let mut run = Run::new(&own, options);
-    let imported = run.import(paths, progress).await;
+    let mut run = Run::new(&own, options, progress);
+    let imported = run.import(paths).await;
     if imported.is_err() {
         own.discard().await;
     }

@@ -224,7 +224,7 @@ impl Archive {
         let directory = self.temporary.directory().map_err(|e| e.to_string())?;
         self.walk(&mut |place, entry| {
             // The file is named by its position, so that no path in an archive can lead elsewhere.
-            let mut out = File::create(directory.path().join(place.to_string()))?;
+            let mut out = self.temporary.create(&directory.path().join(place.to_string()))?;
             io::copy(entry, &mut out).map(drop)
         })?;
         let path = directory.path().join(place.to_string());

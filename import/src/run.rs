@@ -35,6 +35,8 @@ pub(crate) struct Run<'a> {
     arrays: HashSet<String>,
     /// Datasets that are written but not committed.
     written: Batch,
+    progress: &'a (dyn Fn(Progress) + Sync),
+    state: Progress,
     pub(crate) temporary: Temporary,
     _owner: Owner,
 }
@@ -50,7 +52,11 @@ struct Batch {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(atlas: &'a Atlas, options: &'a ImportOptions) -> Self {
+    pub(crate) fn new(
+        atlas: &'a Atlas,
+        options: &'a ImportOptions,
+        progress: &'a (dyn Fn(Progress) + Sync),
+    ) -> Self {
         let temporary = Temporary::default();
         Self {
             atlas,
@@ -58,19 +64,17 @@ impl<'a> Run<'a> {
             report: Report::of(options),
             arrays: HashSet::new(),
             written: Batch::default(),
+            progress,
+            state: Progress::default(),
             _owner: temporary.owner(),
             temporary,
         }
     }
 
     /// Imports the files that `paths` name, and commits.
-    pub(crate) async fn import(
-        &mut self,
-        paths: &[PathBuf],
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<(), Error> {
+    pub(crate) async fn import(&mut self, paths: &[PathBuf]) -> Result<(), Error> {
         if let Some(concat) = &self.options.concat {
-            return self.join(paths, concat, progress).await;
+            return self.join(paths, concat).await;
         }
         let files = self.plan(paths).await?;
         if self.options.dry_run {
@@ -84,7 +88,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.written.notices = self.report.notices.clone();
-        self.write_files(files, progress).await?;
+        self.write_files(files).await?;
         self.commit().await
     }
 
@@ -103,14 +107,16 @@ impl<'a> Run<'a> {
         files
     }
 
-    async fn write_files(
-        &mut self,
-        files: Vec<InputFile>,
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<(), Error> {
+    /// Changes the progress, and tells it.
+    pub(crate) fn proceed(&mut self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.state);
+        (self.progress)(self.state);
+    }
+
+    async fn write_files(&mut self, files: Vec<InputFile>) -> Result<(), Error> {
         let skipped = self.report.skipped.len();
-        let mut state = Progress { files: skipped, total: files.len() + skipped, ..Progress::default() };
-        progress(state);
+        let total = files.len() + skipped;
+        self.proceed(|state| *state = Progress { files: skipped, total, ..Progress::default() });
         let mut waiting = files.into_iter();
         let mut reading = VecDeque::new();
         loop {
@@ -120,8 +126,7 @@ impl<'a> Run<'a> {
                 reading.push_back(Reading::start(file, self.options));
             }
             let Some(read) = reading.pop_front() else { return Ok(()) };
-            state.files += 1;
-            state.bytes += read.file.source.size;
+            let size = read.file.source.size;
             let path = read.file.path.clone();
             match self.write_file(read).await {
                 Ok(()) => {}
@@ -130,9 +135,13 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => return Err(error),
             }
-            progress(state);
+            self.proceed(|state| {
+                state.files += 1;
+                state.bytes += size;
+            });
             if self.options.commit_every.is_some_and(|most| self.written.datasets >= most.get()) {
                 self.commit().await?;
+                self.proceed(|state| state.committing = false);
             }
         }
     }
@@ -229,6 +238,7 @@ impl<'a> Run<'a> {
         if written.datasets == 0 && base > 0 {
             return Ok(());
         }
+        self.proceed(|state| state.committing = true);
         let catalog = self.atlas.snapshot().load().await?;
         let mut declarations = Declarations::of_store(&catalog, &written.replaced);
         declarations.extend(written.declarations);

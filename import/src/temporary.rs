@@ -1,6 +1,8 @@
 //! Files that exist while they are read.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::{Builder, NamedTempFile, TempDir};
@@ -32,6 +34,11 @@ impl Temporary {
         self.within(|directory| tempfile::tempdir_in(directory.path()))
     }
 
+    /// A file in one of the directories.
+    pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
+        self.within(|_| File::create(path))
+    }
+
     fn within<T>(&self, make: impl FnOnce(&TempDir) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, State::Unused) {
@@ -43,7 +50,8 @@ impl Temporary {
         }
     }
 
-    /// The owner of the files.
+    /// The owner of the files. Once it has ended, no file can be made: else a file that is made while
+    /// the directory is deleted could prevent that.
     pub(crate) fn owner(&self) -> Owner {
         Owner(self.clone())
     }
@@ -74,6 +82,22 @@ mod tests {
         assert!(!place.exists());
         assert!(files.file().is_err() && files.directory().is_err());
         drop((file, directory));
+        // Also if files are made meanwhile.
+        let files = Temporary::default();
+        let owner = files.owner();
+        let directory = files.directory().unwrap();
+        let place = directory.path().parent().unwrap().to_owned();
+        let maker = std::thread::spawn(move || {
+            (0..)
+                .take_while(|number: &usize| {
+                    let path = directory.path().join(number.to_string());
+                    files.create(&path).is_ok()
+                })
+                .count()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(owner);
+        assert!(maker.join().unwrap() > 0 && !place.exists());
         // An import without temporary files makes no directory.
         drop(Temporary::default().owner());
     }

@@ -56,12 +56,7 @@ struct JoinedFile {
 
 impl Run<'_> {
     /// Joins the files that `paths` name to datasets.
-    pub(crate) async fn join(
-        &mut self,
-        paths: &[PathBuf],
-        concat: &Concat,
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<(), Error> {
+    pub(crate) async fn join(&mut self, paths: &[PathBuf], concat: &Concat) -> Result<(), Error> {
         // Files that turned out to be broken after a part of them was written.
         let mut broken: HashSet<PathBuf> = HashSet::new();
         loop {
@@ -69,7 +64,7 @@ impl Run<'_> {
             if self.options.dry_run {
                 return self.tell(groups);
             }
-            match self.join_groups(groups, concat, progress).await {
+            match self.join_groups(groups, concat).await {
                 Ok(()) => return self.commit().await,
                 Err(Error::File { path, reason }) if self.options.skip_errors => {
                     // What was written of the broken file cannot be separated from the rest:
@@ -141,28 +136,17 @@ impl Run<'_> {
     }
 
     /// Writes all groups.
-    async fn join_groups(
-        &mut self,
-        groups: Vec<Group>,
-        concat: &Concat,
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<(), Error> {
-        let total = groups.iter().map(|group| group.files.len()).sum::<usize>() + self.report.skipped.len();
-        let mut state = Progress { files: self.report.skipped.len(), total, bytes: 0 };
-        progress(state);
+    async fn join_groups(&mut self, groups: Vec<Group>, concat: &Concat) -> Result<(), Error> {
+        let skipped = self.report.skipped.len();
+        let total = groups.iter().map(|group| group.files.len()).sum::<usize>() + skipped;
+        self.proceed(|state| *state = Progress { files: skipped, total, ..Progress::default() });
         for group in groups {
-            self.join_group(group, concat, &mut state, progress).await?;
+            self.join_group(group, concat).await?;
         }
         Ok(())
     }
 
-    async fn join_group(
-        &mut self,
-        group: Group,
-        concat: &Concat,
-        state: &mut Progress,
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<(), Error> {
+    async fn join_group(&mut self, group: Group, concat: &Concat) -> Result<(), Error> {
         let dim = concat.dim.as_str();
         let old = if group.extends { Some(old_axis(self.atlas, &group.dataset, dim).await?) } else { None };
         let mut files = group.files;
@@ -203,11 +187,13 @@ impl Run<'_> {
             let written = writer.file(&mut read, &runs).await?;
             sources.retain(|source: &Source| source.location != read.file.source.location);
             sources.push(read.file.source.clone());
-            state.files += 1;
-            state.bytes += read.file.source.size;
-            self.report.bytes += read.file.source.size;
+            let size = read.file.source.size;
+            self.report.bytes += size;
             self.add_written(&path, written);
-            progress(*state);
+            self.proceed(|state| {
+                state.files += 1;
+                state.bytes += size;
+            });
         }
         writer.finish(&sources)?;
         if anew {
