@@ -17,6 +17,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Sen
 use futures::StreamExt;
 use tokio::sync::oneshot;
 
+use crate::revocable::revocable;
+
 /// Ensures that a query that fails leaves no file behind.
 ///
 /// DataFusion's writers take an error in the rows as their end. They complete their files, and only
@@ -52,7 +54,8 @@ impl PhysicalOptimizerRule for CompleteResults {
 }
 
 /// Writes rows with the sink of a plan that is not executed, and abandons that sink if the rows end
-/// in an error.
+/// in an error, or if this is dropped. The tasks of an abandoned sink end one by one, and each could
+/// take the end of another one for the end of the rows: so none may complete a file then.
 #[derive(Debug)]
 struct CompleteSink(DataSinkExec);
 
@@ -86,9 +89,13 @@ impl DataSink for CompleteSink {
             }
         });
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+        let (context, revoke) = revocable(context)?;
+        let mut written = self.0.sink().write_all(rows, &context);
+        // Dropped before the sink, whose tasks end then.
+        let _revoke = revoke;
         tokio::select! {
             Ok(error) = failed => Err(error),
-            written = self.0.sink().write_all(rows, context) => written,
+            written = &mut written => written,
         }
     }
 }

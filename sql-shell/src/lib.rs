@@ -27,6 +27,7 @@ pub mod plot;
 mod printable;
 mod progress;
 mod report;
+mod revocable;
 mod runner;
 mod session;
 mod shell;
