@@ -69,6 +69,12 @@ impl From<io::Error> for Failure {
         Self { message: error.to_string(), cause }
     }
 }
+impl From<io::ErrorKind> for Failure {
+    fn from(kind: io::ErrorKind) -> Self {
+        io::Error::from(kind).into()
+    }
+}
+
 
 impl From<DataFusionError> for Failure {
     fn from(error: DataFusionError) -> Self {

@@ -195,7 +195,23 @@ fn a_shell_keeps_what_is_typed_and_outlives_interrupts() {
         terminal.wait_for("error: cancelled");
     }
     terminal.send("SELECT 4400 + 44;\r");
-    terminal.wait_for(" 4444 |");
+    let shown = terminal.wait_for(" 4444 |");
+    assert!(!shown.contains(" 5555 |"), "what was typed before Ctrl-C runs: {shown}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let sql = "SELECT x, x AS y FROM generate_series(1, 300000) AS t(x)";
+    for format in ["table", "csv", "tsv", "json", "ndjson", "markdown", "parquet", "arrow"] {
+        let mut command = atlas(directory.path(), &["sql", "--format", format, "-c", sql]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        out.read_exact(&mut [0; 4]).unwrap();
+        drop(out);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{format}: {output:?}");
+    }
 }
 
 /// A command that heeds interrupts, also if the tests are a job that a script runs in the
