@@ -151,18 +151,11 @@ def test_one_handle_in_many_threads(stations):
 
 def interrupted(script: str, *arguments: object) -> float:
     """Seconds that a script takes from Ctrl-C, which it is sent after it prints a line, to its end."""
-    command = [sys.executable, "-uc", textwrap.dedent(script), *map(str, arguments)]
-
     # Jobs that a script runs in the background ignore interrupts: not this one.
-    def heed_interrupts() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-uc", heed + textwrap.dedent(script), *map(str, arguments)]
     with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_interrupts,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "begun\n"
         time.sleep(0.5)

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use datafusion::common::DataFusionError;
 
+use crate::interrupts::Stop;
 use crate::printable::Printable;
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -23,8 +24,8 @@ enum Cause {
     Other,
     /// The reader of its output has closed the pipe.
     BrokenPipe,
-    /// The user stopped it.
-    Stopped,
+    /// It was asked to stop.
+    Stopped(Stop),
 }
 
 impl Failure {
@@ -32,17 +33,25 @@ impl Failure {
         Self { message: message.into(), cause: Cause::Other }
     }
 
-    /// The failure of a command that the user stopped.
-    pub(crate) fn stopped() -> Self {
-        Self { message: "interrupted".to_owned(), cause: Cause::Stopped }
+    /// The failure of a command that was asked to stop.
+    pub(crate) fn stopped(stop: Stop) -> Self {
+        let message = match stop {
+            Stop::Interrupt => "interrupted",
+            Stop::Terminate => "terminated",
+        };
+        Self { message: message.to_owned(), cause: Cause::Stopped(stop) }
     }
 
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.cause == Cause::BrokenPipe
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.cause == Cause::Stopped
+    /// The request to stop, if that is the cause.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        match self.cause {
+            Cause::Stopped(stop) => Some(stop),
+            _ => None,
+        }
     }
 }
 
@@ -60,6 +69,12 @@ pub(crate) fn report(failure: &Failure) {
     let _ = writeln!(Printable::new(io::stderr()), "error: {failure}");
 }
 
+impl From<io::ErrorKind> for Failure {
+    fn from(kind: io::ErrorKind) -> Self {
+        io::Error::from(kind).into()
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let cause = match error.kind() {
@@ -69,12 +84,6 @@ impl From<io::Error> for Failure {
         Self { message: error.to_string(), cause }
     }
 }
-impl From<io::ErrorKind> for Failure {
-    fn from(kind: io::ErrorKind) -> Self {
-        io::Error::from(kind).into()
-    }
-}
-
 
 impl From<DataFusionError> for Failure {
     fn from(error: DataFusionError) -> Self {

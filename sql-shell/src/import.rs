@@ -14,9 +14,10 @@ use atlas_import::{
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 
 use crate::error::{Failure, Result};
-use crate::interrupts::{stopped, unless_stopped};
+use crate::interrupts::first_request;
 use crate::output::{Bytes, count, grouped};
 use crate::printable::Printable;
 use crate::report;
@@ -107,20 +108,32 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let options = options(arguments)?;
     let paths = listed(&arguments.paths)?;
     let atlas = open_or_create(&arguments.store, arguments.codec).await?;
-    match arguments.watch {
-        Some(pause) => {
-            tokio::select! {
-                watched = watch(arguments, &atlas, &paths, &options, pause) => watched,
-                stopped = stopped() => Ok(stopped?),
-            }
+    let (committing, mut is_committing) = watch::channel(false);
+    let work = async {
+        if let Some(pause) = arguments.watch {
+            return repeat(arguments, &atlas, &paths, &options, pause, &committing).await;
         }
-        None => {
-            let import = async {
-                let started = Instant::now();
-                let report = shown(&atlas, &paths, &options).await?;
-                tell(arguments, &report, started.elapsed())
-            };
-            unless_stopped(import).await
+        let started = Instant::now();
+        let report = shown(&atlas, &paths, &options, &committing).await?;
+        tell(arguments, &report, started.elapsed())
+    };
+    let requested = first_request(None)?;
+    let stop = async {
+        let stop = requested.await;
+        if *is_committing.borrow() {
+            writeln!(io::stderr(), "completing the commit first")?;
+        }
+        // Fails only without the sender, which `work` uses.
+        let _ = is_committing.wait_for(|is_committing| !is_committing).await;
+        Ok(stop)
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        stop = stop => match stop {
+            Ok(_) if arguments.watch.is_some() => Ok(()),
+            Ok(stop) => Err(Failure::stopped(stop)),
+            Err(error) => Err(error),
         }
     }
 }
@@ -197,6 +210,7 @@ async fn shown(
     atlas: &Atlas,
     paths: &[PathBuf],
     options: &ImportOptions,
+    committing: &watch::Sender<bool>,
 ) -> Result<Report, atlas_import::Error> {
     // The bar is written to stderr, and only drawn if that is a terminal.
     let bar = ProgressBar::new(0);
@@ -209,26 +223,29 @@ async fn shown(
         bar.set_length(progress.total as u64);
         bar.set_position(progress.files as u64);
         bar.set_message(Bytes(progress.bytes).to_string());
+        committing.send_replace(progress.committing);
     };
     let report = import(atlas, paths, options, &show).await;
+    committing.send_replace(false);
     bar.finish_and_clear();
     report
 }
 
 /// Repeatedly imports new and changed files.
-async fn watch(
+async fn repeat(
     arguments: &Arguments,
     atlas: &Atlas,
     paths: &[PathBuf],
     options: &ImportOptions,
     pause: Duration,
+    committing: &watch::Sender<bool>,
 ) -> Result<()> {
     // Files that could not be read, with the reasons. They are not reported again while the reason
     // stays the same.
     let mut told: HashSet<String> = HashSet::new();
     loop {
         let started = Instant::now();
-        let mut report = match shown(atlas, paths, options).await {
+        let mut report = match shown(atlas, paths, options, committing).await {
             Ok(report) => report,
             // The directory may still be empty, and its first files come later.
             Err(atlas_import::Error::Nothing { .. }) => Report::default(),

@@ -8,35 +8,83 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, oneshot};
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, report};
+use crate::pager;
 
-/// The time in which stopped work removes its files.
-pub(crate) const GRACE: Duration = Duration::from_secs(5);
+/// The time in which interrupted work removes its files.
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
-/// The exit code of a command that was stopped: by convention 128 and the number of SIGINT.
-pub(crate) const STOPPED: u8 = 130;
+/// The request to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Ctrl-C, or SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
 
-/// Waits for Ctrl-C or SIGTERM.
-pub(crate) async fn stopped() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminated = signal(SignalKind::terminate())?;
-        if ignores_interrupts() {
-            terminated.recv().await;
-            return Ok(());
+impl Stop {
+    /// Ends the process as the request would if it were not heard. A script that runs the process
+    /// recognizes by this that it must end too.
+    pub(crate) fn end_process(self) -> ! {
+        #[cfg(unix)]
+        {
+            use signal_hook::consts::{SIGINT, SIGTERM};
+            let signal = if self == Self::Interrupt { SIGINT } else { SIGTERM };
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
+        std::process::exit(130)
+    }
+}
+
+/// Hears requests from its creation on, on a runtime of its own that is never busy.
+struct Requests {
+    runtime: Runtime,
+    signals: Signals,
+}
+
+impl Requests {
+    fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _entered = runtime.enter();
+            Signals::new()?
+        };
+        Ok(Self { runtime, signals })
+    }
+}
+
+#[cfg(unix)]
+struct Signals {
+    /// `None` if the process ignores SIGINT.
+    interrupt: Option<tokio::signal::unix::Signal>,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let interrupt = if ignores_interrupts() { None } else { Some(signal(SignalKind::interrupt())?) };
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> Stop {
+        let interrupted = async {
+            match &mut self.interrupt {
+                Some(interrupt) => interrupt.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminated.recv() => Ok(()),
+            _ = interrupted => Stop::Interrupt,
+            _ = self.terminate.recv() => Stop::Terminate,
         }
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 /// True if the process ignores SIGINT. Jobs that a script runs in the background are started so:
-/// Ctrl-C is meant for other processes.
+/// Ctrl-C is meant for other processes. This is known on Linux only.
 #[cfg(unix)]
 fn ignores_interrupts() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -46,63 +94,65 @@ fn ignores_interrupts() -> bool {
     mask.is_some_and(|mask| mask & 0b10 != 0)
 }
 
-/// Does some work, but drops it at Ctrl-C or SIGTERM. The process ends at the second one, or after
-/// twice [`GRACE`], whatever it does then.
-///
-/// # Errors
-/// Those of the work, and [`Failure::stopped`].
-pub(crate) async fn unless_stopped<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = listener()?;
-    let (tell, heard) = oneshot::channel();
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            // Without signals, their default effect is to end the process.
-            if stopped().await.is_ok() {
-                // The work can have ended at this moment.
-                let _ = tell.send(());
-                let _ = tokio::time::timeout(2 * GRACE, stopped()).await;
-                std::process::exit(STOPPED.into());
-            }
-        });
-    });
-    tokio::select! {
-        done = work => done,
-        Ok(()) = heard => Err(Failure::stopped()),
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self(tokio::signal::windows::ctrl_c()?))
+    }
+
+    async fn next(&mut self) -> Stop {
+        self.0.recv().await;
+        Stop::Interrupt
     }
 }
 
-/// Notifies of each Ctrl-C.
-pub(crate) fn interrupts() -> Result<Arc<Notify>> {
-    let runtime = listener()?;
-    // It listens before this returns. The editor replaces the handler of the process while it reads
-    // a line, and would else put back the one that ends the process.
-    let mut interrupt = {
-        let _entered = runtime.enter();
-        interrupt()?
+/// The first request to end. The second one ends the process, and so does the time `limit` after
+/// the first. Interrupts are left to a pager while one is open.
+pub(crate) fn first_request(limit: Option<Duration>) -> Result<impl Future<Output = Stop>> {
+    let Requests { runtime, mut signals } = Requests::new()?;
+    let (tell, heard) = oneshot::channel();
+    let listen = async move {
+        let stop = next_for_us(&mut signals).await;
+        // The process may be about to end anyway.
+        let _ = tell.send(stop);
+        let stop = match limit {
+            Some(limit) => tokio::time::timeout(limit, signals.next()).await.unwrap_or(stop),
+            None => signals.next().await,
+        };
+        report(&Failure::stopped(stop));
+        stop.end_process()
     };
+    std::thread::spawn(move || runtime.block_on(listen));
+    Ok(async { heard.await.unwrap_or(Stop::Terminate) })
+}
+
+/// Notifies of each Ctrl-C, unless it is meant for a pager.
+pub(crate) fn interrupts() -> Result<Arc<Notify>> {
+    // The editor replaces the handler of the process while it reads a line, and then puts back what
+    // there was. So this listens before it returns.
+    let Requests { runtime, mut signals } = Requests::new()?;
     let heard = Arc::new(Notify::new());
     let tell = Arc::clone(&heard);
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            while interrupt.recv().await.is_some() {
-                tell.notify_waiters();
+    let listen = async move {
+        loop {
+            match next_for_us(&mut signals).await {
+                Stop::Interrupt => tell.notify_waiters(),
+                stop => stop.end_process(),
             }
-        });
-    });
+        }
+    };
+    std::thread::spawn(move || runtime.block_on(listen));
     Ok(heard)
 }
 
-#[cfg(unix)]
-fn interrupt() -> io::Result<tokio::signal::unix::Signal> {
-    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
-}
-
-#[cfg(windows)]
-fn interrupt() -> io::Result<tokio::signal::windows::CtrlC> {
-    tokio::signal::windows::ctrl_c()
-}
-
-/// A runtime for a thread that listens to signals and is never busy.
-fn listener() -> Result<Runtime> {
-    Ok(Builder::new_current_thread().enable_all().build()?)
+async fn next_for_us(signals: &mut Signals) -> Stop {
+    loop {
+        let stop = signals.next().await;
+        if stop != Stop::Interrupt || !pager::is_open() {
+            return stop;
+        }
+    }
 }

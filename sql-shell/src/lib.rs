@@ -195,7 +195,7 @@ enum Command {
 
 /// Runs the command with its arguments, the first of which is its name, and returns its exit code.
 /// It takes over the process: it sets the panic hook, and ends the process if the arguments are
-/// wrong or ask for help.
+/// wrong or ask for help, or if the process is told to end.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("unknown");
@@ -213,12 +213,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(()) => DONE,
         // The reader of our output has closed the pipe.
         Err(failure) if failure.is_broken_pipe() => DONE,
-        Err(failure) if failure.is_stopped() => {
-            error::report(&failure);
-            interrupts::STOPPED
-        }
         Err(failure) => {
             error::report(&failure);
+            if let Some(stop) = failure.stop() {
+                stop.end_process();
+            }
             FAILED
         }
     }
@@ -228,7 +227,7 @@ fn run(command: Command) -> Result<()> {
     let runtime = runtime()?;
     let done = run_on(&runtime, command);
     match &done {
-        Err(failure) if failure.is_stopped() => runtime.shutdown_timeout(interrupts::GRACE),
+        Err(failure) if failure.stop().is_some() => runtime.shutdown_timeout(interrupts::GRACE),
         // Does not wait for abandoned tasks.
         _ => runtime.shutdown_background(),
     }

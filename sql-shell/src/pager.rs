@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use unicode_width::UnicodeWidthStr;
 
@@ -13,6 +14,14 @@ const LESS: &str = "less";
 /// The options of `less`, unless the user sets `LESS`: do not wrap lines, show dimmed text as such,
 /// and leave the text on the screen.
 const OPTIONS: &str = "-SRX";
+
+/// Whether a pager is open.
+static IS_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// True while a pager is open. It gets Ctrl-C too, for which it has its own use.
+pub(crate) fn is_open() -> bool {
+    IS_OPEN.load(Ordering::Relaxed)
+}
 
 /// A program that shows text, and the size of the terminal.
 #[derive(Clone, Debug)]
@@ -51,11 +60,14 @@ impl Pager {
         }
         let failed = |e| Failure::new(format!("the pager `{}` did not start: {e}", self.command));
         let mut child = command.spawn().map_err(failed)?;
+        IS_OPEN.store(true, Ordering::Relaxed);
         if let Some(mut stdin) = child.stdin.take() {
             // Writing fails if the user leaves the pager early.
             let _ = stdin.write_all(text);
         }
-        child.wait()?;
+        let left = child.wait();
+        IS_OPEN.store(false, Ordering::Relaxed);
+        left?;
         Ok(())
     }
 }

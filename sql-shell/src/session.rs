@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::complete::CompleteResults;
 use crate::error::{Failure, Result};
+use crate::interrupts::GRACE;
 use crate::last::Last;
 use crate::output::{Format, Style};
 use crate::pager::Pager;
@@ -79,6 +80,8 @@ pub(crate) struct Session {
     /// The threads that plan and run statements, so that no statement can keep the session from
     /// handling Ctrl-C.
     workers: Workers,
+    /// The end of the last tasks that were abandoned.
+    abandoned: Option<oneshot::Receiver<()>>,
 }
 
 impl Session {
@@ -100,6 +103,7 @@ impl Session {
             last_statement: None,
             is_used: Arc::default(),
             workers: Workers::new()?,
+            abandoned: None,
         })
     }
 
@@ -196,10 +200,18 @@ impl Session {
         (&mut running.0).await.unwrap_or_else(|_| Err(Failure::new("the statement failed")))
     }
 
-    /// Abandons cancelled tasks together with their threads, which may not stop at once. The result
-    /// tells when they have ended.
-    pub(crate) fn abandon(&mut self) -> Result<oneshot::Receiver<()>> {
-        Ok(std::mem::replace(&mut self.workers, Workers::new()?).end())
+    /// Abandons cancelled tasks together with their threads, which may not stop at once.
+    pub(crate) fn abandon(&mut self) -> Result<()> {
+        self.abandoned = Some(std::mem::replace(&mut self.workers, Workers::new()?).end());
+        Ok(())
+    }
+
+    /// Waits for a short time until what was abandoned has ended and removed its files.
+    pub(crate) async fn settle(&mut self) {
+        if let Some(ended) = self.abandoned.take() {
+            // What does not end in time is left to the end of the process.
+            let _ = tokio::time::timeout(GRACE, ended).await;
+        }
     }
 
     /// The runner of the next statement. If the statement returns rows, they may go to their own
@@ -325,7 +337,7 @@ mod tests {
                 session.run(prepared).await
             };
             assert!(tokio::time::timeout(waited, run).await.is_err());
-            drop(session.abandon().unwrap());
+            session.abandon().unwrap();
             assert!(session.prepare("SELECT 1").await.unwrap().is_query);
         }
         assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());

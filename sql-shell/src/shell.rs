@@ -25,10 +25,13 @@ const PROMPT: &str = "atlas> ";
 const CONTINUED: &str = "  ...> ";
 
 pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
-    let failed = |e: ReadlineError| Failure::new(e.to_string());
-    let config = Config::builder().completion_type(CompletionType::List).build();
-    let mut editor: Editor<Sql, FileHistory> = Editor::with_config(config).map_err(failed)?;
-    editor.set_helper(Some(Sql::new(session.context.clone())));
+    let done = converse(&mut session, with_rc).await;
+    session.settle().await;
+    done
+}
+
+async fn converse(session: &mut Session, with_rc: bool) -> Result<()> {
+    let mut editor = new_editor(session, FileHistory::default())?;
     let history = directory(dirs::data_dir()).map(|directory| directory.join("history.txt"));
     if let Some(path) = &history {
         // The history does not exist before the first session.
@@ -40,15 +43,15 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     if let Some(path) = rc.filter(|path| with_rc && path.exists()) {
         let done = match std::fs::read_to_string(&path) {
             Ok(script) => tokio::select! {
-                done = run_script(&mut session, &script) => done.map(|_| ()),
-                () = interrupts.notified() => cancel(&mut session),
+                done = run_script(session, &script) => done.map(|_| ()),
+                () = interrupts.notified() => cancel(session),
             },
             Err(e) => Err(Failure::new(format!("{}: {e}", path.display()))),
         };
         done.unwrap_or_else(|failure| error::report(&failure));
     }
     let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
-    write!(Printable::new(io::stdout()), "{}", describe::banner(&session, width).await?)?;
+    write!(Printable::new(io::stdout()), "{}", describe::banner(session, width).await?)?;
     // The lines of a statement that is not complete yet.
     let mut text = String::new();
     let mut newer = Newer::default();
@@ -70,7 +73,7 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
             }
             Err(ReadlineError::Interrupted) => text.clear(),
             Err(ReadlineError::Eof) => break,
-            Err(e) => return Err(failed(e)),
+            Err(e) => return Err(Failure::new(e.to_string())),
         }
         let (items, is_complete) = script::items(&text);
         if !text.trim().is_empty() && is_complete {
@@ -78,13 +81,17 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
             if let Some(path) = &history {
                 let _ = editor.save_history(path);
             }
-            for remark in newer.look(&session).await {
+            for remark in newer.look(session).await {
                 writeln!(Printable::new(io::stderr()), "{remark}")?;
             }
             for item in items {
                 let done = tokio::select! {
-                    done = run_item(&mut session, item) => done,
-                    () = interrupts.notified() => cancel(&mut session).map(ControlFlow::Continue),
+                    done = run_item(session, item) => done,
+                    () = interrupts.notified() => {
+                        // Nothing that was typed before Ctrl-C runs after it.
+                        editor = new_editor(session, std::mem::take(editor.history_mut()))?;
+                        cancel(session).map(ControlFlow::Continue)
+                    }
                 };
                 match done {
                     Ok(ControlFlow::Continue(())) => {}
@@ -106,9 +113,18 @@ pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     Ok(())
 }
 
+/// An editor of statements, which has read nothing yet.
+fn new_editor(session: &Session, history: FileHistory) -> Result<Editor<Sql, FileHistory>> {
+    let config = Config::builder().completion_type(CompletionType::List).build();
+    let editor = Editor::with_history(config, history);
+    let mut editor = editor.map_err(|e: ReadlineError| Failure::new(e.to_string()))?;
+    editor.set_helper(Some(Sql::new(session.context.clone())));
+    Ok(editor)
+}
+
 /// Abandons the running statement.
 fn cancel(session: &mut Session) -> Result<()> {
-    drop(session.abandon()?);
+    session.abandon()?;
     Err(Failure::new("cancelled"))
 }
 

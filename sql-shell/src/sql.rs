@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::commands::run_script;
 use crate::error::{Failure, Result};
-use crate::interrupts::{GRACE, unless_stopped};
+use crate::interrupts::{GRACE, first_request};
 use crate::output::Format;
 use crate::session::Session;
 use crate::size::parse_size;
@@ -64,12 +64,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         io::stdin().read_to_string(&mut script)?;
         scripts.push(script);
     }
-    let done = unless_stopped(run_all(&mut session, &scripts)).await;
-    if done.as_ref().is_err_and(Failure::is_stopped) {
-        // What does not end in time is left to the end of the process.
-        let _ = tokio::time::timeout(GRACE, session.abandon()?).await;
-    }
-    done
+    let stop = tokio::select! {
+        biased;
+        done = run_all(&mut session, &scripts) => return done,
+        // Abandoning and the end of the runtime take up to [`GRACE`] each.
+        stop = first_request(Some(GRACE * 5 / 2))? => stop,
+    };
+    session.abandon()?;
+    session.settle().await;
+    Err(Failure::stopped(stop))
 }
 
 /// Runs texts, until one of them ends the session.

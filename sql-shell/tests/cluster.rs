@@ -557,6 +557,7 @@ fn an_interrupted_query_ends_on_the_workers() {
         let mut child = Command::new("env")
             .args(["--default-signal=INT", env!("CARGO_BIN_EXE_atlas")])
             .args(endless.get_args())
+            .envs(endless.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

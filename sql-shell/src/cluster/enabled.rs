@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use super::{Listen, Options, Trust};
 use crate::error::{Failure, Result};
-use crate::interrupts::stopped;
+use crate::interrupts::first_request;
 
 /// The environment variable with the token of a cluster.
 const TOKEN: &str = "ATLAS_WORKER_TOKEN";
@@ -71,7 +71,7 @@ pub(crate) async fn listen(arguments: &Listen) -> Result<()> {
     // Clients run unfinished queries again on other workers.
     tokio::select! {
         served = worker.serve(listener, std::future::pending()) => Ok(served?),
-        stopped = stopped() => Ok(stopped?),
+        _ = first_request(None)? => Ok(()),
     }
 }
 

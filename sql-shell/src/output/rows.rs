@@ -21,6 +21,8 @@ pub(super) async fn each(
         let batch = batch?;
         count += batch.num_rows();
         of(&batch)?;
+        // Rows that are always ready leave no other moment to cancel the statement.
+        tokio::task::yield_now().await;
     }
     Ok(count)
 }
@@ -45,6 +47,7 @@ pub(super) async fn look(
                 if bytes > LOOK_AHEAD {
                     break Looks::widest(&schema, between);
                 }
+                tokio::task::yield_now().await;
             }
         }
     };
