@@ -37,6 +37,15 @@ impl Stop {
     }
 }
 
+/// Which interrupts to heed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interrupts {
+    All,
+    /// None if the process was started to ignore them, as jobs that a script runs in the background
+    /// are: Ctrl-C is meant for other processes.
+    UnlessIgnored,
+}
+
 /// Hears requests from its creation on, on a runtime of its own that is never busy.
 struct Requests {
     runtime: Runtime,
@@ -44,11 +53,11 @@ struct Requests {
 }
 
 impl Requests {
-    fn new() -> io::Result<Self> {
+    fn new(interrupts: Interrupts) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let signals = {
             let _entered = runtime.enter();
-            Signals::new()?
+            Signals::new(interrupts)?
         };
         Ok(Self { runtime, signals })
     }
@@ -56,16 +65,17 @@ impl Requests {
 
 #[cfg(unix)]
 struct Signals {
-    /// `None` if the process ignores SIGINT.
+    /// `None` if interrupts are not heeded.
     interrupt: Option<tokio::signal::unix::Signal>,
     terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(interrupts: Interrupts) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let interrupt = if ignores_interrupts() { None } else { Some(signal(SignalKind::interrupt())?) };
+        let heeds = interrupts == Interrupts::All || !ignores_interrupts();
+        let interrupt = heeds.then(|| signal(SignalKind::interrupt())).transpose()?;
         Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
     }
 
@@ -83,8 +93,7 @@ impl Signals {
     }
 }
 
-/// True if the process ignores SIGINT. Jobs that a script runs in the background are started so:
-/// Ctrl-C is meant for other processes. This is known on Linux only.
+/// True if the process ignores SIGINT. This is known on Linux only.
 #[cfg(unix)]
 fn ignores_interrupts() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -99,7 +108,7 @@ struct Signals(tokio::signal::windows::CtrlC);
 
 #[cfg(windows)]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(_: Interrupts) -> io::Result<Self> {
         Ok(Self(tokio::signal::windows::ctrl_c()?))
     }
 
@@ -112,7 +121,7 @@ impl Signals {
 /// The first request to end. The second one ends the process, and so does the time `limit` after
 /// the first. Interrupts are left to a pager while one is open.
 pub(crate) fn first_request(limit: Option<Duration>) -> Result<impl Future<Output = Stop>> {
-    let Requests { runtime, mut signals } = Requests::new()?;
+    let Requests { runtime, mut signals } = Requests::new(Interrupts::UnlessIgnored)?;
     let (tell, heard) = oneshot::channel();
     let listen = async move {
         let stop = next_for_us(&mut signals).await;
@@ -129,11 +138,11 @@ pub(crate) fn first_request(limit: Option<Duration>) -> Result<impl Future<Outpu
     Ok(async { heard.await.unwrap_or(Stop::Terminate) })
 }
 
-/// Notifies of each Ctrl-C, unless it is meant for a pager.
+/// Notifies the shell of each Ctrl-C, unless it is meant for a pager.
 pub(crate) fn interrupts() -> Result<Arc<Notify>> {
     // The editor replaces the handler of the process while it reads a line, and then puts back what
     // there was. So this listens before it returns.
-    let Requests { runtime, mut signals } = Requests::new()?;
+    let Requests { runtime, mut signals } = Requests::new(Interrupts::All)?;
     let heard = Arc::new(Notify::new());
     let tell = Arc::clone(&heard);
     let listen = async move {
