@@ -163,8 +163,9 @@ pub struct Progress {
     pub total: usize,
     /// The number of bytes of the files that are done.
     pub bytes: u64,
-    /// Whether the run is committing what was read so far. If a run is dropped meanwhile, the commit
-    /// may be complete or not. Otherwise it has no effect.
+    /// Whether the run is committing what was read so far, or has made its last commit. If a run is
+    /// dropped meanwhile, the commit may be complete or not. At other times, what was read since the
+    /// commit before has no effect then.
     pub committing: bool,
 }
 

@@ -188,6 +188,7 @@ impl Archive {
         };
         let mut archive = tar::Archive::new(reader);
         for (place, entry) in archive.entries().map_err(failed)?.enumerate() {
+            self.temporary.check().map_err(failed)?;
             let mut entry = entry.map_err(failed)?;
             if entry.header().entry_type().is_file() {
                 with(place, &mut entry).map_err(failed)?;

@@ -39,6 +39,14 @@ impl Temporary {
         self.within(|_| File::create(path))
     }
 
+    /// Fails once the import has ended.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Ended => Err(ended()),
+            State::Unused | State::Used(_) => Ok(()),
+        }
+    }
+
     fn within<T>(&self, make: impl FnOnce(&TempDir) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, State::Unused) {
@@ -46,7 +54,7 @@ impl Temporary {
         }
         match &*state {
             State::Used(directory) => make(directory),
-            State::Unused | State::Ended => Err(io::Error::other("the import has ended")),
+            State::Unused | State::Ended => Err(ended()),
         }
     }
 
@@ -55,6 +63,10 @@ impl Temporary {
     pub(crate) fn owner(&self) -> Owner {
         Owner(self.clone())
     }
+}
+
+fn ended() -> io::Error {
+    io::Error::other("the import has ended")
 }
 
 /// Deletes all temporary files of an import when it is dropped. Threads that read them may go on
@@ -87,17 +99,17 @@ mod tests {
         let owner = files.owner();
         let directory = files.directory().unwrap();
         let place = directory.path().parent().unwrap().to_owned();
+        let (tell, made) = std::sync::mpsc::channel();
         let maker = std::thread::spawn(move || {
-            (0..)
-                .take_while(|number: &usize| {
-                    let path = directory.path().join(number.to_string());
-                    files.create(&path).is_ok()
-                })
-                .count()
+            let paths = (0..).map(|number: usize| directory.path().join(number.to_string()));
+            for path in paths.take_while(|path| files.create(path).is_ok()) {
+                let _ = tell.send(path);
+            }
         });
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        made.recv().unwrap();
         drop(owner);
-        assert!(maker.join().unwrap() > 0 && !place.exists());
+        maker.join().unwrap();
+        assert!(!place.exists());
         // An import without temporary files makes no directory.
         drop(Temporary::default().owner());
     }
