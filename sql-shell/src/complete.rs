@@ -17,7 +17,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Sen
 use futures::StreamExt;
 use tokio::sync::oneshot;
 
-use crate::revocable::revocable;
+use crate::tentative::tentative;
 
 /// Ensures that a query that fails leaves no file behind.
 ///
@@ -55,7 +55,8 @@ impl PhysicalOptimizerRule for CompleteResults {
 
 /// Writes rows with the sink of a plan that is not executed, and abandons that sink if the rows end
 /// in an error, or if this is dropped. The tasks of an abandoned sink end one by one, and each could
-/// take the end of another one for the end of the rows: so none may complete a file then.
+/// take the end of another one for the end of the rows: so none may complete a file then. If the
+/// result has several files, those that are complete are deleted.
 #[derive(Debug)]
 struct CompleteSink(DataSinkExec);
 
@@ -89,13 +90,15 @@ impl DataSink for CompleteSink {
             }
         });
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        let (context, revoke) = revocable(context)?;
+        let (context, files) = tentative(context)?;
         let mut written = self.0.sink().write_all(rows, &context);
-        // Dropped before the sink, whose tasks end then.
-        let _revoke = revoke;
-        tokio::select! {
-            Ok(error) = failed => Err(error),
-            written = &mut written => written,
-        }
+        // In a variable that is dropped before the sink, whose tasks end then.
+        let files = files;
+        let count = tokio::select! {
+            Ok(error) = failed => return Err(error),
+            written = &mut written => written?,
+        };
+        files.keep();
+        Ok(count)
     }
 }

@@ -27,7 +27,6 @@ pub mod plot;
 mod printable;
 mod progress;
 mod report;
-mod revocable;
 mod runner;
 mod session;
 mod shell;
@@ -35,6 +34,7 @@ mod size;
 mod sql;
 mod statement;
 mod target;
+mod tentative;
 mod threads;
 
 use std::ffi::OsString;
