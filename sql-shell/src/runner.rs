@@ -192,8 +192,7 @@ impl Runner {
         before_pager: &mut (dyn FnMut() + Send),
     ) -> Result<usize> {
         let Some(pager) = self.pager.as_ref().filter(|_| self.style.format == Format::Table) else {
-            let closed = AtomicBool::new(false);
-            let out = Stdout { watch: &self.watch, to_terminal: self.to_terminal, closed: &closed };
+            let out = Clearing { watch: &self.watch, to_terminal: self.to_terminal };
             // Tables escape control characters themselves, and may contain control sequences for
             // styling.
             let mut out: Box<dyn Write + Send> = match self.to_terminal && self.style.format != Format::Table
@@ -201,13 +200,9 @@ impl Runner {
                 true => Box::new(BufWriter::new(Printable::new(out))),
                 false => Box::new(BufWriter::new(out)),
             };
-            let written = match output::write(rows, self.style, &mut out).await {
-                Ok(number) => out.flush().map(|()| number).map_err(Failure::from),
-                Err(failure) => Err(failure),
-            };
-            // Writers of formats do not always keep the kind of an error.
-            let is_closed = closed.load(Ordering::Relaxed);
-            return written.map_err(|e| if is_closed { io::ErrorKind::BrokenPipe.into() } else { e });
+            let number = output::write(rows, self.style, &mut out).await?;
+            out.flush()?;
+            return Ok(number);
         };
         let (fitted, whole, number) = output::write_fitted(rows, self.style).await?;
         self.watch.hide();
@@ -222,21 +217,17 @@ impl Runner {
 }
 
 /// Stdout, which hides the progress line once something is written to a terminal.
-struct Stdout<'a> {
+struct Clearing<'a> {
     watch: &'a Watch,
     to_terminal: bool,
-    /// Whether the reader of stdout has closed it.
-    closed: &'a AtomicBool,
 }
 
-impl Write for Stdout<'_> {
+impl Write for Clearing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.to_terminal {
             self.watch.hide();
         }
-        io::stdout().write(bytes).inspect_err(|error| {
-            self.closed.fetch_or(error.kind() == io::ErrorKind::BrokenPipe, Ordering::Relaxed);
-        })
+        io::stdout().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

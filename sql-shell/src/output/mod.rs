@@ -7,7 +7,7 @@ mod rows;
 mod style;
 mod table;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
@@ -32,6 +32,35 @@ pub(crate) use self::table::write_fitted;
 
 /// Writes a result, and returns its number of rows.
 pub(crate) async fn write(
+    rows: SendableRecordBatchStream,
+    style: Style,
+    out: &mut (dyn Write + Send),
+) -> Result<usize> {
+    let mut out = Noting { out, is_closed: false };
+    let written = write_format(rows, style, &mut out).await;
+    // Writers of formats do not always keep the kind of an error.
+    written.map_err(|error| if out.is_closed { io::ErrorKind::BrokenPipe.into() } else { error })
+}
+
+/// Notes whether the reader of an output has closed it.
+struct Noting<'a> {
+    out: &'a mut (dyn Write + Send),
+    is_closed: bool,
+}
+
+impl Write for Noting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.is_closed |= written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+async fn write_format(
     rows: SendableRecordBatchStream,
     style: Style,
     out: &mut (dyn Write + Send),
