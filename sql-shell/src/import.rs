@@ -1,5 +1,6 @@
 //! `atlas import`.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
@@ -117,24 +118,24 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         let report = shown(&atlas, &paths, &options, &committing).await?;
         tell(arguments, &report, started.elapsed())
     };
-    let requested = first_request(None)?;
+    let (requested, heard) = (first_request(None)?, Cell::new(None));
     let stop = async {
-        let stop = requested.await;
+        heard.set(Some(requested.await));
         if *is_committing.borrow() {
-            writeln!(io::stderr(), "completing the commit first")?;
+            // Whoever has closed stderr need not know.
+            let _ = writeln!(io::stderr(), "completing the commit first");
         }
         // Fails only without the sender, which `work` uses.
         let _ = is_committing.wait_for(|is_committing| !is_committing).await;
-        Ok(stop)
     };
     tokio::select! {
         biased;
-        done = work => done,
-        stop = stop => match stop {
-            Ok(_) if arguments.watch.is_some() => Ok(()),
-            Ok(stop) => Err(Failure::stopped(stop)),
-            Err(error) => Err(error),
-        }
+        done = work => done?,
+        () = stop => {}
+    }
+    match heard.get() {
+        Some(stop) if arguments.watch.is_none() => Err(Failure::stopped(stop)),
+        _ => Ok(()),
     }
 }
 

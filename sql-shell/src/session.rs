@@ -13,6 +13,7 @@ use datafusion::common::TableReference;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::complete::CompleteResults;
@@ -80,8 +81,8 @@ pub(crate) struct Session {
     /// The threads that plan and run statements, so that no statement can keep the session from
     /// handling Ctrl-C.
     workers: Workers,
-    /// The end of the last tasks that were abandoned.
-    abandoned: Option<oneshot::Receiver<()>>,
+    /// Tell when tasks have ended that were abandoned.
+    abandoned: Vec<oneshot::Receiver<()>>,
 }
 
 impl Session {
@@ -103,7 +104,7 @@ impl Session {
             last_statement: None,
             is_used: Arc::default(),
             workers: Workers::new()?,
-            abandoned: None,
+            abandoned: Vec::new(),
         })
     }
 
@@ -202,16 +203,16 @@ impl Session {
 
     /// Abandons cancelled tasks together with their threads, which may not stop at once.
     pub(crate) fn abandon(&mut self) -> Result<()> {
-        self.abandoned = Some(std::mem::replace(&mut self.workers, Workers::new()?).end());
+        self.abandoned.push(self.workers.end());
+        self.workers = Workers::new()?;
         Ok(())
     }
 
-    /// Waits for a short time until what was abandoned has ended and removed its files.
-    pub(crate) async fn settle(&mut self) {
-        if let Some(ended) = self.abandoned.take() {
-            // What does not end in time is left to the end of the process.
-            let _ = tokio::time::timeout(GRACE, ended).await;
-        }
+    /// Ends the session. Waits for a short time until all tasks have ended and removed their files.
+    pub(crate) async fn end(mut self) {
+        self.abandoned.push(self.workers.end());
+        // What does not end in time is left to the end of the process.
+        let _ = tokio::time::timeout(GRACE, join_all(self.abandoned)).await;
     }
 
     /// The runner of the next statement. If the statement returns rows, they may go to their own

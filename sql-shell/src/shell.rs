@@ -26,7 +26,7 @@ const CONTINUED: &str = "  ...> ";
 
 pub(crate) async fn run(mut session: Session, with_rc: bool) -> Result<()> {
     let done = converse(&mut session, with_rc).await;
-    session.settle().await;
+    session.end().await;
     done
 }
 

@@ -64,15 +64,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         io::stdin().read_to_string(&mut script)?;
         scripts.push(script);
     }
-    let stop = tokio::select! {
+    let done = tokio::select! {
         biased;
-        done = run_all(&mut session, &scripts) => return done,
-        // Abandoning and the end of the runtime take up to [`GRACE`] each.
-        stop = first_request(Some(GRACE * 5 / 2))? => stop,
+        done = run_all(&mut session, &scripts) => done,
+        // The ends of the session and of the runtime take up to [`GRACE`] each.
+        stop = first_request(Some(GRACE * 5 / 2))? => Err(Failure::stopped(stop)),
     };
-    session.abandon()?;
-    session.settle().await;
-    Err(Failure::stopped(stop))
+    session.end().await;
+    done
 }
 
 /// Runs texts, until one of them ends the session.

@@ -44,8 +44,8 @@ impl Workers {
 
     /// Lets cancelled tasks end, because they may have files to remove. Their threads are abandoned
     /// if they do not end in [`ENDING`]. The result tells when all have ended, but need not be waited
-    /// for.
-    pub(crate) fn end(mut self) -> oneshot::Receiver<()> {
+    /// for. From now on, there is no [`handle`](Self::handle).
+    pub(crate) fn end(&mut self) -> oneshot::Receiver<()> {
         let (tell, ended) = oneshot::channel();
         if let Some(runtime) = self.0.take() {
             std::thread::spawn(move || {

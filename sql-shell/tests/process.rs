@@ -200,11 +200,30 @@ fn a_shell_keeps_what_is_typed_and_outlives_interrupts() {
 }
 
 #[test]
+fn a_copy_that_fails_late_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::create_dir(directory.join("many")).unwrap();
+    let rows = "SELECT x, 1 / (2000000 - x) AS y FROM generate_series(1, 3000000) AS t(x)";
+    for target in ["'a.csv'", "'a.json'", "'a.parquet'", "'a.arrow'", "'many/' STORED AS PARQUET"] {
+        for _ in 0..3 {
+            let output = run(directory, &["sql", "-c", &format!("COPY ({rows}) TO {target}")]);
+            assert!(String::from_utf8_lossy(&output.stderr).contains("Divide by zero"), "{output:?}");
+            let left = |directory: &Path| std::fs::read_dir(directory).unwrap().count();
+            assert_eq!((left(directory), left(&directory.join("many"))), (1, 0), "{target}");
+        }
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let directory = tempfile::tempdir().unwrap();
     let sql = "SELECT x, x AS y FROM generate_series(1, 300000) AS t(x)";
-    for format in ["table", "csv", "tsv", "json", "ndjson", "markdown", "parquet", "arrow"] {
-        let mut command = atlas(directory.path(), &["sql", "--format", format, "-c", sql]);
+    let formats = ["table", "csv", "tsv", "json", "ndjson", "markdown", "parquet", "arrow"];
+    let targets: [&[&str]; 2] = [&[], &["-o", "/dev/stdout"]];
+    for (format, target) in formats.iter().flat_map(|format| targets.map(|target| (*format, target))) {
+        let arguments = [&["sql", "--format", format, "-c", sql], target].concat();
+        let mut command = atlas(directory.path(), &arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = child.stdout.take().unwrap();
         out.read_exact(&mut [0; 4]).unwrap();
