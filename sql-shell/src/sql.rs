@@ -70,7 +70,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         // The ends of the session and of the runtime take up to [`GRACE`] each.
         stop = first_request(Some(GRACE * 5 / 2))? => Err(Failure::stopped(stop)),
     };
-    session.end().await;
+    if done.is_err() {
+        session.end().await;
+    }
     done
 }
 

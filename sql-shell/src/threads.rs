@@ -50,8 +50,11 @@ impl Workers {
         if let Some(runtime) = self.0.take() {
             std::thread::spawn(move || {
                 let begun = Instant::now();
+                // Tasks that are done need some microseconds to end.
+                let mut pause = Duration::from_micros(50);
                 while runtime.metrics().num_alive_tasks() > 0 && begun.elapsed() < ENDING {
-                    std::thread::sleep(Duration::from_millis(5));
+                    std::thread::sleep(pause);
+                    pause = (2 * pause).min(Duration::from_millis(20));
                 }
                 // The last tasks remove files on threads for blocking work. A runtime that shuts
                 // down only waits for such work that has begun.
