@@ -220,11 +220,11 @@ impl ObjectStore for Store {
     }
 }
 
-fn is_complete() -> object_store::Error {
-    object_store::Error::Generic { store: "result", source: "it is complete already".into() }
+fn has_ended() -> object_store::Error {
+    object_store::Error::Generic { store: "result", source: "it has ended already".into() }
 }
 
-/// An upload, until it is completed.
+/// An upload, until it is completed or aborted.
 #[derive(Debug)]
 struct Upload(Option<(Box<dyn MultipartUpload>, Begun)>);
 
@@ -233,19 +233,29 @@ impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         match &mut self.0 {
             Some((upload, _)) => upload.put_part(data),
-            None => Box::pin(std::future::ready(Err(is_complete()))),
+            None => Box::pin(std::future::ready(Err(has_ended()))),
         }
     }
 
     async fn complete(&mut self) -> object_store::Result<PutResult> {
-        let (mut upload, begun) = self.0.take().ok_or_else(is_complete)?;
+        let (mut upload, begun) = self.0.take().ok_or_else(has_ended)?;
         begun.complete(async move { upload.complete().await }).await
     }
 
     async fn abort(&mut self) -> object_store::Result<()> {
-        match &mut self.0 {
-            Some((upload, _)) => upload.abort().await,
-            None => Err(is_complete()),
+        let (mut upload, _) = self.0.take().ok_or_else(has_ended)?;
+        upload.abort().await
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // Its parts would stay in the object store, and cost.
+        if let (Some((mut upload, _)), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                // If this fails, nobody can be told: the query has failed or was cancelled.
+                let _ = upload.abort().await;
+            });
         }
     }
 }
@@ -302,6 +312,41 @@ mod tests {
             });
         }
         contents.try_into().unwrap()
+    }
+
+    /// An upload that tells when it is aborted.
+    #[derive(Debug)]
+    struct Told(Option<tokio::sync::oneshot::Sender<()>>);
+
+    #[async_trait]
+    impl MultipartUpload for Told {
+        fn put_part(&mut self, _: PutPayload) -> UploadPart {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        async fn complete(&mut self) -> object_store::Result<PutResult> {
+            Err(has_ended())
+        }
+
+        async fn abort(&mut self) -> object_store::Result<()> {
+            self.0.take().unwrap().send(()).unwrap();
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn dropped_uploads_are_aborted() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let begun = Begun {
+            store: Arc::new(InMemory::new()),
+            path: Path::from("new"),
+            is_new: true,
+            files: Files::default(),
+        };
+        let mut upload = Upload(Some((Box::new(Told(Some(tell))), begun)));
+        upload.put_part("bytes".into()).await.unwrap();
+        drop(upload);
+        told.await.unwrap();
     }
 
     #[tokio::test]
