@@ -235,7 +235,7 @@ impl Search {
         if let Some(known) = self.directories.get(directory) {
             return known.join(name);
         }
-        let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let here = or_here(directory);
         let resolved = here.canonicalize().or_else(|_| std::path::absolute(here));
         let resolved = resolved.unwrap_or_else(|_| directory.to_owned());
         let absolute = resolved.join(name);

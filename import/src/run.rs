@@ -107,16 +107,29 @@ impl<'a> Run<'a> {
         files
     }
 
+    /// Tells that so many files are to be read, besides those that are skipped.
+    pub(crate) fn begin(&mut self, files: usize) {
+        let skipped = self.report.skipped.len();
+        let total = files + skipped;
+        self.proceed(|state| *state = Progress { files: skipped, total, ..Progress::default() });
+    }
+
+    /// Tells that a file of so many bytes is done.
+    pub(crate) fn file_done(&mut self, bytes: u64) {
+        self.proceed(|state| {
+            state.files += 1;
+            state.bytes += bytes;
+        });
+    }
+
     /// Changes the progress, and tells it.
-    pub(crate) fn proceed(&mut self, change: impl FnOnce(&mut Progress)) {
+    fn proceed(&mut self, change: impl FnOnce(&mut Progress)) {
         change(&mut self.state);
         (self.progress)(self.state);
     }
 
     async fn write_files(&mut self, files: Vec<InputFile>) -> Result<(), Error> {
-        let skipped = self.report.skipped.len();
-        let total = files.len() + skipped;
-        self.proceed(|state| *state = Progress { files: skipped, total, ..Progress::default() });
+        self.begin(files.len());
         let mut waiting = files.into_iter();
         let mut reading = VecDeque::new();
         loop {
@@ -135,10 +148,7 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => return Err(error),
             }
-            self.proceed(|state| {
-                state.files += 1;
-                state.bytes += size;
-            });
+            self.file_done(size);
             if self.options.commit_every.is_some_and(|most| self.written.datasets >= most.get()) {
                 self.commit().await?;
                 self.proceed(|state| state.committing = false);

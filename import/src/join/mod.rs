@@ -22,7 +22,7 @@ use crate::netcdf::coordinate;
 use crate::plan::{Existing, InputFile};
 use crate::run::{Reading, Run};
 use crate::source::{Source, Sources};
-use crate::{Error, ImportOptions, Planned, Progress, Report, thread};
+use crate::{Error, ImportOptions, Planned, Report, thread};
 
 /// The result of joining files to a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,9 +137,7 @@ impl Run<'_> {
 
     /// Writes all groups.
     async fn join_groups(&mut self, groups: Vec<Group>, concat: &Concat) -> Result<(), Error> {
-        let skipped = self.report.skipped.len();
-        let total = groups.iter().map(|group| group.files.len()).sum::<usize>() + skipped;
-        self.proceed(|state| *state = Progress { files: skipped, total, ..Progress::default() });
+        self.begin(groups.iter().map(|group| group.files.len()).sum());
         for group in groups {
             self.join_group(group, concat).await?;
         }
@@ -190,10 +188,7 @@ impl Run<'_> {
             let size = read.file.source.size;
             self.report.bytes += size;
             self.add_written(&path, written);
-            self.proceed(|state| {
-                state.files += 1;
-                state.bytes += size;
-            });
+            self.file_done(size);
         }
         writer.finish(&sources)?;
         if anew {
