@@ -349,8 +349,7 @@ impl Error {
 
     /// True if a file is lost or damaged. Other errors may not come again.
     pub(crate) fn is_of_file(&self) -> bool {
-        use object_store::Error::NotFound;
-        matches!(self, Self::Corrupt { .. } | Self::Storage { source: NotFound { .. }, .. })
+        self.is_not_found() || matches!(self, Self::Corrupt { .. })
     }
 
     pub(crate) fn corrupt(file: impl ToString, reason: impl Into<String>) -> Self {
