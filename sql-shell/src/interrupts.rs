@@ -46,21 +46,14 @@ enum Interrupts {
     UnlessIgnored,
 }
 
-/// Hears requests from its creation on, on a runtime of its own that is never busy.
-struct Requests {
-    runtime: Runtime,
-    signals: Signals,
-}
-
-impl Requests {
-    fn new(interrupts: Interrupts) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let signals = {
-            let _entered = runtime.enter();
-            Signals::new(interrupts)?
-        };
-        Ok(Self { runtime, signals })
-    }
+/// The requests from now on, and a runtime to hear them on, which is never busy.
+fn requests(interrupts: Interrupts) -> io::Result<(Runtime, Signals)> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::new(interrupts)?
+    };
+    Ok((runtime, signals))
 }
 
 #[cfg(unix)]
@@ -121,7 +114,7 @@ impl Signals {
 /// The first request to end. The second one ends the process, and so does the time `limit` after
 /// the first. Interrupts are left to a pager while one is open.
 pub(crate) fn first_request(limit: Option<Duration>) -> Result<impl Future<Output = Stop>> {
-    let Requests { runtime, mut signals } = Requests::new(Interrupts::UnlessIgnored)?;
+    let (runtime, mut signals) = requests(Interrupts::UnlessIgnored)?;
     let (tell, heard) = oneshot::channel();
     let listen = async move {
         let stop = next_for_us(&mut signals).await;
@@ -142,7 +135,7 @@ pub(crate) fn first_request(limit: Option<Duration>) -> Result<impl Future<Outpu
 pub(crate) fn interrupts() -> Result<Arc<Notify>> {
     // The editor replaces the handler of the process while it reads a line, and then puts back what
     // there was. So this listens before it returns.
-    let Requests { runtime, mut signals } = Requests::new(Interrupts::All)?;
+    let (runtime, mut signals) = requests(Interrupts::All)?;
     let heard = Arc::new(Notify::new());
     let tell = Arc::clone(&heard);
     let listen = async move {
